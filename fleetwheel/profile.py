@@ -1,0 +1,128 @@
+"""What a host is, as plain typed values: the input of every decision."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OperatingSystem = Literal["linux", "windows", "macos"]
+
+
+class Value(BaseModel):
+    """An immutable value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DriverState(StrEnum):
+    """Everything an NVIDIA driver can be, as far as a deploy is concerned."""
+
+    OK = "ok"
+    NO_GPU = "no-gpu"
+    NO_DRIVER = "no-driver"
+    NOT_LOADED = "not-loaded"
+    VERSION_MISMATCH = "version-mismatch"
+    NO_DEVICES = "no-devices"
+    GPU_LOST = "gpu-lost"
+    FABRIC_NOT_READY = "fabric-not-ready"
+    BLOCKED = "blocked"
+    NO_PERMISSION = "no-permission"
+    HUNG = "hung"
+    UNPARSABLE = "unparsable"
+
+
+class Driver(Value):
+    """The NVIDIA driver of a host."""
+
+    state: DriverState = DriverState.NO_GPU
+    version: str | None = None
+    """Driver version as NVIDIA writes it, such as ``580.95.05`` or ``591.86``."""
+    cuda: str | None = None
+    """Newest CUDA that the driver supports, such as ``13.0``: a ceiling, no installed toolkit."""
+    detail: str = ""
+    """What the driver or nvidia-smi said when ``state`` is not ok."""
+
+
+class Gpu(Value):
+    """One GPU, or one MIG instance, of a host."""
+
+    index: int
+    uuid: str | None = None
+    name: str
+    compute_capability: str | None = None
+    """Such as ``8.9``; None when neither the driver nor the name tells."""
+    memory_total_mib: int | None = None
+    pci_bus_id: str | None = None
+
+
+class Python(Value):
+    """One CPython interpreter of a host, never one inside a virtual environment."""
+
+    path: str
+    version: str
+    """Full version, such as ``3.11.7``."""
+    free_threaded: bool = False
+    venv: bool = True
+    """Whether its standard library holds ``venv``; uv needs no ensurepip."""
+
+    @property
+    def minor(self) -> str:
+        """Version without the patch level, as wheels and pins name it: ``3.11`` or ``3.14t``."""
+        major, minor = self.version.split(".")[:2]
+        return f"{major}.{minor}{'t' if self.free_threaded else ''}"
+
+    @property
+    def tag(self) -> str:
+        """ABI tag of its own wheels: ``cp311`` or ``cp314t``."""
+        return "cp" + self.minor.replace(".", "")
+
+
+class Profile(Value):
+    """What one host is: the system, its interpreters, its driver and GPUs."""
+
+    os: OperatingSystem
+    arch: str
+    """``x86_64`` or ``aarch64``, on every operating system."""
+    distribution: str = ""
+    """Such as ``Debian GNU/Linux 12 (bookworm)`` or ``Windows 11 23H2``."""
+    glibc: str | None = None
+    """Version of glibc, such as ``2.36``; None on musl, Windows and macOS."""
+    memory_total_mib: int | None = None
+    boot_id: str | None = None
+    """Changes with every boot."""
+    pythons: tuple[Python, ...] = ()
+    driver: Driver = Driver()
+    gpus: tuple[Gpu, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What could not be found out, one sentence each."""
+
+
+class Generation(Value):
+    """One immutable environment under ``<root>/envs``."""
+
+    id: str
+    python: str = ""
+    """Path of the interpreter it was built from; empty when its pyvenv.cfg cannot be read."""
+    lock: str = ""
+    """sha256 of the lock it keeps a copy of; empty when there is none."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Normalised name to full version with its local part, read from metadata on disk."""
+
+
+class Installation(Value):
+    """What fleetwheel has put under the root directory of one host."""
+
+    root: str
+    user: str = ""
+    exists: bool = False
+    writable: bool = False
+    """Whether the root, or the nearest directory above it that exists, can be written to."""
+    free_bytes: int | None = None
+    """Free space on the file system of the root."""
+    uv: str | None = None
+    """Version of ``<root>/bin/uv``."""
+    current: str | None = None
+    """The generation that ``<root>/current`` points at; None when there is none."""
+    generations: tuple[Generation, ...] = ()
+    record: str = ""
+    """Text of ``<root>/state.json``; empty when there is none."""
