@@ -7,7 +7,7 @@ class Request(Value):
     """Which PyTorch a host should get; the defaults are those of an empty inventory."""
 
     torch: str | None = None
-    """A version (``2.14.1``), a release (``2.14``), specifiers (``>=2.10,<2.13``); None is newest."""
+    """``2.14.1``, ``2.14``, specifiers such as ``>=2.10,<2.13``, or None for the newest."""
     accelerator: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or a variant such as ``cu126``."""
     packages: tuple[str, ...] = ("numpy",)
