@@ -1,0 +1,379 @@
+"""Build, activate and clean up the generations of one host: runs there, Python 3.8 or newer.
+
+Reads ``input``, a dictionary with ``action`` and that function's arguments, as a global name (see
+``fleetwheel/remote.py``) and prints one JSON document: ``{"ok": true, ...}``, or ``{"ok": false,
+"error": ..., "hint": ...}`` with exit code 1. Everything happens under ``root``:
+
+    bin/uv                the pinned uv
+    cache/uv              uv's cache, on the same file system so that environments are hard links
+    envs/<id>             a generation: an immutable virtual environment with a copy of its lock
+    envs/.building-<id>   a generation that is not complete
+    current               the generation in use, a symbolic link replaced by rename
+    state.json            what was deployed, why, and what the smoke test found
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+    import select
+
+SITE_HOOK = '''\
+"""Keeps a process in the generation it started in, and holds a lease on it until the process ends.
+
+Started through ``current``, a Python would import from wherever ``current`` points later on.
+"""
+
+import os
+import sys
+
+
+def _settle():
+    started = sys.prefix
+    generation = os.path.realpath(started)
+
+    def resolved(path):
+        inside = path == started or path.startswith(started + os.sep)
+        return generation + path[len(started):] if inside else path
+
+    sys.path[:] = [resolved(path) for path in sys.path]
+    sys.prefix, sys.exec_prefix = resolved(sys.prefix), resolved(sys.exec_prefix)
+    sys.executable = resolved(sys.executable or "")
+    return generation
+
+
+def _lease(generation):
+    import fcntl
+
+    handle = os.open(os.path.join(generation, "pyvenv.cfg"), os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return handle
+
+
+_generation = _settle()
+try:
+    _handle = _lease(_generation)
+except (ImportError, OSError):
+    _handle = None  # Windows refuses to remove a program that runs; elsewhere the lease is advice
+'''
+
+
+class Failure(Exception):  # noqa: N818 - it is no error of this program
+    """What went wrong on this host, with what mends it."""
+
+    def __init__(self, error: str, hint: str = "") -> None:
+        super().__init__(error)
+        self.hint = hint
+
+
+@contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold the host's lock, so that two controllers never change one root at a time."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("a") as lock:
+        try:
+            _lock(lock)
+        except OSError:
+            raise Failure(
+                f"another run is at work in {root}", "wait for it to end, then run again"
+            ) from None
+        yield
+
+
+def _lock(handle: IO[str]) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def build(
+    root: str,
+    id: str,
+    lock: str,
+    python: str,
+    environment: dict[str, str],
+    needed_bytes: int,
+    uv_sha256: str,
+) -> dict[str, Any]:
+    """Make the generation ``id`` from the text of a PEP 751 lock; ``current`` is not touched."""
+    base = Path(root)
+    with exclusive(base):
+        place_uv(base, uv_sha256)
+        sweep(base)
+        require_space(base, needed_bytes)
+        stage = base / "envs" / (".building-" + id)
+        try:
+            make_environment(base, stage, python, environment)
+            (stage / "pylock.toml").write_bytes(lock.encode())
+            install(base, stage, environment)
+            hook = site_packages(stage) / "fleetwheel_generation.py"
+            hook.write_text(SITE_HOOK)
+            hook.with_name("zz_fleetwheel.pth").write_text("import fleetwheel_generation\n")
+            stage.rename(base / "envs" / id)
+        finally:
+            shutil.rmtree(str(stage), ignore_errors=True)
+    return {"built": id}
+
+
+def place_uv(root: Path, sha256: str) -> None:
+    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant."""
+    uv, sent = uv_path(root), root / "bin" / "uv.new"
+    if sent.exists():
+        if file_hash(sent).hex() != sha256:
+            raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
+        sent.chmod(0o755)
+        sent.replace(uv)
+
+
+def uv_path(root: Path) -> Path:
+    return root / "bin" / ("uv.exe" if sys.platform == "win32" else "uv")
+
+
+def sweep(root: Path) -> None:
+    """Remove what interrupted runs left behind; the lock is held, so nobody works in it."""
+    (root / "envs").mkdir(parents=True, exist_ok=True)
+    for left in (root / "envs").glob(".*-*"):
+        shutil.rmtree(str(left), ignore_errors=True)
+
+
+def require_space(root: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(str(root)).free
+    if free < needed_bytes:
+        raise Failure(
+            f"{root} has {free / 1e9:.1f} GB free,"
+            f" the environment needs {needed_bytes / 1e9:.1f} GB",
+            "free some space, or name another root in the inventory",
+        )
+
+
+def make_environment(root: Path, stage: Path, python: str, environment: dict[str, str]) -> None:
+    uv(root, environment, "venv", "--relocatable", "--no-project", "--python", python, str(stage))
+
+
+def install(root: Path, stage: Path, environment: dict[str, str]) -> None:
+    """Install the lock and check every file against RECORD.
+
+    Files are hard links into uv's cache: if one was edited there, its package leaves the cache and
+    is installed afresh.
+    """
+    interpreter = str(environment_python(stage))
+    sync = ["pip", "sync", "--no-build", "--link-mode", "hardlink", "--python", interpreter]
+    sync.append(str(stage / "pylock.toml"))
+    uv(root, environment, *sync)
+    damaged = damaged_packages(stage)
+    if damaged:
+        uv(root, environment, "cache", "clean", *damaged)
+        uv(root, environment, *sync, *["--reinstall-package=" + name for name in damaged])
+        damaged = damaged_packages(stage)
+    if damaged:
+        raise Failure(
+            "installed files differ from the wheels' RECORD: " + ", ".join(damaged),
+            "the disk or the wheel source is at fault: check the disk, then run with relock",
+        )
+
+
+def uv(root: Path, environment: dict[str, str], *arguments: str) -> None:
+    """Run uv; raise Failure with its own words when it fails."""
+    command = [str(uv_path(root)), "--no-config", "--no-progress", "--color", "never"]
+    command += ["--no-python-downloads", "--cache-dir", str(root / "cache" / "uv"), *arguments]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    try:
+        output = process.communicate()[0]
+    except BaseException:
+        process.kill()
+        raise
+    if process.returncode != 0:
+        raise explained(arguments, output.strip())
+
+
+def explained(arguments: tuple[str, ...], output: str) -> Failure:
+    """Return uv's failure with the repair that its words call for."""
+    hints = (
+        ("Hash mismatch", "a wheel or the lock was changed: run with --data relock=true"),
+        ("No space left on device", "free some space on the host, then run again"),
+        ("Permission denied", "run as the owner of the root, or name another root"),
+        (
+            "401 Unauthorized",
+            "the source wants a user name and password",
+        ),
+        ("Failed to fetch", "the host cannot reach the source: check its network or proxy"),
+    )
+    hint = next((hint for words, hint in hints if words in output), "")
+    return Failure(f"uv {' '.join(arguments[:2])} failed: {output[-3000:]}", hint)
+
+
+def environment_python(stage: Path) -> Path:
+    return stage / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def site_packages(stage: Path) -> Path:
+    if sys.platform == "win32":
+        return stage / "Lib" / "site-packages"
+    return next((stage / "lib").glob("python3*/site-packages"))
+
+
+def damaged_packages(stage: Path) -> list[str]:
+    """Return the names of installed packages with a file that differs from its RECORD hash."""
+    site = site_packages(stage)
+    files = [
+        (info.name.split("-")[0], site / row[0], row[1])
+        for info in site.glob("*.dist-info")
+        for row in csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines())
+        if len(row) > 1 and row[1].startswith("sha256=")
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        intact = pool.map(lambda file: recorded_hash(file[1]) == file[2], files)
+    # strict= came with Python 3.10
+    checked = zip(files, intact)  # noqa: B905
+    return sorted({file[0] for file, same in checked if not same})
+
+
+def recorded_hash(path: Path) -> str:
+    """Return the hash of a file as RECORD writes it; empty when it cannot be read."""
+    try:
+        return "sha256=" + base64.urlsafe_b64encode(file_hash(path)).rstrip(b"=").decode()
+    except OSError:
+        return ""
+
+
+def file_hash(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.digest()
+
+
+def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> dict[str, Any]:
+    """Point ``current`` at a generation, write the record, and clean up."""
+    base = Path(root)
+    with exclusive(base):
+        generation = base / "envs" / id
+        if not (generation / "pyvenv.cfg").exists():
+            raise Failure(f"generation {id} is not there any more", "run again to build it")
+        os.utime(str(generation))
+        point(base / "current", Path("envs") / id)
+        write(base / "state.json", record)
+        removed = clean(base, keep, failed)
+    return {"activated": id, "removed": removed}
+
+
+def point(link: Path, target: Path) -> None:
+    """Make ``link`` a symbolic link to ``target`` in one step: never absent, never half made."""
+    new = link.with_name(f".{link.name}-{os.getpid()}")
+    if os.path.lexists(str(new)):
+        new.unlink()
+    new.symlink_to(target)
+    new.replace(link)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file in one step, on the disk before it takes the place of the old one."""
+    new = path.with_name(f".{path.name}-{os.getpid()}")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def record(root: str, record: str) -> dict[str, Any]:
+    """Write the record alone: after a smoke test that activates nothing."""
+    with exclusive(Path(root)):
+        write(Path(root) / "state.json", record)
+    return {}
+
+
+def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
+    """Remove failed generations and all but the newest ``keep``; never current or one in use."""
+    envs = root / "envs"
+    current = (root / "current").resolve().name
+    others = [path for path in envs.iterdir() if path.name[0] != "." and path.name != current]
+    good = [path for path in others if path.name not in failed]
+    good.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = good[: keep - 1]
+    removed = []
+    for path in others:
+        if path in kept or in_use(path):
+            continue
+        leaving = path.with_name(".removing-" + path.name)
+        path.rename(leaving)
+        shutil.rmtree(str(leaving), ignore_errors=True)
+        removed.append(path.name)
+    return removed
+
+
+def in_use(generation: Path) -> bool:
+    """Whether a process that runs from the generation holds the lease that it took at its start."""
+    if sys.platform == "win32":
+        return False
+    try:
+        with (generation / "pyvenv.cfg").open() as lease:
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def end_with_controller() -> None:
+    """End this program when nobody reads its output any more, as after Ctrl-C or a lost link."""
+    poll = select.poll()
+    poll.register(1, 0)
+    poll.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def terminated(number: int, frame: object) -> None:
+    raise Failure(f"ended by signal {number}", "run again: it starts over where this began")
+
+
+def main(input: dict[str, Any]) -> int:
+    signal.signal(signal.SIGTERM, terminated)
+    if sys.platform != "win32":
+        threading.Thread(target=end_with_controller, daemon=True).start()
+    actions: dict[str, Callable[..., dict[str, Any]]] = {
+        "build": build,
+        "activate": activate,
+        "record": record,
+    }
+    arguments = dict(input)
+    try:
+        answer = {"ok": True, **actions[arguments.pop("action")](**arguments)}
+    except Failure as failure:
+        answer = {"ok": False, "error": str(failure), "hint": failure.hint}
+    except OSError as error:
+        answer = {"ok": False, "error": str(error), "hint": "check the root's owner and disk"}
+    print(json.dumps(answer))
+    return 0 if answer["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(globals()["input"]))
