@@ -126,3 +126,10 @@ class Installation(Value):
     generations: tuple[Generation, ...] = ()
     record: str = ""
     """Text of ``<root>/state.json``; empty when there is none."""
+
+
+class HostState(Value):
+    """One answer to everything that fleetwheel asks a host."""
+
+    profile: Profile
+    installation: Installation

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 _environment = Environment(
     loader=FileSystemLoader(Path("templates")),
     undefined=StrictUndefined,
     trim_blocks=True,
     keep_trailing_newline=True,
-    autoescape=lambda name: bool(name) and ".html" in str(name),
+    autoescape=select_autoescape(["html.j2"]),
 )
 
 

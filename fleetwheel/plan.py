@@ -1,0 +1,75 @@
+"""What has to happen on a host so that it runs its lock: a pure comparison."""
+
+import re
+
+from fleetwheel.lock import Lock
+from fleetwheel.profile import Generation, HostState, Value
+from fleetwheel.record import Record
+
+
+class Plan(Value):
+    """The steps that a deploy takes on one host, in the order of the fields."""
+
+    generation: str
+    """The generation that the host is to run."""
+    build: bool
+    smoke: bool
+    activate: bool
+    because: str
+    """Why anything has to happen, or why nothing has to."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the host is already right."""
+        return not (self.build or self.smoke or self.activate)
+
+
+def plan(lock: Lock, host: HostState, record: Record | None, *, always_smoke: bool) -> Plan:
+    """Compare a host with its lock.
+
+    A generation is never repaired in place: one whose packages differ from the lock is left as it
+    is, and the same wheels are built again under the next build number.
+    """
+    name = lock.generation(lock.choice.python)
+    builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
+    good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
+    if not good:
+        number = max((_build_of(id, name) or 0 for id in builds), default=0) + 1
+        because = "its packages differ from the lock" if builds else "it is not there yet"
+        return Plan(
+            generation=f"{name}-{number}", build=True, smoke=True, activate=True, because=because
+        )
+    current = host.installation.current
+    chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
+    tested = (
+        record is not None
+        and record.smoke is not None
+        and record.smoke.holds(chosen, host.profile)
+        and not always_smoke
+    )
+    activate = chosen != current or record is None or record.generation != chosen
+    return Plan(
+        generation=chosen,
+        build=False,
+        smoke=not tested,
+        activate=activate,
+        because=_because(activate, tested),
+    )
+
+
+def _build_of(id: str, name: str) -> int | None:
+    """Return the build number of a generation of this name."""
+    match = re.fullmatch(re.escape(name) + r"-(\d{1,9})", id)
+    return int(match[1]) if match else None
+
+
+def _as_locked(generation: Generation, lock: Lock) -> bool:
+    return generation.packages == lock.packages and bool(generation.python)
+
+
+def _because(activate: bool, tested: bool) -> str:
+    if activate:
+        return "it is built, but not in use"
+    if not tested:
+        return "its smoke test has to run again"
+    return "it is in use, as locked, and its smoke test has passed"

@@ -1,0 +1,79 @@
+"""The record of a host, ``<root>/state.json``: what was deployed, why, and how its test went."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from fleetwheel.choice import Choice
+from fleetwheel.profile import Driver, Gpu, Profile, Value
+from fleetwheel.request import Request
+
+
+class SmokePass(Value):
+    """A passed smoke test, and all that has to stay the same for it to hold."""
+
+    generation: str
+    driver: str | None
+    gpus: tuple[str | None, ...]
+    """UUIDs of the GPUs, in index order."""
+    boot_id: str | None
+    at: datetime
+    result: dict[str, Any] = Field(default_factory=dict)
+    """The JSON document of probes/smoke.py."""
+
+    def holds(self, generation: str, profile: Profile) -> bool:
+        """Whether the pass still counts: same generation, driver, GPUs and boot."""
+        now = smoke_pass(generation, profile, {})
+        return self.model_copy(update={"at": now.at, "result": {}}) == now
+
+
+def smoke_pass(generation: str, profile: Profile, result: dict[str, Any]) -> SmokePass:
+    """Return the pass of a generation on the host as it is now."""
+    return SmokePass(
+        generation=generation,
+        driver=profile.driver.version,
+        gpus=tuple(gpu.uuid for gpu in profile.gpus),
+        boot_id=profile.boot_id,
+        at=datetime.now(UTC),
+        result=result,
+    )
+
+
+class Hold(Value):
+    """A person rolled the host back: nothing moves it until a person lifts the hold."""
+
+    since: datetime
+    rolled_back_from: str
+
+
+class Record(Value):
+    """What stands on a host since its last deploy or rollback."""
+
+    format: Literal["fleetwheel.state/1"] = Field("fleetwheel.state/1", alias="schema")
+    generation: str
+    previous: str | None = None
+    """The generation that was in use before, which a rollback goes back to."""
+    failed: tuple[str, ...] = ()
+    """Generations whose smoke test failed, kept for a look until the next one passes."""
+    request: Request
+    lock: str
+    """File name of the lock in locks/."""
+    choice: Choice
+    driver: Driver
+    gpus: tuple[Gpu, ...]
+    smoke: SmokePass | None = None
+    hold: Hold | None = None
+    deployed_at: datetime
+
+    def text(self) -> str:
+        """The record as it is written on the host."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def parse(text: str) -> Record | None:
+    """Read a host's state.json; None when there is none or it is no record of ours."""
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError:
+        return None
