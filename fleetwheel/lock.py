@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 import uv
@@ -22,6 +22,8 @@ from fleetwheel.profile import Profile, Python, Value
 from fleetwheel.request import Request
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source
+
+V = TypeVar("V", bound=Value)
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
@@ -80,11 +82,20 @@ class Lock(Value):
     @cached_property
     def choice(self) -> Choice:
         """The choice that the lock was made from."""
+        return self._own("choice", Choice)
+
+    @cached_property
+    def target(self) -> Target:
+        """The target that the lock was made for."""
+        return self._own("target", Target)
+
+    def _own(self, key: str, kind: type[V]) -> V:
+        """Return an entry of the ``[tool.fleetwheel]`` table."""
         try:
-            return Choice.model_validate((self.document.tool or {})["fleetwheel"]["choice"])
+            return kind.model_validate((self.document.tool or {})["fleetwheel"][key])
         except (KeyError, TypeError, ValueError) as error:
             raise FleetwheelError(
-                f"locks/{self.name} does not say which choice it holds",
+                f"locks/{self.name} does not say which {key} it was made for",
                 hint="run with --data relock=true",
             ) from error
 
@@ -116,6 +127,12 @@ class Lock(Value):
         )
         digest = hashlib.sha256(json.dumps([wheels, python.path]).encode()).hexdigest()[:12]
         return f"{self.choice.packages['torch']}-{python.tag}-{digest}"
+
+
+def from_copy(text: str) -> Lock:
+    """Return the lock of a copy that a host keeps, under the name that its target gives it."""
+    unnamed = Lock(name="the host's copy", text=text)
+    return Lock(name=unnamed.target.name, text=text)
 
 
 def load(directory: Path, name: str) -> Lock | None:

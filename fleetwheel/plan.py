@@ -3,7 +3,7 @@
 import re
 
 from fleetwheel.lock import Lock
-from fleetwheel.profile import Generation, HostState, Value
+from fleetwheel.profile import Generation, HostState, Python, Value
 from fleetwheel.record import Record
 
 
@@ -24,13 +24,15 @@ class Plan(Value):
         return not (self.build or self.smoke or self.activate)
 
 
-def plan(lock: Lock, host: HostState, record: Record | None, *, always_smoke: bool) -> Plan:
+def plan(
+    lock: Lock, python: Python, host: HostState, record: Record | None, *, always_smoke: bool
+) -> Plan:
     """Compare a host with its lock.
 
     A generation is never repaired in place: one whose packages differ from the lock is left as it
     is, and the same wheels are built again under the next build number.
     """
-    name = lock.generation(lock.choice.python)
+    name = lock.generation(python)
     builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
     good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
     if not good:

@@ -50,7 +50,7 @@ class Hold(Value):
 class Record(Value):
     """What stands on a host since its last deploy or rollback."""
 
-    format: Literal["fleetwheel.state/1"] = Field("fleetwheel.state/1", alias="schema")
+    format: Literal["fleetwheel.state/1"] = Field(default="fleetwheel.state/1", alias="schema")
     generation: str
     previous: str | None = None
     """The generation that was in use before, which a rollback goes back to."""

@@ -1,0 +1,114 @@
+"""The report of a run: a table for people and a JSON document for machines."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fleetwheel.choice import Choice
+from fleetwheel.profile import DriverState, Profile, Value
+
+Status = Literal[
+    "unchanged", "changed", "would change", "on hold", "refused", "failed", "unreachable"
+]
+
+COLOURS: dict[Status, str] = {
+    "unchanged": "green",
+    "changed": "yellow",
+    "would change": "yellow",
+    "on hold": "cyan",
+    "refused": "red",
+    "failed": "red",
+    "unreachable": "red",
+}
+KEPT = 100
+"""Reports that stay in reports/."""
+
+
+class HostReport(Value):
+    """What a run did on one host, and why."""
+
+    name: str
+    status: Status
+    why: str = ""
+    profile: Profile | None = None
+    choice: Choice | None = None
+    generation: str | None = None
+    smoke: dict[str, Any] | None = None
+    drift: tuple[dict[str, Any], ...] = ()
+    seconds: float | None = None
+
+
+class Report(Value):
+    """What a run did on every host."""
+
+    format: Literal["fleetwheel.report/1"] = Field(default="fleetwheel.report/1", alias="schema")
+    at: datetime
+    hosts: tuple[HostReport, ...]
+
+
+def report_of(hosts: Sequence[HostReport]) -> Report:
+    """Return the report of these hosts, in the order of their names."""
+    ordered = tuple(sorted(hosts, key=lambda host: host.name))
+    return Report(at=datetime.now(UTC), hosts=ordered)
+
+
+def save(directory: Path, report: Report) -> Path:
+    """Write a report in one step, and drop the oldest beyond ``KEPT``."""
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
+    document = report.model_dump(mode="json", by_alias=True)
+    with tempfile.NamedTemporaryFile("w", dir=directory, delete=False, encoding="utf-8") as new:
+        json.dump(document, new, indent=2)
+    Path(new.name).replace(path)
+    for old in sorted(directory.glob("*.json"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def print_table(report: Report, console: Console) -> None:
+    """Print one row for each host; text from hosts is shown, never interpreted."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("host", "result", "torch", "python", "GPUs and driver", "smoke test", "why"):
+        table.add_column(heading, overflow="fold")
+    for host in report.hosts:
+        cells = [host.name, host.status, *_chosen(host), _gpus(host.profile), _smoke(host)]
+        row = [escape(printable(cell)) for cell in [*cells, host.why]]
+        row[1] = f"[{COLOURS[host.status]}]{row[1]}[/]"
+        table.add_row(*row)
+    console.print(table)
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: a host's output must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def _chosen(host: HostReport) -> tuple[str, str]:
+    if host.choice is None:
+        return "-", "-"
+    return f"{host.choice.torch} {host.choice.variant}", host.choice.python.version
+
+
+def _gpus(profile: Profile | None) -> str:
+    """Return ``2 x RTX 4090, 580.95.05``, or the state of the driver where it is not ok."""
+    if profile is None:
+        return "-"
+    names = [gpu.name.removeprefix("NVIDIA ") for gpu in profile.gpus]
+    counted = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+    driver = profile.driver
+    state = driver.version if driver.state is DriverState.OK else driver.state.value
+    return ", ".join(part for part in (counted, state) if part)
+
+
+def _smoke(host: HostReport) -> str:
+    if host.smoke is None:
+        return "-"
+    return "passed" if host.smoke.get("passed") else "failed"

@@ -1,0 +1,34 @@
+"""How much a lock downloads and how much disk it takes."""
+
+from collections.abc import Mapping
+
+from fleetwheel.lock import Lock
+from fleetwheel.profile import Installation
+
+UNPACKED = {"cpu": 4, "cuda": 2}
+"""Bytes on disk for each byte of download: torch 2.13.0+cpu and 2.14.1 (CUDA 13.0), rounded up."""
+
+
+def missing(lock: Lock, installation: Installation) -> dict[str, str]:
+    """Return name and wheel address of what no environment on the host has in this version."""
+    present = {item for built in installation.generations for item in built.packages.items()}
+    return {
+        name: lock.urls[name]
+        for name, version in lock.packages.items()
+        if (name, version) not in present
+    }
+
+
+def download_bytes(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -> int:
+    """Return the bytes to fetch; a wheel of unknown size counts as nothing."""
+    return sum(sizes.get(url) or 0 for url in wheels.values())
+
+
+def needed_bytes(lock: Lock, download: int) -> int:
+    """Return the disk space that a download takes once it is unpacked, cache included."""
+    return download * UNPACKED["cpu" if lock.choice.variant == "cpu" else "cuda"]
+
+
+def readable(size: int) -> str:
+    """Return a size for people: ``192 MB`` or ``3.3 GB``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,24 @@
+"""One answer per host and run to everything that fleetwheel asks; dropped after a change."""
+
+from facts.host import Host
+from fleetwheel.settings import Settings
+from pyinfra import host
+
+from fleetwheel.profile import HostState
+
+_answers: dict[str, HostState] = {}
+
+
+def ask(settings: Settings) -> HostState | None:
+    """Return what the host is and has; None when it gave no usable answer."""
+    if host.name not in _answers:
+        answer = host.get_fact(Host, root=settings.root, _timeout=settings.fact_timeout)
+        if answer is None:
+            return None
+        _answers[host.name] = answer
+    return _answers[host.name]
+
+
+def forget() -> None:
+    """Drop the answer, because the host was changed."""
+    _answers.pop(host.name, None)

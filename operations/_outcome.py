@@ -1,0 +1,54 @@
+"""What a run did on each host: kept for the table at its end, and the way to refuse one host."""
+
+import sys
+import time
+from pathlib import Path
+
+from pyinfra import host, logger
+from pyinfra.api import FunctionCommand, Host, State
+from rich.console import Console
+
+from fleetwheel import report
+from fleetwheel.report import HostReport
+
+_reports: dict[str, HostReport] = {}
+_started = time.monotonic()
+
+
+def note(entry: HostReport) -> None:
+    """Keep what was done on a host; a later note takes the place of an earlier one."""
+    seconds = round(time.monotonic() - _started, 1)
+    _reports[entry.name] = entry.model_copy(update={"seconds": seconds})
+
+
+def refuse(entry: HostReport) -> FunctionCommand:
+    """
+    Return a command that fails on this host, with the reason of its report.
+
+    An exception raised in an operation ends the run for every host; a failed command does not. The
+    reason is logged at once as well, because a dry run never gets to the command.
+    """
+    note(entry)
+    logger.error(f"{host.print_prefix}{report.printable(entry.why)}")
+    return FunctionCommand(_fail, [], {})
+
+
+def _fail(state: State, host: Host) -> bool:
+    return False
+
+
+def show(state: State) -> None:
+    """Print the table of a finished run, and keep its report unless nothing was executed."""
+    unreachable = {host.name for host in state.failed_hosts} - set(_reports)
+    entries = [
+        HostReport(name=name, status="unreachable", why="see the connection error above")
+        for name in unreachable
+    ]
+    finished = report.report_of([*_reports.values(), *entries])
+    if not finished.hosts:
+        return
+    console = Console(file=sys.stderr)
+    console.print()
+    report.print_table(finished, console)
+    if state.is_executing:
+        console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")

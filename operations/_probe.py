@@ -1,0 +1,54 @@
+"""Running a probe on the host of the moment and reading the JSON that it prints."""
+
+import json
+from typing import Any, cast
+
+from pyinfra.api import Host, QuoteString, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+
+from fleetwheel import remote
+
+GRACE = 15
+"""Seconds that a program gets to end after its deadline, before the controller gives up on it."""
+
+
+def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int) -> dict[str, Any]:
+    """
+    Run a program of fleetwheel/probes with a Python of the host, and return what it says.
+
+    + python: path of the interpreter on the host
+    + probe: ``generation`` or ``smoke``
+    + input: what the program works on, sent over standard input
+    + timeout: seconds; the host ends the program itself, the controller gives up a little later
+
+    A program that ends without a JSON document gives ``{"ok": False, "error": ...}``.
+    """
+    command = StringCommand(
+        "timeout",
+        "-k",
+        "10",
+        timeout,
+        QuoteString(python),
+        "-I",
+        "-c",
+        QuoteString(remote.BOOTSTRAP),
+    )
+    arguments = cast(dict[str, Any], host.current_op_global_arguments or {})
+    connector = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
+    connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
+    try:
+        _, output = host.run_shell_command(command, **connector)
+    except TimeoutError:
+        return {"ok": False, "error": f"no answer within {timeout + GRACE} s", "hint": _SLOW}
+    for line in reversed(output.stdout_lines):
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(answer, dict):
+            return answer
+    said = "\n".join(output.stderr_lines[-10:])
+    return {"ok": False, "error": said or f"ended within {timeout} s without a word", "hint": _SLOW}
+
+
+_SLOW = "a slow disk or network: raise install_timeout or smoke_timeout, then run again"

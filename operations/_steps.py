@@ -1,0 +1,179 @@
+"""The steps of a deploy on one host, each a command that reports its own failure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fleetwheel.settings import Settings
+from pyinfra import logger
+from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api.command import PyinfraCommand
+
+from fleetwheel import lock as locks
+from fleetwheel import smoke, uv_binary
+from fleetwheel.lock import Lock
+from fleetwheel.plan import Plan
+from fleetwheel.profile import HostState, Python
+from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
+from fleetwheel.report import HostReport, Status, printable
+from operations import _probe
+from operations._ask import forget
+from operations._outcome import note
+
+LOCKS = Path("locks")
+
+
+@dataclass
+class Deployment:
+    """One host on its way to one generation."""
+
+    name: str
+    settings: Settings
+    facts: HostState
+    record: Record | None
+    lock: Lock
+    python: Python
+    plan: Plan
+    needed_bytes: int = 0
+    environment: dict[str, str] | None = None
+    hold: Hold | None = None
+    smoke: SmokePass | None = None
+
+    @property
+    def root(self) -> str:
+        return self.facts.installation.root
+
+    def entry(self, status: Status, why: str, result: dict[str, Any] | None = None) -> HostReport:
+        """Return the host's line in the report."""
+        return HostReport(
+            name=self.name,
+            status=status,
+            why=why,
+            profile=self.facts.profile,
+            choice=self.lock.choice,
+            generation=self.plan.generation,
+            smoke=result or (self.smoke.result if self.smoke else None),
+        )
+
+    def fail(
+        self, host: Host, answer: dict[str, Any], result: dict[str, Any] | None = None
+    ) -> bool:
+        """Report a step that failed; always false, for pyinfra."""
+        why = "\n".join(str(answer[key]) for key in ("error", "hint") if answer.get(key))
+        note(self.entry("failed", why, result))
+        logger.error(f"{host.print_prefix}{printable(why)}")
+        return False
+
+
+def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
+    """Yield what the plan takes, in order."""
+    plan = deployment.plan
+    if plan.build:
+        if deployment.facts.installation.uv != uv_binary.VERSION:
+            yield from _send_uv(deployment)
+        yield FunctionCommand(_build, [deployment], {})
+    if plan.smoke:
+        yield FunctionCommand(_test, [deployment], {})
+    yield FunctionCommand(_activate, [deployment], {})
+
+
+def _send_uv(deployment: Deployment) -> Iterator[PyinfraCommand]:
+    program = _uv(deployment)
+    yield StringCommand("mkdir", "-p", QuoteString(f"{deployment.root}/bin"))
+    yield FileUploadCommand(str(program), f"{deployment.root}/bin/uv.new")
+
+
+def _uv(deployment: Deployment) -> Path:
+    profile = deployment.facts.profile
+    return uv_binary.path(profile.os, profile.arch)
+
+
+def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -> dict[str, Any]:
+    """Run an action of probes/generation.py on the host."""
+    return _probe.run(
+        host,
+        deployment.python.path,
+        "generation",
+        {"action": action, "root": deployment.root, **input},
+        deployment.settings.install_timeout,
+    )
+
+
+def _build(state: State, host: Host, deployment: Deployment) -> bool:
+    locks.save(LOCKS, deployment.lock)
+    answer = _generation(
+        host,
+        deployment,
+        "build",
+        id=deployment.plan.generation,
+        lock=deployment.lock.text,
+        python=deployment.python.path,
+        environment=deployment.environment or {},
+        needed_bytes=deployment.needed_bytes,
+        uv_sha256=uv_binary.sha256(_uv(deployment)),
+    )
+    forget()
+    return bool(answer["ok"]) or deployment.fail(host, answer)
+
+
+def _test(state: State, host: Host, deployment: Deployment) -> bool:
+    """Run the smoke test; a generation that fails it stays for a look, and is never activated."""
+    generation = deployment.plan.generation
+    result = run_smoke_test(host, deployment)
+    if smoke.passed(result):
+        deployment.smoke = smoke_pass(generation, deployment.facts.profile, result)
+        return True
+    if deployment.record:
+        failed = tuple(dict.fromkeys([*deployment.record.failed, generation]))
+        kept = deployment.record.model_copy(update={"failed": failed})
+        _generation(host, deployment, "record", record=kept.text())
+    return deployment.fail(host, {"error": smoke.explain(result)}, result)
+
+
+def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
+    """Run probes/smoke.py with the generation's own Python."""
+    windows = deployment.facts.profile.os == "windows"
+    python = "Scripts/python.exe" if windows else "bin/python"
+    return _probe.run(
+        host,
+        f"{deployment.root}/envs/{deployment.plan.generation}/{python}",
+        "smoke",
+        smoke.expectation(deployment.lock),
+        deployment.settings.smoke_timeout,
+    )
+
+
+def _activate(state: State, host: Host, deployment: Deployment) -> bool:
+    old = deployment.record
+    generation = deployment.plan.generation
+    if deployment.smoke is None and old:
+        deployment.smoke = old.smoke
+    previous = old and (old.previous if old.generation == generation else old.generation)
+    record = Record(
+        generation=generation,
+        previous=previous,
+        request=deployment.lock.target.request,
+        lock=deployment.lock.name,
+        choice=deployment.lock.choice.model_copy(update={"python": deployment.python}),
+        driver=deployment.facts.profile.driver,
+        gpus=deployment.facts.profile.gpus,
+        smoke=deployment.smoke,
+        hold=deployment.hold,
+        deployed_at=datetime.now(UTC),
+    )
+    answer = _generation(
+        host,
+        deployment,
+        "activate",
+        id=generation,
+        record=record.text(),
+        keep=deployment.settings.keep,
+        failed=list(old.failed) if old else [],
+    )
+    forget()
+    if not answer["ok"]:
+        return deployment.fail(host, answer)
+    note(deployment.entry("changed", deployment.plan.because))
+    return True

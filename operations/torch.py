@@ -1,0 +1,217 @@
+"""PyTorch environments: the one that suits the host, and the one that it had before."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+
+from fleetwheel.matrix import load_matrix
+from fleetwheel.settings import Settings
+from fleetwheel.survey import sizes
+from pyinfra import host, logger
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+
+from facts.lock import LockCopy
+from fleetwheel import lock as locks
+from fleetwheel import record as records
+from fleetwheel.choice import Refusal
+from fleetwheel.decision import Decider, python_for
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.plan import Plan, plan
+from fleetwheel.profile import HostState
+from fleetwheel.record import Hold, Record
+from fleetwheel.report import HostReport
+from fleetwheel.space import download_bytes, missing, needed_bytes, readable
+from operations._ask import ask
+from operations._outcome import note, refuse
+from operations._steps import LOCKS, Deployment, commands
+
+_decider = Decider(LOCKS, load_matrix())
+
+
+@operation()
+def environment(settings: Settings) -> Generator[PyinfraCommand]:
+    """
+    Give the host the newest PyTorch that runs on all of its GPUs, tested before it is used.
+
+    + settings: what the inventory says about the host
+
+    **Example:**
+
+    .. code:: python
+
+        torch.environment(
+            name="Install the PyTorch that suits this host",
+            settings=Settings.from_data(host.data.dict()),
+        )
+    """
+    facts = ask(settings)
+    if facts is None:
+        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
+        return
+    record = records.parse(facts.installation.record)
+    if record and record.hold and not settings.lift_hold:
+        why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
+        note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
+        host.noop(why)
+        return
+    try:
+        deployment = _decide(settings, facts, record)
+    except FleetwheelError as error:
+        yield refuse(_failed(facts, str(error)))
+        return
+    if isinstance(deployment, HostReport):
+        yield refuse(deployment)
+        return
+    yield from _carry_out(deployment)
+
+
+@operation()
+def rollback(settings: Settings, generation: str | None = None) -> Generator[PyinfraCommand]:
+    """
+    Put the host back on an earlier generation, and hold it there until a person lifts the hold.
+
+    + settings: what the inventory says about the host
+    + generation: id of the generation; the one that was in use before by default
+
+    The generation is smoke-tested again first, unless its last pass still holds.
+
+    **Example:**
+
+    .. code:: python
+
+        torch.rollback(
+            name="Go back to the generation before",
+            settings=Settings.from_data(host.data.dict()),
+        )
+    """
+    facts = ask(settings)
+    record = records.parse(facts.installation.record) if facts else None
+    if facts is None or record is None:
+        yield refuse(HostReport(name=host.name, status="failed", why="nothing was deployed here"))
+        return
+    wanted = generation or record.previous
+    built = {generation.id for generation in facts.installation.generations}
+    if wanted == facts.installation.current:
+        note(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
+        host.noop(f"{wanted} is in use")
+        return
+    if wanted not in built:
+        why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
+        others = ", ".join(sorted(built - {facts.installation.current})) or "none"
+        yield refuse(_failed(facts, f"{why} to go back to; there are: {others}"))
+        return
+    try:
+        deployment = _deployment_of(settings, facts, record, str(wanted))
+    except FleetwheelError as error:
+        yield refuse(_failed(facts, str(error)))
+        return
+    yield from _carry_out(deployment)
+
+
+def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
+    """Return what the host should run, or the report of its refusal."""
+    known = len(_decider.warnings)
+    lock = _decider.decide(
+        facts.profile,
+        settings.request,
+        record,
+        lambda: _copy_of_lock(facts, facts.installation.current),
+        extra_sources=settings.sources,
+        relock=settings.relock,
+    )
+    for warning in _decider.warnings[known:]:
+        logger.warning(warning)
+    if isinstance(lock, Refusal):
+        why = "\n".join([*lock.reasons, *(f"what would change it: {u}" for u in lock.unlocks)])
+        return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
+    python = python_for(lock.choice, facts.profile)
+    if python is None:
+        raise FleetwheelError(
+            f"the host has no Python {lock.choice.python.minor} any more",
+            hint="install it again, or run with --data relock=true",
+        )
+    steps = plan(lock, python, facts, record, always_smoke=settings.smoke == "always")
+    return Deployment(host.name, settings, facts, record, lock, python, steps)
+
+
+def _deployment_of(
+    settings: Settings, facts: HostState, record: Record, generation: str
+) -> Deployment:
+    """Return the deployment of a generation that stands on the host, from its copy of the lock."""
+    text = _copy_of_lock(facts, generation)
+    if text is None:
+        raise FleetwheelError(f"{generation} has lost its copy of the lock")
+    lock = locks.from_copy(text)
+    tested = record.smoke is not None and record.smoke.holds(generation, facts.profile)
+    steps = Plan(
+        generation=generation,
+        build=False,
+        smoke=not tested,
+        activate=True,
+        because=f"rolled back from {facts.installation.current}",
+    )
+    hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
+    python = python_for(lock.choice, facts.profile) or lock.choice.python
+    return Deployment(host.name, settings, facts, record, lock, python, steps, hold=hold)
+
+
+def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
+    path = f"{facts.installation.root}/envs/{generation}"
+    return host.get_fact(LockCopy, generation=path) if generation else None
+
+
+def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
+    """Say what happens on the host, and yield it."""
+    steps = deployment.plan
+    if steps.nothing:
+        note(deployment.entry("unchanged", steps.because))
+        host.noop(f"{steps.generation}: {steps.because}")
+        return
+    download = 0
+    if steps.build:
+        wheels = missing(deployment.lock, deployment.facts.installation)
+        download = download_bytes(wheels, sizes(list(wheels.values())))
+        deployment.needed_bytes = needed_bytes(deployment.lock, download)
+        obstacle = _obstacle(deployment)
+        if obstacle:
+            yield refuse(deployment.entry("failed", obstacle))
+            return
+    why = _intention(deployment, download)
+    note(deployment.entry("would change", why))
+    logger.info(f"{host.print_prefix}{why}")
+    yield from commands(deployment)
+
+
+def _obstacle(deployment: Deployment) -> str | None:
+    """Return what keeps an environment from being built, found before anything is fetched."""
+    there = deployment.facts.installation
+    if not there.writable:
+        return (
+            f"{there.user or 'the user'} cannot write to {there.root}\n"
+            "  hint: name another root in the inventory, or use sudo: true"
+        )
+    if there.free_bytes is not None and there.free_bytes < deployment.needed_bytes:
+        return (
+            f"{there.root} has {readable(there.free_bytes)} free,"
+            f" the environment needs {readable(deployment.needed_bytes)}\n"
+            "  hint: free some space, or name another root in the inventory"
+        )
+    return None
+
+
+def _intention(deployment: Deployment, download: int) -> str:
+    """Return one sentence on what is about to happen."""
+    choice, steps = deployment.lock.choice, deployment.plan
+    wanted = f"torch {choice.packages['torch']} ({choice.variant}, Python {choice.python.version})"
+    if steps.build:
+        count = len(deployment.lock.packages) - 1
+        return (
+            f"install {wanted} and {count} packages, {readable(download)} to fetch: {steps.because}"
+        )
+    if steps.activate:
+        return f"use {wanted}: {steps.because}"
+    return f"test {wanted}: {steps.because}"
+
+
+def _failed(facts: HostState, why: str) -> HostReport:
+    return HostReport(name=host.name, status="failed", why=why, profile=facts.profile)
