@@ -12,11 +12,8 @@ UNPACKED = {"cpu": 4, "cuda": 2}
 def missing(lock: Lock, installation: Installation) -> dict[str, str]:
     """Return name and wheel address of what no environment on the host has in this version."""
     present = {item for built in installation.generations for item in built.packages.items()}
-    return {
-        name: lock.urls[name]
-        for name, version in lock.packages.items()
-        if (name, version) not in present
-    }
+    wanted = [item for item in lock.packages.items() if item not in present]
+    return {name: lock.urls[name] for name, _ in wanted}
 
 
 def download_bytes(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -> int:

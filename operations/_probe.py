@@ -23,16 +23,8 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
 
     A program that ends without a JSON document gives ``{"ok": False, "error": ...}``.
     """
-    command = StringCommand(
-        "timeout",
-        "-k",
-        "10",
-        timeout,
-        QuoteString(python),
-        "-I",
-        "-c",
-        QuoteString(remote.BOOTSTRAP),
-    )
+    program = [QuoteString(python), "-I", "-c", QuoteString(remote.BOOTSTRAP)]
+    command = StringCommand("timeout", "-k", "10", str(timeout), *program)
     arguments = cast(dict[str, Any], host.current_op_global_arguments or {})
     connector = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
     connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}

@@ -13,6 +13,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import lock as locks
 from fleetwheel import smoke, uv_binary
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
@@ -57,11 +58,8 @@ class Deployment:
             smoke=result or (self.smoke.result if self.smoke else None),
         )
 
-    def fail(
-        self, host: Host, answer: dict[str, Any], result: dict[str, Any] | None = None
-    ) -> bool:
+    def fail(self, host: Host, why: str, result: dict[str, Any] | None = None) -> bool:
         """Report a step that failed; always false, for pyinfra."""
-        why = "\n".join(str(answer[key]) for key in ("error", "hint") if answer.get(key))
         note(self.entry("failed", why, result))
         logger.error(f"{host.print_prefix}{printable(why)}")
         return False
@@ -101,6 +99,11 @@ def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -
     )
 
 
+def _words(answer: dict[str, Any]) -> str:
+    """Return what a failed action says to the person who must act."""
+    return str(FleetwheelError(answer["error"], hint=answer.get("hint", "")))
+
+
 def _build(state: State, host: Host, deployment: Deployment) -> bool:
     locks.save(LOCKS, deployment.lock)
     answer = _generation(
@@ -115,7 +118,7 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
         uv_sha256=uv_binary.sha256(_uv(deployment)),
     )
     forget()
-    return bool(answer["ok"]) or deployment.fail(host, answer)
+    return bool(answer["ok"]) or deployment.fail(host, _words(answer))
 
 
 def _test(state: State, host: Host, deployment: Deployment) -> bool:
@@ -129,7 +132,7 @@ def _test(state: State, host: Host, deployment: Deployment) -> bool:
         failed = tuple(dict.fromkeys([*deployment.record.failed, generation]))
         kept = deployment.record.model_copy(update={"failed": failed})
         _generation(host, deployment, "record", record=kept.text())
-    return deployment.fail(host, {"error": smoke.explain(result)}, result)
+    return deployment.fail(host, smoke.explain(result), result)
 
 
 def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
@@ -174,6 +177,6 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     )
     forget()
     if not answer["ok"]:
-        return deployment.fail(host, answer)
+        return deployment.fail(host, _words(answer))
     note(deployment.entry("changed", deployment.plan.because))
     return True

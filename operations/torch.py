@@ -205,9 +205,8 @@ def _intention(deployment: Deployment, download: int) -> str:
     wanted = f"torch {choice.packages['torch']} ({choice.variant}, Python {choice.python.version})"
     if steps.build:
         count = len(deployment.lock.packages) - 1
-        return (
-            f"install {wanted} and {count} packages, {readable(download)} to fetch: {steps.because}"
-        )
+        fetch = readable(download)
+        return f"install {wanted} and {count} packages, {fetch} to fetch: {steps.because}"
     if steps.activate:
         return f"use {wanted}: {steps.because}"
     return f"test {wanted}: {steps.because}"
