@@ -35,10 +35,10 @@ class Target(Value):
     request: Request
     os: str
     arch: str
-    glibc: str | None
-    pythons: tuple[str, ...]
-    driver: str | None
-    gpus: tuple[str, ...]
+    glibc: str | None = None
+    pythons: tuple[str, ...] = ()
+    driver: str | None = None
+    gpus: tuple[str, ...] = ()
     """Compute capability of each GPU, or its name where that is unknown."""
 
     @property
@@ -153,7 +153,8 @@ def save(directory: Path, lock: Lock) -> None:
 def resolve(choice: Choice, target: Target, sources: Sequence[Source], timeout: int = 600) -> Lock:
     """Lock a choice with uv: hashes for everything, wheels only, the torch family from one source.
 
-    ``sources`` are the ordinary ones that answer, in their order; ``timeout`` is in seconds.
+    ``sources`` are the ordinary ones that answer, in their order; without any, everything comes
+    from the source of the torch family. ``timeout`` is in seconds.
     Raises FleetwheelError with uv's own words when there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
@@ -182,7 +183,7 @@ def _write_input(work: Path, choice: Choice, sources: Sequence[Source]) -> None:
         family_source=choice.source,
     )
     (work / "pyproject.toml").write_text(project, encoding="utf-8")
-    ordinary = render("lock-sources.toml.j2", sources=sources)
+    ordinary = render("lock-sources.toml.j2", sources=sources or [choice.source])
     (work / "uv.toml").write_text(ordinary, encoding="utf-8")
 
 

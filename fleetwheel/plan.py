@@ -49,13 +49,14 @@ def plan(
         and record.smoke.holds(chosen, host.profile)
         and not always_smoke
     )
-    activate = chosen != current or record is None or record.generation != chosen
+    recorded = record is not None and record.generation == chosen and record.hold is None
+    activate = chosen != current or not recorded
     return Plan(
         generation=chosen,
         build=False,
         smoke=not tested,
         activate=activate,
-        because=_because(activate, tested),
+        because=_because(chosen != current, activate, tested),
     )
 
 
@@ -69,9 +70,11 @@ def _as_locked(generation: Generation, lock: Lock) -> bool:
     return generation.packages == lock.packages and bool(generation.python)
 
 
-def _because(activate: bool, tested: bool) -> str:
-    if activate:
+def _because(elsewhere: bool, activate: bool, tested: bool) -> str:
+    if elsewhere:
         return "it is built, but not in use"
+    if activate:
+        return "it is in use, but the host's record says otherwise"
     if not tested:
         return "its smoke test has to run again"
     return "it is in use, as locked, and its smoke test has passed"

@@ -1,0 +1,82 @@
+"""Install fleetwheel into .venv beside this file, then run its main job or its tests.
+
+python3 quickstart.py              pyinfra -y inventory.py deploys/torch.py
+python3 quickstart.py test [...]   pytest, with further arguments handed on
+
+Needs Python 3.11 or newer and nothing else. What is installed is pinned by hash.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BIN = ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / "python"
+
+
+def main(arguments):
+    if sys.version_info < (3, 11):
+        sys.exit(f"fleetwheel needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    os.chdir(ROOT)
+    if arguments[:1] == ["test"]:
+        install("requirements-dev.txt")
+        command = [BIN / "pytest", *arguments[1:]]
+    elif not arguments:
+        install("requirements.txt")
+        command = [BIN / "pyinfra", "-y", "inventory.py", "deploys/torch.py"]
+    else:
+        sys.exit(__doc__)
+    print("$", *(os.path.relpath(word, ROOT) if word == command[0] else word for word in command))
+    sys.exit(subprocess.call(command))
+
+
+def install(requirements):
+    """Install the pinned requirements and fleetwheel itself, unless they are there."""
+    wanted = hashlib.sha256(
+        Path(requirements).read_bytes() + Path("pyproject.toml").read_bytes()
+    ).hexdigest()
+    done = ROOT / ".venv" / f"installed-{requirements}"
+    if PYTHON.exists() and done.exists() and done.read_text() == wanted:
+        return
+    print(f"Installing {requirements} into .venv (about half a minute)", flush=True)
+    make_environment()
+    pip("install", "--require-hashes", "-r", requirements)
+    pip("install", "--no-deps", "--no-build-isolation", "-e", ".")
+    done.write_text(wanted)
+
+
+def make_environment():
+    """Make .venv; on a Debian without python3-venv its pip does the work from outside."""
+    if PYTHON.exists():
+        return
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        run(sys.executable, "-m", "venv", "--without-pip", ".venv")
+    else:
+        run(sys.executable, "-m", "venv", ".venv")
+
+
+def pip(*arguments):
+    if (BIN / "pip").exists():
+        run(PYTHON, "-m", "pip", "--quiet", *arguments)
+    elif (
+        subprocess.call([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL) == 0
+    ):
+        run(sys.executable, "-m", "pip", "--python", PYTHON, "--quiet", *arguments)
+    else:
+        shutil.rmtree(".venv")
+        sys.exit("This Python has neither pip nor ensurepip: on Debian, apt install python3-venv")
+
+
+def run(*command):
+    if subprocess.call(list(command)) != 0:
+        sys.exit(f"failed: {' '.join(map(str, command))}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

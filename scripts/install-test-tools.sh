@@ -1,0 +1,12 @@
+#!/bin/sh
+# Install what some tests need beside Python; without it they skip and say why. Debian, as root.
+set -eu
+
+missing=""
+for tool in busybox:busybox shellcheck:shellcheck; do
+    command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
+done
+[ -n "$missing" ] || exit 0
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of package names
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing

@@ -1,0 +1,69 @@
+"""Sample values that many tests start from."""
+
+from pathlib import Path
+
+from fleetwheel.choice import Choice
+from fleetwheel.profile import (
+    Driver,
+    DriverState,
+    Generation,
+    Gpu,
+    HostState,
+    Installation,
+    Profile,
+    Python,
+)
+from fleetwheel.request import Request
+from fleetwheel.wheel import Source
+
+PYTHON = Python(path="/usr/bin/python3.11", version="3.11.7")
+CPU_HOST = Profile(os="linux", arch="x86_64", glibc="2.36", pythons=(PYTHON,), boot_id="boot-1")
+RTX_4090 = Gpu(
+    index=0,
+    uuid="GPU-1",
+    name="NVIDIA GeForce RTX 4090",
+    compute_capability="8.9",
+    memory_total_mib=24564,
+)
+GPU_HOST = CPU_HOST.model_copy(
+    update={
+        "driver": Driver(state=DriverState.OK, version="580.95.05", cuda="13.0"),
+        "gpus": (RTX_4090,),
+    }
+)
+REQUEST = Request()
+
+
+def choice(source: Source | None = None, torch: str = "2.13.0+cpu") -> Choice:
+    """Return a choice of CPU wheels."""
+    return Choice(
+        torch=torch.split("+")[0],
+        variant="cpu",
+        packages={"torch": torch},
+        requirements=("numpy",),
+        python=PYTHON,
+        source=source or Source(name="wheels", url="/wheels", layout="flat"),
+        reasons=("the host has no NVIDIA GPU",),
+    )
+
+
+def host(
+    profile: Profile = CPU_HOST,
+    *,
+    current: str | None = None,
+    generations: tuple[Generation, ...] = (),
+    record: str = "",
+    root: Path | str = "/opt/fleetwheel",
+) -> HostState:
+    """Return a host with this much under its root."""
+    installation = Installation(
+        root=str(root),
+        user="root",
+        exists=bool(generations),
+        writable=True,
+        free_bytes=10**12,
+        current=current,
+        generations=generations,
+        record=record,
+    )
+    return HostState(profile=profile, installation=installation)

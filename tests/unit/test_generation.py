@@ -1,0 +1,245 @@
+"""Building, activating and cleaning up generations: real uv, real environments, small wheels."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uv
+
+from fleetwheel import remote
+from tests.small_wheels import lock_of, make_wheel
+
+PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
+UV = Path(uv.find_uv_bin())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty root directory to which the pinned uv has just been sent."""
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(UV, root / "bin" / "uv.new")
+    return root
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> str:
+    return lock_of(make_wheel(tmp_path / "wheels", "alpha", "1.0+cpu"))
+
+
+def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
+    """Start the probe as a deploy does: a fixed command line, everything else on standard input."""
+    process = subprocess.Popen(
+        [PYTHON, "-I", "-c", remote.BOOTSTRAP],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    process.stdin.write(
+        remote.document("generation", {"action": action, "root": str(root), **input})
+    )
+    process.stdin.close()
+    return process
+
+
+def run(action: str, root: Path, **input: Any) -> dict[str, Any]:
+    with start(action, root, **input) as process:
+        assert process.stdout
+        answer = json.loads(process.stdout.read())
+    assert process.returncode == (0 if answer["ok"] else 1)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def building(lock: str, id: str = "a-1", **changes: Any) -> dict[str, Any]:
+    sha256 = hashlib.sha256(UV.read_bytes()).hexdigest()
+    return {
+        "id": id,
+        "lock": lock,
+        "python": PYTHON,
+        "environment": {},
+        "needed_bytes": 0,
+        "uv_sha256": sha256,
+        **changes,
+    }
+
+
+def activating(id: str, keep: int = 3, failed: list[str] | None = None) -> dict[str, Any]:
+    return {"id": id, "record": f'{{"generation": "{id}"}}', "keep": keep, "failed": failed or []}
+
+
+def built(root: Path) -> set[str]:
+    return {path.name for path in (root / "envs").iterdir()}
+
+
+def test_a_build_is_complete_and_leaves_current_alone(root: Path, lock: str) -> None:
+    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-1"}
+    python = root / "envs/a-1/bin/python"
+    said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
+    assert said == b"1.0+cpu\n"
+    assert (root / "envs/a-1/pylock.toml").read_text() == lock
+    assert not (root / "current").exists()
+
+
+def test_activation_points_current_and_writes_the_record(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    assert run("activate", root, **activating("a-1")) == {
+        "ok": True,
+        "activated": "a-1",
+        "removed": [],
+    }
+    assert (root / "current").readlink() == Path("envs/a-1")
+    assert json.loads((root / "state.json").read_text()) == {"generation": "a-1"}
+
+
+def test_a_generation_that_is_gone_is_not_activated(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    run("activate", root, **activating("a-1"))
+    answer = run("activate", root, **activating("b-1"))
+    assert "b-1 is not there" in answer["error"]
+    assert (root / "current").readlink() == Path("envs/a-1")
+
+
+def test_another_uv_than_the_pinned_one_is_refused(root: Path, lock: str) -> None:
+    (root / "bin/uv.new").write_text("#!/bin/sh\n")
+    answer = run("build", root, **building(lock))
+    assert "is not the uv that was sent" in answer["error"]
+    assert not (root / "bin/uv").exists()
+
+
+def test_a_wrong_hash_builds_nothing(root: Path, lock: str) -> None:
+    wrong = lock.replace(lock.split('sha256 = "')[1][:8], "00000000")
+    answer = run("build", root, **building(wrong))
+    assert "Hash mismatch" in answer["error"]
+    assert "relock" in answer["hint"]
+    assert built(root) == set()
+
+
+def test_too_little_space_is_said_before_anything_is_installed(root: Path, lock: str) -> None:
+    answer = run("build", root, **building(lock, needed_bytes=10**18))
+    assert "the environment needs 1000000000.0 GB" in answer["error"]
+    assert built(root) == set()
+
+
+def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, lock: str) -> None:
+    """Generations are hard links into uv's cache: an edit would travel with it."""
+    run("build", root, **building(lock))
+    edited = next((root / "envs/a-1/lib").glob("*/site-packages/alpha.py"))
+    assert edited.stat().st_nlink > 1
+    with edited.open("a") as file:
+        file.write("__version__ = 'edited'\n")
+    assert run("build", root, **building(lock, id="a-2"))["ok"]
+    python = root / "envs/a-2/bin/python"
+    said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
+    assert said == b"1.0+cpu\n"
+
+
+def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
+    (root / "envs/.building-old").mkdir(parents=True)
+    run("build", root, **building(lock))
+    assert built(root) == {"a-1"}
+
+
+def test_one_run_at_a_time(root: Path, lock: str) -> None:
+    import fcntl
+
+    with (root / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = run("build", root, **building(lock))
+    assert "another run is at work" in answer["error"]
+
+
+def test_a_build_ends_when_nobody_reads_its_answer(root: Path, lock: str, tmp_path: Path) -> None:
+    """As after Ctrl-C on the controller or a cut connection: nothing half made stays."""
+    slow = tmp_path / "slow-python"
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/asked\nsleep 30\nexec {PYTHON} "$@"\n')
+    slow.chmod(0o755)
+    process = start("build", root, **building(lock, python=str(slow)))
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "asked").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(timeout=10) != 0
+    assert built(root) == set()
+
+
+def test_only_the_newest_generations_stay(root: Path, lock: str) -> None:
+    for number, id in enumerate(["a-1", "a-2", "a-3"]):
+        run("build", root, **building(lock, id=id))
+        run("activate", root, **activating(id))
+        os.utime(root / "envs" / id, (number, number))
+    run("build", root, **building(lock, id="a-4"))
+    answer = run("activate", root, **activating("a-4", keep=2))
+    assert sorted(answer["removed"]) == ["a-1", "a-2"]
+    assert built(root) == {"a-3", "a-4"}
+
+
+def test_a_failed_generation_goes_before_a_good_one(root: Path, lock: str) -> None:
+    for id in ("good-1", "failed-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    answer = run("activate", root, **activating("new-1", keep=2, failed=["failed-1"]))
+    assert answer["removed"] == ["failed-1"]
+    assert built(root) == {"good-1", "new-1"}
+
+
+def test_a_process_stays_in_its_generation_and_keeps_it(
+    root: Path, lock: str, tmp_path: Path
+) -> None:
+    """Started through ``current``, which then moves on: it imports from where it started."""
+    newer = lock_of(make_wheel(tmp_path / "wheels", "alpha", "2.0+cpu"))
+    run("build", root, **building(lock, id="old-1"))
+    run("activate", root, **activating("old-1"))
+    program = "import sys; input(); import alpha; print(alpha.__version__, sys.executable)"
+    with subprocess.Popen(
+        [root / "current/bin/python", "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for_lease(root / "envs/old-1/pyvenv.cfg")
+        run("build", root, **building(newer, id="new-1"))
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+        said, _ = process.communicate("\n")
+    assert said == f"1.0+cpu {root}/envs/old-1/bin/python\n"
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def wait_for_lease(path: Path) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the process took no lease")
+
+
+@pytest.mark.parametrize("failing", ["symlink", "rename"])
+def test_current_is_never_absent(
+    root: Path, lock: str, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    from fleetwheel.probes import generation
+
+    run("build", root, **building(lock, id="old-1"))
+    run("activate", root, **activating("old-1"))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "symlink_to" if failing == "symlink" else "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        generation.point(root / "current", Path("envs/new-1"))
+    assert (root / "current").readlink() == Path("envs/old-1")

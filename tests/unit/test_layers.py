@@ -1,0 +1,65 @@
+"""Imports point one way: deploys -> operations -> facts -> fleetwheel -> libraries."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+OURS = {"deploys", "operations", "facts", "fleetwheel", "pyinfra", "tests"}
+ALLOWED = {
+    "deploys": {"operations", "facts", "fleetwheel", "pyinfra"},
+    "operations": {"operations", "facts", "fleetwheel", "pyinfra"},
+    "facts": {"facts", "fleetwheel", "pyinfra"},
+    "fleetwheel": {"fleetwheel"},
+}
+MAY_IMPORT_PYINFRA = {"fleetwheel/cli.py"}
+PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def files(folder: str) -> list[Path]:
+    found = sorted(Path(folder).rglob("*.py"))
+    assert found, f"no files in {folder}/"
+    return found
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_imports_point_one_way(folder: str) -> None:
+    for path in files(folder):
+        allowed = ALLOWED[folder] | (
+            {"pyinfra"} if path.as_posix() in MAY_IMPORT_PYINFRA else set()
+        )
+        assert imported(path) & OURS <= allowed, path
+
+
+def test_probes_need_nothing_of_ours() -> None:
+    """They run on hosts, where only the standard library and the environment are there."""
+    import sys
+
+    for path in files("fleetwheel/probes"):
+        assert imported(path) <= set(sys.stdlib_module_names) | PROBES_MAY_IMPORT, path
+
+
+def test_deploys_are_short_scripts() -> None:
+    for path in files("deploys"):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 40, path
+        tree = ast.parse(text)
+        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body), path
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_every_module_says_what_it_is_for(folder: str) -> None:
+    for path in files(folder):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

@@ -1,0 +1,129 @@
+"""Locks: what uv makes of a choice, what is read back, and what goes wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from fleetwheel import lock as locks
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock import Lock, Target, target_of, uv_platform
+from fleetwheel.profile import Gpu
+from fleetwheel.wheel import Source
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice
+from tests.small_wheels import make_wheel
+
+TARGET = target_of(CPU_HOST, REQUEST)
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Source:
+    """A directory with torch for CPU, and a newer torch that nobody chose."""
+    directory = tmp_path / "family"
+    make_wheel(directory, "torch", "2.13.0+cpu", requires=("numpy", "filelock"))
+    make_wheel(directory, "torch", "2.14.1+cpu")
+    return Source(name="family", url=str(directory), layout="flat")
+
+
+@pytest.fixture
+def ordinary(tmp_path: Path) -> Source:
+    """A directory with everything else, and a torch that must not be taken."""
+    directory = tmp_path / "ordinary"
+    for name, version in [("numpy", "2.4.0"), ("filelock", "4.0"), ("torch", "2.15.0")]:
+        make_wheel(directory, name, version)
+    return Source(name="ordinary", url=str(directory), layout="flat")
+
+
+def test_the_family_comes_from_its_source_alone(family: Source, ordinary: Source) -> None:
+    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
+    assert lock.urls["torch"].startswith(Path(family.url).as_uri())
+    assert lock.urls["numpy"].startswith(Path(ordinary.url).as_uri())
+
+
+def test_a_lock_keeps_its_choice_and_target(family: Source, ordinary: Source) -> None:
+    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    assert lock.choice == choice(family)
+    assert lock.target == TARGET
+    assert locks.from_copy(lock.text).name == lock.name
+
+
+def test_credentials_stay_out_of_a_lock(family: Source, ordinary: Source) -> None:
+    made = choice(family)
+    secret = Source(name="s", url="https://me:secret@example.org/simple")
+    text = locks._tool_table(made.model_copy(update={"source": secret}), TARGET)
+    assert "secret" not in text
+    assert "https://example.org/simple" in text
+
+
+def test_a_saved_lock_is_loaded(tmp_path: Path) -> None:
+    lock = Lock(name=TARGET.name, text="x")
+    assert locks.load(tmp_path / "locks", lock.name) is None
+    locks.save(tmp_path / "locks", lock)
+    assert locks.load(tmp_path / "locks", lock.name) == lock
+    assert [path.name for path in (tmp_path / "locks").iterdir()] == [lock.name]
+
+
+def test_what_cannot_be_locked_is_said_in_uv_words(family: Source) -> None:
+    with pytest.raises(FleetwheelError, match="numpy was not found") as caught:
+        locks.resolve(choice(family), TARGET, [])
+    assert "inventory" in caught.value.hint
+
+
+def test_another_torch_than_the_chosen_one_is_refused(family: Source, ordinary: Source) -> None:
+    """==2.14.1 also matches 2.14.1+cpu: the lock must hold what was chosen, or nothing."""
+    with pytest.raises(FleetwheelError, match=r"2\.14\.1 was chosen, but uv locked 2\.14\.1\+cpu"):
+        locks.resolve(choice(family, torch="2.14.1"), TARGET, [ordinary])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not toml [", "cannot be read"),
+        ('lock-version = "1.0"\n', "cannot be read"),
+        ('lock-version = "1.0"\ncreated-by = "x"\npackages = []\n', "does not say which choice"),
+    ],
+)
+def test_a_spoilt_lock_says_how_to_mend_it(text: str, message: str) -> None:
+    with pytest.raises(FleetwheelError, match=message) as caught:
+        _ = Lock(name="pylock.x.toml", text=text).choice
+    assert "relock" in caught.value.hint
+
+
+def test_equal_targets_share_a_name_and_different_ones_do_not() -> None:
+    swapped = GPU_HOST.model_copy(
+        update={"gpus": (GPU_HOST.gpus[0].model_copy(update={"uuid": "GPU-2"}),)}
+    )
+    assert target_of(GPU_HOST, REQUEST) == target_of(swapped, REQUEST)
+    other = GPU_HOST.model_copy(update={"glibc": "2.28"})
+    assert target_of(other, REQUEST).name != target_of(GPU_HOST, REQUEST).name
+
+
+def test_a_hostile_gpu_name_makes_a_harmless_file_name() -> None:
+    gpu = Gpu(index=0, name="../../x\n$(id)/.y")
+    name = target_of(GPU_HOST.model_copy(update={"gpus": (gpu,)}), REQUEST).name
+    assert set("/\n$.") & set(name.removeprefix("pylock.").removesuffix(".toml")) == set()
+
+
+@pytest.mark.parametrize(
+    ("os", "arch", "glibc", "expected"),
+    [
+        ("linux", "x86_64", "2.36", "x86_64-manylinux_2_36"),
+        ("linux", "x86_64", "2.30", "x86_64-manylinux_2_28"),
+        ("linux", "aarch64", "2.99", "aarch64-manylinux_2_40"),
+        ("linux", "x86_64", "2.12", "x86_64-manylinux_2_17"),
+        ("windows", "x86_64", None, "x86_64-pc-windows-msvc"),
+    ],
+)
+def test_uv_platform(os: str, arch: str, glibc: str | None, expected: str) -> None:
+    target: Target = TARGET.model_copy(update={"os": os, "arch": arch, "glibc": glibc})
+    assert uv_platform(target) == expected
+
+
+def test_a_generation_is_named_by_wheels_and_interpreter(family: Source, ordinary: Source) -> None:
+    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    name = lock.generation(PYTHON)
+    assert name.startswith("2.13.0+cpu-cp311-")
+    sha256 = next(iter(lock.document.packages[0].wheels or ())).hashes["sha256"]
+    edited = lock.model_copy(update={"text": lock.text.replace(sha256, "0" * 64)})
+    assert Lock(name=lock.name, text=edited.text).generation(PYTHON) != name
+    assert lock.generation(PYTHON.model_copy(update={"path": "/opt/python3.11"})) != name

@@ -1,0 +1,138 @@
+"""The plan: what a host lacks, and nothing more."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from fleetwheel.lock import Lock, target_of
+from fleetwheel.plan import plan
+from fleetwheel.profile import Driver, DriverState, Generation, HostState, Profile
+from fleetwheel.record import Record, parse, smoke_pass
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice, host
+
+PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
+
+
+def lock_with(packages: dict[str, str]) -> Lock:
+    from fleetwheel import lock as locks
+
+    text = 'lock-version = "1.0"\ncreated-by = "tests"\n'
+    for name, version in packages.items():
+        url = f"https://example.org/{name}-{version}-py3-none-any.whl"
+        text += f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
+        text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
+    target = target_of(CPU_HOST, REQUEST)
+    return Lock(name=target.name, text=text + locks._tool_table(choice(), target))
+
+
+LOCK = lock_with(PACKAGES)
+NAME = LOCK.generation(PYTHON)
+
+
+def generation(build: int = 1, packages: dict[str, str] = PACKAGES) -> Generation:
+    return Generation(id=f"{NAME}-{build}", python=PYTHON.path, packages=packages)
+
+
+def record(of: str, profile: Profile = CPU_HOST) -> Record:
+    return Record(
+        generation=of,
+        request=REQUEST,
+        lock=LOCK.name,
+        choice=LOCK.choice,
+        driver=profile.driver,
+        gpus=profile.gpus,
+        smoke=smoke_pass(of, profile, {"passed": True}),
+        deployed_at=datetime.now(UTC),
+    )
+
+
+def steps(
+    state: HostState, of: Record | None, always: bool = False
+) -> tuple[str, bool, bool, bool]:
+    made = plan(LOCK, PYTHON, state, of, always_smoke=always)
+    return made.generation.removeprefix(NAME), made.build, made.smoke, made.activate
+
+
+def test_an_empty_host_gets_everything() -> None:
+    assert steps(host(), None) == ("-1", True, True, True)
+
+
+def test_a_host_that_is_right_gets_nothing() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), always_smoke=False)
+    assert made.nothing
+    assert "smoke test has passed" in made.because
+
+
+def test_smoke_always_tests_again() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    assert steps(there, record(f"{NAME}-1"), always=True) == ("-1", False, True, False)
+
+
+@pytest.mark.parametrize(
+    "packages",
+    [
+        {**PACKAGES, "numpy": "2.3.0"},
+        {**PACKAGES, "extra": "1"},
+        {"torch": "2.13.0+cpu"},
+        {**PACKAGES, "torch": "2.13.0"},
+    ],
+)
+def test_changed_packages_are_built_anew_beside_the_old_ones(packages: dict[str, str]) -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(packages=packages),))
+    assert steps(there, record(f"{NAME}-1")) == ("-2", True, True, True)
+
+
+def test_a_good_build_beside_a_damaged_current_is_used() -> None:
+    damaged = generation(1, {})
+    there = host(current=f"{NAME}-1", generations=(damaged, generation(2)))
+    assert steps(there, record(f"{NAME}-1")) == ("-2", False, True, True)
+
+
+def test_a_generation_without_interpreter_is_not_good() -> None:
+    broken = generation().model_copy(update={"python": ""})
+    assert steps(host(current=broken.id, generations=(broken,)), None)[1]
+
+
+def test_a_pass_holds_for_one_boot_driver_and_set_of_gpus() -> None:
+    good = Generation(id=f"{NAME}-1", python=PYTHON.path, packages=PACKAGES)
+    of = record(good.id, GPU_HOST)
+    rebooted = GPU_HOST.model_copy(update={"boot_id": "boot-2"})
+    driver = Driver(state=DriverState.OK, version="590.48.01")
+    updated = GPU_HOST.model_copy(update={"driver": driver})
+    fewer = GPU_HOST.model_copy(update={"gpus": ()})
+    for profile, again in [(GPU_HOST, False), (rebooted, True), (updated, True), (fewer, True)]:
+        there = host(profile, current=good.id, generations=(good,))
+        assert steps(there, of) == ("-1", False, again, False)
+
+
+def test_current_that_points_elsewhere_is_put_right() -> None:
+    there = host(current="other-1", generations=(generation(), Generation(id="other-1")))
+    assert steps(there, record(f"{NAME}-1")) == ("-1", False, False, True)
+
+
+def test_a_lost_record_is_written_again() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    assert steps(there, None) == ("-1", False, True, True)
+
+
+def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
+    from fleetwheel.record import Hold
+
+    hold = Hold(since=datetime.now(UTC), rolled_back_from="other-1")
+    held = record(f"{NAME}-1").model_copy(update={"hold": hold})
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    assert steps(there, held) == ("-1", False, False, True)
+
+
+def test_a_record_survives_the_way_to_the_host_and_back() -> None:
+    of = record(f"{NAME}-1", GPU_HOST)
+    assert parse(of.text()) == of
+    assert '"schema": "fleetwheel.state/1"' in of.text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": "fleetwheel.state/9"}', "null", "\x00"]
+)
+def test_anything_else_is_no_record(text: str) -> None:
+    assert parse(text) is None
