@@ -1,0 +1,81 @@
+"""The report: what people read, what machines read, and what it keeps."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from fleetwheel import report
+from fleetwheel.profile import Driver, DriverState
+from fleetwheel.report import HostReport
+from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
+
+
+def printed(*hosts: HostReport) -> str:
+    out = io.StringIO()
+    report.print_table(report.report_of(hosts), Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_a_row_says_what_was_done_and_why() -> None:
+    row = printed(
+        HostReport(
+            name="gpu-1",
+            status="changed",
+            why="it is not there yet",
+            profile=GPU_HOST.model_copy(update={"gpus": (RTX_4090, RTX_4090)}),
+            choice=choice(),
+            smoke={"passed": True},
+        )
+    )
+    for cell in ("gpu-1", "changed", "2.13.0 cpu", "3.11.7", "2 x GeForce RTX 4090, 580.95.05"):
+        assert cell in row
+    assert "passed" in row
+    assert "it is not there yet" in row
+
+
+def test_a_driver_that_does_not_work_is_named() -> None:
+    driver = Driver(state=DriverState.VERSION_MISMATCH)
+    broken = GPU_HOST.model_copy(update={"driver": driver, "gpus": ()})
+    assert "version-mismatch" in printed(HostReport(name="a", status="failed", profile=broken))
+
+
+def test_hosts_stand_in_the_order_of_their_names() -> None:
+    rows = printed(HostReport(name="b", status="failed"), HostReport(name="a", status="failed"))
+    assert rows.index("a ") < rows.index("b ")
+
+
+@given(st.text())
+def test_text_from_a_host_steers_neither_terminal_nor_table(text: str) -> None:
+    shown = printed(HostReport(name="a", status="failed", why=f"[red]{text}\x1b[2J"))
+    assert "\x1b" not in shown
+    assert "[red]" in shown
+
+
+def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
+    made = report.report_of([HostReport(name="a", status="unchanged", profile=CPU_HOST)])
+    document = json.loads(report.save(tmp_path / "reports", made).read_text())
+    assert document["schema"] == "fleetwheel.report/1"
+    assert set(document["hosts"][0]) >= {
+        "name",
+        "status",
+        "profile",
+        "choice",
+        "generation",
+        "smoke",
+        "drift",
+    }
+    assert report.Report.model_validate(document) == made
+
+
+def test_old_reports_go(tmp_path: Path) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for minute in range(report.KEPT + 5):
+        report.save(tmp_path, report.Report(at=start + timedelta(minutes=minute), hosts=()))
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert len(kept) == report.KEPT
+    assert kept[0].startswith("2026-01-01T00-05")

@@ -1,0 +1,26 @@
+"""What a lock downloads and takes on disk."""
+
+from fleetwheel.profile import Generation
+from fleetwheel.space import download_bytes, missing, needed_bytes, readable
+from tests.samples import host
+from tests.unit.test_plan import LOCK, PACKAGES
+
+
+def test_what_an_environment_on_the_host_has_is_not_fetched_again() -> None:
+    there = Generation(id="other-1", packages={"numpy": "2.4.0", "torch": "2.12.0+cpu"})
+    wheels = missing(LOCK, host(generations=(there,)).installation)
+    assert list(wheels) == ["torch"]
+    assert missing(LOCK, host().installation).keys() == PACKAGES.keys()
+
+
+def test_a_wheel_of_unknown_size_counts_as_nothing() -> None:
+    assert download_bytes({"a": "u1", "b": "u2"}, {"u1": 100, "u2": None}) == 100
+
+
+def test_cpu_wheels_unpack_to_four_times_their_size() -> None:
+    assert needed_bytes(LOCK, 200) == 800
+
+
+def test_sizes_are_written_for_people() -> None:
+    assert readable(191794682) == "192 MB"
+    assert readable(3291927821) == "3.3 GB"
