@@ -1,0 +1,168 @@
+"""The smoke test as the controller sees it: what is expected of a host, and what it found."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fleetwheel import faults, remote
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock import Lock
+from fleetwheel.profile import Value
+
+
+class Check(Value):
+    """One operation on one device, compared with a reference."""
+
+    name: str
+    """Such as ``matmul float16``."""
+    passed: bool
+    error: float | None
+    """Largest relative error; None when the result held NaN or infinity."""
+    bound: float
+    ms: float
+
+
+class FoundFault(Value):
+    """An error with its name, what it means and what mends it (see ``fleetwheel/faults.py``)."""
+
+    name: str
+    meaning: str
+    repair: str
+    error: str
+
+    def __str__(self) -> str:
+        first = self.error.strip().partition("\n")[0]
+        return str(FleetwheelError(f"{self.meaning} ({first})", hint=self.repair))
+
+
+class DeviceResult(Value):
+    """What one device did."""
+
+    device: str
+    """``cpu`` or ``cuda:0``."""
+    name: str
+    uuid: str | None = None
+    capability: str | None = None
+    memory_total_mib: int | None = None
+    status: Literal["passed", "failed", "skipped"]
+    """Skipped: other processes hold the memory that the test needs."""
+    summary: str
+    fault: FoundFault | None
+    seed: int
+    import_s: float | None
+    seconds: float
+    checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _passed_means_checked(self) -> "DeviceResult":
+        good = bool(self.checks) and all(check.passed for check in self.checks) and not self.fault
+        if self.status == "passed" and not good:
+            raise ValueError(f"{self.device} is said to have passed, but its checks differ")
+        return self
+
+
+class SmokeResult(Value):
+    """The JSON document of probes/smoke.py; one that contradicts itself is refused."""
+
+    format: Literal["fleetwheel.smoke/1"] = Field(alias="schema")
+    passed: bool
+    level: Literal["quick"] = "quick"
+    torch: str | None = None
+    cuda: str | None = None
+    python: str = ""
+    faults: tuple[FoundFault, ...] = ()
+    """What is wrong with the host or the environment, whatever the device."""
+    warnings: tuple[str, ...] = ()
+    devices: tuple[DeviceResult, ...] = ()
+    seconds: float = 0
+
+    @model_validator(mode="after")
+    def _passed_means_tested(self) -> "SmokeResult":
+        states = {device.status for device in self.devices}
+        good = not self.faults and "passed" in states and "failed" not in states
+        if self.passed != good:
+            raise ValueError("the verdict does not follow from faults and devices")
+        return self
+
+    def __str__(self) -> str:
+        """What is wrong, for the person who must act; a line per device when nothing is."""
+        found = [str(fault) for fault in self.faults]
+        found += [
+            f"{device.device} {device.name}: {device.fault}"
+            for device in self.devices
+            if device.fault
+        ]
+        return "\n".join(found or [device.summary for device in self.devices])
+
+
+def expectation(
+    lock: Lock, *, arch_list: tuple[str, ...] | None = None, device_deadline_s: int = 120
+) -> dict[str, Any]:
+    """Return the input of probes/smoke.py: what the lock promises.
+
+    ``arch_list`` is the matrix's, such as ``("sm_75", "sm_80")``. A run takes at most twice
+    ``device_deadline_s`` and 20 seconds.
+    """
+    variant = lock.choice.variant
+    cuda = None if variant == "cpu" else f"{variant[2:-1]}.{variant[-1]}"
+    packages = lock.packages
+    torch = packages["torch"]
+    labelled = torch if "+" in torch else f"{torch}+{variant}"
+    return {
+        "packages": packages,
+        "variant": variant,
+        "cuda": cuda,
+        "arch_list": arch_list,
+        "level": "quick",
+        "device_deadline_s": device_deadline_s,
+        "accelerator": "cuda" if cuda else "cpu",
+        "faults": faults.table(labelled, cuda, windows=lock.target.os == "windows"),
+        "program": remote.source("smoke_device"),
+    }
+
+
+def parse(stdout: str) -> SmokeResult:
+    """Return the result that a host printed; FleetwheelError when there is none to be believed."""
+    for line in reversed(stdout.splitlines()):
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(document, dict):
+            return result_of(document)
+    raise FleetwheelError(
+        f"the smoke test printed no result: {stdout.strip()[-500:] or 'nothing at all'}",
+        hint="run it on the host with the environment's own Python (docs/smoke-test.md)",
+    )
+
+
+def result_of(document: dict[str, Any]) -> SmokeResult:
+    """Return a host's document as a typed value; FleetwheelError when it is not one."""
+    if "error" in document:
+        raise FleetwheelError(str(document["error"]), hint=str(document.get("hint", "")))
+    try:
+        return SmokeResult.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise FleetwheelError(
+            f"the smoke test's result cannot be believed: {where}: {first['msg']}",
+            hint="run it again; the host may have lost its disk or memory",
+        ) from error
+
+
+def passed(document: dict[str, Any]) -> bool:
+    """Whether a host's document says, and shows, that everything passed."""
+    try:
+        return result_of(document).passed
+    except FleetwheelError:
+        return False
+
+
+def explain(document: dict[str, Any]) -> str:
+    """Return what a host's document says to the person who must act."""
+    try:
+        return str(result_of(document))
+    except FleetwheelError as error:
+        return str(error)

@@ -1,0 +1,247 @@
+"""The smoke test on the controller: expectation, verdict, and every fault by its real words."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel import faults, smoke
+from fleetwheel import lock as locks
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock import Lock, target_of
+from fleetwheel.probes import smoke as probe
+from tests.samples import GPU_HOST, REQUEST, choice
+
+UNEXPECTED = (
+    "UserWarning: CUDA initialization: Unexpected error from cudaGetDeviceCount(). Did you run some"
+    " cuda functions before calling NumCudaDevices() that might have already set an error? "
+)
+TABLE = faults.table("2.14.1+cu130", "13.0")
+
+
+def lock_of_torch(version: str, variant: str, os: str = "linux") -> Lock:
+    chosen = choice(torch=version).model_copy(update={"variant": variant})
+    text = (
+        'lock-version = "1.0"\ncreated-by = "tests"\n'
+        f'[[packages]]\nname = "torch"\nversion = "{version}"\n'
+        f'wheels = [{{ url = "https://example.org/torch-{version}-py3-none-any.whl",'
+        f' hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
+    )
+    target = target_of(GPU_HOST.model_copy(update={"os": os}), REQUEST)
+    return Lock(name=target.name, text=text + locks._tool_table(chosen, target))
+
+
+def a_document(**changes: Any) -> dict[str, Any]:
+    """Return a document that passed, with these changes to it."""
+    document = {"schema": "fleetwheel.smoke/1", "passed": True, "devices": [a_device()]}
+    return {**document, **changes}
+
+
+def a_device(**changes: Any) -> dict[str, Any]:
+    check = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
+    told = {"checks": [check], "seed": 1, "seconds": 2.0, "import_s": 1.0, "error": ""}
+    device = {"device": "cuda:0", "name": "NVIDIA H100"}
+    return {**probe.verdict(device, {**told, "planned": ["matmul float32"]}, TABLE), **changes}
+
+
+@pytest.mark.parametrize(
+    ("version", "variant", "cuda", "accelerator"),
+    [
+        ("2.13.0+cpu", "cpu", None, "cpu"),
+        ("2.14.1", "cu130", "13.0", "cuda"),
+        ("2.4.1+cu118", "cu118", "11.8", "cuda"),
+    ],
+)
+def test_the_lock_says_what_is_expected(
+    version: str, variant: str, cuda: str | None, accelerator: str
+) -> None:
+    asked = smoke.expectation(lock_of_torch(version, variant))
+    assert asked["packages"] == {"torch": version}
+    assert (asked["variant"], asked["cuda"], asked["accelerator"]) == (variant, cuda, accelerator)
+    assert set(asked) == set(probe.DEFAULTS)
+    probe.require_known({**probe.DEFAULTS, **asked})
+    json.dumps(asked)
+
+
+@pytest.mark.parametrize(
+    ("os", "variant", "driver"),
+    [
+        ("linux", "cu130", "580.65.06"),
+        ("linux", "cu126", "525.60.13"),
+        ("linux", "cu118", "450.80.02"),
+        ("windows", "cu126", "528.33"),
+        ("linux", "cu140", "for its CUDA version"),
+    ],
+)
+def test_faults_name_the_driver_that_the_variant_needs(os: str, variant: str, driver: str) -> None:
+    asked = smoke.expectation(lock_of_torch("2.14.1", variant, os))
+    fault = probe.named("Found no NVIDIA driver on your system.", asked["faults"])
+    assert fault["meaning"] == f"torch 2.14.1+{variant} finds no NVIDIA driver on this host"
+    assert f"install NVIDIA driver {driver} or newer" in fault["repair"]
+
+
+REAL_WORDS = [
+    (
+        "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA"
+        " GPU and installed a driver from http://www.nvidia.com/Download/index.aspx",
+        "no-driver",
+    ),
+    ("ImportError: libcuda.so.1: cannot open shared object file: No such file", "no-driver"),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 12080). Please"
+        " update your GPU driver by downloading and installing a new version",
+        "driver-too-old",
+    ),
+    ("CUDA driver version is insufficient for CUDA runtime version", "driver-too-old"),
+    ("the provided PTX was compiled with an unsupported toolchain.", "driver-too-old"),
+    (
+        UNEXPECTED + "Error 803: system has unsupported display driver / cuda driver combination",
+        "driver-mismatch",
+    ),
+    (
+        UNEXPECTED + "Error 804: forward compatibility was attempted on non supported HW",
+        "forward-compatibility",
+    ),
+    (UNEXPECTED + "Error 802: system not yet initialized", "fabric-not-ready"),
+    ("RuntimeError: CUDA error: system not yet initialized", "fabric-not-ready"),
+    ("RuntimeError: No CUDA GPUs are available", "no-devices"),
+    ("CUDA error: no CUDA-capable device is detected", "no-devices"),
+    ("CUDA error: all CUDA-capable devices are busy or unavailable", "device-busy"),
+    (
+        "AcceleratorError: CUDA error: CUDA-capable device(s) is/are busy or unavailable\n"
+        "CUDA kernel errors might be asynchronously reported at some other API call",
+        "device-busy",
+    ),
+    (
+        "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+        "no-kernel-image",
+    ),
+    (
+        "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total"
+        " capacity of 15.48 GiB of which 4.10 GiB is free.",
+        "out-of-memory",
+    ),
+    ("RuntimeError: CUDA error: out of memory", "out-of-memory"),
+    ("RuntimeError: CUDA driver error: out of memory", "out-of-memory"),
+    (UNEXPECTED + "Error 2: out of memory", "out-of-memory"),
+    ("AssertionError: Torch not compiled with CUDA enabled", "wrong-variant"),
+    ("torch 2.13.0+cpu is built for the CPU, but cu130 was expected", "wrong-variant"),
+    ("torch 2.13.0 differs from the lock's 2.14.1", "wrong-version"),
+    (
+        "ImportError: libnvrtc.so.13: cannot open shared object file: No such file or directory",
+        "missing-library",
+    ),
+    (
+        'OSError: [WinError 126] The specified module could not be found. Error loading "c10.dll"'
+        " or one of its dependencies.",
+        "missing-library",
+    ),
+    ("ImportError: /lib/libc.so.6: version `GLIBC_2.28' not found", "missing-library"),
+    ("ImportError: libtorch_cuda.so: undefined symbol: ncclCommShrink", "missing-library"),
+    ("Could not load library libcudnn_ops.so.9", "missing-library"),
+    ("ModuleNotFoundError: No module named 'torch'", "no-torch"),
+    ("matmul float16: relative error 0.91 is above 0.004", "wrong-values"),
+    ("fft float32: relative error NaN is above 2e-05", "wrong-values"),
+    ("no answer within 120 s, during convolution float32", "hang"),
+    ("no answer within 120 s, and SIGKILL does not end it, during solve float64", "hang"),
+    ("ended by SIGKILL, during import torch", "killed"),
+    ("ended by SIGILL, during matmul bfloat16", "illegal-instruction"),
+    ("ended with exit code 0xc000001d, during import torch", "illegal-instruction"),
+    ("ended by SIGSEGV, during sparse matmul float32", "crash"),
+    ("ended by signal 36, during import torch", "crash"),
+    ("ended with exit code 0xc0000005, during import torch", "crash"),
+    ("ended without a result after fft float32", "no-result"),
+    ("ended with exit code 1, during its start", "no-result"),
+    ("ValueError: the input has unknown keys: colour", "bad-input"),
+    ("RuntimeError: something nobody has seen", "unnamed"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), REAL_WORDS)
+def test_errors_get_their_name(text: str, name: str) -> None:
+    fault = probe.named(text, TABLE)
+    assert fault["name"] == name
+    assert fault["error"] == text
+    assert fault["meaning"]
+    assert fault["repair"]
+    assert "{" not in fault["meaning"] + fault["repair"]
+
+
+def test_every_row_is_tried_and_compiles() -> None:
+    assert {row.name for row in faults.FAULTS} == {name for _, name in REAL_WORDS} - {"unnamed"}
+    assert len({row.name for row in faults.FAULTS}) == len(faults.FAULTS)
+    for row in faults.FAULTS:
+        re.compile(row.pattern)
+
+
+def test_the_json_decides() -> None:
+    text = "a banner\n" + json.dumps(a_document()) + "\n"
+    result = smoke.parse(text)
+    assert result.passed
+    assert str(result) == "cuda:0 NVIDIA H100: passed, 1 checks in 2.0 s"
+
+
+A_FAULT = {"name": "hang", "meaning": "", "repair": "", "error": ""}
+BROKEN = [
+    a_document(devices=[]),
+    a_document(devices=[a_device(checks=[])]),
+    a_document(devices=[a_device(fault=A_FAULT)]),
+    a_document(devices=[a_device(status="failed")]),
+    a_document(devices=[a_device(status="skipped")]),
+    a_document(devices=[a_device(checks=[{**a_device()["checks"][0], "passed": False}])]),
+    a_document(faults=[A_FAULT]),
+    a_document(schema="fleetwheel.smoke/2"),
+    a_document(passed=False),
+    a_document(level="full"),
+    {"passed": True},
+    {"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"},
+    {},
+]
+
+
+@pytest.mark.parametrize("document", BROKEN)
+def test_a_document_that_shows_no_pass_is_none(document: dict[str, Any]) -> None:
+    assert not smoke.passed(document)
+    with pytest.raises(FleetwheelError):
+        smoke.parse(json.dumps(document))
+    assert smoke.explain(document)
+
+
+def test_the_controllers_own_words_are_kept() -> None:
+    said = smoke.explain({"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"})
+    assert said == "no answer within 135 s\n  hint: a slow disk"
+
+
+def test_a_failed_device_is_explained_with_its_repair() -> None:
+    told = {"checks": [], "seed": 1, "seconds": 2.0, "error": "ended by SIGSEGV, during fft\nline"}
+    broken = probe.verdict({"device": "cuda:1", "name": "NVIDIA H100"}, told, TABLE)
+    document = a_document(passed=False, devices=[a_device(), broken])
+    assert smoke.explain(document) == (
+        "cuda:1 NVIDIA H100: the test crashed (ended by SIGSEGV, during fft)\n"
+        "  hint: read the traceback; suspect the driver, then the memory"
+    )
+
+
+@given(st.text())
+def test_no_text_gives_a_traceback(text: str) -> None:
+    with pytest.raises(FleetwheelError):
+        smoke.parse(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["schema", "passed", "devices", "faults", "error", "checks"]), inner
+            )
+        ),
+    )
+)
+def test_no_json_gives_a_traceback_or_a_pass(document: Any) -> None:
+    with pytest.raises(FleetwheelError):
+        smoke.parse(json.dumps(document))

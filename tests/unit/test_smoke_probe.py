@@ -1,0 +1,375 @@
+"""The smoke test's protocol: scripted children and fake torches, no torch and no GPU."""
+
+import ast
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetwheel import faults, remote, smoke
+from fleetwheel.probes import smoke as probe
+from fleetwheel.probes import smoke_device
+
+SCRIPT = """
+import faulthandler, json, os, signal, sys, time
+
+def tell(**event):
+    print(json.dumps(event), flush=True)
+
+def check(error=0.0, passed=True):
+    tell(check={"name": "matmul", "passed": passed, "error": error, "bound": 0.1, "ms": 1})
+
+device = globals()["input"]["device"]
+tell(torch={"version": "2.14.1+cu130", "cuda": "13.0"}, arch_list=["sm_90"])
+if device is None:
+    tell(devices=[{"device": f"cuda:{i}", "name": "GPU"} for i in range(COUNT)])
+    sys.exit()
+tell(planned=["matmul"], start="matmul")
+if device == "cuda:3":
+    BEHAVIOUR
+check()
+"""
+
+
+def scripted(behaviour: str, count: int = 4) -> str:
+    """Return a child's program: GPU 3 behaves like this, the others pass."""
+    return SCRIPT.replace("COUNT", str(count)).replace("BEHAVIOUR", behaviour)
+
+
+def expected(program: str, **changes: Any) -> dict[str, Any]:
+    known = {"device_deadline_s": 20, "accelerator": "cuda", "program": program}
+    table = faults.table("2.14.1+cu130", "13.0")
+    return {**probe.DEFAULTS, **known, "faults": table, **changes}
+
+
+def run(python: str, given: dict[str, Any], text: str | None = None) -> tuple[dict[str, Any], int]:
+    """Run the probe as a deploy does; its output must be one line of JSON and nothing else."""
+    document = json.loads(remote.document("smoke", given))
+    document["program"] = text or document["program"]
+    done = subprocess.run(
+        [python, "-I", "-c", remote.BOOTSTRAP],
+        input=json.dumps(document),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.count("\n") == 1, done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
+def test_all_devices_pass() -> None:
+    document, code = run(sys.executable, expected(scripted("pass", 8)))
+    result = smoke.parse(json.dumps(document))
+    assert (code, result.passed, len(result.devices)) == (0, True, 8)
+    assert result.torch == "2.14.1+cu130"
+    assert result.devices[7].summary.startswith("cuda:7 GPU: passed, 1 checks in ")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "name", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "crash", "ended by SIGSEGV, during matmul"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed", "ended by SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGRTMIN + 2)", "crash", "ended by signal 36"),
+        ("os._exit(0)", "no-result", "ended without a result after matmul"),
+        ("sys.exit('some words')", "no-result", "exit code 1, during matmul\nsome words"),
+        ("os.write(1, b'\\xff{garbage'); os._exit(0)", "no-result", "ended without a result"),
+        ('os.write(1, b\'{"check": {"na\'); os._exit(0)', "no-result", "ended without a result"),
+        ("print(7, flush=True); os._exit(0)", "no-result", "ended without a result"),
+        ("check(0.5, False); os._exit(0)", "wrong-values", "error 0.5 is above 0.1"),
+        ("check(None, False); os._exit(0)", "wrong-values", "error NaN is above 0.1"),
+        ("tell(planned=['matmul', 'fft'])", "no-result", "ended without a result"),
+        ("tell(planned=[]); os._exit(0)", "no-result", "ended without a result"),
+        ("tell(error='RuntimeError: odd'); os._exit(0)", "unnamed", "RuntimeError: odd"),
+        (
+            "faulthandler.dump_traceback_later(0.2, exit=True); time.sleep(60)",
+            "hang",
+            "no answer within 0.1 s, during matmul\nTimeout",
+        ),
+    ],
+)
+def test_one_device_fails_alone(
+    behaviour: str, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "GRACE", 20)
+    deadline = 0.1 if name == "hang" else 20
+    document = probe.test(expected(scripted(behaviour), device_deadline_s=deadline))
+    states = [device["status"] for device in document["devices"]]
+    assert states == ["passed", "passed", "passed", "failed"]
+    assert document["devices"][3]["fault"]["name"] == name
+    assert words in document["devices"][3]["fault"]["error"]
+    assert not smoke.passed(document)
+    assert "cuda:3 GPU: " in smoke.explain(document)
+
+
+def test_one_of_eight_devices_crashes() -> None:
+    document, code = run(sys.executable, expected(scripted("os.abort()", 8)))
+    assert (code, document["passed"]) == (2, False)
+    states = [device["status"] for device in document["devices"]]
+    assert states == ["passed"] * 3 + ["failed"] + ["passed"] * 4
+
+
+BUSY = "tell(error='CUDA out of memory: only 3 MiB are free'); os._exit(0)"
+
+
+def test_devices_that_pass_do_not_excuse_the_environment() -> None:
+    document, code = run(sys.executable, expected(scripted("pass"), packages={"absent": "1"}))
+    assert {device["status"] for device in document["devices"]} == {"passed"}
+    assert (code, document["passed"], names(document)) == (2, False, ["wrong-version"])
+
+
+def test_a_busy_gpu_is_skipped() -> None:
+    document, code = run(sys.executable, expected(scripted(BUSY)))
+    assert (code, document["passed"]) == (0, True)
+    assert document["devices"][3]["status"] == "skipped"
+    assert "other processes hold the GPU's memory" in smoke.explain(document)
+
+
+def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
+    program = scripted(BUSY, 1).replace('"cuda:3"', '"cuda:0"')
+    document, code = run(sys.executable, expected(program))
+    assert (code, document["passed"]) == (3, False)
+    assert document["devices"][0]["fault"]["name"] == "out-of-memory"
+
+
+def test_a_child_that_outstays_its_deadline_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "GRACE", 0.3)
+    program = "import time\ntime.sleep(60)"
+    started = time.monotonic()
+    document = probe.test(expected(program, accelerator="cpu", device_deadline_s=0.3))
+    assert time.monotonic() - started < 5
+    assert document["devices"][0]["fault"]["name"] == "hang"
+    assert "during its start" in document["devices"][0]["summary"]
+
+
+def test_a_child_that_cannot_be_killed_is_given_up() -> None:
+    text = remote.source("smoke").replace("GRACE = 5", "GRACE = 0.3")
+    text = text.replace("self.process.kill()", "pass")
+    given = expected("import time\ntime.sleep(6)", accelerator="cpu", device_deadline_s=0.3)
+    started = time.monotonic()
+    document, code = run(sys.executable, given, text)
+    assert time.monotonic() - started < 4
+    assert code == 2
+    assert "SIGKILL does not end it" in document["devices"][0]["summary"]
+
+
+def test_children_do_not_outlive_an_interrupted_test(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    program = f"import os,time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    given = expected(program, accelerator="cpu")
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", remote.BOOTSTRAP],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        assert parent.stdin
+        parent.stdin.write(remote.document("smoke", given).encode())
+        parent.stdin.close()
+        until(lambda: note.exists() and note.read_text() != "")
+        parent.send_signal(signal.SIGINT)
+        parent.wait(10)
+    status = Path(f"/proc/{note.read_text()}/status")
+    until(lambda: not status.exists() or "State:\tZ" in status.read_text())
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+FAKE_TORCH = """
+import sys, types
+from types import SimpleNamespace
+__version__ = "2.14.1+cu130"
+version = SimpleNamespace(cuda="13.0")
+print('{"devices": [{"device": "cuda:0", "name": "printed by torch"}]}', flush=True)
+def init(): raise RuntimeError(TEXT)
+cuda = SimpleNamespace(get_arch_list=lambda: ["sm_75", "sm_90"], init=init)
+"""
+
+
+@pytest.fixture(scope="module")
+def fake_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment of its own, whose ``torch`` each test writes."""
+    path = tmp_path_factory.mktemp("environment")
+    venv.create(path, symlinks=True)
+    return path / "bin" / "python"
+
+
+def with_torch(python: Path, text: str, version: str = "2.14.1") -> str:
+    """Write the fake torch of an environment, and say which version is installed."""
+    site = next(python.parent.parent.glob("lib/python3*/site-packages"))
+    for old in site.glob("torch*"):
+        shutil.rmtree(old)
+    (site / "torch").mkdir()
+    (site / "torch" / "__init__.py").write_text(text)
+    info = site / f"torch-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+    return str(python)
+
+
+def on_fake(python: str, **changes: Any) -> tuple[dict[str, Any], int]:
+    """Run the real device program against the fake torch, as a CUDA deploy would."""
+    return run(python, expected(remote.source("smoke_device"), **changes))
+
+
+def names(document: dict[str, Any]) -> list[str]:
+    return [fault["name"] for fault in document["faults"]]
+
+
+def test_no_driver_is_named_with_the_driver_to_install(fake_python: Path) -> None:
+    text = FAKE_TORCH.replace("TEXT", '"Found no NVIDIA driver on your system. Please check"')
+    document, code = on_fake(with_torch(fake_python, text))
+    assert (code, names(document), document["devices"]) == (2, ["no-driver"], [])
+    said = smoke.explain(document)
+    assert "torch 2.14.1+cu130 finds no NVIDIA driver on this host" in said
+    assert "install NVIDIA driver 580.65.06 or newer" in said
+
+
+@pytest.mark.parametrize(
+    ("locked", "installed", "fine"),
+    [
+        ("2.14.1", "2.14.1", True),
+        ("2.14.1", "2.14.1+cu130", True),
+        ("2.14.1+cu130", "2.14.1+cu130", True),
+        ("2.14.1+cu130", "2.14.1", False),
+        ("2.14.1+cpu", "2.14.1+cpu", False),
+        ("2.14.0", "2.14.1", False),
+        ("2.14.0", "2.14.0", False),
+    ],
+)
+def test_torch_must_be_the_locked_one(
+    fake_python: Path, locked: str, installed: str, fine: bool
+) -> None:
+    """Both in its metadata and when it is imported, which here is 2.14.1+cu130."""
+    python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"odd"'), installed)
+    document, _ = on_fake(python, packages={"torch": locked})
+    assert ("wrong-version" not in names(document)) is fine
+
+
+def test_a_missing_package_is_named(fake_python: Path) -> None:
+    python = with_torch(fake_python, FAKE_TORCH)
+    document, _ = on_fake(python, packages={"torch": "2.14.1", "numpy": "2.4.6"})
+    assert "numpy (missing) differs from the lock's 2.4.6" in document["faults"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "variant", "asked", "words"),
+    [
+        ("None", "cu130", "13.0", "is built for the CPU, but cu130 was expected"),
+        ("'12.6'", "cu130", "13.0", "is built for CUDA 12.6, but cu130 was expected"),
+        ("'13.0'", "cpu", None, "is built for CUDA 13.0, but cpu was expected"),
+    ],
+)
+def test_the_variant_must_be_the_locked_one(
+    fake_python: Path, cuda: str, variant: str, asked: str | None, words: str
+) -> None:
+    text = FAKE_TORCH.replace('cuda="13.0"', f"cuda={cuda}")
+    text = text.replace("TEXT", '"Torch not compiled with CUDA enabled"')
+    document, code = on_fake(with_torch(fake_python, text), variant=variant, cuda=asked)
+    assert code == 2
+    assert names(document)[0] == "wrong-variant"
+    assert words in document["faults"][0]["error"]
+
+
+def test_other_architectures_than_the_matrix_are_a_warning(fake_python: Path) -> None:
+    python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"odd"'))
+    document, _ = on_fake(python, arch_list=["sm_75", "sm_80"])
+    assert document["warnings"] == [
+        "matrix row wrong: torch is built for sm_75 sm_90, not sm_75 sm_80"
+    ]
+    document, _ = on_fake(python, arch_list=["sm_90", "sm_75"])
+    assert document["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("import time; time.sleep(60)", "hang", "no answer within 1 s, during import torch"),
+        ("import os; os.abort()", "crash", "ended by SIGABRT, during import torch"),
+        ("import os; os.kill(os.getpid(), 4)", "illegal-instruction", "SIGILL"),
+        (
+            "raise ImportError('libcudart.so.13: cannot open shared object file')",
+            "missing-library",
+            "ImportError: libcudart.so.13",
+        ),
+        ("import sys; sys.exit(0)", "no-result", "ended without a result after import torch"),
+        ("print('{}'); version = 1", "unnamed", "AttributeError"),
+    ],
+)
+def test_a_torch_that_cannot_be_imported(
+    fake_python: Path, text: str, name: str, words: str
+) -> None:
+    python = with_torch(fake_python, text)
+    document, code = on_fake(python, accelerator="cpu", device_deadline_s=1)
+    assert (code, document["devices"][0]["status"]) == (2, "failed")
+    assert document["seconds"] < 4
+    fault = document["devices"][0]["fault"]
+    assert (fault["name"], words in fault["error"]) == (name, True), fault
+
+
+def test_no_torch_at_all() -> None:
+    document, code = on_fake(sys.executable, accelerator="cpu", packages={"torch": "2.14.1"})
+    assert code == 2
+    assert names(document) == ["wrong-version"]
+    assert document["devices"][0]["fault"]["name"] == "no-torch"
+
+
+@pytest.mark.parametrize("changes", [{"level": "full"}, {"accelerator": "rocm"}, {"colour": 1}])
+def test_input_that_it_does_not_know_is_refused(changes: dict[str, Any]) -> None:
+    document, code = run(sys.executable, expected("", **changes))
+    assert (code, names(document)) == (3, ["bad-input"])
+    assert not smoke.parse(json.dumps(document)).passed
+
+
+def test_runs_as_a_plain_script(fake_python: Path, tmp_path: Path) -> None:
+    python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"Error 802: system not yet"'))
+    given = tmp_path / "input.json"
+    given.write_text(json.dumps({"packages": {"torch": "2.13.0"}}))
+    command = [python, probe.__file__, "--json-input", str(given)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    errors = [fault["error"] for fault in json.loads(done.stdout)["faults"]]
+    assert "torch 2.14.1 differs from the lock's 2.13.0" in errors[0]
+    assert "2.14.1 differs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("capability", "built", "runs"),
+    [
+        ((8, 9), ["sm_80", "sm_86"], True),
+        ((8, 0), ["sm_86"], False),
+        ((9, 0), ["sm_80"], False),
+        ((12, 1), ["sm_100", "sm_120"], True),
+        ((12, 0), ["sm_90", "sm_100"], False),
+        ((12, 0), ["sm_90", "compute_90"], True),
+        ((7, 5), ["compute_80"], False),
+        ((9, 0), ["sm_90a"], True),
+        ((7, 0), [], True),
+    ],
+)
+def test_code_runs_on_the_same_major_or_from_ptx(
+    capability: tuple[int, int], built: list[str], runs: bool
+) -> None:
+    assert smoke_device.runs_on(capability, built) is runs
+
+
+def test_children_start_as_the_probe_does() -> None:
+    assert probe.BOOTSTRAP == remote.BOOTSTRAP
+
+
+@pytest.mark.parametrize("name", ["smoke", "smoke_device"])
+def test_probes_are_python_3_8(name: str) -> None:
+    ast.parse(remote.source(name), feature_version=(3, 8))
