@@ -1,7 +1,7 @@
 """What a host is, as plain typed values: the input of every decision."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,10 @@ class Value(BaseModel):
     """An immutable value that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as plain JSON types, which is what ``pyinfra INVENTORY fact`` prints."""
+        return self.model_dump(mode="json")
 
 
 class DriverState(StrEnum):
@@ -41,6 +45,21 @@ class Driver(Value):
     """Newest CUDA that the driver supports, such as ``13.0``: a ceiling, no installed toolkit."""
     detail: str = ""
     """What the driver or nvidia-smi said when ``state`` is not ok."""
+
+
+class InstalledDriver(Value):
+    """What a system holds of an NVIDIA driver, whether the driver works or not."""
+
+    devices: tuple[str, ...] = ()
+    """Display devices of NVIDIA on the PCI bus: address and device id, ``0000:01:00.0 0x2684``."""
+    module: str | None = None
+    """Version of the kernel module that is loaded."""
+    library: str | None = None
+    """Version of libnvidia-ml on disk; after an update it is not that of ``module``."""
+    nouveau: bool = False
+    """Whether nouveau is loaded, which keeps NVIDIA's own module from its GPUs."""
+    packages: tuple[str, ...] = ()
+    """Driver packages of dpkg or rpm: ``nvidia-driver-580 580.95.05-0ubuntu1``."""
 
 
 class Gpu(Value):
@@ -90,8 +109,18 @@ class Profile(Value):
     memory_total_mib: int | None = None
     boot_id: str | None = None
     """Changes with every boot."""
+    secure_boot: bool | None = None
+    """None without UEFI, or when it cannot be seen."""
+    wsl: bool = False
+    container: str | None = None
+    """Kind of container that the host is: ``docker``, ``podman``, ``lxc``."""
+    jetson: str | None = None
+    """L4T release of a Jetson, such as ``36.4.3``."""
+    reboot_pending: bool = False
+    """An update waits for a reboot: of the driver, or the distribution says so."""
     pythons: tuple[Python, ...] = ()
     driver: Driver = Driver()
+    installed_driver: InstalledDriver = InstalledDriver()
     gpus: tuple[Gpu, ...] = ()
     problems: tuple[str, ...] = ()
     """What could not be found out, one sentence each."""

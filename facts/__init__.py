@@ -1,0 +1,1 @@
+"""What a host is: pyinfra facts, each one round trip."""

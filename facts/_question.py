@@ -1,0 +1,29 @@
+"""The form of every fact that asks a host the questions of fleetwheel.asking."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+
+from fleetwheel.asking import script, sections
+
+T = TypeVar("T")
+
+
+def question(*sections: str, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+    """Return the command that asks these sections; values reach it as positional parameters."""
+    values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
+    return StringCommand("set --", *values, "\n", script(*sections))
+
+
+def read(parse: Callable[..., T], output: list[str], *names: str) -> T:
+    """Parse these sections of an answer.
+
+    Any exception but FactProcessError would end the run for every host.
+    """
+    try:
+        found = sections(output, *names)
+        return parse(*(found[name] for name in names))
+    except ValueError as error:
+        raise FactProcessError(str(error)) from error

@@ -1,0 +1,40 @@
+"""The NVIDIA driver and GPUs of a host."""
+
+from pyinfra.api import FactBase, StringCommand
+from typing_extensions import override
+
+from facts._question import question, read
+from fleetwheel.asking import gpu
+from fleetwheel.nvidia_smi import Nvidia
+
+
+class Gpus(FactBase[Nvidia]):
+    """
+    Returns the NVIDIA driver with its state, and the GPUs in index order.
+
+    + gpu_timeout: seconds that nvidia-smi gets before the driver counts as hung
+
+    .. code:: python
+
+        {
+            "driver": {"state": "ok", "version": "580.95.05", "cuda": "13.0", "detail": ""},
+            "gpus": [
+                {
+                    "index": 0,
+                    "uuid": "GPU-7fdaf0a5-179b-f636-d15d-daf243e3ff16",
+                    "name": "NVIDIA GeForce RTX 4090",
+                    "compute_capability": "8.9",
+                    "memory_total_mib": 24564,
+                    "pci_bus_id": "00000000:01:00.0",
+                },
+            ],
+        }
+    """
+
+    @override
+    def command(self, gpu_timeout: int = 20) -> StringCommand:
+        return question("gpu", gpu_timeout=gpu_timeout)
+
+    @override
+    def process(self, output: list[str]) -> Nvidia:
+        return read(gpu.parse, output, "gpu")

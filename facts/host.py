@@ -1,0 +1,32 @@
+"""Everything that is asked of a host, in one round trip."""
+
+from pyinfra.api import FactBase, StringCommand
+from typing_extensions import override
+
+from facts._question import question, read
+from fleetwheel.asking import host
+from fleetwheel.profile import HostState
+
+
+class Host(FactBase[HostState]):
+    """
+    Returns what the host is, and what stands under fleetwheel's root on it.
+
+    + root: the root directory; the asking user's own by default
+    + gpu_timeout: seconds that nvidia-smi gets before the driver counts as hung
+
+    .. code:: python
+
+        {
+            "profile": {"os": "linux", "arch": "x86_64", "glibc": "2.36", "pythons": [...], ...},
+            "installation": {"root": "/opt/fleetwheel", "writable": True, "current": None, ...},
+        }
+    """
+
+    @override
+    def command(self, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+        return question(*host.SECTIONS, root=root, gpu_timeout=gpu_timeout)
+
+    @override
+    def process(self, output: list[str]) -> HostState:
+        return read(host.parse, output, *host.SECTIONS)

@@ -1,0 +1,33 @@
+"""The system that a host runs."""
+
+from pyinfra.api import FactBase, StringCommand
+from typing_extensions import override
+
+from facts._question import question, read
+from fleetwheel.asking import platform
+
+
+class Platform(FactBase[platform.Platform]):
+    """
+    Returns the system: its kind, architecture, distribution, C library, memory and boot.
+
+    .. code:: python
+
+        {
+            "os": "linux",
+            "arch": "x86_64",
+            "distribution": "Debian GNU/Linux 12 (bookworm)",
+            "glibc": "2.36",
+            "memory_total_mib": 24105,
+            "boot_id": "adfb9c03-fdfe-43b6-aac3-5e1c4ccf41c1",
+            "problems": [],
+        }
+    """
+
+    @override
+    def command(self) -> StringCommand:
+        return question("platform")
+
+    @override
+    def process(self, output: list[str]) -> platform.Platform:
+        return read(platform.parse, output, "platform")

@@ -1,0 +1,37 @@
+"""The Python interpreters of a host."""
+
+from pyinfra.api import FactBase, StringCommand
+from typing_extensions import override
+
+from facts._question import question, read
+from fleetwheel.asking import pythons
+
+
+class Pythons(FactBase[pythons.Pythons]):
+    """
+    Returns the CPython interpreters of the host, 3.8 or newer, newest first.
+
+    + root: the root directory; the asking user's own by default
+
+    .. code:: python
+
+        {
+            "pythons": [
+                {
+                    "path": "/usr/bin/python3.11",
+                    "version": "3.11.2",
+                    "free_threaded": False,
+                    "venv": True,
+                },
+            ],
+            "problems": [],
+        }
+    """
+
+    @override
+    def command(self, root: str | None = None) -> StringCommand:
+        return question("pythons", root=root)
+
+    @override
+    def process(self, output: list[str]) -> pythons.Pythons:
+        return read(pythons.parse, output, "pythons")

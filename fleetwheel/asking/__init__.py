@@ -1,0 +1,12 @@
+"""What is asked of a Linux host: the shell text of each question and the parser of its answer.
+
+A question is a section of one POSIX sh command. It needs nothing on the host but a shell and the
+usual tools, and loses no more than a field when one is missing. All sections run at once, each
+with a deadline, and the command never waits for a process that cannot be ended. Each line of the
+answer is ``section key value``, so that the text of one section is never taken for another's.
+"""
+
+from fleetwheel.asking._answer import AnswerError, Section, sections
+from fleetwheel.asking._script import script
+
+__all__ = ["AnswerError", "Section", "script", "sections"]

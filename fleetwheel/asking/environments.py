@@ -1,0 +1,95 @@
+"""What fleetwheel has put under its root directory on a host."""
+
+import re
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from fleetwheel.asking._answer import Section, first, unfinished
+from fleetwheel.profile import Generation, Installation
+
+METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
+CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
+LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
+
+
+def parse(section: Section) -> Installation:
+    """Read the answer of the section ``environments``; ValueError when it has not ended."""
+    if unfinished(section):
+        raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
+    current = first(section, "current").rstrip("/")
+    uv = re.match(r"uv ([0-9][^ ]*)", first(section, "uv"))
+    return Installation(
+        root=first(section, "root"),
+        user=first(section, "user"),
+        exists="exists" in section,
+        writable="writable" in section,
+        free_bytes=_free_bytes(section.get("free", [])),
+        uv=uv[1] if uv else None,
+        current=PurePosixPath(current).name if current else None,
+        generations=_generations(section),
+        record="\n".join(section.get("record", [])),
+    )
+
+
+def _free_bytes(df: list[str]) -> int | None:
+    """Return the free space that ``df -Pk`` names: size, used, free, percent, in KiB."""
+    for line in df:
+        fields = re.search(r" [0-9]+ +[0-9]+ +([0-9]{1,15}) +(?:[0-9]+%|-) ", line)
+        if fields:
+            return int(fields[1]) * 1024
+    return None
+
+
+def _generations(section: Section) -> tuple[Generation, ...]:
+    packages = _packages(section.get("package", []))
+    configs: dict[str, dict[str, str]] = defaultdict(dict)
+    for line in section.get("config", []):
+        if config := CONFIG.fullmatch(line):
+            configs[config[1]][config[2]] = config[3]
+    locks = {lock[2]: lock[1] for line in section.get("lock", []) if (lock := LOCK.fullmatch(line))}
+    runs = set(section.get("runs", []))
+    return tuple(
+        Generation(
+            id=id,
+            python=_interpreter(configs[id]) if id in runs else "",
+            lock=locks.get(id, ""),
+            packages=packages[id],
+        )
+        for id in sorted(section.get("generation", []))
+    )
+
+
+def _interpreter(config: dict[str, str]) -> str:
+    """Return the interpreter that a pyvenv.cfg names, by uv's keys or the standard library's."""
+    version = config.get("version_info") or config.get("version", "")
+    minor = ".".join(version.split(".")[:2])
+    return f"{config['home']}/python{minor}" if config.get("home") else ""
+
+
+def _packages(lines: list[str]) -> dict[str, dict[str, str]]:
+    """Return the packages of each generation: normalised name to full version.
+
+    A package that is there twice, as damage leaves it, gets both versions, which equal no lock.
+    """
+    metadata: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for line in lines:
+        if found := METADATA.fullmatch(line):
+            metadata[found[1], found[2]].setdefault(found[3], found[4])
+    versions: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for (generation, _), fields in metadata.items():
+        name = canonicalize_name(fields.get("Name", ""))
+        versions[generation][name].append(_normal(fields.get("Version", "")))
+    packages: dict[str, dict[str, str]] = defaultdict(dict)
+    for generation, installed in versions.items():
+        packages[generation] = {name: ", ".join(found) for name, found in sorted(installed.items())}
+    return packages
+
+
+def _normal(version: str) -> str:
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        return version

@@ -1,0 +1,28 @@
+ask_environments() {
+    find_root
+    say root "$root"
+    say user "$(id -un || echo "$uid")"
+    near=$root
+    while [ ! -e "$near" ] && [ "$near" ]; do near=${near%/*}; done
+    near=${near:-/}
+    if [ -d "$root" ]; then say exists yes; fi
+    if [ -d "$near" ] && [ -w "$near" ] && [ -x "$near" ]; then say writable yes; fi
+    df -Pk "$near" | say_lines free
+    if [ -x "$root/bin/uv" ]; then say uv "$(within 5 "$root/bin/uv" --version)"; fi
+    if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
+    if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
+    cd "$root/envs" && ask_generations
+} 2>/dev/null
+
+# One process reads a file of all generations. Their names begin with no dot, which `*` leaves out:
+# those are being built. With /dev/null there are always several files, so that grep names them.
+ask_generations() {
+    for id in *; do
+        if [ -d "$id" ]; then say generation "$id"; fi
+        if [ -x "$id/bin/python" ]; then say runs "$id"; fi
+    done
+    grep -E '^(home|version|version_info) *=' -- */pyvenv.cfg /dev/null | sed 's/^/config /'
+    sha256sum -- */pylock.toml | sed 's/^/lock /'
+    grep -m 2 -E '^(Name|Version):' -- */lib/python3*/site-packages/*.dist-info/METADATA /dev/null |
+        sed 's/^/package /'
+}

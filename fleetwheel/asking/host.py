@@ -1,0 +1,28 @@
+"""Everything that fleetwheel asks a host, in one command and one answer."""
+
+from fleetwheel.asking import environments, gpu, platform, pythons
+from fleetwheel.asking._answer import Section
+from fleetwheel.profile import HostState, Profile
+
+SECTIONS = ("platform", "pythons", "environments", "gpu")
+
+
+def parse(
+    platform_: Section, pythons_: Section, environments_: Section, gpu_: Section
+) -> HostState:
+    """Read the answers of all sections, in the order of ``SECTIONS``; ValueError if unusable."""
+    system = platform.parse(platform_)
+    interpreters = pythons.parse(pythons_)
+    nvidia = gpu.parse(gpu_)
+    module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
+    updated = module is not None and library is not None and module != library
+    profile = Profile(
+        **system.model_dump(exclude={"problems", "reboot_pending"}),
+        reboot_pending=system.reboot_pending or updated,
+        pythons=interpreters.pythons,
+        driver=nvidia.driver,
+        installed_driver=nvidia.installed_driver,
+        gpus=nvidia.gpus,
+        problems=system.problems + interpreters.problems,
+    )
+    return HostState(profile=profile, installation=environments.parse(environments_))

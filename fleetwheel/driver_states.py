@@ -1,0 +1,61 @@
+"""What each state of an NVIDIA driver means, and what mends it."""
+
+from typing import NamedTuple
+
+from fleetwheel.profile import DriverState
+
+
+class Explanation(NamedTuple):
+    """One sentence each; ``repair`` is empty where nothing is wrong."""
+
+    meaning: str
+    repair: str
+
+
+EXPLANATIONS = {
+    DriverState.OK: Explanation("The driver works.", ""),
+    DriverState.NO_GPU: Explanation("There is no NVIDIA GPU.", ""),
+    DriverState.NO_DRIVER: Explanation(
+        "There is an NVIDIA GPU, but its driver is not, or not wholly, installed.",
+        "Install NVIDIA's driver; in a container, start it with the NVIDIA container toolkit.",
+    ),
+    DriverState.NOT_LOADED: Explanation(
+        "The driver is installed, but its kernel module does not run.",
+        "Load it with `modprobe nvidia`; dmesg says why it refuses: often Secure Boot, nouveau, or"
+        " a kernel update that it was not built for.",
+    ),
+    DriverState.VERSION_MISMATCH: Explanation(
+        "The driver was updated, but the old kernel module still runs.",
+        "Reboot the host.",
+    ),
+    DriverState.NO_DEVICES: Explanation(
+        "The driver runs, but finds no GPU that it can use.",
+        "Look for `NVRM` in dmesg: the GPU may need another driver branch, more power, or a reset.",
+    ),
+    DriverState.GPU_LOST: Explanation(
+        "A GPU does not answer any more.",
+        "Look for `Xid` in dmesg, then power the host off and on; if it comes back, the GPU or its"
+        " power or seat is at fault.",
+    ),
+    DriverState.FABRIC_NOT_READY: Explanation(
+        "The GPUs are joined by NVSwitch, but the fabric is not set up, so CUDA cannot start.",
+        "Start nvidia-fabricmanager, in the same version as the driver.",
+    ),
+    DriverState.BLOCKED: Explanation(
+        "The operating system keeps this system from the GPU, as in WSL.",
+        "Update the driver on Windows and run `wsl --shutdown`.",
+    ),
+    DriverState.NO_PERMISSION: Explanation(
+        "The user or the container may not use the GPU.",
+        "Give the user access to /dev/nvidia*, or start the container again.",
+    ),
+    DriverState.HUNG: Explanation(
+        "The driver did not answer in time.",
+        "Look for `Xid` or `NVRM` in dmesg, then reboot the host; a slow start mends itself with"
+        " nvidia-persistenced.",
+    ),
+    DriverState.UNPARSABLE: Explanation(
+        "nvidia-smi gave an answer that is not known here.",
+        "Run nvidia-smi on the host, and report what it prints.",
+    ),
+}

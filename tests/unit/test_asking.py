@@ -1,0 +1,490 @@
+"""The questions in real shells, against a home, a root and programs made for the test."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel.asking import AnswerError, host, script, sections
+from fleetwheel.profile import DriverState, HostState
+
+SHELLS = [
+    pytest.param(shell.split(), id=shell.split()[0])
+    for shell in ("sh", "dash", "bash", "busybox sh")
+    if shutil.which(shell.split()[0])
+]
+ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 580.95.05"
+WORKING = f"""
+case $1 in
+--query-gpu=*) echo '{ROW}' ;;
+'') echo '| NVIDIA-SMI 580.95.05   Driver Version: 580.95.05   CUDA Version: 13.0 |' ;;
+esac
+"""
+NO_TIMEOUT = {"timeout": "exit 127"}
+
+
+class Machine:
+    """A home, a root, programs on PATH, and what /etc, /proc and /sys say."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "root of it"
+        self.tree = home / "tree"
+        self.shell = ["sh"]
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> Path:
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(mode)
+        return file
+
+    def program(self, path: str, text: str) -> Path:
+        return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
+
+    def answer(self, *, root: str | None = None, gpu_seconds: int = 20) -> str:
+        values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
+        done = subprocess.run(
+            [*self.shell, "-c", script(*host.SECTIONS), "sh", *values],
+            env={"HOME": str(self.home), "PATH": f"{self.home}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+        assert done.stderr == b""
+        return done.stdout.decode()
+
+    def state(self, root: str | None = None, gpu_seconds: int = 20) -> HostState:
+        found = sections(
+            self.answer(root=root, gpu_seconds=gpu_seconds).split("\n"), *host.SECTIONS
+        )
+        return host.parse(*found.values())
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path)
+    machine.write("tree/etc/os-release", 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12"\n')
+    machine.write("tree/proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n")
+    machine.write("tree/proc/sys/kernel/random/boot_id", "boot-1\n")
+    machine.program("bin/nvidia-smi", WORKING)
+    return machine
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_working_host_answers_everything_quickly(machine: Machine, shell: list[str]) -> None:
+    machine.shell = shell
+    generation(machine, "one-1")
+    started = time.perf_counter()
+    state = machine.state()
+    assert time.perf_counter() - started < 2
+    profile = state.profile
+    assert (profile.os, profile.arch) == ("linux", os.uname().machine)
+    assert (profile.distribution, profile.memory_total_mib) == ("Debian GNU/Linux 12", 16)
+    assert profile.boot_id == "boot-1"
+    assert profile.driver.model_dump() == {
+        "state": DriverState.OK,
+        "version": "580.95.05",
+        "cuda": "13.0",
+        "detail": "",
+    }
+    assert [gpu.name for gpu in profile.gpus] == ["NVIDIA GeForce RTX 4090"]
+    assert [found.id for found in state.installation.generations] == ["one-1"]
+    assert state.installation.free_bytes
+
+
+def test_texts_are_short_and_every_shell_can_read_them() -> None:
+    text = script(*host.SECTIONS)
+    assert len(text.encode()) < 100 * 1024
+    for name in (*host.SECTIONS, None):
+        alone = script(name) if name else text
+        assert subprocess.run(["sh", "-n"], input=alone, text=True, check=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("programs", "ends_by_itself"), [({}, True), (NO_TIMEOUT, False)], ids=["timeout", "no timeout"]
+)
+def test_a_hung_nvidia_smi_costs_seconds_and_nothing_else(
+    machine: Machine, programs: dict[str, str], ends_by_itself: bool
+) -> None:
+    """Without ``timeout`` the stub lives on, as one does that hangs in the kernel."""
+    machine.program("bin/nvidia-smi", "trap '' TERM; echo $$ >>$HOME/pids; exec sleep 20")
+    for name, text in programs.items():
+        machine.program(f"bin/{name}", text)
+    started = time.perf_counter()
+    state = machine.state(gpu_seconds=1)
+    assert time.perf_counter() - started < 4
+    assert state.profile.driver.state is DriverState.HUNG
+    assert state.profile.pythons and state.installation.free_bytes
+    pids = [int(pid) for pid in (machine.home / "pids").read_text().split()]
+    if ends_by_itself:
+        time.sleep(1.5)
+    assert any(alive(pid) for pid in pids) is not ends_by_itself
+    for pid in filter(alive, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/exe").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "state", "detail"),
+    [
+        (
+            'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."'
+            "; exit 9",
+            DriverState.NOT_LOADED,
+            "couldn't communicate",
+        ),
+        (
+            "echo 'Failed to initialize NVML: Driver/library version mismatch' >&2; exit 18",
+            DriverState.VERSION_MISMATCH,
+            "mismatch",
+        ),
+        ("exit 6", DriverState.NO_DEVICES, ""),
+        ("kill -SEGV $$", DriverState.UNPARSABLE, ""),
+        ("exit 0", DriverState.UNPARSABLE, ""),
+    ],
+)
+def test_a_failing_nvidia_smi(
+    machine: Machine, program: str, state: DriverState, detail: str
+) -> None:
+    machine.program("bin/nvidia-smi", program)
+    driver = machine.state().profile.driver
+    assert driver.state is state
+    assert detail in driver.detail
+
+
+def test_the_version_of_a_driver_that_does_not_answer_is_the_module_s(machine: Machine) -> None:
+    machine.program("bin/nvidia-smi", "exit 18")
+    machine.write("tree/sys/module/nvidia/version", "580.82.07\n")
+    assert machine.state().profile.driver.version == "580.82.07"
+
+
+def test_an_old_driver_is_asked_again_without_the_capability(machine: Machine) -> None:
+    machine.program(
+        "bin/nvidia-smi",
+        """
+case $1 in
+*compute_cap*) echo 'Field "compute_cap" is not a valid field to query.'; exit 2 ;;
+--query-gpu=*) echo '0, GPU-1, 00000000:01:00.0, Tesla K80, 11441, 470.256.02' ;;
+esac
+""",
+    )
+    profile = machine.state().profile
+    assert (profile.driver.state, profile.driver.version) == (DriverState.OK, "470.256.02")
+    assert [gpu.name for gpu in profile.gpus] == ["Tesla K80"]
+
+
+def test_one_lost_gpu_does_not_hide_the_others(machine: Machine) -> None:
+    pci(machine, "0000:01:00.0", "0x10de", "0x030200")
+    pci(machine, "0000:07:00.0", "0x10de", "0x030200")
+    pci(machine, "0000:01:00.1", "0x10de", "0x040300")
+    machine.program(
+        "bin/nvidia-smi",
+        f"""
+lost='Unable to determine the device handle for GPU0000:07:00.0: Unknown Error'
+case "$*" in
+*' -i 0000:01:00.0') echo '{ROW}' ;;
+*) echo "$lost"; exit 255 ;;
+esac
+""",
+    )
+    profile = machine.state().profile
+    assert profile.driver.state is DriverState.GPU_LOST
+    assert [gpu.index for gpu in profile.gpus] == [0]
+    assert "0000:07:00.0" in profile.driver.detail
+
+
+def test_what_the_system_says_of_itself(machine: Machine) -> None:
+    variable = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    machine.write(f"tree/sys/firmware/efi/efivars/{variable}", "\x06\0\0\0\x01")
+    machine.write("tree/proc/1/environ", "HOME=/\0container=lxc\0")
+    machine.write("tree/proc/sys/kernel/osrelease", "5.15.167.4-microsoft-standard-WSL2\n")
+    machine.write("tree/etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081\n")
+    profile = machine.state().profile
+    assert (profile.secure_boot, profile.container) == (True, "lxc")
+    assert (profile.wsl, profile.jetson, profile.reboot_pending) == (True, "36.4.3", False)
+
+
+@pytest.mark.parametrize(
+    ("file", "container"), [(".dockerenv", "docker"), ("run/.containerenv", "podman")]
+)
+def test_a_container_is_known_by_its_mark(machine: Machine, file: str, container: str) -> None:
+    machine.write(f"tree/{file}", "")
+    machine.write("tree/run/reboot-required", "")
+    profile = machine.state().profile
+    assert (profile.container, profile.reboot_pending) == (container, True)
+
+
+def test_what_there_is_of_a_driver(machine: Machine) -> None:
+    pci(machine, "0000:01:00.0", "0x10de", "0x030000")
+    machine.write("tree/sys/module/nvidia/version", "570.124.04\n")
+    machine.write("tree/sys/module/nouveau/refcnt", "0\n")
+    library = machine.write("tree/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.95.05", "")
+    library.with_name("libnvidia-ml.so.1").symlink_to(library.name)
+    machine.program("bin/dpkg-query", "echo 'ii  nvidia-driver-580 580.95.05'; echo 'un  x '")
+    profile = machine.state().profile
+    assert profile.installed_driver.to_json() == {
+        "devices": ["0000:01:00.0 0x2684"],
+        "module": "570.124.04",
+        "library": "580.95.05",
+        "nouveau": True,
+        "packages": ["nvidia-driver-580 580.95.05"],
+    }
+    assert profile.reboot_pending
+
+
+def pci(machine: Machine, bus: str, vendor: str, kind: str) -> None:
+    for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):
+        machine.write(f"tree/sys/bus/pci/devices/{bus}/{name}", f"{text}\n")
+
+
+def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:
+    machine.program(
+        "bin/nvidia-smi",
+        r"""
+printf '0, GPU-1, 0, evil\rplatform uname Evil\033[31m \377\303\274 $(reboot), 8.9, 1, 580.1\n'
+printf 'platform uname Evil evil\ngpu ended 0\n'
+printf '1, GPU-2, 0, last, 8.9, 1, 580.1\n'
+head -c 10000000 /dev/zero | tr '\0' 'x'
+""",
+    )
+    answer = machine.answer()
+    assert len(answer) < 300_000
+    assert set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", answer)) == set()
+    profile = host.parse(*sections(answer.split("\n"), *host.SECTIONS).values()).profile
+    assert (profile.os, profile.arch) == ("linux", os.uname().machine)
+    assert [gpu.name for gpu in profile.gpus] == [
+        "evilplatform uname Evil[31m ü $(reboot)",
+        "last",
+    ]
+
+
+def test_endless_output_is_cut(machine: Machine) -> None:
+    machine.program("bin/nvidia-smi", "exec yes")
+    started = time.perf_counter()
+    assert machine.state(gpu_seconds=8).profile.driver.state is DriverState.UNPARSABLE
+    assert time.perf_counter() - started < 4
+
+
+def test_nothing_is_left_behind(machine: Machine) -> None:
+    program = 'output=$(readlink /proc/$$/fd/1); echo "$output" >>"$HOME/outputs"'
+    machine.program("bin/nvidia-smi", program)
+    before = sorted(machine.home.rglob("*"))
+    machine.state()
+    outputs = (machine.home / "outputs").read_text().split()
+    assert len(outputs) == 2
+    assert not any(Path(output).parent.exists() for output in outputs)
+    assert sorted(machine.home.rglob("*")) == sorted([*before, machine.home / "outputs"])
+
+
+def test_a_python_in_an_environment_is_reported_as_its_base(machine: Machine) -> None:
+    environment = machine.home / "venv"
+    copies = ["-m", "venv", "--without-pip", "--copies", str(environment)]
+    subprocess.run([sys.executable, *copies], check=True)
+    (machine.home / "bin" / "python3").symlink_to(environment / "bin" / "python3")
+    pythons = machine.state().profile.pythons
+    paths = [python.path for python in pythons]
+    base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    assert paths.count(base) == 1
+    assert not any(path.startswith(str(machine.home)) for path in paths)
+    version = next(python.version for python in pythons if python.path == base)
+    assert version == sys.version.split()[0]
+
+
+def test_interpreters_are_found_where_they_are_kept(machine: Machine) -> None:
+    def python(path: str, version: str, flags: str = "- 1", name: str = "cpython 64") -> None:
+        self = machine.home / path
+        machine.program(path, f"echo '{version} {name} {flags} {self}'")
+
+    python(".pyenv/versions/3.12.4/bin/python3.12", "3.12.4")
+    python("root of it/pythons/3.14/bin/python3.14t", "3.14.0", "t 1")
+    python("bin/python3.9", "3.9.2", "- 0")
+    python("bin/python3.7", "3.7.9")
+    python("bin/python3.10", "3.10.14", name="pypy 64")
+    python("bin/python3.8", "3.8.1", name="cpython 32")
+    machine.program("bin/python3.13", "exit 3")
+    machine.program("bin/python3.9-config", "echo never asked >>$HOME/asked")
+    profile = machine.state().profile
+    found = [python for python in profile.pythons if python.path.startswith(str(machine.home))]
+    assert [(python.minor, python.venv) for python in found] == [
+        ("3.14t", True),
+        ("3.12", True),
+        ("3.9", False),
+    ]
+    assert not (machine.home / "asked").exists()
+    assert profile.problems == (f"{machine.home}/bin/python3.13 does not run (exit code 3)",)
+
+
+def generation(machine: Machine, id: str, packages: dict[str, str] | None = None) -> None:
+    """Make what is left of an environment when only its metadata counts."""
+    at = f"root of it/envs/{id}"
+    machine.write(f"{at}/pyvenv.cfg", "home = /usr/bin\nuv = 0.13.9\nversion_info = 3.11.7\n")
+    machine.write(f"{at}/pylock.toml", f"# {id}\n")
+    machine.program(f"{at}/bin/python", "exit 1")
+    for name, version in (packages or {}).items():
+        machine.write(
+            f"{at}/lib/python3.11/site-packages/{name}-{version}.dist-info/METADATA",
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n\nName: no\nVersion: 0\n",
+        )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_stands_under_the_root(machine: Machine, shell: list[str]) -> None:
+    machine.shell = shell
+    packages = {"torch": "2.13.0+cpu", "Typing_Extensions": "4.15.0", "tzdata": "2025.02"}
+    generation(machine, "2.13.0+cpu-cp311-0a1b-1", packages)
+    generation(machine, "older-1")
+    generation(machine, ".building-x", {"torch": "1"})
+    machine.program("root of it/bin/uv", "echo 'uv 0.13.9 (abcdef 2026-01-01)'")
+    machine.write("root of it/state.json", '{\n  "a": "ü"\n}\n')
+    (machine.root / "current").symlink_to("envs/2.13.0+cpu-cp311-0a1b-1")
+    (machine.root / "envs/older-1/bin/python").unlink()
+    installation = machine.state().installation
+    assert (installation.root, installation.exists, installation.writable) == (
+        str(machine.root),
+        True,
+        True,
+    )
+    assert (installation.uv, installation.current) == ("0.13.9", "2.13.0+cpu-cp311-0a1b-1")
+    assert installation.record.strip() == '{\n  "a": "ü"\n}'
+    newest, older = installation.generations
+    assert newest.packages == {
+        "torch": "2.13.0+cpu",
+        "typing-extensions": "4.15.0",
+        "tzdata": "2025.2",
+    }
+    assert newest.python == "/usr/bin/python3.11"
+    assert newest.lock == hashlib.sha256(b"# 2.13.0+cpu-cp311-0a1b-1\n").hexdigest()
+    assert (older.id, older.python, older.packages) == ("older-1", "", {})
+
+
+def test_a_package_that_is_there_twice_equals_no_lock(machine: Machine) -> None:
+    generation(machine, "a-1", {"torch": "2.12.0"})
+    generation(machine, "a-1", {"torch": "2.13.0"})
+    assert machine.state().installation.generations[0].packages == {"torch": "2.12.0, 2.13.0"}
+
+
+def test_a_root_that_is_not_there_yet(machine: Machine) -> None:
+    installation = machine.state(root=f"{machine.home}/not/yet").installation
+    assert (installation.exists, installation.writable, installation.current) == (False, True, None)
+    assert installation.free_bytes == pytest.approx(shutil.disk_usage(machine.home).free, rel=0.1)
+
+
+def test_a_root_below_a_file_cannot_be_written(machine: Machine) -> None:
+    machine.write("file", "")
+    assert not machine.state(root=f"{machine.home}/file/x").installation.writable
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("~/wheels", "{home}/wheels"),
+        ("wheels", "{home}/wheels"),
+        ("/x'; echo $(id) \"", "/x'; echo $(id) \""),
+        ("", "/opt/fleetwheel" if os.getuid() == 0 else "{home}/.local/share/fleetwheel"),
+    ],
+)
+def test_which_directory_is_the_root(machine: Machine, root: str, expected: str) -> None:
+    installation = machine.state(root=root).installation
+    assert installation.root == expected.format(home=machine.home)
+
+
+def test_a_host_with_few_tools_loses_only_fields(machine: Machine) -> None:
+    for name in ("getconf", "ldd", "df", "timeout", "realpath", "sha256sum", "id", "setsid"):
+        machine.program(f"bin/{name}", "exit 127")
+    generation(machine, "a-1", {"torch": "2.13.0"})
+    state = machine.state()
+    assert state.profile.driver.state is DriverState.OK
+    assert state.profile.pythons
+    assert state.installation.generations[0].packages == {"torch": "2.13.0"}
+    assert (state.profile.glibc, state.installation.free_bytes) == (None, None)
+    assert any("glibc" in problem for problem in state.profile.problems)
+
+
+@pytest.mark.parametrize(
+    ("getconf", "ldd", "glibc"),
+    [
+        ("echo glibc 2.39", "exit 1", "2.39"),
+        ("exit 1", "echo 'ldd (Debian GLIBC 2.36-9+deb12u10) 2.36'", "2.36"),
+        ("exit 1", "echo 'ldd (GNU libc) 2.28'", "2.28"),
+        ("exit 1", "echo 'musl libc (x86_64)' >&2; exit 1", None),
+    ],
+)
+def test_the_c_library(machine: Machine, getconf: str, ldd: str, glibc: str | None) -> None:
+    machine.program("bin/getconf", getconf)
+    machine.program("bin/ldd", ldd)
+    profile = machine.state().profile
+    assert (profile.glibc, profile.problems) == (glibc, ())
+
+
+KEYS = (
+    "uname distribution libc memory_kib boot_id python broken root user free uv current record "
+    "generation runs config lock package pci module library nouveau reboot container jetson "
+    "release secure_boot smi fields exit query banner"
+)
+section = st.dictionaries(
+    st.sampled_from(re.findall(r"\w+", KEYS)),
+    st.lists(
+        st.text(max_size=40)
+        | st.sampled_from(["Linux x86_64", "137", "3.11.7 cpython 64 - 1 /usr/bin/python3.11"]),
+        min_size=1,
+        max_size=4,
+    ),
+).map(lambda keys: {**keys, "ended": ["0"]})
+
+
+@given(st.tuples(section, section, section, section))
+def test_no_answer_makes_the_parsers_raise_anything_but_valueerror(
+    answer: tuple[dict[str, list[str]], ...],
+) -> None:
+    try:
+        state = host.parse(*answer)
+    except ValueError:
+        return
+    assert HostState.model_validate_json(state.model_dump_json()) == state
+
+
+@given(st.lists(st.text()))
+def test_lines_of_no_section_are_left_out(lines: list[str]) -> None:
+    end = ["a ended 0", "b ended 124"]
+    found = sections([*(f"a {line}" for line in lines), *lines, *end], "a", "b")
+    assert set(found) == {"a", "b"}
+
+
+@pytest.mark.parametrize("lines", [[], ["a ended 0"], ["a x", "b ended 0"], ["a ended"]])
+def test_an_answer_that_breaks_off_is_no_answer(lines: list[str]) -> None:
+    with pytest.raises(AnswerError, match="breaks off"):
+        sections(lines, "a", "b")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: [f"pythons python {'3' * n} cpython 64 - 1 /x"],
+        lambda n: [f"environments package {'a' * n}"],
+        lambda n: [f"environments package {'a/lib/' * (n // 6)}"],
+        lambda n: [f"environments free {' 1' * (n // 2)}"],
+        lambda n: [f"environments config a/pyvenv.cfg:{'x ' * (n // 2)}"],
+        lambda n: [f"platform libc {' 2.' * (n // 3)}"],
+        lambda n: ["environments package a/lib/x/b.dist-info/METADATA:Name: x"] * (n // 60),
+    ],
+)
+def test_time_is_linear(make: Callable[[int], list[str]]) -> None:
+    ends = ["platform uname Linux x86_64", *(f"{name} ended 0" for name in host.SECTIONS)]
+    started = time.perf_counter()
+    found = sections([*make(1_000_000), *ends], *host.SECTIONS)
+    host.parse(*found.values())
+    assert time.perf_counter() - started < 2
