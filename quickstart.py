@@ -19,7 +19,7 @@ PYTHON = BIN / "python"
 
 
 def main(arguments):
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is here to be told
         sys.exit(f"fleetwheel needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     os.chdir(ROOT)
     if arguments[:1] == ["test"]:

@@ -4,13 +4,13 @@ pyinfra inventory.py deploys/rollback.py
 pyinfra inventory.py deploys/rollback.py --data generation=ID
 """
 
-from fleetwheel.settings import Settings
 from pyinfra import host
 
 from operations import torch
+from operations.settings import settings
 
 torch.rollback(
     name="Go back to the generation before",
-    settings=Settings.from_data(host.data.dict()),
+    settings=settings(),
     generation=host.data.get("generation"),
 )

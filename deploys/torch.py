@@ -3,12 +3,10 @@
 pyinfra inventory.py deploys/torch.py
 """
 
-from fleetwheel.settings import Settings
-from pyinfra import host
-
 from operations import torch
+from operations.settings import settings
 
 torch.environment(
     name="Install the PyTorch that suits this host",
-    settings=Settings.from_data(host.data.dict()),
+    settings=settings(),
 )

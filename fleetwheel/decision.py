@@ -19,11 +19,12 @@ from fleetwheel.wheel import Source
 class Decider:
     """Decides for every host of a run, and makes each distinct lock once."""
 
-    def __init__(self, directory: Path, matrix: Matrix) -> None:
+    def __init__(self, directory: Path, matrix: Matrix, warn: Callable[[str], None]) -> None:
         self.directory = directory
         self.matrix = matrix
-        self.warnings: list[str] = []
-        """Sources that gave no answer, each named once."""
+        self.warn = warn
+        """Called once for each source that gives no answer."""
+        self._warned: set[str] = set()
         self._made: dict[Target, Lock | Refusal] = {}
         self._mutexes: dict[Target, Mutex] = {}
 
@@ -76,7 +77,9 @@ class Decider:
         ordinary = configured_sources(extra)
         official = [official_source(v) for v in candidate_variants(profile, request, self.matrix)]
         found = survey([*ordinary, *official], family(request))
-        self.warnings += [warning for warning in found.warnings if warning not in self.warnings]
+        for warning in set(found.warnings) - self._warned:
+            self._warned.add(warning)
+            self.warn(warning)
         choice = choose(profile, request, self.matrix, found.wheels)
         return choice, [source for source in ordinary if source not in found.silent]
 

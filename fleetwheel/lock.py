@@ -20,6 +20,7 @@ from fleetwheel.choice import Choice
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Profile, Python, Value
 from fleetwheel.request import Request
+from fleetwheel.sources import certificate
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source
 
@@ -199,8 +200,14 @@ def uv_platform(target: Target) -> str:
     return f"{target.arch}-manylinux_2_{max(n for n in UV_GLIBC if n <= max(minor, 17))}"
 
 
+def _reaches_uv(variable: str) -> bool:
+    """A person's own settings for uv must not change what a lock holds."""
+    return not variable.startswith("UV_") or variable == "UV_CACHE_DIR"
+
+
 def _run(command: list[str], work: Path, timeout: int) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("UV_")}
+    environment = {key: value for key, value in os.environ.items() if _reaches_uv(key)}
+    environment |= {"SSL_CERT_FILE": bundle} if (bundle := certificate()) else {}
     try:
         done = subprocess.run(
             command, cwd=work, env=environment, capture_output=True, text=True, timeout=timeout

@@ -76,8 +76,9 @@ def save(directory: Path, report: Report) -> Path:
 def print_table(report: Report, console: Console) -> None:
     """Print one row for each host; text from hosts is shown, never interpreted."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("host", "result", "torch", "python", "GPUs and driver", "smoke test", "why"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("host", "result", "torch", "python", "GPUs, driver", "smoke", "why"):
+        wraps = heading in ("host", "GPUs, driver", "why")
+        table.add_column(heading, overflow="fold", no_wrap=not wraps)
     for host in report.hosts:
         cells = [host.name, host.status, *_chosen(host), _gpus(host.profile), _smoke(host)]
         row = [escape(printable(cell)) for cell in [*cells, host.why]]

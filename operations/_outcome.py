@@ -1,10 +1,11 @@
 """What a run did on each host: kept for the table at its end, and the way to refuse one host."""
 
+import atexit
 import sys
 import time
 from pathlib import Path
 
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
@@ -37,14 +38,15 @@ def _fail(state: State, host: Host) -> bool:
     return False
 
 
-def show(state: State) -> None:
-    """Print the table of a finished run, and keep its report unless nothing was executed."""
-    unreachable = {host.name for host in state.failed_hosts} - set(_reports)
-    entries = [
-        HostReport(name=name, status="unreachable", why="see the connection error above")
-        for name in unreachable
-    ]
-    finished = report.report_of([*_reports.values(), *entries])
+def show_at_exit() -> None:
+    """Have the table printed when a run of deploys/ ends, also one that reached no host."""
+    if any(Path(word).parent.name == "deploys" for word in sys.argv[1:]):
+        atexit.register(_show)
+
+
+def _show() -> None:
+    """Print the table of the run, and keep its report unless nothing was executed."""
+    finished = report.report_of([*map(_settled, _reports.values()), *_unreachable()])
     if not finished.hosts:
         return
     console = Console(file=sys.stderr)
@@ -52,3 +54,18 @@ def show(state: State) -> None:
     report.print_table(finished, console)
     if state.is_executing:
         console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
+
+
+def _settled(entry: HostReport) -> HostReport:
+    """A step that was begun in a real run and never reported its end has failed."""
+    if state.is_executing and entry.status == "would change":
+        return entry.model_copy(update={"status": "failed", "why": "a step failed: see above"})
+    return entry
+
+
+def _unreachable() -> list[HostReport]:
+    return [
+        HostReport(name=host.name, status="unreachable", why="no connection: see above")
+        for host in state.failed_hosts
+        if host.name not in _reports
+    ]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fleetwheel.settings import Settings
 from pyinfra import logger
 from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
@@ -19,6 +18,7 @@ from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
+from fleetwheel.settings import Settings
 from operations import _probe
 from operations._ask import forget
 from operations._outcome import note
@@ -55,8 +55,13 @@ class Deployment:
             profile=self.facts.profile,
             choice=self.lock.choice,
             generation=self.plan.generation,
-            smoke=result or (self.smoke.result if self.smoke else None),
+            smoke=result or self._last_result(),
         )
+
+    def _last_result(self) -> dict[str, Any] | None:
+        """Return what the smoke test said, now or on the last run where that still holds."""
+        last = self.smoke or (self.record.smoke if self.record and not self.plan.smoke else None)
+        return last.result if last else None
 
     def fail(self, host: Host, why: str, result: dict[str, Any] | None = None) -> bool:
         """Report a step that failed; always false, for pyinfra."""

@@ -3,9 +3,6 @@
 from collections.abc import Generator
 from datetime import UTC, datetime
 
-from fleetwheel.matrix import load_matrix
-from fleetwheel.settings import Settings
-from fleetwheel.survey import sizes
 from pyinfra import host, logger
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
@@ -16,16 +13,20 @@ from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, python_for
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Hold, Record
 from fleetwheel.report import HostReport
+from fleetwheel.settings import Settings
+from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import download_bytes, missing, needed_bytes, readable
+from fleetwheel.survey import sizes
 from operations._ask import ask
 from operations._outcome import note, refuse
 from operations._steps import LOCKS, Deployment, commands
 
-_decider = Decider(LOCKS, load_matrix())
+_decider = Decider(LOCKS, load_matrix(), logger.warning)
 
 
 @operation()
@@ -41,7 +42,7 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
 
         torch.environment(
             name="Install the PyTorch that suits this host",
-            settings=Settings.from_data(host.data.dict()),
+            settings=settings(),
         )
     """
     facts = ask(settings)
@@ -81,7 +82,7 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
 
         torch.rollback(
             name="Go back to the generation before",
-            settings=Settings.from_data(host.data.dict()),
+            settings=settings(),
         )
     """
     facts = ask(settings)
@@ -110,7 +111,6 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
     """Return what the host should run, or the report of its refusal."""
-    known = len(_decider.warnings)
     lock = _decider.decide(
         facts.profile,
         settings.request,
@@ -119,8 +119,6 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         extra_sources=settings.sources,
         relock=settings.relock,
     )
-    for warning in _decider.warnings[known:]:
-        logger.warning(warning)
     if isinstance(lock, Refusal):
         why = "\n".join([*lock.reasons, *(f"what would change it: {u}" for u in lock.unlocks)])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
@@ -170,7 +168,9 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     download = 0
     if steps.build:
         wheels = missing(deployment.lock, deployment.facts.installation)
-        download = download_bytes(wheels, sizes(list(wheels.values())))
+        sources = configured_sources(deployment.settings.sources)
+        download = download_bytes(wheels, sizes(list(wheels.values()), sources))
+        deployment.environment = uv_credentials(sources)
         deployment.needed_bytes = needed_bytes(deployment.lock, download)
         obstacle = _obstacle(deployment)
         if obstacle:

@@ -1,86 +1,12 @@
-"""A copy of the project to run deploys in, and an environment with real torch."""
+"""Hosts and environments with real torch, for the tests of this folder."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PARTS = ("deploys", "facts", "operations", "templates", "inventory", "inventory.py", "config.py")
-
-
-@dataclass
-class Project:
-    """A project directory of its own, which deploys to this machine under a root of its own."""
-
-    directory: Path
-    root: Path
-
-    def command(self, *arguments: str, **data: str) -> list[str]:
-        given = {"root": str(self.root), **data}
-        options = [word for item in given.items() for word in ("--data", "=".join(item))]
-        return [
-            str(Path(sys.executable).with_name("pyinfra")),
-            "inventory.py",
-            *arguments,
-            *options,
-        ]
-
-    def run(
-        self, *arguments: str, env: dict[str, str] | None = None, **data: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run pyinfra as a person would; the output is kept together in ``stdout``."""
-        return subprocess.run(
-            self.command(*arguments, **data),
-            cwd=self.directory,
-            env={**os.environ, "COLUMNS": "200", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-
-    def deploy(self, **data: str) -> subprocess.CompletedProcess[str]:
-        return self.run("-y", "deploys/torch.py", **data)
-
-    def report(self) -> dict[str, Any]:
-        """Return this machine's entry in the newest report."""
-        newest = max((self.directory / "reports").glob("*.json"))
-        entry = json.loads(newest.read_text())["hosts"][0]
-        assert isinstance(entry, dict)
-        return entry
-
-    def python(self, program: str) -> str:
-        """Run a program with the environment in use."""
-        return subprocess.check_output(
-            [self.root / "current/bin/python", "-c", program], text=True
-        ).strip()
-
-    def generations(self) -> set[str]:
-        return {path.name for path in (self.root / "envs").iterdir()}
-
-    def tree(self) -> dict[str, float]:
-        """Return every path under the root with its time of change."""
-        return {str(path): path.lstat().st_mtime for path in self.root.rglob("*")}
-
-
-def copy_of_checkout(directory: Path) -> Path:
-    for part in PARTS:
-        source = CHECKOUT / part
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "*.yaml", "*.yml")
-            shutil.copytree(source, directory / part, ignore=ignored)
-        else:
-            shutil.copy(source, directory / part)
-    return directory
+from tests.project import Project, copy_of_checkout
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.conftest import Project
+from tests.project import Project
 
 pytestmark = pytest.mark.real
 VERSION = "import torch; print(torch.__version__)"

@@ -1,0 +1,9 @@
+"""pyinfra's settings for this project, read before anything else."""
+
+import sys
+
+REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
+PARALLEL = 200
+
+# pyinfra looks here last, so that any "facts" in site-packages would stand before ours.
+sys.path.insert(0, ".")

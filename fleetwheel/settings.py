@@ -1,0 +1,142 @@
+"""What the inventory, or ``--data`` on the command line, can say about one host."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.profile import Value
+from fleetwheel.request import Request
+
+
+def _quoted(value: object) -> object:
+    """Refuse a number: YAML and ``--data`` turn 2.10 into 2.1 before anyone sees it."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(
+            f"{value} is a number here, so 2.10 would be read as 2.1: quote it,"
+            """ "2.10" in YAML, --data 'torch="2.10"' on the command line"""
+        )
+    return value
+
+
+def _listed(value: object) -> object:
+    """Accept ``a,b`` from the command line for a list."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _version_or_specifiers(value: str) -> str:
+    try:
+        Version(value)
+    except InvalidVersion:
+        try:
+            SpecifierSet(value)
+        except InvalidSpecifier:
+            raise ValueError(f'{value!r} is no version: write "2.14.1" or ">=2.10,<2.13"') from None
+    return value
+
+
+def _requirement(value: str) -> str:
+    try:
+        Requirement(value)
+    except InvalidRequirement as error:
+        raise ValueError(f"{value!r} is no requirement: {str(error).splitlines()[0]}") from None
+    return value
+
+
+def _accelerator(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda|cu\d{2,3}", value):
+        raise ValueError(f"{value!r} is none of auto, cpu, cuda, or a variant such as cu126")
+    return value
+
+
+def _python(value: str) -> str:
+    if not re.fullmatch(r"3\.\d{1,2}t?", value):
+        raise ValueError(f'{value!r} is no Python version: write "3.12", or "3.14t"')
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not re.match(r"/|~/|[A-Za-z]:[\\/]", value):
+        raise ValueError(f"{value!r} is no absolute path")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_quoted)]
+Seconds = Annotated[int, Field(ge=1, le=86400)]
+
+
+class Settings(Value):
+    """Everything about a host but the way to it; the defaults are those of an empty inventory."""
+
+    torch: Annotated[Text, AfterValidator(_version_or_specifiers)] | None = None
+    """``"2.14.1"``, ``"2.14"`` or ``">=2.10,<2.13"``; the newest that runs by default."""
+    accelerator: Annotated[str, AfterValidator(_accelerator)] = "auto"
+    """``auto``, ``cpu``, ``cuda``, or a variant such as ``cu126``."""
+    packages: Annotated[
+        tuple[Annotated[str, AfterValidator(_requirement)], ...], BeforeValidator(_listed)
+    ] = ("numpy",)
+    """Requirements to install beside torch."""
+    python: Annotated[Text, AfterValidator(_python)] | None = None
+    """``"3.12"`` or ``"3.14t"``; the newest that has a wheel by default."""
+    gpus: tuple[int | str, ...] | None = None
+    """Index, UUID or name of the GPUs that must be served; all by default."""
+    root: Annotated[str, AfterValidator(_absolute)] | None = None
+    """Where environments live; by user and system by default."""
+    sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Indexes or directories of wheels to ask before those that pip is configured with."""
+    keep: Annotated[int, Field(ge=1, le=100)] = 3
+    """Generations that stay, the one in use included."""
+    smoke: Literal["auto", "always"] = "auto"
+    """``always`` runs the smoke test even where the last pass still holds."""
+    relock: bool = False
+    """Choose and lock anew, also where the lock still runs."""
+    lift_hold: bool = False
+    """End the hold that a rollback leaves on a host."""
+    install_timeout: Seconds = 1800
+    smoke_timeout: Seconds = 300
+    fact_timeout: Seconds = 60
+
+    @property
+    def request(self) -> Request:
+        """The part that the choice depends on."""
+        return Request(**{name: getattr(self, name) for name in Request.model_fields})
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Settings":
+        """Pick the settings out of a pyinfra host's data.
+
+        Other keys belong to pyinfra and its connectors, but one that is nearly ours is a slip of
+        the pen. Raises FleetwheelError with a line for each problem.
+        """
+        slips = [f"{key}: {guess}" for key in data if (guess := suggestion(key, cls.model_fields))]
+        own = {key: value for key, value in data.items() if key in cls.model_fields}
+        try:
+            settings = cls.model_validate(own)
+        except ValidationError as error:
+            slips += [f"{'.'.join(map(str, e['loc'][:1]))}: {words(e)}" for e in error.errors()]
+        if slips:
+            raise FleetwheelError(
+                "\n".join(slips), hint="docs/inventory.example.yaml has every key"
+            )
+        return settings
+
+
+def suggestion(key: str, known: Iterable[str]) -> str | None:
+    """Return what an unknown key was probably meant to be."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+    return f'unknown key (did you mean "{near[0]}"?)' if near and key not in known else None
+
+
+def words(error: ErrorDetails) -> str:
+    """Return a pydantic error in the words of the field's own check."""
+    return error["msg"].removeprefix("Value error, ")
