@@ -63,11 +63,11 @@ def make_environment():
 
 def pip(*arguments):
     if (BIN / "pip").exists():
-        run(PYTHON, "-m", "pip", "--quiet", *arguments)
+        run(PYTHON, "-m", "pip", "-qq", *arguments)
     elif (
         subprocess.call([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL) == 0
     ):
-        run(sys.executable, "-m", "pip", "--python", PYTHON, "--quiet", *arguments)
+        run(sys.executable, "-m", "pip", "--python", PYTHON, "-qq", *arguments)
     else:
         shutil.rmtree(".venv")
         sys.exit("This Python has neither pip nor ensurepip: on Debian, apt install python3-venv")

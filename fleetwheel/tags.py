@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from packaging.tags import Tag, cpython_tags, mac_platforms
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 
 from fleetwheel.matrix import Numbers, Platform
 
@@ -29,9 +29,16 @@ def platforms(platform: Platform, glibc: Numbers | None) -> frozenset[str]:
 
 @cache
 def wheel_tags(python: str, platform: Platform, glibc: Numbers | None) -> frozenset[Tag]:
-    """Return the tags of compiled wheels that Python ``3.12`` or ``3.14t`` takes on a host."""
-    major, minor = python.rstrip("t").split(".")
+    """Return the tags of the wheels that Python ``3.12`` or ``3.14t`` takes on a host.
+
+    torchvision 0.29.2 is ``py3-none`` for a platform, everything before it is for one interpreter.
+    """
+    major, minor = map(int, python.rstrip("t").split("."))
+    interpreter, names = f"cp{major}{minor}", sorted(platforms(platform, glibc))
     abi = "cp" + python.replace(".", "")
     return frozenset(
-        cpython_tags((int(major), int(minor)), [abi], sorted(platforms(platform, glibc)))
+        {
+            *cpython_tags((major, minor), [abi], names),
+            *compatible_tags((major, minor), interpreter, names),
+        }
     )

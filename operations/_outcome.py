@@ -1,9 +1,11 @@
 """What a run did on each host: kept for the table at its end, and the way to refuse one host."""
 
 import atexit
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
@@ -42,6 +44,12 @@ def show_at_exit() -> None:
     """Have the table printed when a run of deploys/ ends, also one that reached no host."""
     if any(Path(word).parent.name == "deploys" for word in sys.argv[1:]):
         atexit.register(_show)
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(number: int, frame: object) -> NoReturn:
+    """End as an interrupted program does: pyinfra itself would exit 0, as if all were well."""
+    sys.exit(130)
 
 
 def _show() -> None:
@@ -59,7 +67,9 @@ def _show() -> None:
 def _settled(entry: HostReport) -> HostReport:
     """A step that was begun in a real run and never reported its end has failed."""
     if state.is_executing and entry.status == "would change":
-        return entry.model_copy(update={"status": "failed", "why": "a step failed: see above"})
+        return entry.model_copy(
+            update={"status": "failed", "why": "a step did not end well: see above"}
+        )
     return entry
 
 

@@ -183,5 +183,6 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     forget()
     if not answer["ok"]:
         return deployment.fail(host, _words(answer))
-    note(deployment.entry("changed", deployment.plan.because))
+    why = "\n".join([deployment.plan.because, *deployment.lock.choice.reasons])
+    note(deployment.entry("changed", why))
     return True

@@ -194,3 +194,4 @@ def test_tags_are_those_of_the_target() -> None:
     assert "cp314-cp314t-manylinux_2_28_x86_64" in free
     assert "cp314-cp314-manylinux_2_28_x86_64" not in free
     assert "cp310-abi3-manylinux_2_28_x86_64" in plain
+    assert {"py3-none-manylinux_2_28_x86_64", "py3-none-any"} <= plain & free

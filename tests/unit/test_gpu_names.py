@@ -1,7 +1,7 @@
 """Names of GPUs: as drivers report them, and as people type them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.gpu_names import capability, nearest
@@ -86,6 +86,7 @@ def test_nothing_is_like_nonsense() -> None:
 
 
 @given(st.text(max_size=60))
+@settings(deadline=None)
 def test_any_text_is_taken(name: str) -> None:
     found = capability(name)
     assert found is None or float(found) >= 3.0

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Compare matrix.yaml with what the sources that answer hold, and print what differs.
+
+Asked are pip's sources and the official index of every variant. Exits with 1 where something
+differs. Architectures are not looked at: only a wheel's own libraries tell them, and the smoke
+test compares them with torch.cuda.get_arch_list() on hosts.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from packaging.tags import Tag
+from packaging.version import Version
+
+from fleetwheel.matrix import Matrix, Platform, load_matrix
+from fleetwheel.offers import public
+from fleetwheel.sources import configured_sources, official_source
+from fleetwheel.survey import survey
+from fleetwheel.tags import platforms
+from fleetwheel.wheel import Wheel
+
+ANY_GLIBC = (2, 99)
+Key = tuple[Version, Platform, str]
+"""Release, platform and variant."""
+
+
+def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
+    """Return the interpreters for which the sources hold each build."""
+    known = {platform for release in matrix.releases.values() for platform in release.builds}
+    found: dict[Key, set[str]] = defaultdict(set)
+    for wheel in wheels:
+        version = public(wheel)
+        if version.is_prerelease or version < Version("2.0"):
+            continue
+        for platform in known:
+            if not any(tag.platform in platforms(platform, ANY_GLIBC) for tag in wheel.tags):
+                continue
+            release = matrix.release(version)
+            default = release.pypi.get(platform, "") if release else ""
+            variant = wheel.version.local or wheel.source.variant or default
+            found[version, platform, variant] |= {_minor(tag) for tag in wheel.tags}
+    return found
+
+
+def _minor(tag: Tag) -> str:
+    """Return ``3.14t`` for cp314-cp314t; macOS wheels are cp314-none."""
+    name = (tag.interpreter if tag.abi == "none" else tag.abi).removeprefix("cp")
+    return f"{name[0]}.{name[1:]}"
+
+
+def differences(found: dict[Key, set[str]], matrix: Matrix) -> Iterator[str]:
+    """Return one sentence for everything that the matrix does not know."""
+    for (version, platform, variant), minors in sorted(found.items()):
+        build = matrix.build(version, variant, platform)
+        name = f"{version}+{variant} for {' '.join(platform)}"
+        if version not in matrix.releases:
+            yield f"{name}: the release is not in the matrix"
+        elif build is None:
+            yield f"{name}: the variant is not in the matrix"
+        elif more := minors - build.pythons:
+            yield f"{name}: the matrix lacks Python {', '.join(sorted(more))}"
+        elif not build.published:
+            yield f"{name}: is published after all"
+
+
+def main() -> int:
+    """Ask the sources and print what differs."""
+    matrix = load_matrix()
+    official = [official_source(variant) for variant in ("cpu", *matrix.cuda)]
+    answer = survey([*configured_sources(), *official], ["torch"])
+    for warning in answer.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    found = held(answer.wheels, matrix)
+    lines = list(differences(found, matrix))
+    print("\n".join(lines) or f"{len(found)} builds are as in the matrix")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
