@@ -1,6 +1,7 @@
 """What a run did on each host: kept for the table at its end, and the way to refuse one host."""
 
 import atexit
+import os
 import signal
 import sys
 import time
@@ -48,13 +49,19 @@ def show_at_exit() -> None:
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:
-    """End as an interrupted program does: pyinfra itself would exit 0, as if all were well."""
-    sys.exit(130)
+    """End at once, as Ctrl-C is meant: pyinfra would finish what it is at, and then exit 0.
+
+    What runs on hosts ends by itself when nobody reads its output any more.
+    """
+    _show("interrupted: run again, it starts over where this was")
+    sys.stderr.flush()
+    os._exit(130)
 
 
-def _show() -> None:
+def _show(unfinished: str = "a step did not end well: see above") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
-    finished = report.report_of([*map(_settled, _reports.values()), *_unreachable()])
+    entries = [_settled(entry, unfinished) for entry in _reports.values()]
+    finished = report.report_of([*entries, *_unreachable()])
     if not finished.hosts:
         return
     console = Console(file=sys.stderr)
@@ -64,12 +71,10 @@ def _show() -> None:
         console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
 
 
-def _settled(entry: HostReport) -> HostReport:
+def _settled(entry: HostReport, unfinished: str) -> HostReport:
     """A step that was begun in a real run and never reported its end has failed."""
     if state.is_executing and entry.status == "would change":
-        return entry.model_copy(
-            update={"status": "failed", "why": "a step did not end well: see above"}
-        )
+        return entry.model_copy(update={"status": "failed", "why": unfinished})
     return entry
 
 
