@@ -96,6 +96,15 @@ class SmokeResult(Value):
         return "\n".join(found or [device.summary for device in self.devices])
 
 
+def device_deadline(timeout_s: int) -> int:
+    """Return the seconds that each device gets so that a whole run ends within ``timeout_s``.
+
+    A run is at most one child that lists the devices, one per device at the same time, and the
+    grace that children get to end.
+    """
+    return max((timeout_s - 20) // 2, 1)
+
+
 def expectation(
     lock: Lock, *, arch_list: tuple[str, ...] | None = None, device_deadline_s: int = 120
 ) -> dict[str, Any]:

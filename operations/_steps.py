@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
 from pyinfra import logger
 from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
@@ -14,6 +15,7 @@ from fleetwheel import lock as locks
 from fleetwheel import smoke, uv_binary
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
+from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
@@ -24,6 +26,7 @@ from operations._ask import forget
 from operations._outcome import note
 
 LOCKS = Path("locks")
+MATRIX = load_matrix()
 
 
 @dataclass
@@ -137,20 +140,30 @@ def _test(state: State, host: Host, deployment: Deployment) -> bool:
         failed = tuple(dict.fromkeys([*deployment.record.failed, generation]))
         kept = deployment.record.model_copy(update={"failed": failed})
         _generation(host, deployment, "record", record=kept.text())
-    return deployment.fail(host, smoke.explain(result), result)
+    why = f"{smoke.explain(result)}\n{_what_stays(deployment)}"
+    return deployment.fail(host, why, result)
+
+
+def _what_stays(deployment: Deployment) -> str:
+    """Return what a host has after a smoke test that failed."""
+    current = deployment.facts.installation.current
+    used = f"{current} stays in use" if current else "no environment is in use"
+    return f"  {used}; {deployment.plan.generation} is kept in envs/ for a look"
 
 
 def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
     """Run probes/smoke.py with the generation's own Python."""
-    windows = deployment.facts.profile.os == "windows"
-    python = "Scripts/python.exe" if windows else "bin/python"
-    return _probe.run(
-        host,
-        f"{deployment.root}/envs/{deployment.plan.generation}/{python}",
-        "smoke",
-        smoke.expectation(deployment.lock),
-        deployment.settings.smoke_timeout,
+    profile, choice = deployment.facts.profile, deployment.lock.choice
+    python = "Scripts/python.exe" if profile.os == "windows" else "bin/python"
+    build = MATRIX.build(Version(choice.torch), choice.variant, (profile.os, profile.arch))
+    timeout = deployment.settings.smoke_timeout
+    expected = smoke.expectation(
+        deployment.lock,
+        arch_list=build.arch_list if build and build.sm else None,
+        device_deadline_s=smoke.device_deadline(timeout),
     )
+    generation = f"{deployment.root}/envs/{deployment.plan.generation}"
+    return _probe.run(host, f"{generation}/{python}", "smoke", expected, timeout)
 
 
 def _activate(state: State, host: Host, deployment: Deployment) -> bool:

@@ -13,7 +13,6 @@ from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, python_for
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Hold, Record
@@ -24,9 +23,9 @@ from fleetwheel.space import download_bytes, missing, needed_bytes, readable
 from fleetwheel.survey import sizes
 from operations._ask import ask
 from operations._outcome import note, refuse
-from operations._steps import LOCKS, Deployment, commands
+from operations._steps import LOCKS, MATRIX, Deployment, commands
 
-_decider = Decider(LOCKS, load_matrix(), logger.warning)
+_decider = Decider(LOCKS, MATRIX, logger.warning)
 
 
 @operation()
