@@ -1,10 +1,10 @@
 """One answer per host and run to everything that fleetwheel asks; dropped after a change."""
 
-from facts.host import Host
-from fleetwheel.settings import Settings
 from pyinfra import host
 
+from facts.host import Host
 from fleetwheel.profile import HostState
+from fleetwheel.settings import Settings
 
 _answers: dict[str, HostState] = {}
 
