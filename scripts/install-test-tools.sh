@@ -2,8 +2,9 @@
 # Install what some tests need beside Python; without it they skip and say why. Debian, as root.
 set -eu
 
+PATH=$PATH:/usr/sbin
 missing=""
-for tool in busybox:busybox shellcheck:shellcheck; do
+for tool in busybox:busybox shellcheck:shellcheck sshd:openssh-server; do
     command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
 done
 [ -n "$missing" ] || exit 0
