@@ -72,17 +72,20 @@ def serve_index(
     as_json: bool = False,
     login: str | None = None,
     tls: Path | None = None,
+    one_address: bool = False,
 ) -> Iterator[Index]:
     """Serve wheels by variant: ``{"cpu": [Path("torch-2.13.0+cpu-...whl")]}``.
 
     As on the official index a missing page or file is 403, and an unknown variant gets the wheels
     of every variant. ``tls`` is a file with a key and a certificate for 127.0.0.1: the pages, not
-    the files, then come by HTTPS.
+    the files, then come by HTTPS. ``one_address`` serves the files, behind the login, beside the
+    pages, as a private index does.
     """
     with ExitStack() as stack:
         index = Index("", "", variants, as_json, login)
-        index.url = f"{stack.enter_context(_serve(index, _page, tls))}/whl"
-        index.files_url = stack.enter_context(_serve(index, _wheel))
+        pages = stack.enter_context(_serve(index, _private if one_address else _page, tls))
+        index.url = f"{pages}/whl"
+        index.files_url = pages if one_address else stack.enter_context(_serve(index, _wheel))
         yield index
 
 
@@ -91,6 +94,13 @@ def silent_server() -> Iterator[str]:
     """Yield the address of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _private(index: Index, path: str, headers: Mapping[str, str]) -> Reply:
+    """Answer pages and files, to those who bring the login."""
+    if index.login and headers.get("Authorization") != _basic(index.login):
+        return Reply(401)
+    return (_wheel if ".whl" in path else _page)(index, path, headers)
 
 
 def _page(index: Index, path: str, headers: Mapping[str, str]) -> Reply:

@@ -1,0 +1,58 @@
+"""A private index: its password reaches uv, and no lock, log or command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetwheel import lock as locks
+from fleetwheel.lock import target_of
+from fleetwheel.sources import uv_credentials
+from fleetwheel.wheel import Source
+from tests.samples import CPU_HOST, REQUEST, choice
+from tests.serve_index import Index, serve_index
+from tests.small_wheels import make_wheel
+from tests.unit.test_generation import building, run
+
+LOGIN = "lab:s3cret"
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[Index]:
+    wheels = [
+        make_wheel(tmp_path, "torch", "2.13.0+cpu", requires=("numpy",)),
+        make_wheel(tmp_path, "numpy", "2.4.0"),
+    ]
+    with serve_index({"cpu": wheels}, login=LOGIN, one_address=True) as index:
+        yield index
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    import shutil
+
+    import uv
+
+    (tmp_path / "root/bin").mkdir(parents=True)
+    shutil.copy(uv.find_uv_bin(), tmp_path / "root/bin/uv.new")
+    return tmp_path / "root"
+
+
+def source(index: Index) -> Source:
+    return Source(name="lab", url=f"{index.with_login(LOGIN)}/cpu/")
+
+
+def test_lock_and_install_with_the_password_of_the_source(private: Index, root: Path) -> None:
+    lab = source(private)
+    lock = locks.resolve(choice(lab), target_of(CPU_HOST, REQUEST), [lab])
+    assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
+    assert "s3cret" not in lock.text
+
+    refused = run("build", root, **building(lock.text))
+    assert not refused["ok"]
+    assert "user name and password" in refused["hint"]
+
+    assert run("build", root, **building(lock.text, environment=uv_credentials([lab])))["ok"]
+    for path in root.rglob("*"):
+        if path.is_file() and "cache" not in path.parts and path.name != "uv":
+            assert b"s3cret" not in path.read_bytes(), path
