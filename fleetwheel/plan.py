@@ -37,7 +37,11 @@ def plan(
     good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
     if not good:
         number = max((_build_of(id, name) or 0 for id in builds), default=0) + 1
-        because = "its packages differ from the lock" if builds else "it is not there yet"
+        because = (
+            "the environment's packages differ from the lock"
+            if builds
+            else "there is no environment with these wheels yet"
+        )
         return Plan(
             generation=f"{name}-{number}", build=True, smoke=True, activate=True, because=because
         )

@@ -29,7 +29,13 @@ def _newest(offer: Offer, question: Question, lost: Sequence[Lost]) -> str:
         if newer.version > offer.version:
             return f"newest torch that runs here; {named(newer)} {reason}"
     pin = question.pins.text
-    return f"newest torch that {pin} allows" if pin else "newest torch"
+    if pin:
+        return f"newest torch that {pin} allows"
+    newest = max(question.matrix.releases)
+    if offer.source and newest > offer.version:
+        kind = "CUDA" if question.host.devices else offer.variant
+        return f"newest torch here; {newest} is out, but no source that answers has it as {kind}"
+    return "newest torch"
 
 
 def _device(offer: Offer, question: Question) -> str:

@@ -196,6 +196,7 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     forget()
     if not answer["ok"]:
         return deployment.fail(host, _words(answer))
-    why = "\n".join([deployment.plan.because, *deployment.lock.choice.reasons])
+    reasons = deployment.lock.choice.reasons if deployment.plan.build else ()
+    why = "\n".join([deployment.plan.because, *reasons])
     note(deployment.entry("changed", why))
     return True

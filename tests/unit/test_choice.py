@@ -550,6 +550,14 @@ def test_a_cpu_host_is_told_how_to_take_cuda_wheels() -> None:
     assert chosen(taken) == "2.13.0+cu130"
 
 
+def test_a_newer_torch_that_no_source_has_is_named() -> None:
+    found = choose(machine(), TORCH_ONLY, MATRIX, [wheel("2.13.0+cpu", OFFICIAL)])
+    assert isinstance(found, Choice)
+    assert found.reasons[0] == (
+        "newest torch here; 2.15.0 is out, but no source that answers has it as cpu"
+    )
+
+
 def test_windows_cuda_wheels_are_as_large_as_their_files() -> None:
     wheels = [wheel("2.14.1+cu126", FOLDER, platform="win_amd64", size=2_602_768_778)]
     found = choose(windows(), TORCH_ONLY, MATRIX, wheels)
