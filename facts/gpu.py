@@ -5,7 +5,7 @@ from typing_extensions import override
 
 from facts._question import question, read
 from fleetwheel.asking import gpu
-from fleetwheel.nvidia_smi import Nvidia
+from fleetwheel.profile import Nvidia
 
 
 class Gpus(FactBase[Nvidia]):

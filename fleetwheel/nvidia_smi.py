@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fleetwheel import gpu_names
-from fleetwheel.profile import Driver, DriverState, Gpu, InstalledDriver, Value
+from fleetwheel.profile import Driver, DriverState, Gpu, Nvidia
 
 FIELDS = ("index", "uuid", "pci.bus_id", "name", "compute_cap", "memory.total", "driver_version")
 """What is asked of nvidia-smi; drivers before 510 do not know ``compute_cap``."""
@@ -45,14 +45,6 @@ LONGEST_NAME = 96
 """NVML's own limit, ``NVML_DEVICE_NAME_V2_BUFFER_SIZE``."""
 
 
-class Nvidia(Value):
-    """The NVIDIA driver of a host and the GPUs that it shows."""
-
-    driver: Driver = Driver()
-    installed_driver: InstalledDriver = InstalledDriver()
-    gpus: tuple[Gpu, ...] = ()
-
-
 def parse(
     query: Sequence[str], fields: Sequence[str], exit_code: int, banner: Iterable[str] = ()
 ) -> Nvidia:
@@ -64,7 +56,7 @@ def parse(
     rows = [row for line in query if (row := _row(line, fields))]
     words = " ".join(line.strip() for line in query if line.strip() and not _row(line, fields))
     gpus = {gpu.index: gpu for row in rows if (gpu := _gpu(row))}
-    versions = [row["driver_version"] for row in rows if _version(row["driver_version"])]
+    versions = [row["driver_version"] for row in rows if is_version(row["driver_version"])]
     lost = any(value in LOST for row in rows for value in row.values())
     state = _state(words, exit_code, bool(gpus), lost)
     if state is DriverState.HUNG:
@@ -124,7 +116,7 @@ def _gpu(row: dict[str, str]) -> Gpu | None:
         index=int(row["index"]),
         uuid=_value(row["uuid"]),
         name=name,
-        compute_capability=_capability(row.get("compute_cap", ""), name),
+        compute_capability=capability(row.get("compute_cap", ""), name),
         memory_total_mib=int(memory) if re.fullmatch(r"[0-9]{1,9}", memory) else None,
         pci_bus_id=_value(row["pci.bus_id"]),
     )
@@ -135,11 +127,13 @@ def _value(text: str) -> str | None:
     return None if text in ("", "N/A", "(N/A)", "ERR!") or text.startswith("[") else text
 
 
-def _capability(text: str, name: str) -> str | None:
+def capability(text: str, name: str) -> str | None:
+    """Return a compute capability as the driver gives it, or else as the GPU's name tells it."""
     if re.fullmatch(r"[0-9]{1,2}\.[0-9]", text):
         return text
     return gpu_names.capability(name)
 
 
-def _version(text: str) -> bool:
+def is_version(text: str) -> bool:
+    """Whether a text is a version as NVIDIA's drivers have it."""
     return re.fullmatch(r"[0-9]{2,4}(\.[0-9]{1,4}){1,3}", text) is not None

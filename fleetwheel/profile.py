@@ -1,7 +1,7 @@
 """What a host is, as plain typed values: the input of every decision."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,8 +43,10 @@ class Driver(Value):
     """Driver version as NVIDIA writes it, such as ``580.95.05`` or ``591.86``."""
     cuda: str | None = None
     """Newest CUDA that the driver supports, such as ``13.0``: a ceiling, no installed toolkit."""
+    nvml: str | None = None
+    """Version of NVML, such as ``13.580.95.05``."""
     detail: str = ""
-    """What the driver or nvidia-smi said when ``state`` is not ok."""
+    """What NVML or nvidia-smi said where one of them did not answer as it should."""
 
 
 class InstalledDriver(Value):
@@ -62,8 +64,28 @@ class InstalledDriver(Value):
     """Driver packages of dpkg or rpm: ``nvidia-driver-580 580.95.05-0ubuntu1``."""
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class MigInstance(Value):
+    """One MIG instance: the part of a GPU that CUDA sees as a device."""
+
+    index: Count
+    """Number of the instance on its GPU."""
+    uuid: str | None = None
+    name: str | None = None
+    memory_total_mib: Count | None = None
+    memory_used_mib: Count | None = None
+    memory_free_mib: Count | None = None
+    unavailable: dict[str, str] = Field(default_factory=dict)
+
+
 class Gpu(Value):
-    """One GPU, or one MIG instance, of a host."""
+    """One GPU of a host.
+
+    What comes after ``pci_bus_id`` NVML alone tells; it is None where nobody asked NVML, or where
+    ``unavailable`` says why.
+    """
 
     index: int
     uuid: str | None = None
@@ -72,6 +94,61 @@ class Gpu(Value):
     """Such as ``8.9``; None when neither the driver nor the name tells."""
     memory_total_mib: int | None = None
     pci_bus_id: str | None = None
+    memory_used_mib: Count | None = None
+    memory_free_mib: Count | None = None
+    driver_model: Literal["WDDM", "TCC", "MCDM"] | None = None
+    """On Windows."""
+    persistence: bool | None = None
+    compute_mode: (
+        Literal["default", "exclusive-thread", "prohibited", "exclusive-process"] | None
+    ) = None
+    mig: bool | None = None
+    """Whether MIG is on: then CUDA sees the instances and not the GPU."""
+    mig_instances: tuple[MigInstance, ...] | None = None
+    ecc: bool | None = None
+    ecc_corrected: Count | None = None
+    """Errors in the whole life of the GPU."""
+    ecc_uncorrected: Count | None = None
+    remapped_correctable: Count | None = None
+    """Rows of memory that were replaced by spare ones."""
+    remapped_uncorrectable: Count | None = None
+    remapping_pending: bool | None = None
+    """A row is replaced at the next reset."""
+    remapping_failed: bool | None = None
+    """There was no spare row: the GPU has to be replaced."""
+    retired_pages: Count | None = None
+    """Pages of memory out of use, on GPUs older than Ampere."""
+    pcie_generation: Count | None = None
+    """As the link runs now; it is lower while the GPU rests."""
+    pcie_generation_max: Count | None = None
+    pcie_width: Count | None = None
+    pcie_width_max: Count | None = None
+    temperature_c: Count | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    """Why the clocks are lower than they could be, such as ``thermal``; empty when they are not."""
+    power_limit_w: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    fabric_pending: bool | None = None
+    """The NVLink fabric is not set up yet."""
+    processes: tuple[Count, ...] | None = None
+    """Process ids of what computes on the GPU."""
+    unavailable: dict[str, str] = Field(default_factory=dict)
+    """Field that NVML does not give, and why."""
+
+    @property
+    def lasting(self) -> "Gpu":
+        """The GPU by what stays the same from one look to the next, whoever was asked."""
+        return Gpu(**{name: getattr(self, name) for name in LASTING})
+
+
+LASTING = ("index", "uuid", "name", "compute_capability", "memory_total_mib", "pci_bus_id")
+
+
+class Nvidia(Value):
+    """The NVIDIA driver of a host and the GPUs that it shows."""
+
+    driver: Driver = Driver()
+    installed_driver: InstalledDriver = InstalledDriver()
+    gpus: tuple[Gpu, ...] = ()
 
 
 class Python(Value):
