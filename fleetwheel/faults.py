@@ -2,16 +2,6 @@
 
 from typing import NamedTuple
 
-MINIMUM_DRIVER = {
-    "11": ("450.80.02", "452.39"),
-    "12": ("525.60.13", "528.33"),
-    "13": ("580.65.06", "580"),
-}
-"""By major CUDA version, for Linux and Windows.
-
-Minor-version compatibility as in NVIDIA's CUDA toolkit release notes; 580 on Windows is inferred.
-"""
-
 
 class Fault(NamedTuple):
     """One row: the first whose ``pattern`` is found in an error text gives it its name."""
@@ -151,14 +141,12 @@ FAULTS = (
 )
 
 
-def table(torch: str, cuda: str | None, *, windows: bool = False) -> list[list[str]]:
+def table(torch: str, driver: str | None) -> list[list[str]]:
     """Return the rows for probes/smoke.py, which names its errors with them.
 
-    ``torch`` is its full version, ``cuda`` the version it is built for, such as ``13.0``.
+    ``torch`` is its full version, ``driver`` the oldest NVIDIA driver that runs it, if it is known.
     """
-    floors = MINIMUM_DRIVER.get((cuda or "").split(".")[0])
-    driver = floors[windows] if floors else "for its CUDA version"
-    words = {"torch": f"torch {torch}", "driver": driver}
+    words = {"torch": f"torch {torch}", "driver": driver or "for its CUDA version"}
     return [
         [row.name, row.pattern, row.meaning.format(**words), row.repair.format(**words)]
         for row in FAULTS

@@ -3,11 +3,14 @@
 import json
 from typing import Any, Literal
 
+from packaging.version import Version
 from pydantic import Field, ValidationError, model_validator
 
 from fleetwheel import faults, remote
+from fleetwheel.compatibility import dotted
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
+from fleetwheel.matrix import DriverSystem, Matrix
 from fleetwheel.profile import Value
 
 
@@ -105,28 +108,28 @@ def device_deadline(timeout_s: int) -> int:
     return max((timeout_s - 20) // 2, 1)
 
 
-def expectation(
-    lock: Lock, *, arch_list: tuple[str, ...] | None = None, device_deadline_s: int = 120
-) -> dict[str, Any]:
-    """Return the input of probes/smoke.py: what the lock promises.
+def expectation(lock: Lock, matrix: Matrix, device_deadline_s: int = 120) -> dict[str, Any]:
+    """Return the input of probes/smoke.py: what lock and matrix promise.
 
-    ``arch_list`` is the matrix's, such as ``("sm_75", "sm_80")``. A run takes at most twice
-    ``device_deadline_s`` and 20 seconds.
+    A run takes at most twice ``device_deadline_s`` and 20 seconds.
     """
-    variant = lock.choice.variant
-    cuda = None if variant == "cpu" else f"{variant[2:-1]}.{variant[-1]}"
-    packages = lock.packages
+    variant, target, packages = lock.choice.variant, lock.target, lock.packages
     torch = packages["torch"]
-    labelled = torch if "+" in torch else f"{torch}+{variant}"
+    build = matrix.build(Version(torch), variant, (target.os, target.arch))
+    system: DriverSystem = "windows" if target.os == "windows" else "linux"
+    needs = matrix.cuda.get(variant)
     return {
         "packages": packages,
         "variant": variant,
-        "cuda": cuda,
-        "arch_list": arch_list,
+        "cuda": None if variant == "cpu" else f"{variant[2:-1]}.{variant[-1]}",
+        "arch_list": build.arch_list if build and build.sm else None,
         "level": "quick",
         "device_deadline_s": device_deadline_s,
-        "accelerator": "cuda" if cuda else "cpu",
-        "faults": faults.table(labelled, cuda, windows=lock.target.os == "windows"),
+        "accelerator": "cpu" if variant == "cpu" else "cuda",
+        "faults": faults.table(
+            torch if "+" in torch else f"{torch}+{variant}",
+            dotted(needs.driver[system]) if needs else None,
+        ),
         "program": remote.source("smoke_device"),
     }
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from packaging.version import Version
 from pyinfra import logger
 from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
@@ -153,15 +152,10 @@ def _what_stays(deployment: Deployment) -> str:
 
 def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
     """Run probes/smoke.py with the generation's own Python."""
-    profile, choice = deployment.facts.profile, deployment.lock.choice
-    python = "Scripts/python.exe" if profile.os == "windows" else "bin/python"
-    build = MATRIX.build(Version(choice.torch), choice.variant, (profile.os, profile.arch))
+    windows = deployment.facts.profile.os == "windows"
+    python = "Scripts/python.exe" if windows else "bin/python"
     timeout = deployment.settings.smoke_timeout
-    expected = smoke.expectation(
-        deployment.lock,
-        arch_list=build.arch_list if build and build.sm else None,
-        device_deadline_s=smoke.device_deadline(timeout),
-    )
+    expected = smoke.expectation(deployment.lock, MATRIX, smoke.device_deadline(timeout))
     generation = f"{deployment.root}/envs/{deployment.plan.generation}"
     return _probe.run(host, f"{generation}/{python}", "smoke", expected, timeout)
 

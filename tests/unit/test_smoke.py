@@ -12,6 +12,7 @@ from fleetwheel import faults, smoke
 from fleetwheel import lock as locks
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock, target_of
+from fleetwheel.matrix import load_matrix
 from fleetwheel.probes import smoke as probe
 from tests.samples import GPU_HOST, REQUEST, choice
 
@@ -19,7 +20,7 @@ UNEXPECTED = (
     "UserWarning: CUDA initialization: Unexpected error from cudaGetDeviceCount(). Did you run some"
     " cuda functions before calling NumCudaDevices() that might have already set an error? "
 )
-TABLE = faults.table("2.14.1+cu130", "13.0")
+TABLE = faults.table("2.14.1+cu130", "580.65.06")
 
 
 def lock_of_torch(version: str, variant: str, os: str = "linux") -> Lock:
@@ -58,7 +59,7 @@ def a_device(**changes: Any) -> dict[str, Any]:
 def test_the_lock_says_what_is_expected(
     version: str, variant: str, cuda: str | None, accelerator: str
 ) -> None:
-    asked = smoke.expectation(lock_of_torch(version, variant))
+    asked = smoke.expectation(lock_of_torch(version, variant), load_matrix())
     assert asked["packages"] == {"torch": version}
     assert (asked["variant"], asked["cuda"], asked["accelerator"]) == (variant, cuda, accelerator)
     assert set(asked) == set(probe.DEFAULTS)
@@ -77,7 +78,7 @@ def test_the_lock_says_what_is_expected(
     ],
 )
 def test_faults_name_the_driver_that_the_variant_needs(os: str, variant: str, driver: str) -> None:
-    asked = smoke.expectation(lock_of_torch("2.14.1", variant, os))
+    asked = smoke.expectation(lock_of_torch("2.14.1", variant, os), load_matrix())
     fault = probe.named("Found no NVIDIA driver on your system.", asked["faults"])
     assert fault["meaning"] == f"torch 2.14.1+{variant} finds no NVIDIA driver on this host"
     assert f"install NVIDIA driver {driver} or newer" in fault["repair"]

@@ -46,7 +46,7 @@ def scripted(behaviour: str, count: int = 4) -> str:
 
 def expected(program: str, **changes: Any) -> dict[str, Any]:
     known = {"device_deadline_s": 20, "accelerator": "cuda", "program": program}
-    table = faults.table("2.14.1+cu130", "13.0")
+    table = faults.table("2.14.1+cu130", "580.65.06")
     return {**probe.DEFAULTS, **known, "faults": table, **changes}
 
 
