@@ -1,34 +1,67 @@
 """The inventory: YAML files to hosts with their data, or errors that name file, line and key."""
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
 
+from fleetwheel import plain_yaml
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.plain_yaml import Place, Problem, Reading
 from fleetwheel.profile import Value
+from fleetwheel.recorded import load as recorded
+from fleetwheel.recorded import replay
 from fleetwheel.settings import Settings, suggestion, words
 
+DIRECTORY = Path("inventory")
+VARIABLE = "FLEETWHEEL_INVENTORY"
+"""Environment variable that names a file or directory to read instead of ``inventory/``."""
 FILE_BYTES = 4 << 20
 """An inventory file is not longer than this: some 40,000 hosts."""
-Path_ = tuple[str | int, ...]
-"""The keys that lead to a place in a document."""
+RESERVED = ("all", "inventory", "ungrouped")
+"""Groups that pyinfra, or inventory.py, makes of its own."""
+
+
+def _pyinfra_key(key: str) -> str:
+    if "password" in key:
+        raise ValueError(
+            "passwords do not belong in a file: use a key or an agent,"
+            " or pyinfra's --ssh-password-prompt and --use-sudo-password"
+        )
+    if key in HostEntry.model_fields:
+        raise ValueError("belongs beside pyinfra, not in it")
+    return key
+
+
+def _home(value: str) -> str:
+    """Make ``~/`` this user's home directory, which pyinfra does for other files, not for this."""
+    return str(Path(value).expanduser()) if value.startswith("~/") else value
 
 
 class Connection(Value):
     """How pyinfra reaches a host, in the words of SSH."""
 
     address: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, Field(ge=1, le=65535, strict=True)] | None = None
     user: str | None = None
     key: str | None = None
     known_hosts: str | None = None
-    ssh_config: str | None = None
+    ssh_config: Annotated[str, AfterValidator(_home)] | None = None
     sudo: bool = False
-    pyinfra: dict[str, Any] = Field(default_factory=dict)
+    pyinfra: dict[Annotated[str, AfterValidator(_pyinfra_key)], Any] = Field(default_factory=dict)
     """Further data for pyinfra and its connector, as it is."""
 
     def data(self) -> dict[str, Any]:
@@ -49,23 +82,34 @@ class Connection(Value):
 class HostEntry(Connection, Settings):
     """What one host, a group or the defaults may say."""
 
+    @field_validator("relock", "lift_hold")
+    @classmethod
+    def _for_one_run(cls, value: bool, info: ValidationInfo) -> bool:
+        raise ValueError(f"is for one run, on the command line: --data {info.field_name}=true")
+
 
 def _nothing_is_empty(value: object) -> object:
     """A key with nothing behind it, such as ``ws-01:``, is an empty entry."""
     return {} if value is None else value
 
 
-Entry = Annotated[HostEntry, BeforeValidator(_nothing_is_empty)]
-Hosts = Annotated[dict[str, Entry], BeforeValidator(_nothing_is_empty)]
-
-
-def _group_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in ("all", "inventory"):
-        raise ValueError("a group's name is letters, digits, - and _, and not all or inventory")
+def _host_name(name: str) -> str:
+    if not re.fullmatch(r"@?[^\s@]\S*", name) or not name.isprintable():
+        raise ValueError("a host's name is one word without spaces")
     return name
 
 
-GroupName = Annotated[str, AfterValidator(_group_name)]
+def _group_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in RESERVED:
+        raise ValueError(
+            f"a group's name is letters, digits, - and _, and none of {', '.join(RESERVED)}"
+        )
+    return name
+
+
+Entry = Annotated[HostEntry, BeforeValidator(_nothing_is_empty)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+Hosts = Annotated[dict[HostName, Entry], BeforeValidator(_nothing_is_empty)]
 
 
 class GroupEntry(HostEntry):
@@ -74,16 +118,19 @@ class GroupEntry(HostEntry):
     hosts: Hosts = Field(default_factory=dict)
 
 
+GroupName = Annotated[str, AfterValidator(_group_name)]
+Group = Annotated[GroupEntry, BeforeValidator(_nothing_is_empty)]
+
+
 class Document(BaseModel):
     """One inventory file."""
 
     model_config = ConfigDict(extra="forbid")
 
     defaults: Entry = Field(default_factory=HostEntry)
-    groups: Annotated[
-        dict[GroupName, Annotated[GroupEntry, BeforeValidator(_nothing_is_empty)]],
-        BeforeValidator(_nothing_is_empty),
-    ] = Field(default_factory=dict)
+    groups: Annotated[dict[GroupName, Group], BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=dict
+    )
     hosts: Hosts = Field(default_factory=dict)
 
 
@@ -96,28 +143,54 @@ class Host(NamedTuple):
 
 
 class File(NamedTuple):
-    """One inventory file that was read, and the line of every key in it."""
+    """One inventory file whose content is sound."""
 
     path: Path
     document: Document
-    lines: Mapping[Path_, int]
+    reading: Reading
+
+
+def fleet() -> list[Host]:
+    """Return the hosts of FLEETWHEEL_INVENTORY, else of ``inventory/``, else this machine.
+
+    A directory of recorded hosts gives hosts that answer as they did then, for dry runs.
+    Raises FleetwheelError as ``load`` does, and where the variable names a place without hosts.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not _files(Path(named)) and any(Path(named).glob("*.json")):
+        return [Host(f"@fake/{host.name}", None, replay(host)) for host in recorded(Path(named))]
+    hosts = load(Path(named)) if named else load(DIRECTORY) if DIRECTORY.exists() else []
+    if named and not hosts:
+        raise FleetwheelError(
+            f"{named}: holds no *.yaml file", hint=f"{VARIABLE} names a file or a directory of them"
+        )
+    return hosts or [Host("@local", None, {})]
 
 
 def load(place: Path) -> list[Host]:
     """Return the hosts of a file, or of all YAML files in a directory, in their order.
 
-    Raises FleetwheelError with a line ``FILE:LINE: KEY: PROBLEM`` for each problem.
+    Raises FleetwheelError with a line ``FILE:LINE: KEY: PROBLEM`` for each problem. Files without
+    any host are a problem as well: this machine is meant only where there is no file at all.
     """
-    paths = sorted([*place.glob("*.yaml"), *place.glob("*.yml")]) if place.is_dir() else [place]
+    paths = _files(place) if place.is_dir() else [place]
     problems: list[str] = []
-    read = [file for path in paths if (file := _read(path, problems))]
-    problems += _duplicates(read)
+    files = [file for path in paths if (file := _read(path, problems))]
+    problems += _duplicates(files)
+    documents = [file.document for file in files]
+    defaults = next(filter(_states_defaults, documents), Document()).defaults
+    hosts = [host for document in documents for host in _hosts(document, defaults)]
+    if paths and not hosts and not problems:
+        problems.append(f'{paths[0]}:1: hosts: none in any file; this machine would be "@local"')
     if problems:
         raise FleetwheelError("\n".join(problems), hint="docs/inventory.example.yaml has every key")
-    documents = [file.document for file in read]
-    stated = [document.defaults for document in documents if _states_defaults(document)]
-    defaults = next(iter(stated), HostEntry())
-    return [host for document in documents for host in _hosts(document, defaults)]
+    return hosts
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the YAML files of a directory, without those that an editor hides there."""
+    found = [*directory.glob("*.yaml"), *directory.glob("*.yml")]
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _states_defaults(document: Document) -> bool:
@@ -135,101 +208,76 @@ def _hosts(document: Document, defaults: HostEntry) -> Iterator[Host]:
 def _data(*entries: HostEntry) -> dict[str, Any]:
     """Merge entries, a later one over an earlier one, into data for pyinfra."""
     said: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
     for entry in entries:
-        said |= {key: getattr(entry, key) for key in entry.model_fields_set if key != "hosts"}
-    connection = Connection(**{k: v for k, v in said.items() if k in Connection.model_fields})
+        stated = (key for key in HostEntry.model_fields if key in entry.model_fields_set)
+        said |= {key: getattr(entry, key) for key in stated}
+        raw |= entry.pyinfra
+    way = {key: value for key, value in said.items() if key in Connection.model_fields}
     settings = {key: value for key, value in said.items() if key in Settings.model_fields}
-    return connection.data() | settings
+    return Connection(**{**way, "pyinfra": raw}).data() | settings
 
 
 def _read(path: Path, problems: list[str]) -> File | None:
     """Read and check one file; what is wrong with it is added to the problems."""
-    lines: dict[Path_, int] = {}
     try:
         if path.stat().st_size > FILE_BYTES:
             problems.append(f"{path}:1: larger than {FILE_BYTES >> 20} MB")
             return None
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=PlainLoader)
-        data = {} if node is None else _plain(node, (), lines)
-        return File(path, Document.model_validate(data), lines)
+        reading = plain_yaml.read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problems.append(f"{path}:1: cannot be read: {reason}")
+        return None
+    found, document = list(reading.problems), None
+    try:
+        document = Document.model_validate(_nothing_is_empty(reading.data))
     except ValidationError as error:
-        problems += [_located(path, lines, dict(e), words(e)) for e in error.errors()]
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problems.append(f"{path}:{line}: {error.problem or error.context}")
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError, ValueError) as error:
-        problems.append(f"{path}:1: cannot be read: {str(error).splitlines()[0]}")
-    return None
+        found += [_located(reading, details) for details in error.errors()]
+    found.sort(key=lambda problem: problem.line)
+    problems += [_told(path, problem) for problem in found]
+    return File(path, document, reading) if document else None
 
 
-class PlainLoader(yaml.SafeLoader):
-    """YAML without aliases and tags: an inventory has groups and defaults for what repeats."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise _refused("aliases (*name) are not used here", event.start_mark)
-        if getattr(event, "tag", None):
-            raise _refused(f"tags ({event.tag}) are not used here", event.start_mark)
-        return super().compose_node(parent, index)
+def _located(reading: Reading, error: ErrorDetails) -> Problem:
+    """Return a problem of the content with its line."""
+    place = tuple(part for part in error["loc"] if part != "[key]")
+    text = _unknown(place) if error["type"] == "extra_forbidden" else words(error)
+    return Problem(reading.line(place), place, text)
 
 
-def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+def _told(path: Path, problem: Problem) -> str:
+    parts = [str(part) for part in problem.place]
+    key = ".".join(part if part and part.isprintable() else ascii(part) for part in parts)
+    where = f"{path}:{problem.line}"
+    return f"{where}: {key}: {problem.text}" if key else f"{where}: {problem.text}"
 
 
-def _plain(node: yaml.Node, at: Path_, lines: dict[Path_, int]) -> Any:
-    """Return the value of a node, and note the line of every key below it."""
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, at, lines)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*at, index), lines) for index, item in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node)
-
-
-def _mapping(node: yaml.MappingNode, at: Path_, lines: dict[Path_, int]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        if key in found:
-            name = ".".join(map(str, (*at, key)))
-            raise _refused(f"{name}: stands here twice", key_node.start_mark)
-        lines[(*at, key)] = key_node.start_mark.line + 1
-        found[key] = _plain(value_node, (*at, key), lines)
-    return found
-
-
-def _located(path: Path, lines: Mapping[Path_, int], error: dict[str, Any], message: str) -> str:
-    """Return one problem with its file, line and key."""
-    where: Path_ = tuple(part for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
-        known = GroupEntry if where[:1] == ("groups",) and len(where) == 3 else HostEntry
-        fields = Document.model_fields if len(where) == 1 else known.model_fields
-        message = suggestion(str(where[-1]), fields) or "unknown key"
-    known_place = where
-    while known_place not in lines:
-        known_place = known_place[:-1]
-    key = ".".join(str(part) for part in where)
-    return f"{path}:{lines[known_place]}: {key}: {message}" if key else f"{path}:1: {message}"
+def _unknown(place: Place) -> str:
+    """Return what to say of a key that is not known in its place."""
+    key = str(place[-1])
+    if key.startswith(("ssh_", "_")):
+        return 'unknown key (pyinfra\'s own go below "pyinfra")'
+    entry = GroupEntry if len(place) == 3 and place[0] == "groups" else HostEntry
+    known = Document.model_fields if len(place) == 1 else entry.model_fields
+    return suggestion(key, known) or "unknown key"
 
 
 def _duplicates(files: Sequence[File]) -> list[str]:
     """Return a problem for every host, group or defaults that stands in two places."""
-    places: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, str], str] = {}
     problems = []
-    for file in files:
-        for kind, name, at in _names(file.document):
-            here = f"{file.path}:{file.lines[at]}"
-            first = places.setdefault((kind, name), here)
-            if first != here:
-                problems.append(
-                    f"{here}: {'.'.join(map(str, at))}: {kind} stands at {first} already"
-                )
+    for path, document, reading in files:
+        for kind, name, place in _names(document):
+            line = reading.line(place)
+            if there := first.get((kind, name)):
+                text = f"{kind} stands at {there} already"
+                problems.append(_told(path, Problem(line, place, text)))
+            first.setdefault((kind, name), f"{path}:{line}")
     return problems
 
 
-def _names(document: Document) -> Iterator[tuple[str, str, Path_]]:
+def _names(document: Document) -> Iterator[tuple[str, str, Place]]:
     if _states_defaults(document):
         yield "defaults", "", ("defaults",)
     for group, entry in document.groups.items():

@@ -8,28 +8,47 @@ from typing import Annotated, Any, Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
 from fleetwheel.request import Request
 
+EXAMPLES = {"torch": "2.10", "python": "3.10"}
+"""Versions that a number cannot hold."""
 
-def _quoted(value: object) -> object:
+
+def _quoted(value: object, info: ValidationInfo) -> object:
     """Refuse a number: YAML and ``--data`` turn 2.10 into 2.1 before anyone sees it."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        name = str(info.field_name)
+        example = EXAMPLES[name]
         raise ValueError(
-            f"{value} is a number here, so 2.10 would be read as 2.1: quote it,"
-            """ "2.10" in YAML, --data 'torch="2.10"' on the command line"""
+            f"{value} is a number, and {example} as a number is {float(example)}: quote it,"
+            f""" {name}: "{example}" in YAML, --data '{name}="{example}"' on the command line"""
         )
     return value
 
 
-def _listed(value: object) -> object:
-    """Accept ``a,b`` from the command line for a list."""
+def _listed(value: object) -> Any:
+    """Accept ``a,b`` from the command line for a list, also ``a>=1,<2,b[c,d]`` for two."""
     if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
+        items = re.split(r",(?!\s*[<>=!~])(?![^\[]*\])", value)
+        return [item.strip() for item in items if item.strip()]
+    return value
+
+
+def _listed_gpus(value: object) -> object:
+    """Accept ``0`` and ``0,1`` from the command line for a list."""
+    if isinstance(value, str):
+        return [int(item) if item.isdecimal() else item for item in _listed(value)]
+    return [value] if isinstance(value, int) else value
+
+
+def _gpu(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is no index, UUID or name of a GPU")
     return value
 
 
@@ -38,8 +57,10 @@ def _version_or_specifiers(value: str) -> str:
         Version(value)
     except InvalidVersion:
         try:
-            SpecifierSet(value)
+            said = len(SpecifierSet(value)) > 0
         except InvalidSpecifier:
+            said = False
+        if not said:
             raise ValueError(f'{value!r} is no version: write "2.14.1" or ">=2.10,<2.13"') from None
     return value
 
@@ -65,13 +86,13 @@ def _python(value: str) -> str:
 
 
 def _absolute(value: str) -> str:
-    if not re.match(r"/|~/|[A-Za-z]:[\\/]", value):
+    if not re.match(r"(/|~/|[A-Za-z]:[\\/])[^/\\]", value) or not value.isprintable():
         raise ValueError(f"{value!r} is no absolute path")
     return value
 
 
 Text = Annotated[str, BeforeValidator(_quoted)]
-Seconds = Annotated[int, Field(ge=1, le=86400)]
+Seconds = Annotated[int, Field(ge=1, le=86400, strict=True)]
 
 
 class Settings(Value):
@@ -87,13 +108,18 @@ class Settings(Value):
     """Requirements to install beside torch."""
     python: Annotated[Text, AfterValidator(_python)] | None = None
     """``"3.12"`` or ``"3.14t"``; the newest that has a wheel by default."""
-    gpus: tuple[int | str, ...] | None = None
+    gpus: (
+        Annotated[
+            tuple[Annotated[int | str, BeforeValidator(_gpu)], ...], BeforeValidator(_listed_gpus)
+        ]
+        | None
+    ) = None
     """Index, UUID or name of the GPUs that must be served; all by default."""
     root: Annotated[str, AfterValidator(_absolute)] | None = None
     """Where environments live; by user and system by default."""
     sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Indexes or directories of wheels to ask before those that pip is configured with."""
-    keep: Annotated[int, Field(ge=1, le=100)] = 3
+    keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations that stay, the one in use included."""
     smoke: Literal["auto", "always"] = "auto"
     """``always`` runs the smoke test even where the last pass still holds."""
@@ -114,15 +140,18 @@ class Settings(Value):
     def from_data(cls, data: Mapping[str, Any]) -> "Settings":
         """Pick the settings out of a pyinfra host's data.
 
-        Other keys belong to pyinfra and its connectors, but one that is nearly ours is a slip of
-        the pen. Raises FleetwheelError with a line for each problem.
+        Other keys belong to pyinfra and its connectors (``_timeout``, ``ssh_port``), but one that
+        is nearly ours is a slip of the pen. Raises FleetwheelError with a line for each problem.
         """
-        slips = [f"{key}: {guess}" for key in data if (guess := suggestion(key, cls.model_fields))]
+        others = (key for key in data if not key.startswith("_"))
+        slips = [
+            f"{key}: {guess}" for key in others if (guess := suggestion(key, cls.model_fields))
+        ]
         own = {key: value for key, value in data.items() if key in cls.model_fields}
         try:
             settings = cls.model_validate(own)
         except ValidationError as error:
-            slips += [f"{'.'.join(map(str, e['loc'][:1]))}: {words(e)}" for e in error.errors()]
+            slips += [f"{'.'.join(map(str, e['loc']))}: {words(e)}" for e in error.errors()]
         if slips:
             raise FleetwheelError(
                 "\n".join(slips), hint="docs/inventory.example.yaml has every key"
@@ -139,4 +168,6 @@ def suggestion(key: str, known: Iterable[str]) -> str | None:
 
 def words(error: ErrorDetails) -> str:
     """Return a pydantic error in the words of the field's own check."""
-    return error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("dict_type", "model_type"):
+        return "must be a mapping, each key or name with a colon behind it"
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)

@@ -14,15 +14,20 @@ def make_wheel(
     tag: str = "py3-none-any",
     files: dict[str, str] | None = None,
     requires: tuple[str, ...] = (),
+    record: dict[str, str] | None = None,
 ) -> Path:
-    """Write a wheel with these files (by default one module named like the project)."""
+    """Write a wheel with these files (by default one module named like the project).
+
+    ``record`` holds hashes that RECORD shall state in place of the right ones.
+    """
     info = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
     contents = dict(files or {f"{name}.py": f"__version__ = {version!r}\n"})
     contents[f"{info}/METADATA"] = "".join(metadata)
     contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
-    rows = [f"{path},sha256={_record_hash(text)},{len(text)}\n" for path, text in contents.items()]
+    hashes = {path: _record_hash(text) for path, text in contents.items()} | (record or {})
+    rows = [f"{path},{hashes[path]},{len(text)}\n" for path, text in contents.items()]
     contents[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}-{version}-{tag}.whl"
@@ -34,7 +39,7 @@ def make_wheel(
 
 def _record_hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def lock_of(*wheels: Path) -> str:

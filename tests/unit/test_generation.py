@@ -142,6 +142,22 @@ def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, loc
     assert said == b"1.0+cpu\n"
 
 
+def test_a_wheel_that_contradicts_its_own_record_builds_nothing(root: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "wheels", "alpha", "1.0", record={"alpha.py": "sha256=AAAA"})
+    answer = run("build", root, **building(lock_of(wheel)))
+    assert "differ from the wheels' RECORD: alpha" in answer["error"]
+    assert built(root) == set()
+
+
+def test_what_was_in_use_last_stays_before_what_was_built_last(root: Path, lock: str) -> None:
+    for number, id in enumerate(["a-1", "a-2"]):
+        run("build", root, **building(lock, id=id))
+        os.utime(root / "envs" / id, (number, number))
+    run("activate", root, **activating("a-1"))
+    run("build", root, **building(lock, id="a-3"))
+    assert run("activate", root, **activating("a-3", keep=2))["removed"] == ["a-2"]
+
+
 def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
     (root / "envs/.building-old").mkdir(parents=True)
     run("build", root, **building(lock))

@@ -1,16 +1,21 @@
 """The inventory: what hosts get, and errors that name file, line and key."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import yaml
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory import FILE_BYTES, Host, load
+from fleetwheel.inventory import FILE_BYTES, VARIABLE, Connection, Host, fleet, load
 from fleetwheel.settings import Settings
 
+MAPPING = "must be a mapping, each key or name with a colon behind it"
+GROUP_NAME = "a group's name is letters, digits, - and _, and none of all, inventory, ungrouped"
+HOST_NAME = "a host's name is one word without spaces"
 STRICT = {"ssh_strict_host_key_checking": "yes"}
 
 
@@ -82,6 +87,45 @@ hosts:
     }
 
 
+def test_the_home_directory_is_found_where_pyinfra_would_not(tmp_path: Path) -> None:
+    (host,) = loaded(tmp_path, lab="hosts: {a: {ssh_config: ~/.ssh/config}}\n")
+    assert host.data["ssh_config_file"] == str(Path.home() / ".ssh/config")
+
+
+@pytest.mark.parametrize("word", ["2026-11-05", "2026-13-45", "="])
+def test_what_old_yaml_has_other_uses_for_stays_text(tmp_path: Path, word: str) -> None:
+    assert loaded(tmp_path, lab=f"hosts: {{a: {{user: {word}}}}}")[0].data["ssh_user"] == word
+
+
+def test_data_for_pyinfra_is_merged_key_by_key(tmp_path: Path) -> None:
+    text = """\
+defaults: {pyinfra: {ssh_forward_agent: true, ssh_connect_retries: 1}}
+hosts:
+  a: {pyinfra: {ssh_connect_retries: 3, ssh_strict_host_key_checking: accept-new}}
+"""
+    assert loaded(tmp_path, lab=text)[0].data == {
+        "ssh_forward_agent": True,
+        "ssh_connect_retries": 3,
+        "ssh_strict_host_key_checking": "accept-new",
+    }
+
+
+def test_a_host_can_take_back_what_the_defaults_say(tmp_path: Path) -> None:
+    text = (
+        'defaults: {torch: "2.14", user: ops, sudo: true}\nhosts: {a: {torch: , user: , sudo: no}}'
+    )
+    assert loaded(tmp_path, lab=text)[0].data == {**STRICT, "torch": None}
+
+
+@pytest.mark.parametrize(
+    "name", ["@local", "@docker/ubuntu:24.04", "10.0.0.1", "01", "on", "a_b.c"]
+)
+def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, lab=f"hosts:\n  {name!r}:\n")[0].name == name
+    if not name.startswith("@"):
+        assert loaded(tmp_path, lab=f"hosts:\n  {name}:\n")[0].name == name
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -93,15 +137,15 @@ hosts:
         ("grops: {}\n", 'lab.yaml:1: grops: unknown key (did you mean "groups"?)'),
         (
             "hosts:\n  a:\n    keep: many\n",
-            "lab.yaml:3: hosts.a.keep: Input should be a valid integer,"
-            " unable to parse string as an integer",
+            "lab.yaml:3: hosts.a.keep: must be a valid integer",
         ),
         (
             "groups:\n  g:\n    hosts:\n      a:\n        torch: 2.10\n",
-            "lab.yaml:5: groups.g.hosts.a.torch: 2.1 is a number here, so 2.10 would be read as"
-            """ 2.1: quote it, "2.10" in YAML, --data 'torch="2.10"' on the command line""",
+            "lab.yaml:5: groups.g.hosts.a.torch: 2.1 is a number, and 2.10 as a number is 2.1:"
+            ' quote it, torch: "2.10" in YAML,'
+            """ --data 'torch="2.10"' on the command line""",
         ),
-        ("hosts:\n  a:\n  b:\n  a:\n", "lab.yaml:4: hosts.a: stands here twice"),
+        ("hosts:\n  a:\n  b:\n  a:\n", "lab.yaml:4: hosts.a: stands in line 2 already"),
         (
             "groups:\n  g:\n    hosts: {a: }\nhosts:\n  a:\n",
             "lab.yaml:5: hosts.a: host stands at lab.yaml:3 already",
@@ -111,14 +155,81 @@ hosts:
             "hosts: !!python/object:os.system {}\n",
             "lab.yaml:1: tags (tag:yaml.org,2002:python/object:os.system) are not used here",
         ),
-        ("hosts: [a\n", "lab.yaml:2: expected ',' or ']', but got '<stream end>'"),
-        ("- a\n", "lab.yaml:1: Input should be a valid dictionary or instance of Document"),
+        (
+            "{groups: {g: {hosts: {x: }}}, hosts: {x: }}",
+            "lab.yaml:1: hosts.x: host stands at lab.yaml:1 already",
+        ),
+        (
+            "hosts: [a\n",
+            "lab.yaml:2: while parsing a flow sequence, expected ',' or ']',"
+            " but got '<stream end>'",
+        ),
+        (
+            "hosts:\n  a:\n---\n",
+            "lab.yaml:3: expected a single document in the stream, but found another document",
+        ),
+        (
+            "hosts:\n  @local:\n",
+            'lab.yaml:2: a name that begins with @ needs quotes: "@local"',
+        ),
+        ("- a\n", f"lab.yaml:1: {MAPPING}"),
+        ("hosts:\n  - a\n  - b\n", f"lab.yaml:1: hosts: {MAPPING}"),
+        ("hosts:\n  a: 10.0.0.1\n", f"lab.yaml:2: hosts.a: {MAPPING}"),
+        ("hosts:\n  ? [a]\n  : {}\n", "lab.yaml:2: hosts: a key is a word, no list or mapping"),
+        ("hosts:\n  '': {}\n", f"lab.yaml:2: hosts.'': {HOST_NAME}"),
+        ("hosts:\n  a b: {}\n", f"lab.yaml:2: hosts.a b: {HOST_NAME}"),
+        ('hosts:\n  "\\e[2J": {}\n', f"lab.yaml:2: hosts.'\\x1b[2J': {HOST_NAME}"),
+        (
+            "hosts:\n  a: {ssh_user: ops}\n",
+            'lab.yaml:2: hosts.a.ssh_user: unknown key (pyinfra\'s own go below "pyinfra")',
+        ),
+        (
+            "groups:\n  g:\n    host: {a: }\n",
+            'lab.yaml:3: groups.g.host: unknown key (did you mean "hosts"?)',
+        ),
+        (
+            "defaults:\n  pyinfra:\n    keep: 3\n",
+            "lab.yaml:3: defaults.pyinfra.keep: belongs beside pyinfra, not in it",
+        ),
+        (
+            "defaults:\n  pyinfra:\n    ssh_password: hunter2\n",
+            "lab.yaml:3: defaults.pyinfra.ssh_password: passwords do not belong in a file:"
+            " use a key or an agent, or pyinfra's --ssh-password-prompt and --use-sudo-password",
+        ),
+        (
+            "defaults:\n  relock: true\n",
+            "lab.yaml:2: defaults.relock: is for one run, on the command line: --data relock=true",
+        ),
+        (
+            "hosts:\n  a:\n    gpus:\n      - 0\n      - 1.5\n",
+            "lab.yaml:5: hosts.a.gpus.1: 1.5 is no index, UUID or name of a GPU",
+        ),
+        (
+            "hosts:\n  a:\n    port: 70000\n",
+            "lab.yaml:3: hosts.a.port: must be less than or equal to 65535",
+        ),
+        ("hosts:\n  a:\n    user: 1000\n", "lab.yaml:3: hosts.a.user: must be a valid string"),
+        (
+            f"hosts:\n  a:\n    keep: {'9' * 5000}\n",
+            "lab.yaml:3: hosts.a.keep: must be a valid integer",
+        ),
+        (
+            "defaults: {keep: 2}\n",
+            'lab.yaml:1: hosts: none in any file; this machine would be "@local"',
+        ),
+        ("", 'lab.yaml:1: hosts: none in any file; this machine would be "@local"'),
+        (
+            "hosts: {a: }\n\x00",
+            "lab.yaml:1: no YAML: unacceptable character #x0000:"
+            " special characters are not allowed",
+        ),
         ("hosts: {a: {root: here}}\n", "lab.yaml:1: hosts.a.root: 'here' is no absolute path"),
         (
             "groups:\n  all:\n",
-            "lab.yaml:2: groups.all: a group's name is letters, digits, - and _,"
-            " and not all or inventory",
+            f"lab.yaml:2: groups.all: {GROUP_NAME}",
         ),
+        ("groups:\n  ungrouped:\n", f"lab.yaml:2: groups.ungrouped: {GROUP_NAME}"),
+        ("groups:\n  _os:\n", f"lab.yaml:2: groups._os: {GROUP_NAME}"),
     ],
 )
 def test_a_problem_names_file_line_and_key(tmp_path: Path, text: str, expected: str) -> None:
@@ -129,7 +240,16 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     found = problems(
         tmp_path, a="hosts:\n  x: {keep: 0}\n", b="colour: red\nhosts:\n  y: {prt: 1}\n"
     )
-    assert [line.split(": ")[0] for line in found] == ["a.yaml:2", "b.yaml:3", "b.yaml:1"]
+    assert [line.split(": ")[0] for line in found] == ["a.yaml:2", "b.yaml:1", "b.yaml:3"]
+
+
+def test_what_is_wrong_as_yaml_hides_nothing_else(tmp_path: Path) -> None:
+    found = problems(tmp_path, a="hosts:\n  x: {keep: 0}\n  y:\n  y:\n", b="hosts: {y: }\nhosts:\n")
+    assert found == [
+        "a.yaml:2: hosts.x.keep: must be greater than or equal to 1",
+        "a.yaml:4: hosts.y: stands in line 3 already",
+        "b.yaml:2: hosts: stands in line 1 already",
+    ]
 
 
 def test_a_host_in_two_files(tmp_path: Path) -> None:
@@ -147,9 +267,70 @@ def test_a_file_of_unlikely_size_is_not_read(tmp_path: Path) -> None:
 
 
 def test_depth_is_a_problem_and_no_crash(tmp_path: Path) -> None:
-    assert problems(tmp_path, lab="hosts: " + "[" * 5000)[0].startswith(
-        "lab.yaml:1: cannot be read"
+    assert problems(tmp_path, lab="hosts: " + "[" * 5000) == ["lab.yaml:1: nested too deeply"]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_bytes(b"hosts: {\xff: }")
+    assert problems(tmp_path) == [
+        "lab.yaml:1: cannot be read: 'utf-8' codec can't decode byte 0xff in position 8:"
+        " invalid start byte"
+    ]
+
+
+def test_notepad_begins_a_file_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "lab.yml").write_text("\ufeffhosts: {a: }\r\n", encoding="utf-8")
+    assert [host.name for host in load(tmp_path)] == ["a"]
+
+
+def test_what_editors_hide_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".#lab.yaml").symlink_to("someone@somewhere")
+    (tmp_path / "lab.yaml~").write_text("old")
+    assert load(tmp_path) == []
+
+
+class TestFleet:
+    """Which place is read."""
+
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv(VARIABLE, raising=False)
+
+    @pytest.mark.parametrize("place", [None, "inventory"])
+    def test_without_a_file_it_is_this_machine(self, place: str | None) -> None:
+        if place:
+            Path(place).mkdir()
+        assert fleet() == [Host("@local", None, {})]
+
+    def test_inventory_is_read(self) -> None:
+        Path("inventory").mkdir()
+        Path("inventory/lab.yml").write_text("hosts: {a: }")
+        assert [host.name for host in fleet()] == ["a"]
+
+    @pytest.mark.parametrize("named", ["lab.yaml", "."])
+    def test_the_variable_names_a_file_or_a_directory(
+        self, named: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("lab.yaml").write_text("hosts: {a: }")
+        monkeypatch.setenv(VARIABLE, named)
+        assert [host.name for host in fleet()] == ["a"]
+
+    def test_an_empty_variable_names_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path("compose.yaml").write_text("services: {}")
+        monkeypatch.setenv(VARIABLE, "")
+        assert [host.name for host in fleet()] == ["@local"]
+
+    @pytest.mark.parametrize(
+        ("named", "words"),
+        [(".", ".: holds no *.yaml file"), ("no.yaml", "no.yaml:1: cannot be read: No such file")],
     )
+    def test_a_wrong_place_never_means_this_machine(
+        self, named: str, words: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, named)
+        with pytest.raises(FleetwheelError, match=re.escape(words)):
+            fleet()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
@@ -168,8 +349,6 @@ def test_depth_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     )
 )
 def test_whatever_is_written_gives_hosts_or_a_sentence(tmp_path: Path, document: Any) -> None:
-    import yaml
-
     try:
         loaded(tmp_path, lab=yaml.safe_dump(document))
     except FleetwheelError as error:
@@ -177,6 +356,10 @@ def test_whatever_is_written_gives_hosts_or_a_sentence(tmp_path: Path, document:
 
 
 @given(st.text(alphabet=st.sampled_from(list("ab:{}[]&*!|>-?#,'\"%@` \n\t\x00é")), max_size=40))
+@example("? {a: b}\n: c")
+@example("a: 2026-13-45")
+@example("a: =")
+@example("<<: {a: b}")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_gives_hosts_or_a_sentence(tmp_path: Path, text: str) -> None:
     try:
@@ -190,5 +373,7 @@ def test_the_example_is_an_inventory_and_names_every_key() -> None:
     hosts = load(example)
     assert {host.group for host in hosts} == {"workstations", "servers", None}
     text = example.read_text()
-    for key in Settings.model_fields:
+    for key in [*Settings.model_fields, *Connection.model_fields]:
         assert f"{key}:" in text or f"{key}=" in text, key
+    for host in hosts:
+        Settings.from_data(host.data)
