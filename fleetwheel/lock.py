@@ -69,6 +69,8 @@ class Lock(Value):
 
     name: str
     text: str
+    from_host: bool = False
+    """A copy that a host sent back: good for that host, never for locks/ and other hosts."""
 
     @cached_property
     def document(self) -> Pylock:
@@ -133,7 +135,7 @@ class Lock(Value):
 def from_copy(text: str) -> Lock:
     """Return the lock of a copy that a host keeps, under the name that its target gives it."""
     unnamed = Lock(name="the host's copy", text=text)
-    return Lock(name=unnamed.target.name, text=text)
+    return Lock(name=unnamed.target.name, text=text, from_host=True)
 
 
 def load(directory: Path, name: str) -> Lock | None:

@@ -1,7 +1,7 @@
 """The record of a host, ``<root>/state.json``: what was deployed, why, and how its test went."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -57,8 +57,8 @@ class Record(Value):
     failed: tuple[str, ...] = ()
     """Generations whose smoke test failed, kept for a look until the next one passes."""
     request: Request
-    lock: str
-    """File name of the lock in locks/."""
+    lock: Annotated[str, Field(pattern=r"^pylock\.[A-Za-z0-9_-]+\.toml$")]
+    """File name of the lock in locks/; the record comes from a host, so it is nothing else."""
     choice: Choice
     driver: Driver
     gpus: tuple[Gpu, ...]

@@ -112,7 +112,11 @@ def _words(answer: dict[str, Any]) -> str:
 
 
 def _build(state: State, host: Host, deployment: Deployment) -> bool:
-    locks.save(LOCKS, deployment.lock)
+    if not deployment.lock.from_host:
+        try:
+            locks.save(LOCKS, deployment.lock)
+        except OSError as error:
+            return deployment.fail(host, f"the lock cannot be written on this machine: {error}")
     answer = _generation(
         host,
         deployment,

@@ -11,17 +11,19 @@ from facts.lock import LockCopy
 from fleetwheel import lock as locks
 from fleetwheel import record as records
 from fleetwheel.choice import Refusal
-from fleetwheel.decision import Decider, python_for
+from fleetwheel.decision import Decider, pinned, python_for
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Hold, Record
 from fleetwheel.report import HostReport
+from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import download_bytes, missing, needed_bytes, readable
 from fleetwheel.survey import sizes
 from operations._ask import ask
+from operations._group import members
 from operations._outcome import note, refuse
 from operations._steps import LOCKS, MATRIX, Deployment, commands
 
@@ -56,7 +58,7 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
         return
     try:
         deployment = _decide(settings, facts, record)
-    except FleetwheelError as error:
+    except (FleetwheelError, OSError) as error:
         yield refuse(_failed(facts, str(error)))
         return
     if isinstance(deployment, HostReport):
@@ -102,7 +104,7 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
         return
     try:
         deployment = _deployment_of(settings, facts, record, str(wanted))
-    except FleetwheelError as error:
+    except (FleetwheelError, OSError) as error:
         yield refuse(_failed(facts, str(error)))
         return
     yield from _carry_out(deployment)
@@ -110,9 +112,10 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
     """Return what the host should run, or the report of its refusal."""
+    request = _request(settings, facts)
     lock = _decider.decide(
         facts.profile,
-        settings.request,
+        request,
         record,
         lambda: _copy_of_lock(facts, facts.installation.current),
         extra_sources=settings.sources,
@@ -129,6 +132,21 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         )
     steps = plan(lock, python, facts, record, always_smoke=settings.smoke == "always")
     return Deployment(host.name, settings, facts, record, lock, python, steps)
+
+
+def _request(settings: Settings, facts: HostState) -> Request:
+    """Return what to choose by: in a uniform group, the release that all its CUDA hosts run."""
+    if not settings.uniform or not facts.profile.gpus or settings.accelerator == "cpu":
+        return settings.request
+    release = _decider.common(
+        members(settings), extra_sources=settings.sources, relock=settings.relock
+    )
+    if release is None:
+        raise FleetwheelError(
+            "no release of torch runs on every CUDA host of this uniform group",
+            hint="take uniform from the group, or the odd host out of it",
+        )
+    return pinned(settings.request, release)
 
 
 def _deployment_of(

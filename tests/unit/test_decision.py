@@ -95,6 +95,15 @@ def test_a_host_keeps_its_lock_when_a_newer_torch_is_out(decider: Decider, wheel
     assert kept.name == lock.name
 
 
+def test_a_copy_from_a_host_is_for_that_host_alone(decider: Decider, wheels: Path) -> None:
+    """A hostile host could send a lock of its own making, under another target's name."""
+    lock = lock_of(decider)
+    kept = lock_of(later(decider, wheels), record=record_of(lock), copy=lock.text)
+    assert kept.from_host
+    assert not lock.from_host
+    assert lock_of(later(decider, wheels)).choice.torch == "2.13.0"
+
+
 def test_a_host_without_a_record_gets_the_newest(decider: Decider, wheels: Path) -> None:
     lock_of(decider)
     assert lock_of(later(decider, wheels)).choice.torch == "2.13.0"

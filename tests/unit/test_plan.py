@@ -131,6 +131,12 @@ def test_a_record_survives_the_way_to_the_host_and_back() -> None:
     assert '"schema": "fleetwheel.state/1"' in of.text()
 
 
+@pytest.mark.parametrize("lock", ["../../etc/passwd", "/etc/x", "pylock.a.toml/..", "x.toml", ""])
+def test_a_hostile_record_names_no_other_file(lock: str) -> None:
+    text = record(f"{NAME}-1").text()
+    assert parse(text.replace(LOCK.name, lock)) is None
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"schema": "fleetwheel.state/9"}', "null", "\x00"]
 )

@@ -1,0 +1,50 @@
+"""The hosts of a uniform group, asked so that all of them meet the same release."""
+
+from pyinfra import host, inventory, logger, state
+from pyinfra.api import Host
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.context import ctx_host
+
+from fleetwheel import record as records
+from fleetwheel.decision import Member
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.settings import Settings
+from operations._ask import ask
+
+_left_out: set[str] = set()
+
+
+def members(settings: Settings) -> list[Member]:
+    """Return the CUDA hosts of this host's group; one that cannot be asked is left out, and named.
+
+    Hosts outside of ``--limit`` are asked as well: they belong to the group.
+    """
+    group = [other for other in inventory if other.data.get("uniform") == settings.uniform]
+    found = [_member(other) for other in group]
+    return [member for member in found if member and _takes_cuda(member)]
+
+
+def _takes_cuda(member: Member) -> bool:
+    return bool(member.profile.gpus) and member.request.accelerator != "cpu"
+
+
+def _member(other: Host) -> Member | None:
+    facts = None
+    try:
+        settings = Settings.from_data(other.data.dict())
+        if other not in state.failed_hosts:
+            with ctx_host.use(other):
+                facts = ask(settings)
+    except (ConnectError, FleetwheelError) as error:
+        logger.debug(f"{other.name}: {error}")
+    if facts is None:
+        _warn(other)
+        return None
+    return Member(facts.profile, settings.request, records.parse(facts.installation.record))
+
+
+def _warn(other: Host) -> None:
+    if other.name not in _left_out:
+        _left_out.add(other.name)
+        text = f"{other.name} cannot be asked: the others of its uniform group are chosen without"
+        logger.warning(f"{host.print_prefix}{text} it")
