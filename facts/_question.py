@@ -7,6 +7,8 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 
 from fleetwheel.asking import script, sections
+from fleetwheel.profile import HostState
+from fleetwheel.recorded import replayed
 
 T = TypeVar("T")
 
@@ -27,3 +29,11 @@ def read(parse: Callable[..., T], output: list[str], *names: str) -> T:
         return parse(*(found[name] for name in names))
     except ValueError as error:
         raise FactProcessError(str(error)) from error
+
+
+def read_replay(output: list[str]) -> HostState | None:
+    """Return the state of a host that is replayed; None where a real host answered."""
+    try:
+        return replayed(output)
+    except ValueError as error:
+        raise FactProcessError(f"the recorded host cannot be read: {error}") from error

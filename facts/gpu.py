@@ -12,12 +12,14 @@ class Gpus(FactBase[Nvidia]):
     """
     Returns the NVIDIA driver with its state, and the GPUs in index order.
 
-    + gpu_timeout: seconds that nvidia-smi gets before the driver counts as hung
+    NVML tells it where the host has a Python, nvidia-smi where it has none: see docs/facts.md.
+
+    + gpu_timeout: seconds that both get before the driver counts as hung
 
     .. code:: python
 
         {
-            "driver": {"state": "ok", "version": "580.95.05", "cuda": "13.0", "detail": ""},
+            "driver": {"state": "ok", "version": "580.95.05", "cuda": "13.0", ...},
             "gpus": [
                 {
                     "index": 0,
@@ -26,6 +28,11 @@ class Gpus(FactBase[Nvidia]):
                     "compute_capability": "8.9",
                     "memory_total_mib": 24564,
                     "pci_bus_id": "00000000:01:00.0",
+                    "memory_free_mib": 24079,
+                    "temperature_c": 41,
+                    "ecc": None,
+                    "unavailable": {"ecc": "Not Supported", ...},
+                    ...
                 },
             ],
         }

@@ -3,7 +3,7 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
+from facts._question import question, read, read_replay
 from fleetwheel.asking import host
 from fleetwheel.profile import HostState
 
@@ -13,7 +13,7 @@ class Host(FactBase[HostState]):
     Returns what the host is, and what stands under fleetwheel's root on it.
 
     + root: the root directory; the asking user's own by default
-    + gpu_timeout: seconds that nvidia-smi gets before the driver counts as hung
+    + gpu_timeout: seconds that NVML and nvidia-smi get before the driver counts as hung
 
     .. code:: python
 
@@ -29,4 +29,4 @@ class Host(FactBase[HostState]):
 
     @override
     def process(self, output: list[str]) -> HostState:
-        return read(host.parse, output, *host.SECTIONS)
+        return read_replay(output) or read(host.parse, output, *host.SECTIONS)

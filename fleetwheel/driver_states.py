@@ -55,7 +55,7 @@ EXPLANATIONS = {
         " nvidia-persistenced.",
     ),
     DriverState.UNPARSABLE: Explanation(
-        "nvidia-smi gave an answer that is not known here.",
+        "NVML and nvidia-smi gave no answer that is known here.",
         "Run nvidia-smi on the host, and report what it prints.",
     ),
 }

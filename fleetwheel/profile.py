@@ -87,12 +87,12 @@ class Gpu(Value):
     ``unavailable`` says why.
     """
 
-    index: int
+    index: Count
     uuid: str | None = None
     name: str
     compute_capability: str | None = None
     """Such as ``8.9``; None when neither the driver nor the name tells."""
-    memory_total_mib: int | None = None
+    memory_total_mib: Count | None = None
     pci_bus_id: str | None = None
     memory_used_mib: Count | None = None
     memory_free_mib: Count | None = None

@@ -177,7 +177,7 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
         lock=deployment.lock.name,
         choice=deployment.lock.choice.model_copy(update={"python": deployment.python}),
         driver=deployment.facts.profile.driver,
-        gpus=deployment.facts.profile.gpus,
+        gpus=tuple(gpu.lasting for gpu in deployment.facts.profile.gpus),
         smoke=deployment.smoke,
         hold=deployment.hold,
         deployed_at=datetime.now(UTC),

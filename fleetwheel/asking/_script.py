@@ -3,14 +3,19 @@
 from functools import cache
 from importlib.resources import files
 
+from fleetwheel.asking._nvml_probe import nvml_probe
+
 
 @cache
 def script(*sections: str) -> str:
     """Return the POSIX sh text that asks these sections: platform, pythons, environments, gpu.
 
     Its positional parameters are the root directory (empty for the user's own), the seconds that
-    nvidia-smi gets, and a tree to read /etc, /proc, /sys and /dev from (empty for the real one).
+    NVML and nvidia-smi get, and a tree to read /etc, /proc, /sys and /dev from (empty for the real
+    one). With gpu it carries the NVML probe: 80 KB, where a command may have 128.
     """
     here = files("fleetwheel.asking")
     texts = [(here / f"{name}.sh").read_text(encoding="utf-8") for name in ("frame", *sections)]
+    if "gpu" in sections:
+        texts.append(f"nvml_probe={nvml_probe()}")
     return "\n".join([*texts, f"answer {' '.join(sections)}"])

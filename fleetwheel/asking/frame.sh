@@ -1,5 +1,5 @@
-# What every question shares. Positional parameters: the root (may be empty), the seconds that
-# nvidia-smi gets, and the tree that /etc, /proc, /sys and /dev are read from (empty: the real one).
+# What every question shares. Positional parameters: the root (may be empty), the seconds that NVML
+# and nvidia-smi get, and the tree that /etc, /proc, /sys and /dev are read from (may be empty).
 asked_root=$1 gpu_seconds=$2 tree=$3
 export LC_ALL=C
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin

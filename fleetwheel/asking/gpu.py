@@ -1,26 +1,57 @@
-"""The NVIDIA driver and GPUs of a host: what nvidia-smi, the kernel and the disk say."""
+"""The NVIDIA driver and GPUs of a host: what NVML, nvidia-smi, the kernel and the disk say."""
 
 import re
+from collections.abc import Iterable
 
-from fleetwheel import nvidia_smi
-from fleetwheel.asking._answer import Section, first, unfinished
-from fleetwheel.nvidia_smi import Nvidia
-from fleetwheel.profile import Driver, DriverState, InstalledDriver
+from fleetwheel import nvidia_smi, nvml
+from fleetwheel.asking._answer import TIMED_OUT, Section, first, unfinished
+from fleetwheel.profile import Driver, DriverState, InstalledDriver, Nvidia
+
+UNSURE = (DriverState.HUNG, DriverState.UNPARSABLE, DriverState.NO_DRIVER)
+"""States in which one of the two only says that it could not ask."""
 
 
 def parse(section: Section) -> Nvidia:
     """Read the answer of the section ``gpu``."""
     installed = _installed(section)
-    if "smi" in section:
-        found = _smi(section)
-        version = found.driver.version or installed.module
-        driver = found.driver.model_copy(update={"version": version})
-        return Nvidia(driver=driver, installed_driver=installed, gpus=found.gpus)
-    return Nvidia(driver=_without_smi(section, installed), installed_driver=installed)
+    answers = [answer for answer in (_nvml(section), _smi(section)) if answer]
+    best = max(answers, key=_worth, default=Nvidia(driver=_unasked(section, installed)))
+    drivers = [best.driver, *(answer.driver for answer in answers)]
+    details = [best.driver.detail or _hung(drivers)]
+    if installed.nouveau and best.driver.state in (DriverState.NO_DRIVER, DriverState.NOT_LOADED):
+        details.append("nouveau is loaded")
+    driver = Driver(
+        state=best.driver.state,
+        version=next((d.version for d in drivers if d.version), installed.module),
+        cuda=next((d.cuda for d in drivers if d.cuda), None),
+        nvml=next((d.nvml for d in drivers if d.nvml), None),
+        detail="; ".join(filter(None, details)),
+    )
+    return Nvidia(driver=driver, installed_driver=installed, gpus=best.gpus)
 
 
-def _smi(section: Section) -> Nvidia:
+def _hung(drivers: Iterable[Driver]) -> str:
+    """Return what to say of the one that did not answer, where the other one did."""
+    return next((d.detail for d in drivers if d.state is DriverState.HUNG), "")
+
+
+def _worth(answer: Nvidia) -> tuple[bool, bool]:
+    """Rank answers: with GPUs, then with a known fault; NVML is the first of equals."""
+    return bool(answer.gpus), answer.driver.state not in UNSURE
+
+
+def _nvml(section: Section) -> Nvidia | None:
+    """Read what NVML said; None where there is no Python that could ask it."""
+    if first(section, "nvml_exit") in TIMED_OUT:
+        return Nvidia(driver=Driver(state=DriverState.HUNG, detail="NVML did not answer in time"))
+    documents = [line for line in section.get("nvml", []) if line.startswith("{")]
+    return nvml.parse(documents[-1]) if documents else None
+
+
+def _smi(section: Section) -> Nvidia | None:
     """Read what nvidia-smi said; a section that was given up says no exit code."""
+    if "smi" not in section:
+        return None
     code = first(section, "exit")
     return nvidia_smi.parse(
         section.get("query", []),
@@ -30,18 +61,16 @@ def _smi(section: Section) -> Nvidia:
     )
 
 
-def _without_smi(section: Section, installed: InstalledDriver) -> Driver:
+def _unasked(section: Section, installed: InstalledDriver) -> Driver:
+    """Return the driver of a host where neither NVML nor nvidia-smi could be asked."""
     if unfinished(section):
-        detail = "asking about the GPU did not end in time"
-        return Driver(state=DriverState.HUNG, version=installed.module, detail=detail)
+        return Driver(state=DriverState.HUNG, detail="asking about the GPU did not end in time")
     if installed.module:
-        detail = "the kernel module is loaded, but there is no nvidia-smi"
-        return Driver(state=DriverState.NO_DRIVER, version=installed.module, detail=detail)
-    if installed.devices:
-        detail = f"on the PCI bus: {', '.join(installed.devices)}"
-        if installed.nouveau:
-            detail += "; nouveau is loaded"
+        detail = "the kernel module is loaded, but neither nvidia-smi nor a Python can be asked"
         return Driver(state=DriverState.NO_DRIVER, detail=detail)
+    if installed.devices:
+        state = DriverState.NOT_LOADED if installed.library else DriverState.NO_DRIVER
+        return Driver(state=state, detail=f"on the PCI bus: {', '.join(installed.devices)}")
     return Driver(state=DriverState.NO_GPU)
 
 

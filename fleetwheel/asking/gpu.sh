@@ -1,9 +1,18 @@
 ask_gpu() {
     ask_kernel
     find_smi
-    if [ -z "$smi$devices" ]; then return; fi
+    if [ -z "$smi$signs" ]; then return; fi
+    find_library
     launch packages driver_packages
+    ticks=$((20 * gpu_seconds))
+    if [ "$library" ]; then launch nvml ask_nvml; fi
     if [ "$smi" ]; then ask_smi; fi
+    if [ "$library" ]; then
+        await nvml
+        code nvml
+        say nvml_exit "$code"
+        say_lines nvml <"$work/nvml"
+    fi
     ticks=60
     await packages
     say_lines package <"$work/packages"
@@ -11,7 +20,6 @@ ask_gpu() {
 
 ask_smi() {
     say smi "$smi"
-    ticks=$((20 * gpu_seconds))
     launch banner within "$gpu_seconds" "$smi"
     fields=index,uuid,pci.bus_id,name,compute_cap,memory.total,driver_version
     query all
@@ -46,22 +54,61 @@ ask_kernel() {
             ;;
         esac
     done
-    read -r version <"$tree/sys/module/nvidia/version" && say module "$version"
+    module=
+    read -r module <"$tree/sys/module/nvidia/version" || module=$(sed -n \
+        's/^NVRM version:.* \([0-9]\{3\}\.[0-9.]*\) .*/\1/p' "$tree/proc/driver/nvidia/version")
+    if [ "$module" ]; then say module "$module"; fi
     if [ -d "$tree/sys/module/nouveau" ]; then say nouveau yes; fi
-    for library in "$tree"/usr/lib64/libnvidia-ml.so.1 "$tree"/usr/lib/*-linux-gnu/libnvidia-ml.so.1; do
-        if [ -e "$library" ]; then say library "$(readlink -f "$library")"; fi
+    # A container may see the driver but no PCI bus; WSL and Jetson have their GPU elsewhere.
+    signs=$devices$module
+    for sign in dev/nvidiactl dev/dxg etc/nv_tegra_release; do
+        if [ -e "$tree/$sign" ]; then signs=$signs$sign; fi
     done
 }
 
-driver_packages() {
-    if command -v dpkg-query >/dev/null; then
-        within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 'nvidia-driver*' \
-            'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'cuda-drivers*'
-    else
-        within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' 'nvidia-driver*' 'kmod-nvidia*' \
-            'akmod-nvidia*' 'cuda-drivers*'
-    fi
+# find_library: sets $library, to the first that the dynamic linker would take; empty without one.
+find_library() {
+    library=$(library_paths | while read -r path; do
+        if [ -f "$path" ]; then echo "$path" && break; fi
+    done)
+    if [ "$library" ]; then say library "$(readlink -f "$library")"; fi
 }
+
+library_paths() {
+    printf '%s\n' "$LD_LIBRARY_PATH" | tr : '\n' | sed 's,$,/libnvidia-ml.so.1,'
+    "$tree/sbin/ldconfig" -p | sed -n 's/.*libnvidia-ml\.so\.1 (libc6,.*=> //p'
+    for directory in /usr/lib64 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu \
+        /usr/lib/aarch64-linux-gnu/nvidia /usr/lib /usr/lib/wsl/lib /usr/local/nvidia/lib64 \
+        /run/opengl-driver/lib; do
+        echo "$tree$directory/libnvidia-ml.so.1"
+    done
+}
+
+# ask_nvml: runs the probe with the first Python that can.
+ask_nvml() {
+    printf %s "$nvml_probe" | base64 -d >"$work/nvml.zip" || return 127
+    export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${library%/*}"
+    can='import ctypes, sys, zlib; sys.exit(sys.version_info < (3, 8) or sys.maxsize < 2**32)'
+    find_root
+    IFS=:
+    for directory in $PATH "$root"/pythons/*/bin; do
+        case $directory in /mnt/[a-z]/*) continue ;; esac
+        for python in "$directory"/python3 "$directory"/python3.[89] "$directory"/python3.1[0-9]; do
+            if [ -x "$python" ] && within 5 "$python" -E -s -S -B -c "$can"; then
+                within "$gpu_seconds" "$python" -E -s -S -B "$work/nvml.zip"
+                return
+            fi
+        done
+    done
+    return 127
+}
+
+driver_packages() {
+    within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 'nvidia-driver*' \
+        'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'cuda-drivers*'
+    within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' 'nvidia-driver*' 'kmod-nvidia*' \
+        'akmod-nvidia*' 'xorg-x11-drv-nvidia*' 'cuda-drivers*'
+} 2>/dev/null
 
 # find_smi: sets $smi, from PATH or one of the places outside it; empty when there is none.
 find_smi() {

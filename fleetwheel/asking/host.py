@@ -2,7 +2,7 @@
 
 from fleetwheel.asking import environments, gpu, platform, pythons
 from fleetwheel.asking._answer import Section
-from fleetwheel.profile import HostState, Profile
+from fleetwheel.profile import Driver, DriverState, HostState, Profile
 
 SECTIONS = ("platform", "pythons", "environments", "gpu")
 
@@ -20,9 +20,17 @@ def parse(
         **system.model_dump(exclude={"problems", "reboot_pending"}),
         reboot_pending=system.reboot_pending or updated,
         pythons=interpreters.pythons,
-        driver=nvidia.driver,
+        driver=_driver(system, nvidia.driver),
         installed_driver=nvidia.installed_driver,
         gpus=nvidia.gpus,
         problems=system.problems + interpreters.problems,
     )
     return HostState(profile=profile, installation=environments.parse(environments_))
+
+
+def _driver(system: platform.Platform, driver: Driver) -> Driver:
+    """Return the driver; a Jetson always has a GPU, which nvidia-smi knows from L4T 36 on."""
+    if system.jetson is None or driver.state is not DriverState.NO_GPU:
+        return driver
+    detail = f"the GPU of a Jetson with L4T {system.jetson}, which has no nvidia-smi"
+    return Driver(state=DriverState.NO_DRIVER, detail=detail)

@@ -3,18 +3,16 @@
 Prints one JSON document: ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and
 ``gpus``, a list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a
 driver or GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all
-has only ``index`` and ``lost``. MIG instances stand behind the GPU that they are a part of.
+has only ``index`` and ``lost``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pynvml as nvml
-
-Getter = Callable[[Any], Any]
 
 INIT_STATES = {
     nvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no-driver",
@@ -40,6 +38,7 @@ def describe() -> dict[str, Any]:
     """Return the whole document; never raises an NVML error."""
     try:
         nvml.nvmlInit()
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
         state = INIT_STATES.get(error.value, "unparsable")
         return {"driver": {"state": state, "detail": str(error)}, "gpus": []}
@@ -48,7 +47,7 @@ def describe() -> dict[str, Any]:
         "cuda": quietly(cuda_version),
         "nvml": quietly(nvml.nvmlSystemGetNVMLVersion),
     }
-    gpus = list(devices())
+    gpus = [device(index) for index in range(count)]
     return {"driver": {**driver, **state_of(gpus)}, "gpus": gpus}
 
 
@@ -65,44 +64,40 @@ def state_of(gpus: list[dict[str, Any]]) -> dict[str, str]:
     return {"state": "ok", "detail": ""}
 
 
-def devices() -> Iterator[dict[str, Any]]:
-    """Yield every GPU, and behind it its MIG instances."""
-    for index in range(quietly(nvml.nvmlDeviceGetCount) or 0):
-        try:
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        except nvml.NVMLError as error:
-            yield {"index": index, "lost": str(error)}
-            continue
-        gpu = read(handle, GPU_FIELDS)
-        yield {"index": index, **gpu}
-        if gpu["mig"]:
-            yield from instances(index, handle, gpu)
+def device(index: int) -> dict[str, Any]:
+    """Return a GPU; one without even a name is lost."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError as error:
+        return {"index": index, "lost": str(error)}
+    gpu = {"index": index, **read(handle, GPU_FIELDS)}
+    if gpu["name"] is None:
+        return {"index": index, "lost": gpu["unavailable"]["name"]}
+    return gpu
 
 
-def instances(index: int, handle: Any, gpu: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the MIG instances of a GPU; what they do not have of their own is its."""
-    for number in range(quietly(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+def mig_instances(handle: Any) -> list[dict[str, Any]]:
+    """Return the MIG instances of a GPU: of the numbers it could have, few are in use."""
+    if not nvml.nvmlDeviceGetMigMode(handle)[0]:
+        return []
+    found = []
+    for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         instance = quietly(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
         if instance is not None:
-            yield {
-                "index": index,
-                "mig_instance": number,
-                **read(instance, INSTANCE_FIELDS),
-                "pci_bus_id": gpu["pci_bus_id"],
-                "compute_capability": gpu["compute_capability"],
-            }
+            found.append({"index": number, **read(instance, INSTANCE_FIELDS)})
+    return found
 
 
-def read(handle: Any, fields: dict[str, Getter]) -> dict[str, Any]:
+def read(handle: Any, fields: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
     """Return the fields of a device: null, and the reason in ``unavailable``, where it has none."""
     values: dict[str, Any] = {}
     unavailable: dict[str, str] = {}
     for name, getter in fields.items():
         try:
             values[name] = getter(handle)
-        except (nvml.NVMLError, ValueError, AttributeError) as error:
+        except Exception as error:  # whatever one field costs, it is not the others
             values[name] = None
-            unavailable[name] = str(error)
+            unavailable[name] = str(error) or type(error).__name__
     return {**values, "unavailable": unavailable}
 
 
@@ -123,16 +118,24 @@ def mib(size: int) -> int:
     return size // (1 << 20)
 
 
-def memory(key: str) -> Getter:
+def memory(key: str) -> Callable[[Any], Any]:
     return lambda handle: mib(getattr(nvml.nvmlDeviceGetMemoryInfo(handle), key))
 
 
-def ecc_errors(kind: int) -> Getter:
+def ecc_errors(kind: int) -> Callable[[Any], Any]:
     return lambda handle: nvml.nvmlDeviceGetTotalEccErrors(handle, kind, nvml.NVML_AGGREGATE_ECC)
 
 
-def remapped_rows(position: int) -> Getter:
+def remapped_rows(position: int) -> Callable[[Any], Any]:
     return lambda handle: int(nvml.nvmlDeviceGetRemappedRows(handle)[position])
+
+
+def retired_pages(handle: Any) -> int:
+    causes = (
+        nvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS,
+        nvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR,
+    )
+    return sum(len(nvml.nvmlDeviceGetRetiredPages(handle, cause)) for cause in causes)
 
 
 def throttle_reasons(handle: Any) -> list[str]:
@@ -154,7 +157,7 @@ def processes(handle: Any) -> list[int]:
     return [process.pid for process in running]
 
 
-GPU_FIELDS: dict[str, Getter] = {
+GPU_FIELDS: dict[str, Callable[[Any], Any]] = {
     "uuid": nvml.nvmlDeviceGetUUID,
     "name": nvml.nvmlDeviceGetName,
     "pci_bus_id": lambda handle: nvml.nvmlDeviceGetPciInfo(handle).busId,
@@ -168,6 +171,7 @@ GPU_FIELDS: dict[str, Getter] = {
     "persistence": lambda handle: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
     "compute_mode": lambda handle: COMPUTE_MODES[nvml.nvmlDeviceGetComputeMode(handle)],
     "mig": lambda handle: bool(nvml.nvmlDeviceGetMigMode(handle)[0]),
+    "mig_instances": mig_instances,
     "ecc": lambda handle: bool(nvml.nvmlDeviceGetCurrentEccMode(handle)),
     "ecc_corrected": ecc_errors(nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
     "ecc_uncorrected": ecc_errors(nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
@@ -175,6 +179,7 @@ GPU_FIELDS: dict[str, Getter] = {
     "remapped_uncorrectable": remapped_rows(1),
     "remapping_pending": lambda handle: bool(nvml.nvmlDeviceGetRemappedRows(handle)[2]),
     "remapping_failed": lambda handle: bool(nvml.nvmlDeviceGetRemappedRows(handle)[3]),
+    "retired_pages": retired_pages,
     "pcie_generation": nvml.nvmlDeviceGetCurrPcieLinkGeneration,
     "pcie_generation_max": nvml.nvmlDeviceGetMaxPcieLinkGeneration,
     "pcie_width": nvml.nvmlDeviceGetCurrPcieLinkWidth,
@@ -187,7 +192,7 @@ GPU_FIELDS: dict[str, Getter] = {
     "fabric_pending": fabric_pending,
     "processes": processes,
 }
-INSTANCE_FIELDS: dict[str, Getter] = {
+INSTANCE_FIELDS: dict[str, Callable[[Any], Any]] = {
     name: GPU_FIELDS[name]
     for name in ("uuid", "name", "memory_total_mib", "memory_used_mib", "memory_free_mib")
 }

@@ -17,68 +17,14 @@ from hypothesis import strategies as st
 
 from fleetwheel.asking import AnswerError, host, script, sections
 from fleetwheel.profile import DriverState, HostState
+from tests.machine import ROW, Machine
 
 SHELLS = [
     pytest.param(shell.split(), id=shell.split()[0])
     for shell in ("sh", "dash", "bash", "busybox sh")
     if shutil.which(shell.split()[0])
 ]
-ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 580.95.05"
-WORKING = f"""
-case $1 in
---query-gpu=*) echo '{ROW}' ;;
-'') echo '| NVIDIA-SMI 580.95.05   Driver Version: 580.95.05   CUDA Version: 13.0 |' ;;
-esac
-"""
 NO_TIMEOUT = {"timeout": "exit 127"}
-
-
-class Machine:
-    """A home, a root, programs on PATH, and what /etc, /proc and /sys say."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.root = home / "root of it"
-        self.tree = home / "tree"
-        self.shell = ["sh"]
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> Path:
-        file = self.home / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-        file.chmod(mode)
-        return file
-
-    def program(self, path: str, text: str) -> Path:
-        return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
-
-    def answer(self, *, root: str | None = None, gpu_seconds: int = 20) -> str:
-        values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
-        done = subprocess.run(
-            [*self.shell, "-c", script(*host.SECTIONS), "sh", *values],
-            env={"HOME": str(self.home), "PATH": f"{self.home}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            timeout=30,
-            check=True,
-        )
-        assert done.stderr == b""
-        return done.stdout.decode()
-
-    def state(self, root: str | None = None, gpu_seconds: int = 20) -> HostState:
-        found = sections(
-            self.answer(root=root, gpu_seconds=gpu_seconds).split("\n"), *host.SECTIONS
-        )
-        return host.parse(*found.values())
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path)
-    machine.write("tree/etc/os-release", 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12"\n')
-    machine.write("tree/proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n")
-    machine.write("tree/proc/sys/kernel/random/boot_id", "boot-1\n")
-    machine.program("bin/nvidia-smi", WORKING)
-    return machine
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -96,6 +42,7 @@ def test_a_working_host_answers_everything_quickly(machine: Machine, shell: list
         "state": DriverState.OK,
         "version": "580.95.05",
         "cuda": "13.0",
+        "nvml": None,
         "detail": "",
     }
     assert [gpu.name for gpu in profile.gpus] == ["NVIDIA GeForce RTX 4090"]
@@ -188,9 +135,9 @@ esac
 
 
 def test_one_lost_gpu_does_not_hide_the_others(machine: Machine) -> None:
-    pci(machine, "0000:01:00.0", "0x10de", "0x030200")
-    pci(machine, "0000:07:00.0", "0x10de", "0x030200")
-    pci(machine, "0000:01:00.1", "0x10de", "0x040300")
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.pci("0000:07:00.0", "0x10de", "0x030200")
+    machine.pci("0000:01:00.1", "0x10de", "0x040300")
     machine.program(
         "bin/nvidia-smi",
         f"""
@@ -229,7 +176,7 @@ def test_a_container_is_known_by_its_mark(machine: Machine, file: str, container
 
 
 def test_what_there_is_of_a_driver(machine: Machine) -> None:
-    pci(machine, "0000:01:00.0", "0x10de", "0x030000")
+    machine.pci("0000:01:00.0", "0x10de", "0x030000")
     machine.write("tree/sys/module/nvidia/version", "570.124.04\n")
     machine.write("tree/sys/module/nouveau/refcnt", "0\n")
     library = machine.write("tree/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.95.05", "")
@@ -244,11 +191,6 @@ def test_what_there_is_of_a_driver(machine: Machine) -> None:
         "packages": ["nvidia-driver-580 580.95.05"],
     }
     assert profile.reboot_pending
-
-
-def pci(machine: Machine, bus: str, vendor: str, kind: str) -> None:
-    for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):
-        machine.write(f"tree/sys/bus/pci/devices/{bus}/{name}", f"{text}\n")
 
 
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:

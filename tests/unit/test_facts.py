@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from pyinfra.api import FactBase, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 
+from fleetwheel.profile import Installation, Profile
+
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "facts"
 CASES = sorted(FIXTURES.glob("*/*.yaml"))
 FACTS = (
@@ -39,7 +41,8 @@ def test_case(case: Path) -> None:
         with pytest.raises(FactProcessError, match=data["error"]):
             fact(case.parent.name).process(output)
     else:
-        assert fact(case.parent.name).process(output).to_json() == data["fact"]
+        value = fact(case.parent.name).process(output)
+        assert value == type(value).model_validate(data["fact"])
 
 
 def test_the_whole_host_is_its_parts() -> None:
@@ -48,13 +51,15 @@ def test_the_whole_host_is_its_parts() -> None:
     data = [yaml.safe_load((FIXTURES / n / f"{c}.yaml").read_text()) for n, c in cases.items()]
     state = fact("host.Host").process("".join(part["output"] for part in data).splitlines())
     platform, pythons, gpu, environments = (part["fact"] for part in data)
-    assert state.installation.to_json() == environments
-    assert state.profile.to_json() == {
-        **platform,
-        **pythons,
-        **gpu,
-        "problems": platform["problems"] + pythons["problems"],
-    }
+    assert state.installation == Installation.model_validate(environments)
+    assert state.profile == Profile.model_validate(
+        {
+            **platform,
+            **pythons,
+            **gpu,
+            "problems": platform["problems"] + pythons["problems"],
+        }
+    )
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -1,5 +1,6 @@
 """The GPU probe with the real pynvml, against a libnvidia-ml.so.1 whose answers a test scripts."""
 
+import base64
 import json
 import os
 import subprocess
@@ -9,50 +10,20 @@ from typing import Any
 
 import pytest
 
-FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
+from fleetwheel.asking import pythons, script, sections
+from fleetwheel.asking._nvml_probe import nvml_probe
+from tests.machine import HEALTHY
+
 PROBE = Path("fleetwheel/probes/gpu.py").resolve()
-HEALTHY = """\
-init * ok
-driver * 580.95.05
-nvml * 13.580.95.05
-cuda * 13000
-count * 2
-uuid 0 GPU-aaaa
-uuid 1 GPU-bbbb
-name * NVIDIA GeForce RTX 4090
-pci 0 00000000:01:00.0
-pci 1 00000000:41:00.0
-capability * 8.9
-memory * 25757220864 25000000000 757220864
-persistence * 1
-compute-mode * 0
-temperature * 41
-throttle * 0x24
-power-limit * 450000
-pcie-generation * 4
-pcie-width 1 8
-pcie-width-max * 16
-"""
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the fake library, compiled once."""
-    directory = tmp_path_factory.mktemp("nvml")
-    output = directory / "libnvidia-ml.so.1"
-    compiled = subprocess.run(["cc", "-shared", "-fPIC", "-o", output, FAKE], check=False)
-    if compiled.returncode != 0:
-        pytest.skip("no C compiler")
-    return directory
 
 
 @pytest.fixture
-def probe(library: Path, tmp_path: Path) -> Any:
+def probe(nvml_library: Path, tmp_path: Path) -> Any:
     def run(script: str, timeout: float = 20) -> dict[str, Any]:
         (tmp_path / "script").write_text(script)
         env = {
             **os.environ,
-            "LD_LIBRARY_PATH": str(library),
+            "LD_LIBRARY_PATH": str(nvml_library),
             "FAKE_NVML": str(tmp_path / "script"),
         }
         output = subprocess.check_output([sys.executable, PROBE], env=env, timeout=timeout)
@@ -81,6 +52,18 @@ def test_a_healthy_host(probe: Any) -> None:
     assert (second["pcie_width"], second["pcie_width_max"]) == (8, 16)
 
 
+def test_the_oldest_python_here_can_run_it(nvml_library: Path, tmp_path: Path) -> None:
+    """The probe says that 3.8 will do, which a newer Python's syntax check cannot tell."""
+    question = ["sh", "-c", script("pythons"), "sh", "", "", ""]
+    lines = subprocess.check_output(question, text=True).split("\n")
+    oldest = pythons.parse(sections(lines, "pythons")["pythons"]).pythons[-1].path
+    (tmp_path / "script").write_text(HEALTHY)
+    (tmp_path / "probe.zip").write_bytes(base64.b64decode(nvml_probe()))
+    env = {"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML": str(tmp_path / "script")}
+    output = subprocess.check_output([oldest, "-E", "-s", "-S", tmp_path / "probe.zip"], env=env)
+    assert json.loads(output)["driver"]["state"] == "ok"
+
+
 def test_what_a_gpu_lacks_is_null_with_the_reason(probe: Any) -> None:
     gpu = probe(HEALTHY)["gpus"][0]
     assert gpu["ecc"] is None
@@ -89,8 +72,32 @@ def test_what_a_gpu_lacks_is_null_with_the_reason(probe: Any) -> None:
 
 
 def test_a_function_that_the_driver_does_not_have(probe: Any) -> None:
-    """An old libnvidia-ml lacks whole functions, such as those for the NVLink fabric."""
-    assert probe(HEALTHY)["gpus"][0]["unavailable"]["fabric_pending"] == "Function Not Found"
+    """An old libnvidia-ml lacks whole functions; the fake one lacks the second of this pair."""
+    gpu = probe(f"processes * error 13\n{HEALTHY}")["gpus"][0]
+    assert gpu["unavailable"]["processes"] == "Function Not Found"
+
+
+def test_lists_of_a_gpu(probe: Any) -> None:
+    script = "processes 0 4321 4322\nprocesses 1 none\nretired-single * 3\nretired-double * 2\n"
+    first, second = probe(script + HEALTHY)["gpus"]
+    assert (first["processes"], second["processes"]) == ([4321, 4322], [])
+    assert first["retired_pages"] == 5
+
+
+def test_memory_that_wears_out(probe: Any) -> None:
+    gpu = probe(f"ecc * 1\necc-uncorrected * 7\nremapped * 3 1 0 1\n{HEALTHY}")["gpus"][0]
+    assert (gpu["ecc"], gpu["ecc_uncorrected"], gpu["ecc_corrected"]) == (True, 7, None)
+    assert (gpu["remapped_correctable"], gpu["remapped_uncorrectable"]) == (3, 1)
+    assert (gpu["remapping_pending"], gpu["remapping_failed"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("fabric", "state"), [(0, "ok"), (1, "fabric-not-ready"), (2, "fabric-not-ready"), (3, "ok")]
+)
+def test_the_fabric_between_the_gpus(probe: Any, fabric: int, state: str) -> None:
+    document = probe(f"fabric 1 {fabric}\n{HEALTHY}")
+    assert document["driver"]["state"] == state
+    assert document["gpus"][1]["fabric_pending"] is (state != "ok")
 
 
 @pytest.mark.parametrize("lost", [0, 1])
@@ -102,15 +109,29 @@ def test_one_lost_gpu_does_not_hide_the_other(probe: Any, lost: int) -> None:
     assert document["gpus"][1 - lost]["name"] == "NVIDIA GeForce RTX 4090"
 
 
-def test_mig_instances_stand_behind_their_gpu(probe: Any) -> None:
+def test_mig_instances_are_parts_of_their_gpu(probe: Any) -> None:
     script = HEALTHY.replace("count * 2", "count * 1") + (
         "mig 0 1\nmig-count 0 7\nhandle 101 ok\nhandle 102 error 6\nuuid 101 MIG-cccc\n"
     )
-    gpu, instance = probe(script)["gpus"]
+    (gpu,) = probe(script)["gpus"]
     assert gpu["mig"] is True
-    assert (instance["index"], instance["mig_instance"], instance["uuid"]) == (0, 1, "MIG-cccc")
-    assert instance["compute_capability"] == "8.9"
-    assert instance["pci_bus_id"] == "00000000:01:00.0"
+    (instance,) = gpu["mig_instances"]
+    assert (instance["index"], instance["uuid"]) == (1, "MIG-cccc")
+    assert instance["memory_total_mib"] == 24564
+
+
+def test_a_gpu_that_is_lost_while_it_is_asked(probe: Any) -> None:
+    script = f"name 1 error 15\nuuid 1 error 15\n{HEALTHY}"
+    document = probe(script)
+    assert document["driver"]["state"] == "gpu-lost"
+    assert document["gpus"][1] == {"index": 1, "lost": "GPU is lost"}
+
+
+def test_an_unknown_value_costs_its_field_alone(probe: Any) -> None:
+    gpu = probe(f"compute-mode * 77\n{HEALTHY}")["gpus"][0]
+    assert gpu["compute_mode"] is None
+    assert gpu["unavailable"]["compute_mode"] == "77"
+    assert gpu["persistence"] is True
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""A host for the questions of fleetwheel.asking: real shells, and all else made for the test."""
+
+import subprocess
+from pathlib import Path
+
+from fleetwheel.asking import host, script, sections
+from fleetwheel.profile import HostState
+
+ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 580.95.05"
+WORKING = f"""
+case $1 in
+--query-gpu=*) echo '{ROW}' ;;
+'') echo '| NVIDIA-SMI 580.95.05   Driver Version: 580.95.05   CUDA Version: 13.0 |' ;;
+esac
+"""
+HEALTHY = """\
+init * ok
+driver * 580.95.05
+nvml * 13.580.95.05
+cuda * 13000
+count * 2
+uuid 0 GPU-aaaa
+uuid 1 GPU-bbbb
+name * NVIDIA GeForce RTX 4090
+pci 0 00000000:01:00.0
+pci 1 00000000:41:00.0
+capability * 8.9
+memory * 25757220864 25000000000 757220864
+persistence * 1
+compute-mode * 0
+temperature * 41
+throttle * 0x24
+power-limit * 450000
+pcie-generation * 4
+pcie-width 1 8
+pcie-width-max * 16
+"""
+"""What the fake libnvidia-ml of tests/fixtures/nvml answers for two healthy GPUs."""
+
+
+class Machine:
+    """A home, a root, programs on PATH, and what /etc, /proc and /sys say."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "root of it"
+        self.tree = home / "tree"
+        self.shell = ["sh"]
+        self.environment: dict[str, str] = {}
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> Path:
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(mode)
+        return file
+
+    def program(self, path: str, text: str) -> Path:
+        return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
+
+    def answer(self, *, root: str | None = None, gpu_seconds: int = 20) -> str:
+        values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
+        done = subprocess.run(
+            [*self.shell, "-c", script(*host.SECTIONS), "sh", *values],
+            env={
+                "HOME": str(self.home),
+                "PATH": f"{self.home}/bin:/usr/bin:/bin",
+                **self.environment,
+            },
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+        assert done.stderr == b""
+        return done.stdout.decode()
+
+    def state(self, root: str | None = None, gpu_seconds: int = 20) -> HostState:
+        found = sections(
+            self.answer(root=root, gpu_seconds=gpu_seconds).split("\n"), *host.SECTIONS
+        )
+        return host.parse(*found.values())
+
+    def pci(self, bus: str, vendor: str, kind: str) -> None:
+        for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):
+            self.write(f"tree/sys/bus/pci/devices/{bus}/{name}", f"{text}\n")
