@@ -1,6 +1,6 @@
 """The choice: the newest torch that runs on every GPU of a host, or a refusal with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from packaging.version import InvalidVersion, Version
 
@@ -151,10 +151,7 @@ def candidate_variants(profile: Profile, request: Request, matrix: Matrix) -> tu
 
 
 def uniform(
-    profiles: Sequence[Profile],
-    request: Request,
-    matrix: Matrix,
-    wheels: Sequence[Wheel] | None,
+    hosts: Iterable[tuple[Profile, Request]], matrix: Matrix, wheels: Sequence[Wheel] | None
 ) -> str | None:
     """Return the newest release that all hosts can run; None where they have none in common.
 
@@ -162,7 +159,7 @@ def uniform(
     """
     stock = None if wheels is None else stock_of(wheels)
     common: set[Version] | None = None
-    for profile in profiles:
+    for profile, request in hosts:
         question = ask(profile, request, matrix, stock)
         if isinstance(question, Obstacle):
             continue

@@ -1,19 +1,30 @@
 """From a profile and a request to a lock: kept, shared with another host, or made now."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock as Mutex
+from typing import NamedTuple
+
+from packaging.version import Version
 
 from fleetwheel import lock as locks
-from fleetwheel.choice import Choice, Refusal, candidate_variants, choose, family, runs
+from fleetwheel.choice import Choice, Refusal, candidate_variants, choose, family, runs, uniform
 from fleetwheel.lock import Lock, Target, target_of
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import Profile, Python
 from fleetwheel.record import Record
 from fleetwheel.request import Request
 from fleetwheel.sources import configured_sources, official_source
-from fleetwheel.survey import survey
+from fleetwheel.survey import Survey, survey
 from fleetwheel.wheel import Source
+
+
+class Member(NamedTuple):
+    """One host of a uniform group."""
+
+    profile: Profile
+    request: Request
+    record: Record | None
 
 
 class Decider:
@@ -54,6 +65,19 @@ class Decider:
                 self._made[target] = self._lock(profile, target, extra_sources, relock)
             return self._made[target]
 
+    def common(
+        self, members: Sequence[Member], *, extra_sources: Sequence[str] = (), relock: bool = False
+    ) -> str | None:
+        """Return the release for every host of a uniform group: the one it has, else the newest.
+
+        None where no release runs on all of them.
+        """
+        hosts = {target_of(m.profile, m.request): (m.profile, m.request) for m in members}.values()
+        for release in () if relock else sorted(_held(members), key=Version, reverse=True):
+            if uniform([(p, pinned(r, release)) for p, r in hosts], self.matrix, None):
+                return release
+        return uniform(hosts, self.matrix, self._survey(hosts, extra_sources).wheels)
+
     def _fits(self, record: Record, profile: Profile) -> bool:
         return python_for(record.choice, profile) is not None and not runs(
             record.choice.torch, record.choice.variant, profile, record.request, self.matrix
@@ -74,14 +98,32 @@ class Decider:
         self, profile: Profile, request: Request, extra: Sequence[str]
     ) -> tuple[Choice | Refusal, list[Source]]:
         """Ask the sources and choose; also return the ordinary sources that answer."""
+        found = self._survey([(profile, request)], extra)
+        choice = choose(profile, request, self.matrix, found.wheels)
         ordinary = configured_sources(extra)
-        official = [official_source(v) for v in candidate_variants(profile, request, self.matrix)]
-        found = survey([*ordinary, *official], family(request))
+        return choice, [source for source in ordinary if source not in found.silent]
+
+    def _survey(self, hosts: Iterable[tuple[Profile, Request]], extra: Sequence[str]) -> Survey:
+        """Ask the ordinary sources, and the official ones that matter to these hosts."""
+        variants = [v for host in hosts for v in candidate_variants(*host, self.matrix)]
+        projects = [project for _, request in hosts for project in family(request)]
+        official = [official_source(variant) for variant in dict.fromkeys(variants)]
+        found = survey([*configured_sources(extra), *official], tuple(dict.fromkeys(projects)))
         for warning in set(found.warnings) - self._warned:
             self._warned.add(warning)
             self.warn(warning)
-        choice = choose(profile, request, self.matrix, found.wheels)
-        return choice, [source for source in ordinary if source not in found.silent]
+        return found
+
+
+def pinned(request: Request, release: str) -> Request:
+    """Return a request for exactly this release."""
+    return request.model_copy(update={"torch": f"=={release}"})
+
+
+def _held(members: Sequence[Member]) -> set[str]:
+    """Return the releases that a uniform group has, while its requests are the same."""
+    records = [(member.request, member.record) for member in members if member.record]
+    return {r.choice.torch for asked, r in records if r.request == pinned(asked, r.choice.torch)}
 
 
 def python_for(choice: Choice, profile: Profile) -> Python | None:

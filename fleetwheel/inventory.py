@@ -200,7 +200,9 @@ def _states_defaults(document: Document) -> bool:
 def _hosts(document: Document, defaults: HostEntry) -> Iterator[Host]:
     for name, group in document.groups.items():
         for host, entry in group.hosts.items():
-            yield Host(host, name, _data(defaults, group, entry))
+            data = _data(defaults, group, entry)
+            named = {"uniform": name} if data.get("uniform") is True else {}
+            yield Host(host, name, data | named)
     for host, entry in document.hosts.items():
         yield Host(host, None, _data(defaults, entry))
 

@@ -115,6 +115,8 @@ class Settings(Value):
         | None
     ) = None
     """Index, UUID or name of the GPUs that must be served; all by default."""
+    uniform: bool | str = False
+    """Whether all CUDA hosts of the group get the same release; those with one name are a group."""
     root: Annotated[str, AfterValidator(_absolute)] | None = None
     """Where environments live; by user and system by default."""
     sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()

@@ -629,15 +629,18 @@ def test_a_lock_is_kept_while_its_wheels_run(
 
 
 def test_a_group_meets_one_release() -> None:
+    def meet(*profiles: Profile) -> str | None:
+        return uniform([(profile, TORCH_ONLY) for profile in profiles], MATRIX, None)
+
     group = [GTX_1080, H100, machine("RTX 5090", driver="580.95.05")]
-    assert uniform(group, TORCH_ONLY, MATRIX, None) == "2.14.1"
-    assert uniform(group[1:], TORCH_ONLY, MATRIX, None) == "2.15.0"
+    assert meet(*group) == "2.14.1"
+    assert meet(*group[1:]) == "2.15.0"
     broken = machine("T4", driver="580.95.05", state=DriverState.HUNG)
-    assert uniform([*group, broken], TORCH_ONLY, MATRIX, None) == "2.14.1"
-    assert uniform([broken], TORCH_ONLY, MATRIX, None) is None
+    assert meet(*group, broken) == "2.14.1"
+    assert meet(broken) is None
     old = machine("Tesla K80", driver="470.256.02", pythons=["3.9"])
     new = machine("RTX 5090", driver="580.95.05", pythons=["3.14"])
-    assert uniform([old, new], TORCH_ONLY, MATRIX, None) is None
+    assert meet(old, new) is None
 
 
 def test_the_whole_table_can_be_seen() -> None:

@@ -12,7 +12,7 @@ ALLOWED = {
     "facts": {"facts", "fleetwheel", "pyinfra"},
     "fleetwheel": {"fleetwheel"},
 }
-MAY_IMPORT_PYINFRA = {"fleetwheel/cli.py"}
+MAY_IMPORT_PYINFRA = {"fleetwheel/cli.py", "fleetwheel/fleet.py"}
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
 
 

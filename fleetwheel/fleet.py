@@ -1,0 +1,147 @@
+"""The hosts of an inventory, and what they answer: pyinfra, set up as its own command does it."""
+
+# Importing pyinfra_cli makes sockets and threads cooperative, so it comes before what uses them.
+import pyinfra_cli  # isort: skip # noqa: F401
+
+import importlib
+import logging
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import gevent
+from click import ClickException
+from pyinfra import logger
+from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.facts import get_fact
+from pyinfra.api.state import StateStage
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+from pyinfra_cli.inventory import make_inventory
+from pyinfra_cli.util import exec_file
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.recorded import Answer
+from fleetwheel.settings import Settings
+
+CONNECT_SECONDS = 60
+"""A connection that takes longer is given up, whatever it waits for."""
+
+
+class Heard(logging.Handler):
+    """Keeps what pyinfra logs about each host; the rest goes to ``warn``."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.warn = warn
+        self.lines: dict[object, list[str]] = defaultdict(list)
+        """The words of each greenlet."""
+        self.main = gevent.getcurrent()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        if gevent.getcurrent() is self.main:
+            self.warn(record.getMessage())
+        else:
+            self.lines[gevent.getcurrent()].append(record.getMessage())
+
+    def about(self, host: Host) -> str:
+        """Return what was said in this greenlet, without the name of its host."""
+        lines = self.lines.pop(gevent.getcurrent(), [])
+        return "\n".join(line.removeprefix(host.print_prefix).strip() for line in lines)
+
+
+def gather(inventory: str, limit: Sequence[str], warn: Callable[[str], None]) -> list[Answer]:
+    """Ask every host of an inventory what it is, all at once; a host that fails says why.
+
+    ``inventory`` is what pyinfra takes, ``limit`` names hosts or groups, ``*`` included.
+    Raises FleetwheelError outside a project directory, and where there is no host to ask.
+    """
+    if not Path("facts/host.py").is_file():
+        raise FleetwheelError(
+            f"{Path.cwd()} is no project directory: it holds no facts/host.py",
+            hint="run this in the root of a clone of fleetwheel",
+        )
+    heard = Heard(warn)
+    logger.handlers, logger.propagate = [heard], False
+    # What paramiko logs with a traceback is what the host's error says in a sentence.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    state, hosts = _prepare(inventory, limit)
+    asked = [state.pool.spawn(_ask, state, host, heard) for host in hosts]
+    gevent.joinall(asked)
+    return [answer.get() for answer in asked]
+
+
+def _prepare(inventory: str, limit: Sequence[str]) -> tuple[State, list[Host]]:
+    """Read config.py and the inventory, and return the hosts in their order."""
+    sys.path.insert(0, str(Path.cwd()))
+    state, config = State(), Config()
+    state.cwd = str(Path.cwd())
+    ctx_state.set(state)
+    ctx_config.set(config)
+    try:
+        if Path("config.py").exists():
+            exec_file("config.py")
+        found = make_inventory(inventory, cwd=state.cwd)
+    except ClickException as error:
+        raise FleetwheelError(f"{inventory}: {error.message}") from error
+    except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
+        raise FleetwheelError(f"{inventory}: {error}") from error
+    found.data.setdefault("ssh_strict_host_key_checking", "yes")
+    ctx_inventory.set(found)
+    state.init(found, config)
+    state.set_stage(StateStage.Prepare)
+    hosts = _limited(found, limit) if limit else list(found)
+    if not hosts:
+        raise FleetwheelError(
+            f"{inventory} names no host",
+            hint="INVENTORY is what pyinfra takes: inventory.py, @local, or hosts with commas",
+        )
+    return state, hosts
+
+
+def _limited(inventory: Inventory, limit: Sequence[str]) -> list[Host]:
+    chosen: set[str] = set()
+    for pattern in limit:
+        group = {host.name for host in inventory.groups.get(pattern, [])}
+        names = group or {host.name for host in inventory if fnmatch(host.name, pattern)}
+        if not names:
+            raise FleetwheelError(f"--limit {pattern}: there is no such host or group")
+        chosen |= names
+    return [host for host in inventory if host.name in chosen]
+
+
+def _ask(state: State, host: Host, heard: Heard) -> Answer:
+    """Connect to one host and ask it everything."""
+    settings = Settings()
+    try:
+        settings = Settings.from_data(host.data.dict())
+        with gevent.Timeout(CONNECT_SECONDS):
+            host.connect(show_errors=False, raise_exceptions=True)
+        return _answer(state, host, settings, heard)
+    except gevent.Timeout:
+        error = f"no connection within {CONNECT_SECONDS} s"
+    except (ConnectError, PyinfraError, FleetwheelError, OSError) as problem:
+        error = str(problem)
+    finally:
+        if host.connected:
+            host.disconnect()
+    return Answer(name=host.name, settings=settings, error=error)
+
+
+def _answer(state: State, host: Host, settings: Settings, heard: Heard) -> Answer:
+    fact = importlib.import_module("facts.host").Host
+    arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
+    with ctx_host.use(host):
+        found = get_fact(state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    if found is None:
+        error = heard.about(host) or "it gave no answer"
+        return Answer(name=host.name, settings=settings, error=error)
+    return Answer(
+        name=host.name,
+        settings=settings,
+        profile=found.profile,
+        installation=found.installation,
+    )
