@@ -88,6 +88,7 @@ class Decider:
     ) -> Lock | Refusal:
         existing = None if relock else locks.load(self.directory, target.name)
         if existing:
+            locks.require_target(existing, target)
             return existing
         choice, answering = self._choose(profile, target.request, extra)
         if isinstance(choice, Refusal):

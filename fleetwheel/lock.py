@@ -16,6 +16,7 @@ import uv
 from packaging.pylock import Pylock, PylockValidationError
 from packaging.version import Version
 
+from fleetwheel import files
 from fleetwheel.choice import Choice
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Profile, Python, Value
@@ -25,6 +26,8 @@ from fleetwheel.templates import render
 from fleetwheel.wheel import Source
 
 V = TypeVar("V", bound=Value)
+
+RELOCK = "run with --data relock=true"
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
@@ -76,11 +79,16 @@ class Lock(Value):
     def document(self) -> Pylock:
         """The lock as PEP 751 has it; FleetwheelError when it is not one."""
         try:
-            return Pylock.from_dict(tomllib.loads(self.text))
+            document = Pylock.from_dict(tomllib.loads(self.text))
         except (tomllib.TOMLDecodeError, PylockValidationError) as error:
             raise FleetwheelError(
-                f"locks/{self.name} cannot be read: {error}", hint="run with --data relock=true"
+                f"locks/{self.name} cannot be read: {error}", hint=RELOCK
             ) from error
+        for package in document.packages:
+            if not all("sha256" in wheel.hashes for wheel in package.wheels or ()):
+                words = f"locks/{self.name}: a wheel of {package.name} has no sha256"
+                raise FleetwheelError(words, hint=RELOCK)
+        return document
 
     @cached_property
     def choice(self) -> Choice:
@@ -99,7 +107,7 @@ class Lock(Value):
         except (KeyError, TypeError, ValueError) as error:
             raise FleetwheelError(
                 f"locks/{self.name} does not say which {key} it was made for",
-                hint="run with --data relock=true",
+                hint=RELOCK,
             ) from error
 
     @cached_property
@@ -141,16 +149,22 @@ def from_copy(text: str) -> Lock:
 def load(directory: Path, name: str) -> Lock | None:
     """Return the lock that a team has committed or an earlier run has made, if there is one."""
     path = directory / name
-    return Lock(name=name, text=path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return Lock(name=name, text=path.read_text(encoding="utf-8")) if path.exists() else None
+    except UnicodeDecodeError as error:
+        raise FleetwheelError(f"locks/{name} cannot be read: it is no text", hint=RELOCK) from error
 
 
 def save(directory: Path, lock: Lock) -> None:
     """Write a lock in one step, so that an interrupted run leaves the old one."""
-    directory.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=directory, delete=False, encoding="utf-8") as new:
-        new.write(lock.text)
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(directory / lock.name)
+    files.replace(directory / lock.name, lock.text)
+
+
+def require_target(lock: Lock, target: Target) -> None:
+    """Refuse a lock that bears the name of another target, as after a wrong copy or merge."""
+    if lock.target != target:
+        raise FleetwheelError(f"locks/{lock.name} was made for another target", hint=RELOCK)
+    _require_family(lock, lock.choice)
 
 
 def resolve(choice: Choice, target: Target, sources: Sequence[Source], timeout: int = 600) -> Lock:

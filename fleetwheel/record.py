@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from fleetwheel.choice import Choice
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Driver, Gpu, Profile, Value
 from fleetwheel.request import Request
 
@@ -66,14 +67,28 @@ class Record(Value):
     hold: Hold | None = None
     deployed_at: datetime
 
+    def without(self, generation: str) -> "Record":
+        """Return the record after a generation has failed its smoke test: no pass of it counts."""
+        passed = self.smoke if self.smoke and self.smoke.generation != generation else None
+        failed = tuple(dict.fromkeys([*self.failed, generation]))
+        return self.model_copy(update={"failed": failed, "smoke": passed})
+
     def text(self) -> str:
         """The record as it is written on the host."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def parse(text: str) -> Record | None:
-    """Read a host's state.json; None when there is none or it is no record of ours."""
+    """Read a host's state.json; None when there is none.
+
+    Raises FleetwheelError for one that cannot be read: it may hold the host on a rollback.
+    """
+    if not text:
+        return None
     try:
         return Record.model_validate_json(text)
-    except ValidationError:
-        return None
+    except ValidationError as error:
+        raise FleetwheelError(
+            "the host's state.json cannot be read, so nobody knows whether the host is on hold",
+            hint="look at it, then remove it on the host: the next run writes a new one",
+        ) from error

@@ -1,7 +1,6 @@
 """The report of a run: a table for people and a JSON document for machines."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fleetwheel import files
 from fleetwheel.choice import Choice
 from fleetwheel.profile import DriverState, Profile, Value
 
@@ -28,6 +28,8 @@ COLOURS: dict[Status, str] = {
     "failed": "red",
     "unreachable": "red",
 }
+WIDE = 110
+"""Columns from which on the reasons have room in the table."""
 KEPT = 100
 """Reports that stay in reports/."""
 
@@ -62,29 +64,34 @@ def report_of(hosts: Sequence[HostReport]) -> Report:
 
 def save(directory: Path, report: Report) -> Path:
     """Write a report in one step, and drop the oldest beyond ``KEPT``."""
-    directory.mkdir(exist_ok=True)
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     document = report.model_dump(mode="json", by_alias=True)
-    with tempfile.NamedTemporaryFile("w", dir=directory, delete=False, encoding="utf-8") as new:
-        json.dump(document, new, indent=2)
-    Path(new.name).replace(path)
+    files.replace(path, json.dumps(document, indent=2))
     for old in sorted(directory.glob("*.json"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print one row for each host; text from hosts is shown, never interpreted."""
+    """Print one row for each host; text from hosts is shown, never interpreted.
+
+    Where the lines are short, the reasons stand below the table instead of in it.
+    """
+    wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("host", "result", "torch", "python", "GPUs, driver", "smoke", "why"):
-        wraps = heading in ("host", "GPUs, driver", "why")
-        table.add_column(heading, overflow="fold", no_wrap=not wraps)
+    for heading in ("host", "result", "torch", "python", "GPUs, driver", "smoke"):
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("host", "GPUs, driver"))
+    if wide:
+        table.add_column("why", overflow="fold")
     for host in report.hosts:
         cells = [host.name, host.status, *_chosen(host), _gpus(host.profile), _smoke(host)]
-        row = [escape(printable(cell)) for cell in [*cells, host.why]]
+        row = [escape(printable(cell)) for cell in [*cells, *([host.why] if wide else [])]]
         row[1] = f"[{COLOURS[host.status]}]{row[1]}[/]"
         table.add_row(*row)
     console.print(table)
+    for host in report.hosts if not wide else ():
+        lines = printable(host.why).replace("\n", "\n  ")
+        console.print(escape(f"\n{printable(host.name)}: {lines}"), soft_wrap=True, highlight=False)
 
 
 def printable(text: str) -> str:

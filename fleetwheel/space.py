@@ -21,6 +21,12 @@ def download_bytes(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -
     return sum(sizes.get(url) or 0 for url in wheels.values())
 
 
+def amount(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -> str:
+    """Return what is fetched, for people: ``219 MB``; ``at least`` so much where one is unknown."""
+    known = all(sizes.get(url) is not None for url in wheels.values())
+    return ("" if known else "at least ") + readable(download_bytes(wheels, sizes))
+
+
 def needed_bytes(lock: Lock, download: int) -> int:
     """Return the disk space that a download takes once it is unpacked, cache included."""
     return download * UNPACKED["cpu" if lock.choice.variant == "cpu" else "cuda"]

@@ -16,12 +16,18 @@ VERSION = version("uv")
 
 def path(os: str, arch: str) -> Path:
     """Return the program on the controller that runs on such a host."""
-    if (os, arch) != (sys.platform, platform.machine()):
+    if (os, arch) != (_own(sys.platform), _own(platform.machine())):
         raise FleetwheelError(
             f"there is no uv {VERSION} for {os} {arch} on this controller",
             hint=f"put uv {VERSION} into <root>/bin of the host",
         )
     return Path(uv.find_uv_bin())
+
+
+def _own(word: str) -> str:
+    """Return this machine's word for its system or architecture as a profile has it."""
+    words = {"win32": "windows", "darwin": "macos", "amd64": "x86_64", "arm64": "aarch64"}
+    return words.get(word.lower(), word)
 
 
 @cache

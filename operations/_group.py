@@ -29,18 +29,18 @@ def _takes_cuda(member: Member) -> bool:
 
 
 def _member(other: Host) -> Member | None:
-    facts = None
     try:
         settings = Settings.from_data(other.data.dict())
         if other not in state.failed_hosts:
             with ctx_host.use(other):
                 facts = ask(settings)
+            if facts:
+                record = records.parse(facts.installation.record)
+                return Member(facts.profile, settings.request, record)
     except (ConnectError, FleetwheelError) as error:
         logger.debug(f"{other.name}: {error}")
-    if facts is None:
-        _warn(other)
-        return None
-    return Member(facts.profile, settings.request, records.parse(facts.installation.record))
+    _warn(other)
+    return None
 
 
 def _warn(other: Host) -> None:

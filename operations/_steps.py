@@ -140,8 +140,7 @@ def _test(state: State, host: Host, deployment: Deployment) -> bool:
         deployment.smoke = smoke_pass(generation, deployment.facts.profile, result)
         return True
     if deployment.record:
-        failed = tuple(dict.fromkeys([*deployment.record.failed, generation]))
-        kept = deployment.record.model_copy(update={"failed": failed})
+        kept = deployment.record.without(generation)
         _generation(host, deployment, "record", record=kept.text())
     why = f"{smoke.explain(result)}\n{_what_stays(deployment)}"
     return deployment.fail(host, why, result)
@@ -164,6 +163,13 @@ def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
     return _probe.run(host, f"{generation}/{python}", "smoke", expected, timeout)
 
 
+def _still_failed(deployment: Deployment) -> tuple[str, ...]:
+    """Return the failed generations that may stay, because a process still runs from them."""
+    built = {generation.id for generation in deployment.facts.installation.generations}
+    failed = deployment.record.failed if deployment.record else ()
+    return tuple(id for id in failed if id in built and id != deployment.plan.generation)
+
+
 def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     old = deployment.record
     generation = deployment.plan.generation
@@ -178,6 +184,7 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
         choice=deployment.lock.choice.model_copy(update={"python": deployment.python}),
         driver=deployment.facts.profile.driver,
         gpus=tuple(gpu.lasting for gpu in deployment.facts.profile.gpus),
+        failed=_still_failed(deployment),
         smoke=deployment.smoke,
         hold=deployment.hold,
         deployed_at=datetime.now(UTC),

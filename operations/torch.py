@@ -20,7 +20,7 @@ from fleetwheel.report import HostReport
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.sources import configured_sources, uv_credentials
-from fleetwheel.space import download_bytes, missing, needed_bytes, readable
+from fleetwheel.space import amount, download_bytes, missing, needed_bytes, readable
 from fleetwheel.survey import sizes
 from operations._ask import ask
 from operations._group import members
@@ -50,13 +50,15 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
     if facts is None:
         yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
         return
-    record = records.parse(facts.installation.record)
-    if record and record.hold and not settings.lift_hold:
-        why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
-        note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
-        host.noop(why)
-        return
     try:
+        record = records.parse(facts.installation.record)
+        if record and record.hold and not settings.lift_hold:
+            why = (
+                f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
+            )
+            note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
+            host.noop(why)
+            return
         deployment = _decide(settings, facts, record)
     except (FleetwheelError, OSError) as error:
         yield refuse(_failed(facts, str(error)))
@@ -87,9 +89,16 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
         )
     """
     facts = ask(settings)
-    record = records.parse(facts.installation.record) if facts else None
-    if facts is None or record is None:
-        yield refuse(HostReport(name=host.name, status="failed", why="nothing was deployed here"))
+    if facts is None:
+        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
+        return
+    try:
+        record = records.parse(facts.installation.record)
+    except FleetwheelError as error:
+        yield refuse(_failed(facts, str(error)))
+        return
+    if record is None:
+        yield refuse(_failed(facts, "nothing was deployed here"))
         return
     wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
@@ -182,18 +191,19 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
         note(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
         return
-    download = 0
+    fetch = ""
     if steps.build:
         wheels = missing(deployment.lock, deployment.facts.installation)
         sources = configured_sources(deployment.settings.sources)
-        download = download_bytes(wheels, sizes(list(wheels.values()), sources))
+        known = sizes(list(wheels.values()), sources)
+        fetch = amount(wheels, known)
         deployment.environment = uv_credentials(sources)
-        deployment.needed_bytes = needed_bytes(deployment.lock, download)
+        deployment.needed_bytes = needed_bytes(deployment.lock, download_bytes(wheels, known))
         obstacle = _obstacle(deployment)
         if obstacle:
             yield refuse(deployment.entry("failed", obstacle))
             return
-    why = _intention(deployment, download)
+    why = _intention(deployment, fetch)
     note(deployment.entry("would change", why))
     logger.info(f"{host.print_prefix}{why}")
     yield from commands(deployment)
@@ -216,13 +226,12 @@ def _obstacle(deployment: Deployment) -> str | None:
     return None
 
 
-def _intention(deployment: Deployment, download: int) -> str:
+def _intention(deployment: Deployment, fetch: str) -> str:
     """Return one sentence on what is about to happen."""
     choice, steps = deployment.lock.choice, deployment.plan
     wanted = f"torch {choice.packages['torch']} ({choice.variant}, Python {choice.python.version})"
     if steps.build:
         count = len(deployment.lock.packages) - 1
-        fetch = readable(download)
         return f"install {wanted} and {count} packages, {fetch} to fetch: {steps.because}"
     if steps.activate:
         return f"use {wanted}: {steps.because}"

@@ -91,10 +91,12 @@ def exclusive(root: Path) -> Iterator[None]:
     with (root / ".lock").open("a") as lock:
         try:
             _lock(lock)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             raise Failure(
                 f"another run is at work in {root}", "wait for it to end, then run again"
             ) from None
+        # uv holds the lock too: should this program be killed, nobody builds beside it.
+        os.set_inheritable(lock.fileno(), True)
         yield
 
 
@@ -198,6 +200,7 @@ def uv(root: Path, environment: dict[str, str], *arguments: str) -> None:
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
+        close_fds=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -278,8 +281,9 @@ def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> d
         if not (generation / "pyvenv.cfg").exists():
             raise Failure(f"generation {id} is not there any more", "run again to build it")
         os.utime(str(generation))
+        prepared = prepare(base / "state.json", record)
         point(base / "current", Path("envs") / id)
-        write(base / "state.json", record)
+        prepared.replace(base / "state.json")
         removed = clean(base, keep, failed)
     return {"activated": id, "removed": removed}
 
@@ -293,20 +297,20 @@ def point(link: Path, target: Path) -> None:
     new.replace(link)
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file in one step, on the disk before it takes the place of the old one."""
+def prepare(path: Path, text: str) -> Path:
+    """Write a text to the disk beside a file, which it can then replace without failing."""
     new = path.with_name(f".{path.name}-{os.getpid()}")
     with new.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    return new
 
 
 def record(root: str, record: str) -> dict[str, Any]:
     """Write the record alone: after a smoke test that activates nothing."""
     with exclusive(Path(root)):
-        write(Path(root) / "state.json", record)
+        prepare(Path(root) / "state.json", record).replace(Path(root) / "state.json")
     return {}
 
 
@@ -323,7 +327,10 @@ def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
         if path in kept or in_use(path):
             continue
         leaving = path.with_name(".removing-" + path.name)
-        path.rename(leaving)
+        try:
+            path.rename(leaving)
+        except OSError:  # it stays for the next run: cleaning decides nothing
+            continue
         shutil.rmtree(str(leaving), ignore_errors=True)
         removed.append(path.name)
     return removed

@@ -89,6 +89,26 @@ def test_a_spoilt_lock_says_how_to_mend_it(text: str, message: str) -> None:
     assert "relock" in caught.value.hint
 
 
+def test_a_lock_without_hashes_is_refused(family: Source, ordinary: Source) -> None:
+    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    bare = Lock(name=lock.name, text=lock.text.replace("sha256 =", "md5 ="))
+    with pytest.raises(FleetwheelError, match="has no sha256"):
+        bare.generation(PYTHON)
+
+
+def test_a_lock_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / TARGET.name).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FleetwheelError, match="it is no text"):
+        locks.load(tmp_path, TARGET.name)
+
+
+def test_a_lock_of_another_target_is_refused(family: Source, ordinary: Source) -> None:
+    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    locks.require_target(lock, TARGET)
+    with pytest.raises(FleetwheelError, match="was made for another target"):
+        locks.require_target(lock, TARGET.model_copy(update={"arch": "aarch64"}))
+
+
 def test_equal_targets_share_a_name_and_different_ones_do_not() -> None:
     swapped = GPU_HOST.model_copy(
         update={"gpus": (GPU_HOST.gpus[0].model_copy(update={"uuid": "GPU-2"}),)}

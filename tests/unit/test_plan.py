@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock, target_of
 from fleetwheel.plan import plan
 from fleetwheel.profile import Driver, DriverState, Generation, HostState, Profile
@@ -131,14 +132,26 @@ def test_a_record_survives_the_way_to_the_host_and_back() -> None:
     assert '"schema": "fleetwheel.state/1"' in of.text()
 
 
+def test_no_text_is_no_record() -> None:
+    assert parse("") is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "fleetwheel.state/9"}', "null", "\x00"])
+def test_a_damaged_record_is_told_because_it_may_hold_the_host(text: str) -> None:
+    with pytest.raises(FleetwheelError, match="on hold"):
+        parse(text)
+
+
 @pytest.mark.parametrize("lock", ["../../etc/passwd", "/etc/x", "pylock.a.toml/..", "x.toml", ""])
 def test_a_hostile_record_names_no_other_file(lock: str) -> None:
     text = record(f"{NAME}-1").text()
-    assert parse(text.replace(LOCK.name, lock)) is None
+    with pytest.raises(FleetwheelError):
+        parse(text.replace(LOCK.name, lock))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": "fleetwheel.state/9"}', "null", "\x00"]
-)
-def test_anything_else_is_no_record(text: str) -> None:
-    assert parse(text) is None
+def test_a_failed_smoke_test_takes_the_pass_of_that_generation_away() -> None:
+    of = record(f"{NAME}-1")
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    assert steps(there, of.without(f"{NAME}-1")) == ("-1", False, True, False)
+    assert of.without(f"{NAME}-1").failed == (f"{NAME}-1",)
+    assert of.without("other-1").smoke == of.smoke

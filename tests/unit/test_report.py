@@ -44,6 +44,13 @@ def test_a_driver_that_does_not_work_is_named() -> None:
     assert "version-mismatch" in printed(HostReport(name="a", status="failed", profile=broken))
 
 
+def test_reasons_stand_below_a_narrow_table() -> None:
+    out = io.StringIO()
+    entry = HostReport(name="a", status="failed", why="first\nsecond")
+    report.print_table(report.report_of([entry]), Console(file=out, width=80))
+    assert out.getvalue().endswith("\na: first\n  second\n")
+
+
 def test_hosts_stand_in_the_order_of_their_names() -> None:
     rows = printed(HostReport(name="b", status="failed"), HostReport(name="a", status="failed"))
     assert rows.index("a ") < rows.index("b ")

@@ -1,7 +1,7 @@
 """What a lock downloads and takes on disk."""
 
 from fleetwheel.profile import Generation
-from fleetwheel.space import download_bytes, missing, needed_bytes, readable
+from fleetwheel.space import amount, download_bytes, missing, needed_bytes, readable
 from tests.samples import host
 from tests.unit.test_plan import LOCK, PACKAGES
 
@@ -15,6 +15,11 @@ def test_what_an_environment_on_the_host_has_is_not_fetched_again() -> None:
 
 def test_a_wheel_of_unknown_size_counts_as_nothing() -> None:
     assert download_bytes({"a": "u1", "b": "u2"}, {"u1": 100, "u2": None}) == 100
+
+
+def test_what_is_not_known_is_said() -> None:
+    assert amount({"a": "u1"}, {"u1": 2_000_000}) == "2 MB"
+    assert amount({"a": "u1", "b": "u2"}, {"u1": 2_000_000, "u2": None}) == "at least 2 MB"
 
 
 def test_cpu_wheels_unpack_to_four_times_their_size() -> None:
