@@ -1,7 +1,6 @@
 """What hosts answered, kept in files: a fleet that can be looked at again without its hosts."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 
+from fleetwheel import files
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import HostState, Installation, Profile, Value
 from fleetwheel.settings import Settings
@@ -55,12 +55,7 @@ def save(directory: Path, answers: Sequence[Answer]) -> list[Path]:
     for answer in answers:
         if answer.state:
             path = directory / f"{quote(answer.name, safe='@')}.json"
-            with tempfile.NamedTemporaryFile(
-                "w", dir=directory, delete=False, encoding="utf-8"
-            ) as new:
-                new.write(answer.text())
-            Path(new.name).chmod(0o644)
-            Path(new.name).replace(path)
+            files.replace(path, answer.text())
             written.append(path)
     return written
 
