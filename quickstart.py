@@ -30,7 +30,7 @@ def main(arguments):
         command = [BIN / "pyinfra", "-y", "inventory.py", "deploys/torch.py"]
     else:
         sys.exit(__doc__)
-    print("$", *(os.path.relpath(word, ROOT) if word == command[0] else word for word in command))
+    print("$", os.path.relpath(command[0], ROOT), *command[1:], flush=True)
     sys.exit(subprocess.call(command))
 
 
