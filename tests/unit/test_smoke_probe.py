@@ -170,15 +170,21 @@ def test_children_do_not_outlive_an_interrupted_test(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=listen_to_interrupts,
     ) as parent:
         assert parent.stdin
         parent.stdin.write(remote.document("smoke", given).encode())
         parent.stdin.close()
         until(lambda: note.exists() and note.read_text() != "")
         parent.send_signal(signal.SIGINT)
-        parent.wait(10)
+        parent.wait(30)
     status = Path(f"/proc/{note.read_text()}/status")
     until(lambda: not status.exists() or "State:\tZ" in status.read_text())
+
+
+def listen_to_interrupts() -> None:
+    """Undo what a shell hands to a suite that it runs in the background: SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(happened: Callable[[], bool]) -> None:
