@@ -39,6 +39,8 @@ class Deployment:
     lock: Lock
     python: Python
     plan: Plan
+    uv: Path | None = None
+    """The uv to send; None where the host has it."""
     needed_bytes: int = 0
     environment: dict[str, str] | None = None
     hold: Hold | None = None
@@ -76,23 +78,24 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     """Yield what the plan takes, in order."""
     plan = deployment.plan
     if plan.build:
-        if deployment.facts.installation.uv != uv_binary.VERSION:
-            yield from _send_uv(deployment)
+        if deployment.uv:
+            yield from _send_uv(deployment.root, deployment.uv)
         yield FunctionCommand(_build, [deployment], {})
     if plan.smoke:
         yield FunctionCommand(_test, [deployment], {})
     yield FunctionCommand(_activate, [deployment], {})
 
 
-def _send_uv(deployment: Deployment) -> Iterator[PyinfraCommand]:
-    program = _uv(deployment)
-    yield StringCommand("mkdir", "-p", QuoteString(f"{deployment.root}/bin"))
-    yield FileUploadCommand(str(program), f"{deployment.root}/bin/uv.new")
+def _send_uv(root: str, program: Path) -> Iterator[PyinfraCommand]:
+    yield StringCommand("mkdir", "-p", QuoteString(f"{root}/bin"))
+    yield FileUploadCommand(str(program), f"{root}/bin/uv.new")
 
 
-def _uv(deployment: Deployment) -> Path:
-    profile = deployment.facts.profile
-    return uv_binary.path(profile.os, profile.arch)
+def uv_to_send(facts: HostState) -> Path | None:
+    """Return the uv for a host that lacks it; FleetwheelError where there is none for it."""
+    if facts.installation.uv == uv_binary.VERSION:
+        return None
+    return uv_binary.path(facts.profile.os, facts.profile.arch)
 
 
 def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
         python=deployment.python.path,
         environment=deployment.environment or {},
         needed_bytes=deployment.needed_bytes,
-        uv_sha256=uv_binary.sha256(_uv(deployment)),
+        uv_sha256=uv_binary.sha256(deployment.uv) if deployment.uv else "",
     )
     forget()
     return bool(answer["ok"]) or deployment.fail(host, _words(answer))

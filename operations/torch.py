@@ -25,7 +25,7 @@ from fleetwheel.survey import sizes
 from operations._ask import ask
 from operations._group import members
 from operations._outcome import note, refuse
-from operations._steps import LOCKS, MATRIX, Deployment, commands
+from operations._steps import LOCKS, MATRIX, Deployment, commands, uv_to_send
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -199,7 +199,11 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
         fetch = amount(wheels, known)
         deployment.environment = uv_credentials(sources)
         deployment.needed_bytes = needed_bytes(deployment.lock, download_bytes(wheels, known))
-        obstacle = _obstacle(deployment)
+        try:
+            deployment.uv = uv_to_send(deployment.facts)
+            obstacle = _obstacle(deployment)
+        except FleetwheelError as error:
+            obstacle = str(error)
         if obstacle:
             yield refuse(deployment.entry("failed", obstacle))
             return

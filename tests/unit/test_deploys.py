@@ -50,6 +50,7 @@ HOSTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "broken": ({"gpu.Gpus": "updated_without_a_reboot"}, {}),
     "bare": ({"python.Pythons": "none"}, {}),
     "musl": ({"platform.Platform": "musl_on_arm"}, {}),
+    "arm": ({}, {"platform uname Linux x86_64": "platform uname Linux aarch64"}),
     "full": ({}, {SPACE: "264212084 264212084 0"}),
     "readonly": ({}, {"environments writable yes\n": ""}),
     "held": (
@@ -89,6 +90,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     wheels = base / "wheels"
     make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_x86_64")
     make_wheel(wheels, "torch", "2.14.1+cu130", tag="cp311-cp311-manylinux_2_28_x86_64")
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_aarch64")
     make_wheel(wheels, "numpy", "2.4.0")
     project = copy_of_checkout(base)
     (project / "inventory.py").write_text(INVENTORY)
@@ -130,6 +132,7 @@ def row(said: str, host: str) -> str:
         ("broken", "refused", "Reboot the host"),
         ("bare", "refused", "Python"),
         ("musl", "refused", "Linux aarch64"),
+        ("arm", "failed", "there is no uv"),
         ("full", "failed", "has 0 MB free"),
         ("readonly", "failed", "cannot write to /opt/fleetwheel"),
         ("held", "on hold", "lift_hold=true"),
