@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,7 +16,15 @@ from fleetwheel.choice import Choice
 from fleetwheel.profile import DriverState, Profile, Value
 
 Status = Literal[
-    "unchanged", "changed", "would change", "on hold", "refused", "failed", "unreachable"
+    "unchanged",
+    "changed",
+    "would change",
+    "on hold",
+    "refused",
+    "failed",
+    "unreachable",
+    "clean",
+    "drifted",
 ]
 
 COLOURS: dict[Status, str] = {
@@ -27,6 +35,8 @@ COLOURS: dict[Status, str] = {
     "refused": "red",
     "failed": "red",
     "unreachable": "red",
+    "clean": "green",
+    "drifted": "yellow",
 }
 WIDE = 110
 """Columns from which on the reasons have room in the table."""
@@ -34,24 +44,46 @@ KEPT = 100
 """Reports that stay in reports/."""
 
 
+DriftClass = Literal["package", "driver", "hardware", "runtime"]
+
+
+class Drift(Value):
+    """One difference between what a host is and what it should be."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    class_: DriftClass = Field(alias="class")
+    what: str
+    """What differs, in a few words: ``numpy``, ``driver version``, ``GPU GPU-1f2e...``."""
+    expected: str
+    found: str
+    repair: str
+    """What mends it, in one sentence or command."""
+
+
 class HostReport(Value):
-    """What a run did on one host, and why."""
+    """What a run did or found on one host, and why."""
 
     name: str
+    group: str = ""
+    """The inventory's group that the host stands in."""
     status: Status
     why: str = ""
     profile: Profile | None = None
     choice: Choice | None = None
     generation: str | None = None
     smoke: dict[str, Any] | None = None
-    drift: tuple[dict[str, Any], ...] = ()
+    drift: tuple[Drift, ...] = ()
     seconds: float | None = None
 
 
 class Report(Value):
-    """What a run did on every host."""
+    """What a run did or found on every host."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     format: Literal["fleetwheel.report/1"] = Field(default="fleetwheel.report/1", alias="schema")
+    kind: Literal["deploy", "smoke", "drift"] = "deploy"
     at: datetime
     hosts: tuple[HostReport, ...]
 
