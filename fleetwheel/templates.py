@@ -1,4 +1,4 @@
-"""Filling in the templates of the project directory."""
+"""Filling in templates: those of the project directory, or else of the distribution."""
 
 from pathlib import Path
 
@@ -6,14 +6,13 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
-    TemplateNotFound,
     select_autoescape,
 )
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.project import ORIGIN
 
 _environment = Environment(
-    loader=FileSystemLoader(Path("templates")),
+    loader=FileSystemLoader([Path("templates"), ORIGIN / "templates"]),
     undefined=StrictUndefined,
     trim_blocks=True,
     keep_trailing_newline=True,
@@ -23,8 +22,4 @@ _environment = Environment(
 
 def render(name: str, **values: object) -> str:
     """Return ``templates/<name>`` filled in; a value that it names and does not get is an error."""
-    try:
-        return _environment.get_template(name).render(**values)
-    except TemplateNotFound as error:
-        words = f"templates/{name} is not in this directory"
-        raise FleetwheelError(words, hint="run in the root of the clone") from error
+    return _environment.get_template(name).render(**values)
