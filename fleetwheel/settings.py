@@ -52,6 +52,20 @@ def _gpu(value: object) -> object:
     return value
 
 
+def _listed_sizes(value: object) -> object:
+    """Accept ``1,10%`` from the command line for a list, and one size for a list of one."""
+    if isinstance(value, str):
+        return [int(item) if item.isdecimal() else item for item in _listed(value)]
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _size(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not number and not re.fullmatch(r"(100|[1-9][0-9]?)%", str(value)):
+        raise ValueError(f"{value!r} is no number of hosts, nor a percentage of them")
+    return value
+
+
 def _version_or_specifiers(value: str) -> str:
     try:
         Version(value)
@@ -117,6 +131,10 @@ class Settings(Value):
     """Index, UUID or name of the GPUs that must be served; all by default."""
     uniform: bool | str = False
     """Whether all CUDA hosts of the group get the same release; those with one name are a group."""
+    serial: Annotated[
+        tuple[Annotated[int | str, BeforeValidator(_size)], ...], BeforeValidator(_listed_sizes)
+    ] = ()
+    """Sizes of the waves of a roll-out, such as ``[1, "10%"]``; all at once by default."""
     root: Annotated[str, AfterValidator(_absolute)] | None = None
     """Where environments live; by user and system by default."""
     sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()

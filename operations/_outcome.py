@@ -13,7 +13,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel import report
-from fleetwheel.report import HostReport
+from fleetwheel.report import HostReport, Status
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
@@ -23,6 +23,11 @@ def note(entry: HostReport) -> None:
     """Keep what was done on a host; a later note takes the place of an earlier one."""
     seconds = round(time.monotonic() - _started, 1)
     _reports[entry.name] = entry.model_copy(update={"seconds": seconds})
+
+
+def status(name: str) -> Status | None:
+    """Return the last that was noted of a host."""
+    return _reports[name].status if name in _reports else None
 
 
 def refuse(entry: HostReport) -> FunctionCommand:

@@ -20,7 +20,7 @@ from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.settings import Settings
-from operations import _probe
+from operations import _probe, _waves
 from operations._ask import forget
 from operations._outcome import note
 
@@ -77,6 +77,8 @@ class Deployment:
 def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     """Yield what the plan takes, in order."""
     plan = deployment.plan
+    if deployment.settings.serial:
+        yield FunctionCommand(_await_turn, [deployment], {})
     if plan.build:
         if deployment.uv:
             yield from _send_uv(deployment.root, deployment.uv)
@@ -84,6 +86,11 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     if plan.smoke:
         yield FunctionCommand(_test, [deployment], {})
     yield FunctionCommand(_activate, [deployment], {})
+
+
+def _await_turn(state: State, host: Host, deployment: Deployment) -> bool:
+    obstacle = _waves.wait(deployment.settings)
+    return obstacle is None or deployment.fail(host, obstacle)
 
 
 def _send_uv(root: str, program: Path) -> Iterator[PyinfraCommand]:
