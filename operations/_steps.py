@@ -20,7 +20,7 @@ from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.settings import Settings
-from operations import _probe, _waves
+from operations import _probe, _progress, _waves
 from operations._ask import forget
 from operations._outcome import note
 
@@ -127,17 +127,20 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
             locks.save(LOCKS, deployment.lock)
         except OSError as error:
             return deployment.fail(host, f"the lock cannot be written on this machine: {error}")
-    answer = _generation(
-        host,
-        deployment,
-        "build",
-        id=deployment.plan.generation,
-        lock=deployment.lock.text,
-        python=deployment.python.path,
-        environment=deployment.environment or {},
-        needed_bytes=deployment.needed_bytes,
-        uv_sha256=uv_binary.sha256(deployment.uv) if deployment.uv else "",
-    )
+    generation = deployment.plan.generation
+    progress = f"{deployment.root}/envs/.building-{generation}/progress"
+    with _progress.shown(host, progress):
+        answer = _generation(
+            host,
+            deployment,
+            "build",
+            id=generation,
+            lock=deployment.lock.text,
+            python=deployment.python.path,
+            environment=deployment.environment or {},
+            needed_bytes=deployment.needed_bytes,
+            uv_sha256=uv_binary.sha256(deployment.uv) if deployment.uv else "",
+        )
     forget()
     return bool(answer["ok"]) or deployment.fail(host, _words(answer))
 
@@ -145,6 +148,7 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
 def _test(state: State, host: Host, deployment: Deployment) -> bool:
     """Run the smoke test; a generation that fails it stays for a look, and is never activated."""
     generation = deployment.plan.generation
+    logger.info(f"{host.print_prefix}testing {generation}")
     result = run_smoke_test(host, deployment)
     if smoke.passed(result):
         deployment.smoke = smoke_pass(generation, deployment.facts.profile, result)

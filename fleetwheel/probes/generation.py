@@ -19,6 +19,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -180,7 +181,9 @@ def install(root: Path, stage: Path, environment: dict[str, str]) -> None:
     interpreter = str(environment_python(stage))
     sync = ["pip", "sync", "--no-build", "--link-mode", "hardlink", "--python", interpreter]
     sync.append(str(stage / "pylock.toml"))
-    uv(root, environment, *sync)
+    progress = stage / "progress"
+    uv(root, environment, *sync, told=Fetching(progress).hear)
+    progress.unlink(missing_ok=True)
     damaged = damaged_packages(stage)
     if damaged:
         uv(root, environment, "cache", "clean", *damaged)
@@ -193,9 +196,43 @@ def install(root: Path, stage: Path, environment: dict[str, str]) -> None:
         )
 
 
-def uv(root: Path, environment: dict[str, str], *arguments: str) -> None:
-    """Run uv; raise Failure with its own words when it fails."""
-    command = [str(uv_path(root)), "--no-config", "--no-progress", "--color", "never"]
+MIB = {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}
+
+
+class Fetching:
+    """Keeps a line in a file on how much of a wheel set is there, from what uv says of itself."""
+
+    BEGUN = re.compile(r"\s*Downloading (\S+) \(([0-9.]+)(KiB|MiB|GiB)\)")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all_mib = self.fetched_mib = 0.0
+        self.waiting: dict[str, float] = {}
+
+    def hear(self, line: str) -> None:
+        begun = self.BEGUN.match(line)
+        if begun:
+            size = float(begun[2]) * MIB[begun[3]]
+            self.waiting[begun[1]] = size
+            self.all_mib += size
+        elif line.strip().startswith("Downloaded "):
+            self.fetched_mib += self.waiting.pop(line.split()[1], 0.0)
+        else:
+            return
+        text = f"fetched {self.fetched_mib:.0f} of {self.all_mib:.0f} MiB"
+        if self.waiting:
+            text += f", at {', '.join(list(self.waiting)[:3])}"
+        self.path.write_text(text + "\n", encoding="utf-8")
+
+
+def uv(
+    root: Path,
+    environment: dict[str, str],
+    *arguments: str,
+    told: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run uv, telling each line that it says; raise Failure with its words when it fails."""
+    command = [str(uv_path(root)), "--no-config", "--color", "never"]
     command += ["--no-python-downloads", "--cache-dir", str(root / "cache" / "uv"), *arguments]
     process = subprocess.Popen(
         command,
@@ -206,13 +243,17 @@ def uv(root: Path, environment: dict[str, str], *arguments: str) -> None:
         stderr=subprocess.STDOUT,
         universal_newlines=True,
     )
+    said: list[str] = []
     try:
-        output = process.communicate()[0]
+        for line in process.stdout or ():
+            said.append(line)
+            told(line)
+        process.wait()
     except BaseException:
         process.kill()
         raise
     if process.returncode != 0:
-        raise explained(arguments, output.strip())
+        raise explained(arguments, "".join(said).strip())
 
 
 def explained(arguments: tuple[str, ...], output: str) -> Failure:

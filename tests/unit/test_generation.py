@@ -14,6 +14,7 @@ import pytest
 import uv
 
 from fleetwheel import remote
+from fleetwheel.probes.generation import Fetching
 from tests.small_wheels import lock_of, make_wheel
 
 PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
@@ -259,3 +260,26 @@ def test_current_is_never_absent(
     with pytest.raises(OSError, match="No space left"):
         generation.point(root / "current", Path("envs/new-1"))
     assert (root / "current").readlink() == Path("envs/old-1")
+
+
+def test_how_much_is_there_is_read_from_what_uv_says(tmp_path: Path) -> None:
+    said = """\
+Using Python 3.11.7 environment at: v
+Downloading numpy (512.0KiB)
+Downloading torch (1.5GiB)
+ Downloaded numpy
+ Downloaded torch
+Prepared 2 packages in 546ms
+"""
+    fetching = Fetching(tmp_path / "progress")
+    seen = []
+    for line in said.splitlines():
+        fetching.hear(line)
+        if fetching.path.exists():
+            seen.append(fetching.path.read_text())
+    assert list(dict.fromkeys(seen)) == [
+        "fetched 0 of 0 MiB, at numpy\n",
+        "fetched 0 of 1536 MiB, at numpy, torch\n",
+        "fetched 0 of 1536 MiB, at torch\n",
+        "fetched 1536 of 1536 MiB\n",
+    ]
