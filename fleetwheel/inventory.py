@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -54,6 +54,8 @@ def _home(value: str) -> str:
 class Connection(Value):
     """How pyinfra reaches a host, in the words of SSH."""
 
+    os: Literal["linux", "windows"] = "linux"
+    """A Windows host is reached by the winssh connector."""
     address: str | None = None
     port: Annotated[int, Field(ge=1, le=65535, strict=True)] | None = None
     user: str | None = None
@@ -202,9 +204,16 @@ def _hosts(document: Document, defaults: HostEntry) -> Iterator[Host]:
         for host, entry in group.hosts.items():
             data = _data(defaults, group, entry)
             named = {"uniform": name} if data.get("uniform") is True else {}
-            yield Host(host, name, data | named)
+            yield Host(_named(host, defaults, group, entry), name, data | named)
     for host, entry in document.hosts.items():
-        yield Host(host, None, _data(defaults, entry))
+        yield Host(_named(host, defaults, entry), None, _data(defaults, entry))
+
+
+def _named(name: str, *entries: HostEntry) -> str:
+    """Return a host's name for pyinfra, which says its connector too where that is not SSH."""
+    said = [entry.os for entry in entries if "os" in entry.model_fields_set]
+    windows = said[-1:] == ["windows"] and not name.startswith("@")
+    return f"@winssh/{name}" if windows else name
 
 
 def _data(*entries: HostEntry) -> dict[str, Any]:

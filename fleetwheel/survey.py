@@ -71,7 +71,7 @@ def sizes(urls: Sequence[str], sources: Sequence[Source] = ()) -> dict[str, int 
 
     ``sources`` lend their credentials to addresses on the same host.
     """
-    logins = {web.host_of(s.url): web.split_login(s.url)[1] for s in sources if "@" in s.url}
+    logins = web.logins(sources)
     seconds = web.PROBE_SECONDS + web.READ_SECONDS
     errands = {
         url: web.once(("size", url), partial(_measure, url, logins), seconds, "no size in time")

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from pypi_simple import ACCEPT_ANY
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import certificate
+from fleetwheel.wheel import Source
 
 PROBE_SECONDS = 5.0
 """How long a host may take to answer anything at all, name resolution included."""
@@ -130,6 +132,31 @@ def length(url: str, login: Login) -> int | None:
             return int(size) if response.status_code == 200 and size.isdecimal() else None
     except FleetwheelError:
         return None
+
+
+def download(url: str, login: Login, path: Path) -> None:
+    """Write the file at an address to a path.
+
+    Raises FleetwheelError, without credentials in it, when it does not come whole.
+    """
+    _require_answer(host_of(url))
+    headers = {"Accept-Encoding": "identity"}
+    with _request("GET", url, login, headers=headers, stream=True) as response:
+        if response.status_code != 200:
+            raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
+        if url.startswith("https:") and not response.url.startswith("https:"):
+            raise FleetwheelError(f"{url} redirects to an address without encryption")
+        try:
+            with path.open("wb") as file:
+                for chunk in response.iter_content(2**20):
+                    file.write(chunk)
+        except requests.RequestException as error:
+            raise FleetwheelError(f"{url} stops halfway: {_reason(error)}") from error
+
+
+def logins(sources: Iterable[Source]) -> dict[str, Login]:
+    """Return the credentials of each host that a source has some for."""
+    return {host_of(s.url): split_login(s.url)[1] for s in sources if "@" in s.url}
 
 
 def _require_answer(host: str) -> None:

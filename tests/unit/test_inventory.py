@@ -92,6 +92,25 @@ def test_the_home_directory_is_found_where_pyinfra_would_not(tmp_path: Path) -> 
     assert host.data["ssh_config_file"] == str(Path.home() / ".ssh/config")
 
 
+def test_a_windows_host_is_reached_by_its_connector(tmp_path: Path) -> None:
+    text = """\
+groups:
+  ws:
+    os: windows
+    hosts:
+      a: {address: 192.0.2.1}
+      b: {os: linux}
+hosts:
+  c: {os: windows}
+  "@local": {os: windows}
+"""
+    a, b, c, local = loaded(tmp_path, lab=text)
+    assert a == Host("@winssh/a", "ws", {**STRICT, "ssh_hostname": "192.0.2.1"})
+    assert b == Host("b", "ws", STRICT)
+    assert c == Host("@winssh/c", None, STRICT)
+    assert local.name == "@local"
+
+
 @pytest.mark.parametrize("word", ["2026-11-05", "2026-13-45", "="])
 def test_what_old_yaml_has_other_uses_for_stays_text(tmp_path: Path, word: str) -> None:
     assert loaded(tmp_path, lab=f"hosts: {{a: {{user: {word}}}}}")[0].data["ssh_user"] == word

@@ -1,0 +1,342 @@
+"""pyinfra's connector for Windows hosts behind OpenSSH: ``@winssh/HOST``.
+
+All that reaches a host (keys, host keys, jump hosts, retries) is pyinfra's SSH connector. What is
+added here is how a command runs.
+
+A command is the text of a batch file: ``%NAME%`` is a variable, ``%%`` one percent sign, and a
+QuoteString is quoted for cmd and for the program. One short line in which no percent or exclamation
+mark needs a batch file goes to cmd as it is; everything else is uploaded, run and removed. Nothing
+is left to the default shell of sshd, which is cmd or PowerShell.
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO, IOBase
+from pathlib import PurePosixPath
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import gevent
+from paramiko import Channel, Message, SFTPClient, SSHException, Transport
+from paramiko.common import cMSG_CHANNEL_REQUEST
+from pyinfra import logger
+from pyinfra.api.command import MaskString, QuoteString, StringCommand
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.hiddenvalue import HiddenValue
+from pyinfra.api.host import Host
+from pyinfra.api.output import echo
+from pyinfra.api.util import get_file_io
+from pyinfra.connectors.base import DataMeta
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.connectors.util import (
+    CommandOutput,
+    OutputLine,
+    read_output_buffers,
+    write_stdin,
+)
+from typing_extensions import override
+
+from fleetwheel import windows_batch
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.windows_batch import sftp_path
+from fleetwheel.windows_quoting import for_cmd
+
+QUESTION = "echo %OS%:$PSHOME"
+"""A line that cmd, PowerShell and POSIX shells answer differently."""
+ANSWER_SECONDS = 60
+"""The first command of a user may have to make the profile."""
+SPOOL = 1 << 20
+"""Bytes of a fetched file that are kept in memory."""
+END_SECONDS = 5
+"""A process that was told to end and has not ended by then is left, with its connection."""
+UNKNOWN = {
+    "_sudo": "sudo",
+    "_su_user": "su",
+    "_doas": "doas",
+    "_dzdo": "dzdo",
+    "_get_pty": "terminals for commands",
+}
+"""What pyinfra can be asked for and Windows has not."""
+
+
+class WinSSHConnector(SSHConnector):
+    """Run commands with cmd on a Windows host, and move files by SFTP."""
+
+    data_meta = SSHConnector.data_meta | {
+        "ssh_strict_host_key_checking": DataMeta("SSH strict host key checking", "yes")
+    }
+    shell: str
+    """``cmd`` or ``powershell``: sshd's default shell."""
+    sftp: SFTPClient | None = None
+
+    @override
+    @staticmethod
+    def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        yield f"@winssh/{name}", {"ssh_hostname": name}, []
+
+    @override
+    def connect(self) -> None:
+        super().connect()
+        self.sftp = None
+        try:
+            with gevent.Timeout(ANSWER_SECONDS, TimeoutError):
+                _, answer = self._execute(QUESTION, None, False)
+        except (OSError, SSHException) as error:
+            raise ConnectError(f"No command can be run ({error or 'no answer'})") from error
+        self.shell = default_shell(answer.stdout)
+
+    @override
+    def disconnect(self) -> None:
+        super().disconnect()
+        if self.client is not None:
+            self.client.close()
+
+    @override
+    def run_shell_command(
+        self,
+        command: StringCommand,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Any,
+    ) -> tuple[bool, CommandOutput]:
+        """Run a command; one that outlives ``_timeout`` is ended, and its children with it.
+
+        Raises TimeoutError then, and SSHException where the connection drops. What Windows has not,
+        such as sudo, is a failed command that says so.
+        """
+        try:
+            _refuse_unknown(arguments)
+            lines = command_lines(command, arguments)
+            shown = "\n".join(command_lines(command, arguments, masked=True))
+            logger.debug("Running command on %s: %s", self.host.name, shown)
+            self._note(f">>> {shown}", print_input)
+            with gevent.Timeout(arguments.get("_timeout") or None, TimeoutError):
+                code, output = self._run(lines, arguments.get("_stdin"), print_output)
+        except FleetwheelError as error:
+            return False, self._said(str(error), print_output)
+        if code >= 0x80000000:
+            output.combined_lines += self._said(f"exit status {code:#x}, a crash", print_output)
+        return code in (arguments.get("_success_exit_codes") or [0]), output
+
+    @override
+    def put_file(
+        self,
+        filename_or_io: str | IOBase,
+        remote_filename: str,
+        remote_temp_filename: str | None = None,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Any,
+    ) -> bool:
+        """Send a file; the one that is there stays until all has arrived."""
+        path = sftp_path(remote_filename)
+        partial = f"{path}.{secrets.token_hex(4)}.part"
+        if self._refused(arguments, print_output):
+            return False
+        with self._transfer(path, arguments.get("_timeout")) as sftp:
+            try:
+                with get_file_io(filename_or_io) as file:  # type: ignore[arg-type]
+                    sftp.putfo(file, partial)
+                sftp.posix_rename(partial, path)
+            except OSError:
+                with suppress(OSError, SSHException):
+                    sftp.remove(partial)
+                raise
+        self._note(f"file uploaded: {remote_filename}", print_output)
+        return True
+
+    @override
+    def get_file(
+        self,
+        remote_filename: str,
+        filename_or_io: str | IOBase,
+        remote_temp_filename: str | None = None,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Any,
+    ) -> bool:
+        """Fetch a file; a local one of that name stays until all has arrived."""
+        path = sftp_path(remote_filename)
+        if self._refused(arguments, print_output):
+            return False
+        with (
+            SpooledTemporaryFile(max_size=SPOOL) as content,
+            self._transfer(path, arguments.get("_timeout")) as sftp,
+        ):
+            sftp.getfo(path, content)
+            content.seek(0)
+            with get_file_io(filename_or_io, "wb") as file:  # type: ignore[arg-type]
+                shutil.copyfileobj(content, file)
+        self._note(f"file downloaded: {remote_filename}", print_output)
+        return True
+
+    def _run(self, lines: list[str], stdin: Any, print_output: bool) -> tuple[int, CommandOutput]:
+        """Run the lines of a batch file by the shortest way that gives them their meaning."""
+        if self.shell == "cmd" and (line := windows_batch.one_line(lines)):
+            return self._execute(line, stdin, print_output)
+        name = f"fleetwheel-{secrets.token_hex(8)}.cmd"
+        words, content = windows_batch.batch_file(lines)
+        start = windows_batch.start(self.shell, name, words)
+        path = f"{sftp_path(windows_batch.TEMP)}/{name}"
+        self._upload(path, content)
+        try:
+            return self._execute(start, stdin, print_output)
+        finally:
+            with suppress(OSError, SSHException), self._transfer(path, END_SECONDS) as sftp:
+                sftp.remove(path)
+
+    def _upload(self, path: str, content: bytes) -> None:
+        """Put a batch file where temporary files go; a new profile has no such directory yet."""
+        with self._transfer(path, None) as sftp:
+            try:
+                sftp.putfo(BytesIO(content), path, confirm=False)
+            except FileNotFoundError:
+                for directory in reversed(PurePosixPath(path).parents[:-1]):
+                    with suppress(OSError):
+                        sftp.mkdir(str(directory))
+                sftp.putfo(BytesIO(content), path, confirm=False)
+
+    def _execute(self, line: str, stdin: Any, print_output: bool) -> tuple[int, CommandOutput]:
+        """Give sshd one line; return the exit code, unsigned and 32 bits wide, and the output."""
+        channel = self._transport().open_session()
+        try:
+            channel.exec_command(line)
+            # A program may end before it has read everything.
+            with suppress(OSError), channel.makefile_stdin("wb") as buffer:
+                if stdin:
+                    write_stdin(stdin, buffer)
+            output = read_output_buffers(
+                _text_lines(channel.makefile("rb")),
+                _text_lines(channel.makefile_stderr("rb")),
+                timeout=None,
+                print_output=print_output,
+                print_prefix=self.host.print_prefix,
+            )
+            code = channel.recv_exit_status()
+        except TimeoutError:
+            self._end(channel)
+            raise
+        finally:
+            channel.close()
+        if code < 0:
+            raise SSHException("the connection dropped before the command ended")
+        return code, output
+
+    def _end(self, channel: Channel) -> None:
+        """End a process: for sshd on Windows every signal does, and its job takes the children.
+
+        One that stays all the same is left behind with its connection, which is made anew.
+        """
+        message = Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(channel.remote_chanid)
+        message.add_string("signal")
+        message.add_boolean(False)
+        message.add_string("KILL")
+        transport = self._transport()
+        with suppress(OSError, SSHException):
+            transport._send_user_message(message)  # type: ignore[attr-defined]
+        if channel.status_event.wait(END_SECONDS):
+            return
+        logger.warning(f"{self.host.print_prefix}the command may still run: it did not end")
+        transport.close()
+        with suppress(ConnectError):
+            self.connect()
+
+    def _transport(self) -> Transport:
+        transport = self.client.get_transport() if self.client is not None else None
+        if transport is None:
+            raise SSHException("not connected")
+        return transport
+
+    @contextmanager
+    def _transfer(self, path: str, seconds: int | None) -> Iterator[SFTPClient]:
+        """Give the SFTP client; what goes wrong names the path, and drops the client."""
+        try:
+            with gevent.Timeout(seconds or None, TimeoutError):
+                self.sftp = sftp = self.sftp or SFTPClient.from_transport(self._transport())
+                if sftp is None:
+                    raise SSHException("the host has no SFTP")
+                yield sftp
+        except (OSError, EOFError, SSHException) as error:
+            if self.sftp is not None:
+                self.sftp.close()
+            self.sftp = None
+            if isinstance(error, TimeoutError):
+                raise
+            raise SSHException(f"{path}: {error or 'the connection dropped'}") from error
+
+    def _refused(self, arguments: Mapping[str, Any], print_output: bool) -> bool:
+        try:
+            _refuse_unknown(arguments)
+        except FleetwheelError as error:
+            logger.error(f"{self.host.print_prefix}{error}")
+            return True
+        return False
+
+    def _said(self, words: str, print_output: bool) -> CommandOutput:
+        """Return words as a command's standard error."""
+        for line in words.splitlines() if print_output else ():
+            echo(f"{self.host.print_prefix}{line}", err=True)
+        return CommandOutput([OutputLine("stderr", line) for line in words.splitlines()])
+
+    def _note(self, words: str, print_output: bool) -> None:
+        if print_output:
+            echo(f"{self.host.print_prefix}{words}", err=True)
+
+
+def is_windows(host: Host) -> bool:
+    """Return whether pyinfra reaches this host as a Windows one."""
+    return isinstance(host.connector, WinSSHConnector)
+
+
+def command_lines(
+    command: StringCommand, arguments: Mapping[str, Any], *, masked: bool = False
+) -> list[str]:
+    """Return a command, and before it what its arguments set, as lines of a batch file."""
+    env = arguments.get("_env") or {}
+    variables = {name: _plain(value, masked) for name, value in env.items()}
+    before = windows_batch.settings(variables, arguments.get("_chdir"))
+    return [*before, _plain(command, masked)]
+
+
+def _plain(bit: Any, masked: bool) -> str:
+    """Return a part of pyinfra's command as cmd reads it, or as a log may show it."""
+    if isinstance(bit, QuoteString):
+        return for_cmd(_plain(bit.obj, masked))
+    if isinstance(bit, StringCommand):
+        return str(bit.separator).join(_plain(part, masked) for part in bit.bits)
+    if isinstance(bit, MaskString) and masked:
+        return "*MASKED*"
+    return bit.unmask() if isinstance(bit, HiddenValue) and not masked else str(bit)
+
+
+def default_shell(answer: str) -> str:
+    """Return which shell gave this answer to QUESTION: ``cmd`` or ``powershell``.
+
+    Raises ConnectError for another.
+    """
+    if answer.startswith("Windows_NT:"):
+        return "cmd"
+    if answer.startswith("%OS%:") and len(answer) > len("%OS%:"):
+        return "powershell"
+    raise ConnectError(
+        f"This is no Windows host, or its default shell is neither cmd nor PowerShell ({answer!r})"
+    )
+
+
+def _refuse_unknown(arguments: Mapping[str, Any]) -> None:
+    for name, what in UNKNOWN.items():
+        if arguments.get(name):
+            raise FleetwheelError(
+                f"{name} is set for this host, and Windows has no {what}",
+                hint='connect as an administrator, with "sudo: false" in the inventory',
+            )
+
+
+def _text_lines(stream: Any) -> Iterator[str]:
+    """Return the lines of an output; what is not UTF-8 is replaced."""
+    for line in stream:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
