@@ -1,0 +1,127 @@
+"""Reports of earlier runs: reading them again, and what differs between two of them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fleetwheel.report import HostReport, Report, Status, printable
+
+Kind = Literal["deploy", "smoke", "drift"]
+
+TROUBLE: tuple[Status, ...] = ("failed", "refused", "unreachable", "drifted")
+"""What a host can come to that a person has to look at."""
+UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
+"""Of such a host nobody knows whether its earlier drift is still there."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with one host."""
+
+    host: str
+    kind: str
+    """The class of a drift, or ``host`` where the host itself failed or could not be reached."""
+    what: str
+    expected: str = ""
+    found: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same finding in another report, whatever its values are by then."""
+        return self.host, self.kind, "" if self.kind == "host" else self.what
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from one report to a later one."""
+
+    old: datetime
+    new: datetime
+    appeared: tuple[Finding, ...]
+    mended: tuple[Finding, ...]
+    unchanged: tuple[Finding, ...]
+    unknown: tuple[Finding, ...]
+    """Found earlier, on hosts that the later report could not look at or leaves out."""
+
+
+def load(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
+    """Return the reports of one kind, oldest first; ``warn`` hears of one it cannot read."""
+    reports = [_read(path, warn) for path in sorted(directory.glob("*.json"))]
+    return sorted(
+        (report for report in reports if report and report.kind == kind),
+        key=lambda report: report.at,
+    )
+
+
+def _read(path: Path, warn: Callable[[str], None]) -> Report | None:
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        warn(f"{path} is left out, it is no report: {place or 'document'}: {first['msg']}")
+    except OSError as error:
+        warn(f"{path} is left out: {error.strerror}")
+    return None
+
+
+def findings(report: Report) -> list[Finding]:
+    """Return everything that is wrong in a report, in the order of its hosts."""
+    return [finding for host in report.hosts for finding in _findings(host)]
+
+
+def _findings(host: HostReport) -> Iterable[Finding]:
+    for drift in host.drift:
+        yield Finding(host.name, drift.class_, drift.what, drift.expected, drift.found)
+    if host.status in TROUBLE and not host.drift:
+        yield Finding(host.name, "host", host.status, found=host.why.partition("\n")[0])
+
+
+def compare(old: Report, new: Report) -> Comparison:
+    """Return what appeared, what was mended and what stayed between two reports.
+
+    A drift counts as mended only where the later report has looked: not on a host that it could
+    not reach.
+    """
+    before = {finding.key: finding for finding in findings(old)}
+    after = {finding.key: finding for finding in findings(new)}
+    looked_at = {host.name for host in new.hosts if host.status not in UNSEEN}
+    gone = [finding for key, finding in before.items() if key not in after]
+    return Comparison(
+        old=old.at,
+        new=new.at,
+        appeared=tuple(f for key, f in after.items() if key not in before),
+        mended=tuple(f for f in gone if f.host in looked_at),
+        unchanged=tuple(f for key, f in after.items() if key in before),
+        unknown=tuple(f for f in gone if f.host not in looked_at),
+    )
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print what changed, one row for each finding; text from hosts is shown, never interpreted."""
+    parts = (
+        ("new", "yellow", comparison.appeared),
+        ("mended", "green", comparison.mended),
+        ("unchanged", "dim", comparison.unchanged),
+        ("unknown", "red", comparison.unknown),
+    )
+    counts = ", ".join(f"{len(found)} {word}" for word, _, found in parts if found)
+    span = f"{comparison.old:%Y-%m-%d %H:%M} to {comparison.new:%Y-%m-%d %H:%M} UTC"
+    console.print(f"{span}: {counts or 'nothing was found in either'}", highlight=False)
+    if not counts:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "host", "class", "what", "expected", "found"):
+        table.add_column(heading, overflow="fold")
+    for word, colour, found in parts:
+        for f in found:
+            cells = (f.host, f.kind, f.what, f.expected, f.found)
+            table.add_row(f"[{colour}]{word}[/]", *(escape(printable(cell)) for cell in cells))
+    console.print(table)

@@ -1,0 +1,174 @@
+"""The HTML page in a real browser: filters, keyboard, phone, print, and no script at all."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetwheel.page import render
+from fleetwheel.report import HostReport
+from tests.browser import Browser
+from tests.made_up_fleet import past, report
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium"),
+]
+Fits = Callable[[HostReport], bool]
+SHOWN = 'document.querySelectorAll(".grid li:not([hidden])").length'
+ROWS = 'document.querySelectorAll("details.host:not([hidden])").length'
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(report(44), past(44)), encoding="utf-8")
+    return path
+
+
+def choose(browser: Browser, name: str, value: str) -> None:
+    """Set a filter as a person's hand does, and tell the page."""
+    browser.run(
+        f"(field => {{ field.value = {value!r};"
+        ' field.dispatchEvent(new Event("input", {bubbles: true})); })'
+        f'(document.getElementById("filters").elements[{name!r}])'
+    )
+
+
+def test_it_opens_without_a_word_on_the_console_and_fetches_nothing(
+    browser: Browser, page: Path
+) -> None:
+    browser.open(page)
+    assert browser.run(SHOWN) == 44
+    assert browser.run('document.getElementById("filters").hidden') is False
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("state", "drifted", lambda host: host.status == "drifted"),
+        ("class", "driver", lambda host: any(d.class_ == "driver" for d in host.drift)),
+        ("group", "teaching", lambda host: host.group == "teaching"),
+        ("text", "h100-0", lambda host: host.name.startswith("h100-0")),
+        ("text", "575.64.03", lambda host: "575.64.03" in host.model_dump_json()),
+        ("text", "no such host", lambda host: False),
+    ],
+)
+def test_filters(browser: Browser, page: Path, name: str, value: str, fits: Fits) -> None:
+    browser.open(page)
+    choose(browser, name, value)
+    wanted = sum(map(fits, report(44).hosts))
+    assert browser.run(SHOWN) == browser.run(ROWS) == wanted
+    assert f"{wanted} of 44" in browser.run('document.querySelector("output").textContent')
+    names = 'p.querySelectorAll("li[data-state]:not([hidden]), details.host:not([hidden])").length'
+    parts = '[...document.querySelectorAll(".group, .hosts")]'
+    assert browser.run(f"{parts}.every(p => Boolean(p.offsetHeight) === Boolean({names}))")
+    browser.run('document.querySelector("button[type=reset]").click()')
+    browser.run("new Promise(done => setTimeout(done, 20))")
+    assert browser.run(SHOWN) == 44
+
+
+def test_filters_narrow_each_other(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    choose(browser, "state", "clean")
+    choose(browser, "text", "rtx 4090")
+    clean = [h for h in report(44).hosts if h.status == "clean" and h.group == "workstations"]
+    assert browser.run(SHOWN) == len(clean)
+
+
+def test_the_keyboard_reaches_every_host(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.press("Tab")
+    assert browser.run("document.activeElement.className") == "skip"
+    for _ in range(20):
+        browser.press("Tab")
+        if browser.run('document.activeElement.matches(".grid a")'):
+            break
+    where = 'document.activeElement.querySelector(".name").firstChild.textContent'
+    assert browser.run(where) == "render-01"
+    seen = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft", "End", "Home"):
+        browser.press(key)
+        seen.append(browser.run(where))
+    assert seen == ["render-02", "render-08", "render-02", "render-01", "ws-11", "render-01"]
+    browser.press("Enter")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    details = 'document.activeElement.closest("details")'
+    assert browser.run(f"{details}.open") is True
+    assert "render-01" in browser.run(f"{details}.textContent")
+
+
+def test_the_focus_can_be_seen(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.press("Tab")
+    browser.press("Tab")
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_scrolls_sideways(browser: Browser, page: Path, width: int) -> None:
+    browser.open(page, width=width)
+    browser.run('document.querySelectorAll("details").forEach(row => row.open = true)')
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.complaints() == []
+
+
+def test_all_can_be_read_without_scripts(browser: Browser, page: Path) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(page)
+        text = browser.run("document.body.textContent")
+        assert browser.run('document.getElementById("filters").offsetHeight') == 0
+        assert all(host.name in text for host in report(44).hosts)
+        browser.run('document.querySelector("details.host summary").click()')
+        assert browser.run('document.querySelector("details.host").open') is True
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_print_shows_every_detail(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run('dispatchEvent(new Event("beforeprint"))')
+    assert browser.run('document.querySelectorAll("details.host[open]").length') == 44
+    browser.run('dispatchEvent(new Event("afterprint"))')
+    assert browser.run('document.querySelectorAll("details.host[open]").length') == 0
+
+
+def test_the_dark_is_dark(browser: Browser, page: Path) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.call("Emulation.setEmulatedMedia", features=[feature])
+        browser.open(page)
+        grounds.append(browser.run("getComputedStyle(document.body).backgroundColor"))
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert grounds == ["rgb(245, 246, 248)", "rgb(15, 17, 21)"]
+
+
+def test_500_hosts(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    fleet, earlier = report(500), past(500)
+    started = time.monotonic()
+    path.write_text(render(fleet, earlier), encoding="utf-8")
+    made = time.monotonic() - started
+    started = time.monotonic()
+    browser.open(path)
+    shown = time.monotonic() - started
+    started = time.monotonic()
+    choose(browser, "text", "ws-1")
+    count = browser.run(f"(document.body.offsetHeight, {SHOWN})")
+    filtered = time.monotonic() - started
+    size = path.stat().st_size / 1000
+    print(f"\n500 hosts: {size:.0f} kB, made in {made:.2f} s, shown in {shown:.2f} s,", end=" ")
+    print(f"filtered in {filtered * 1000:.0f} ms")
+    assert count == sum("ws-1" in host.name for host in fleet.hosts)
+    assert browser.complaints() == []

@@ -1,0 +1,129 @@
+"""Reports of earlier runs: which can be read, and what differs between two."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from fleetwheel.history import compare, findings, load, print_comparison
+from fleetwheel.report import Drift, HostReport, Report, Status, save
+from tests.made_up_fleet import report
+
+AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+
+
+def drift(what: str = "numpy", found: str = "1.26") -> Drift:
+    return Drift(class_="package", what=what, expected="2.4", found=found, repair="deploy")
+
+
+def host(name: str, status: Status, *drifts: Drift) -> HostReport:
+    return HostReport(name=name, status=status, drift=drifts, why="why\nand more")
+
+
+def of(*hosts: HostReport) -> Report:
+    return Report(kind="drift", at=AT, hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        (host("a", "clean"), host("a", "clean"), (0, 0, 0, 0)),
+        (host("a", "clean"), host("a", "drifted", drift()), (1, 0, 0, 0)),
+        (host("a", "drifted", drift()), host("a", "clean"), (0, 1, 0, 0)),
+        (host("a", "drifted", drift()), host("a", "drifted", drift()), (0, 0, 1, 0)),
+        (host("a", "drifted", drift()), host("a", "drifted", drift(found="1.9")), (0, 0, 1, 0)),
+        (host("a", "drifted", drift()), host("a", "drifted", drift("torch")), (1, 1, 0, 0)),
+        (host("a", "drifted", drift()), host("a", "unreachable"), (1, 0, 0, 1)),
+        (host("a", "drifted", drift()), host("a", "failed"), (1, 0, 0, 1)),
+        (host("a", "drifted", drift()), host("a", "on hold"), (0, 1, 0, 0)),
+        (host("a", "drifted", drift()), host("b", "clean"), (0, 0, 0, 1)),
+        (host("a", "unreachable"), host("a", "clean"), (0, 1, 0, 0)),
+        (host("a", "unreachable"), host("a", "failed"), (0, 0, 1, 0)),
+        (host("a", "unreachable"), host("a", "drifted", drift()), (1, 1, 0, 0)),
+        (host("a", "drifted"), host("a", "clean"), (0, 1, 0, 0)),
+    ],
+)
+def test_what_changed(old: HostReport, new: HostReport, counts: tuple[int, ...]) -> None:
+    found = compare(of(old), of(new))
+    parts = (found.appeared, found.mended, found.unchanged, found.unknown)
+    assert tuple(map(len, parts)) == counts
+
+
+days = st.integers(0, 60).map(lambda day: report(12, day))
+
+
+@given(days, days)
+def test_every_finding_stands_in_one_place(old: Report, new: Report) -> None:
+    found = compare(old, new)
+    assert {*found.appeared, *found.unchanged} == {*findings(new)}
+    assert len(found.appeared) + len(found.unchanged) == len(findings(new))
+    assert len(found.mended) + len(found.unknown) + len(found.unchanged) == len(findings(old))
+
+
+@given(days)
+def test_a_report_does_not_differ_from_itself(one: Report) -> None:
+    found = compare(one, one)
+    assert not found.appeared + found.mended + found.unknown
+
+
+def test_reports_of_one_kind_oldest_first(tmp_path: Path) -> None:
+    deploy = of(host("a", "changed")).model_copy(update={"kind": "deploy"})
+    wanted = [of(host("a", "clean")), of(host("b", "clean"))]
+    wanted[1] = wanted[1].model_copy(update={"at": AT + timedelta(days=1)})
+    for made in (wanted[1], deploy.model_copy(update={"at": AT - timedelta(days=1)}), wanted[0]):
+        save(tmp_path, made)
+    warnings: list[str] = []
+    assert load(tmp_path, "drift", warnings.append) == wanted
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no report"),
+        (b"{", "no report"),
+        (b"\xff\xfe", "no report"),
+        (b'{"schema": "fleetwheel.report/2", "at": "2026-11-20", "hosts": []}', "schema"),
+        (b'{"schema": "fleetwheel.report/1", "at": "2026-11-20T00:00:00Z"}', "hosts"),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_left_out_and_named(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    good = of(host("a", "clean"))
+    save(tmp_path, good)
+    (tmp_path / "2020.json").write_bytes(content)
+    warnings: list[str] = []
+    assert load(tmp_path, "drift", warnings.append) == [good]
+    assert len(warnings) == 1
+    assert "2020.json" in warnings[0]
+    assert words in warnings[0]
+
+
+def test_no_directory_is_no_history(tmp_path: Path) -> None:
+    assert load(tmp_path / "reports", "drift", pytest.fail) == []
+
+
+def printed(old: Report, new: Report) -> str:
+    out = io.StringIO()
+    print_comparison(compare(old, new), Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_a_comparison_for_people() -> None:
+    said = printed(
+        of(host("a", "drifted", drift()), host("b", "clean")),
+        of(host("a", "clean"), host("b", "drifted", drift("torch\x1b[2J", "[red]x"))),
+    )
+    assert "1 new, 1 mended" in said
+    assert "\x1b" not in said
+    assert "[red]x" in said
+    assert [line.split()[:2] for line in said.splitlines()[2:]] == [["new", "b"], ["mended", "a"]]
+
+
+def test_nothing_to_tell() -> None:
+    assert "nothing was found in either" in printed(of(), of())

@@ -1,0 +1,244 @@
+"""The HTML page: what stands in it, and that nothing from a host is more than text."""
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleetwheel.page import render
+from fleetwheel.profile import Driver, DriverState
+from fleetwheel.report import Drift, HostReport, Report, Status
+from fleetwheel.wheel import Source
+from tests.made_up_fleet import past, report
+from tests.samples import GPU_HOST, RTX_4090, choice
+
+AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+EVIL = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>\x1b[2J\x00\u202e{{ 7 * 7 }}"""
+STATES = Status.__args__  # type: ignore[attr-defined]
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements, text and balance of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def of(*hosts: HostReport, kind: Any = "drift") -> Report:
+    return Report(kind=kind, at=AT, hosts=hosts)
+
+
+def test_hosts_with_what_is_wrong_and_what_mends_it() -> None:
+    drift = Drift(
+        class_="driver",
+        what="driver version",
+        expected="580.95.05",
+        found="570.1",
+        repair="sudo reboot",
+    )
+    ill = HostReport(name="ws-1", group="lab", status="drifted", profile=GPU_HOST, drift=(drift,))
+    page = Page(render(of(ill, HostReport(name="ws-2", status="clean"))))
+    for words in ("1 of 2 hosts are", "ws-1", "driver version", "570.1", "sudo reboot", "ws-2"):
+        assert words in page.text
+
+
+@pytest.mark.parametrize("kind", ["deploy", "smoke", "drift"])
+@pytest.mark.parametrize("status", STATES)
+def test_every_state_in_every_kind_of_report(status: Status, kind: str) -> None:
+    page = Page(render(of(HostReport(name="a", status=status, why="because"), kind=kind)))
+    assert status in page.text
+    assert "because" in page.text
+
+
+def test_a_report_of_no_host() -> None:
+    assert "The report names no host" in Page(render(of())).text
+
+
+@pytest.mark.parametrize(
+    ("states", "headline"),
+    [
+        (("clean",), "1 of 1 host is as it should be"),
+        (("clean", "clean"), "All 2 hosts are as they should be"),
+        (("clean", "unreachable"), "1 of 2 hosts are as they should be"),
+        (("drifted", "drifted"), "0 of 2 hosts are as they should be"),
+    ],
+)
+def test_the_headline(states: tuple[Status, ...], headline: str) -> None:
+    hosts = [HostReport(name=str(number), status=state) for number, state in enumerate(states)]
+    html = render(of(*hosts))
+    assert headline in re.sub(r"\s+", " ", html.partition("<h1>")[2].partition("</h1>")[0])
+
+
+def everywhere(text: str) -> HostReport:
+    """Return a host that says this in every field that a host or an inventory fills."""
+    gpu = RTX_4090.model_copy(update={"name": text, "uuid": text, "pci_bus_id": text})
+    driver = Driver(state=DriverState.OK, version=text, detail=text)
+    profile = GPU_HOST.model_copy(
+        update={
+            "arch": text,
+            "distribution": text,
+            "driver": driver,
+            "gpus": (gpu,),
+            "problems": (text,),
+        }
+    )
+    chosen = choice(Source(name=text, url=text)).model_copy(
+        update={
+            "torch": text,
+            "variant": text,
+            "packages": {text: text},
+            "reasons": (text,),
+            "python": choice().python.model_copy(update={"version": text}),
+        }
+    )
+    drift = Drift(class_="package", what=text, expected=text, found=text, repair=text)
+    smoke = {
+        "passed": text,
+        "devices": [{"summary": text}, text],
+        "faults": [{"meaning": text, "repair": text}],
+    }
+    return HostReport(
+        name=text,
+        group=text,
+        status="drifted",
+        why=text,
+        profile=profile,
+        choice=chosen,
+        generation=text,
+        smoke=smoke,
+        drift=(drift,),
+    )
+
+
+def test_text_from_hosts_stays_text() -> None:
+    quiet = Page(render(of(everywhere("plain")), [of(everywhere("plain"))]))
+    loud = Page(html := render(of(everywhere(EVIL)), [of(everywhere(EVIL))]))
+    assert loud.elements == quiet.elements
+    assert [(tag, name) for tag, name, _ in loud.attributes] == [
+        (tag, name) for tag, name, _ in quiet.attributes
+    ]
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", html)
+    assert "{{ 7 * 7 }}" in loud.text
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text())
+def test_any_text_makes_a_page(text: str) -> None:
+    html = render(of(everywhere(text)))
+    html.encode()
+    assert Page(html).elements["script"] == 1
+
+
+def test_a_password_of_a_source_is_not_shown() -> None:
+    chosen = choice(Source(name="lab", url="https://ann:secret@wheels.example/simple"))
+    html = render(of(HostReport(name="a", status="clean", choice=chosen)))
+    assert "wheels.example" in html
+    assert "secret" not in html
+
+
+def test_nothing_is_fetched() -> None:
+    page = Page(html := render(report(44), past(44)))
+    links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href")]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    assert not page.elements.keys() & {"link", "img", "iframe", "object", "embed"}
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_only_the_pages_own_script_may_run() -> None:
+    policy = next(v for _, n, v in Page(render(of())).attributes if n == "content" and "src" in v)
+    assert policy.startswith("default-src 'none'")
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='$", policy)
+
+
+def test_ids_are_unique_and_links_lead_somewhere() -> None:
+    page = Page(render(report(44), past(44)))
+    ids = Counter(value for _, name, value in page.attributes if name == "id")
+    assert max(ids.values()) == 1
+    targets = {value for _, name, value in page.attributes if name == "href"}
+    assert {target.removeprefix("#") for target in targets} <= ids.keys()
+
+
+def test_landmarks_and_labels() -> None:
+    page = Page(html := render(report(44), past(44)))
+    assert page.elements["main"] == page.elements["header"] == page.elements["h1"] == 1
+    assert ("html", "lang", "en") in page.attributes
+    form = html.partition("<form")[2].partition("</form>")[0]
+    assert form.count("<label") == form.count("<select") + form.count("<input")
+
+
+def test_a_picture_of_the_past_needs_a_past() -> None:
+    assert "History" not in Page(render(report(44))).text
+    page = Page(render(report(44), past(44)))
+    assert "History" in page.text
+    assert page.elements["tr"] == 22
+
+
+def test_new_drift_is_marked() -> None:
+    drift = Drift(class_="package", what="numpy", expected="2", found="1", repair="deploy")
+    host = HostReport(name="a", status="drifted", drift=(drift,))
+    clean = HostReport(name="a", status="clean")
+    assert '<span class="tag">new</span>' in render(of(host), [of(clean)])
+    assert '<span class="tag">new</span>' not in render(of(host), [of(host)])
+
+
+def test_many_versions_share_a_bar() -> None:
+    hosts = [
+        HostReport(name=str(n), status="clean", choice=choice(torch=f"2.{n}.0+cpu"))
+        for n in range(12)
+    ]
+    assert "5 others" in Page(render(of(*hosts))).text
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of ``#rrggbb``, as WCAG 2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+@pytest.mark.parametrize("ground", ["ground", "paper"])
+def test_contrast(scheme: int, ground: str) -> None:
+    blocks = re.findall(r":root \{([^}]*--ink[^}]*)\}", render(of()))
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", blocks[scheme]))
+    assert len(blocks) == 2
+    for name in ("ink", "quiet", "accent", "good", "moved", "held", "drift", "bad", "gone"):
+        low, high = sorted((luminance(colours[name]), luminance(colours[ground])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{name} on {ground}"
+
+
+def test_the_picture_of_the_documentation_has_its_report() -> None:
+    newest = max(Path("tests/fixtures/reports").glob("*.json"))
+    assert Report.model_validate_json(newest.read_text(encoding="utf-8")) == report(44)
