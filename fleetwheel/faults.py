@@ -59,6 +59,25 @@ FAULTS = (
         "see nvidia-smi -q -d COMPUTE,PIDS; wait for the job, or set nvidia-smi -c DEFAULT",
     ),
     Fault(
+        "in-use",
+        r"the GPU is in use by",
+        "somebody's job runs on the GPU, and the full level would disturb it",
+        "run again when the job is done, or run the quick level",
+    ),
+    Fault(
+        "gpu-lost",
+        r"GPU (\d+ )?is lost|fallen off the bus|NVML does not answer any more",
+        "the driver has lost a GPU",
+        "look for Xid errors in the kernel's log, then reboot; if it returns, have the card,"
+        " its power and its slot checked",
+    ),
+    Fault(
+        "disagreement",
+        r"NVML and torch disagree",
+        "torch and the driver do not see the same GPUs",
+        "compare nvidia-smi -L with the container's devices; reboot after a change of MIG",
+    ),
+    Fault(
         "no-kernel-image",
         r"no kernel image is available",
         "{torch} holds no code for this GPU",
@@ -100,6 +119,31 @@ FAULTS = (
         r"relative error \S+ is above",
         "the device computes wrong values",
         "test again; if it stays, suspect the hardware: memory, overclocking, cooling",
+    ),
+    Fault(
+        "memory-errors",
+        r"rose from \d+ to \d+ during",
+        "the GPU's memory has made errors under load",
+        "drain the host, reset the GPU so that rows are remapped, and test again; if the count"
+        " goes on rising, have the card replaced",
+    ),
+    Fault(
+        "xid",
+        r"NVRM: Xid",
+        "the driver has reported an error of a GPU",
+        "look the number after Xid up in NVIDIA's list of Xid errors; reset the GPU, test again",
+    ),
+    Fault(
+        "too-slow",
+        r"of what the clocks promise is less than",
+        "the device is slower than the inventory's smoke_min_fraction allows",
+        "see nvidia-smi -q -d CLOCK,POWER,PERFORMANCE; look at cooling and at the power limit",
+    ),
+    Fault(
+        "nccl",
+        r"NCCL (error|WARN)|DistBackendError",
+        "the GPUs cannot work together through NCCL",
+        "run with NCCL_DEBUG=INFO; in a container allow more shared memory; see nvidia-smi topo -m",
     ),
     Fault(
         "hang",

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
 from fleetwheel.request import Request
+from fleetwheel.schedule import Schedule
 
 EXAMPLES = {"torch": "2.10", "python": "3.10"}
 """Versions that a number cannot hold."""
@@ -105,6 +106,12 @@ def _absolute(value: str) -> str:
     return value
 
 
+def _mirror(value: str) -> str:
+    if not re.fullmatch(r"(https?://)?[A-Za-z0-9._@-]+(:\d{1,5})?/?", value):
+        raise ValueError(f"{value!r} is neither a host of the inventory nor http://HOST:PORT")
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_quoted)]
 Seconds = Annotated[int, Field(ge=1, le=86400, strict=True)]
 
@@ -139,10 +146,20 @@ class Settings(Value):
     """Where environments live; by user and system by default."""
     sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Indexes or directories of wheels to ask before those that pip is configured with."""
+    distribution: Literal["direct", "mirror", "push"] = "direct"
+    """Whether hosts fetch wheels, get them through ``mirror``, or are sent them over SSH."""
+    mirror: Annotated[str, AfterValidator(_mirror)] | None = None
+    """Host of the inventory that is the mirror, or its address ``http://HOST:PORT``."""
+    mirror_gb: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 50
+    """Disk space in GB that the cache of the mirror may take, on the host that is one."""
     keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations that stay, the one in use included."""
-    smoke: Literal["auto", "always"] = "auto"
-    """``always`` runs the smoke test even where the last pass still holds."""
+    smoke: Literal["auto", "always", "full"] = "auto"
+    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes."""
+    smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the speed that a GPU's clocks promise that the full level must reach."""
+    schedule: Schedule | None = None
+    """A drift check at regular times, on the host that has the project directory."""
     relock: bool = False
     """Choose and lock anew, also where the lock still runs."""
     lift_hold: bool = False

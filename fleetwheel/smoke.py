@@ -1,17 +1,29 @@
 """The smoke test as the controller sees it: what is expected of a host, and what it found."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from packaging.version import Version
 from pydantic import Field, ValidationError, model_validator
 
 from fleetwheel import faults, remote
+from fleetwheel.asking._nvml_probe import nvml_probe
 from fleetwheel.compatibility import dotted
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
 from fleetwheel.matrix import DriverSystem, Matrix
-from fleetwheel.profile import Value
+from fleetwheel.profile import Profile, Value
+from fleetwheel.request import Request
+from fleetwheel.situation import Obstacle, served_gpus
+
+Level = Literal["quick", "full"]
+STAGES: dict[Level, int] = {"quick": 2, "full": 5}
+"""Waits for children, one after the other: two looks at the GPUs, each alone, and two together."""
+TIMES: dict[Level, int] = {"quick": 1, "full": 4}
+"""How much longer than ``smoke_timeout`` a level may take."""
+GRACE = 10
+"""Seconds that children get to end after their deadline, in each stage."""
 
 
 class Check(Value):
@@ -24,6 +36,18 @@ class Check(Value):
     """Largest relative error; None when the result held NaN or infinity."""
     bound: float
     ms: float
+
+
+class Measurement(Value):
+    """How fast a device was at the full level."""
+
+    name: str
+    """Such as ``memory bandwidth`` or ``matmul bfloat16``."""
+    value: float
+    unit: Literal["GB/s", "TFLOP/s"]
+    promised: float | None
+    """What the GPU's highest clocks would give, where NVML tells enough."""
+    fraction: float | None
 
 
 class FoundFault(Value):
@@ -43,19 +67,20 @@ class DeviceResult(Value):
     """What one device did."""
 
     device: str
-    """``cpu`` or ``cuda:0``."""
+    """``cpu``, ``cuda:0``, or ``cuda:0/mig:1`` for a MIG instance."""
     name: str
     uuid: str | None = None
     capability: str | None = None
     memory_total_mib: int | None = None
     status: Literal["passed", "failed", "skipped"]
-    """Skipped: other processes hold the memory that the test needs."""
+    """Skipped: other processes hold the GPU, or the memory that the test needs."""
     summary: str
     fault: FoundFault | None
     seed: int
     import_s: float | None
     seconds: float
     checks: tuple[Check, ...]
+    measured: tuple[Measurement, ...] = ()
 
     @model_validator(mode="after")
     def _passed_means_checked(self) -> "DeviceResult":
@@ -70,7 +95,7 @@ class SmokeResult(Value):
 
     format: Literal["fleetwheel.smoke/1"] = Field(alias="schema")
     passed: bool
-    level: Literal["quick"] = "quick"
+    level: Level = "quick"
     torch: str | None = None
     cuda: str | None = None
     python: str = ""
@@ -78,12 +103,15 @@ class SmokeResult(Value):
     """What is wrong with the host or the environment, whatever the device."""
     warnings: tuple[str, ...] = ()
     devices: tuple[DeviceResult, ...] = ()
+    together: tuple[DeviceResult, ...] = ()
+    """What several devices did at once: copies between them, and an all-reduce over them."""
     seconds: float = 0
 
     @model_validator(mode="after")
     def _passed_means_tested(self) -> "SmokeResult":
         states = {device.status for device in self.devices}
-        good = not self.faults and "passed" in states and "failed" not in states
+        failed = "failed" in states | {part.status for part in self.together}
+        good = not self.faults and "passed" in states and not failed
         if self.passed != good:
             raise ValueError("the verdict does not follow from faults and devices")
         return self
@@ -93,26 +121,41 @@ class SmokeResult(Value):
         found = [str(fault) for fault in self.faults]
         found += [
             f"{device.device} {device.name}: {device.fault}"
-            for device in self.devices
+            for device in self.devices + self.together
             if device.fault
         ]
         return "\n".join(found or [device.summary for device in self.devices])
 
 
-def device_deadline(timeout_s: int) -> int:
-    """Return the seconds that each device gets so that a whole run ends within ``timeout_s``.
-
-    A run is at most one child that lists the devices, one per device at the same time, and the
-    grace that children get to end.
-    """
-    return max((timeout_s - 20) // 2, 1)
+def time_limit(smoke_timeout: int, level: Level) -> int:
+    """Return the seconds that a whole run may take at a level."""
+    return TIMES[level] * smoke_timeout
 
 
-def expectation(lock: Lock, matrix: Matrix, device_deadline_s: int = 120) -> dict[str, Any]:
-    """Return the input of probes/smoke.py: what lock and matrix promise.
+def device_deadline(timeout_s: int, level: Level = "quick") -> int:
+    """Return the seconds that each device gets so that a whole run ends within ``timeout_s``."""
+    return max(timeout_s // STAGES[level] - GRACE, 1)
 
-    A run takes at most twice ``device_deadline_s`` and 20 seconds.
-    """
+
+def uuids(profile: Profile, request: Request) -> list[str] | None:
+    """Return which GPUs to test: those that the inventory wants served; None for all."""
+    if request.gpus is None:
+        return None
+    served = served_gpus(profile, request)
+    known = [] if isinstance(served, Obstacle) else [gpu.uuid for gpu in served]
+    return [uuid for uuid in known if uuid] or None
+
+
+def expectation(
+    lock: Lock,
+    matrix: Matrix,
+    device_deadline_s: int = 120,
+    *,
+    level: Level = "quick",
+    gpus: Sequence[str] | None = None,
+    min_fraction: float | None = None,
+) -> dict[str, Any]:
+    """Return the input of probes/smoke.py: what lock and matrix promise (docs/smoke-test.md)."""
     variant, target, packages = lock.choice.variant, lock.target, lock.packages
     torch = packages["torch"]
     build = matrix.build(Version(torch), variant, (target.os, target.arch))
@@ -123,14 +166,26 @@ def expectation(lock: Lock, matrix: Matrix, device_deadline_s: int = 120) -> dic
         "variant": variant,
         "cuda": None if variant == "cpu" else f"{variant[2:-1]}.{variant[-1]}",
         "arch_list": build.arch_list if build and build.sm else None,
-        "level": "quick",
+        "level": level,
         "device_deadline_s": device_deadline_s,
         "accelerator": "cpu" if variant == "cpu" else "cuda",
+        "gpus": gpus,
+        "min_fraction": min_fraction,
         "faults": faults.table(
             torch if "+" in torch else f"{torch}+{variant}",
             dotted(needs.driver[system]) if needs else None,
         ),
+        **programs(),
+    }
+
+
+def programs() -> dict[str, str]:
+    """Return what the test starts on the host beside itself."""
+    return {
         "program": remote.source("smoke_device"),
+        "full_program": remote.source("smoke_full"),
+        "driver_program": remote.source("smoke_driver"),
+        "nvml": nvml_probe(),
     }
 
 
@@ -170,6 +225,16 @@ def passed(document: dict[str, Any]) -> bool:
         return result_of(document).passed
     except FleetwheelError:
         return False
+
+
+def busy(document: dict[str, Any]) -> bool:
+    """Whether a host's document says that nothing was tested, because others hold every GPU."""
+    try:
+        result = result_of(document)
+    except FleetwheelError:
+        return False
+    states = {device.status for device in result.devices}
+    return not result.faults and states == {"skipped"}
 
 
 def explain(document: dict[str, Any]) -> str:

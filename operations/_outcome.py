@@ -67,6 +67,7 @@ def _show(unfinished: str = "a step did not end well: see above") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
     finished = report.report_of([*entries, *_unreachable()])
+    finished = finished.model_copy(update={"kind": _kind()})
     if not finished.hosts:
         return
     console = Console(file=sys.stderr)
@@ -74,6 +75,12 @@ def _show(unfinished: str = "a step did not end well: see above") -> None:
     report.print_table(finished, console)
     if state.is_executing:
         console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
+
+
+def _kind() -> str:
+    """Return the kind of the report, by the name of the deploy file: deploy, if nothing else."""
+    names = {Path(word).stem for word in sys.argv[1:] if Path(word).parent.name == "deploys"}
+    return next((kind for kind in ("smoke", "drift") if kind in names), "deploy")
 
 
 def _settled(entry: HostReport, unfinished: str) -> HostReport:

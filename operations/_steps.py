@@ -1,7 +1,7 @@
 """The steps of a deploy on one host, each a command that reports its own failure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, S
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import lock as locks
-from fleetwheel import smoke, uv_binary
+from fleetwheel import smoke, uv_binary, wheel_store
+from fleetwheel.distribution import Delivery
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
 from fleetwheel.matrix import load_matrix
@@ -20,7 +21,8 @@ from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.settings import Settings
-from operations import _probe, _progress, _waves
+from fleetwheel.wheel import Source
+from operations import _probe, _progress, _push, _waves
 from operations._ask import forget
 from operations._outcome import note
 
@@ -43,6 +45,9 @@ class Deployment:
     """The uv to send; None where the host has it."""
     needed_bytes: int = 0
     environment: dict[str, str] | None = None
+    delivery: Delivery = field(default_factory=Delivery)
+    sources: tuple[Source, ...] = ()
+    """Sources whose credentials the controller needs for what it sends."""
     hold: Hold | None = None
     smoke: SmokePass | None = None
 
@@ -127,10 +132,26 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
             locks.save(LOCKS, deployment.lock)
         except OSError as error:
             return deployment.fail(host, f"the lock cannot be written on this machine: {error}")
+    answer = _make(host, deployment, deployment.needed_bytes)
+    if answer.get("missing"):
+        try:
+            _send_wheels(host, deployment, answer["missing"])
+        except FleetwheelError as error:
+            return deployment.fail(host, str(error))
+        answer = _make(host, deployment, needed_bytes=0)
+    forget()
+    if answer.get("missing"):
+        return deployment.fail(host, f"not whole on the host: {', '.join(answer['missing'])}")
+    return bool(answer["ok"]) or deployment.fail(host, _words(answer))
+
+
+def _make(host: Host, deployment: Deployment, needed_bytes: int) -> dict[str, Any]:
+    """Have the host build the generation, or say which wheels it lacks for that."""
     generation = deployment.plan.generation
+    delivery = deployment.delivery
     progress = f"{deployment.root}/envs/.building-{generation}/progress"
     with _progress.shown(host, progress):
-        answer = _generation(
+        return _generation(
             host,
             deployment,
             "build",
@@ -138,11 +159,24 @@ def _build(state: State, host: Host, deployment: Deployment) -> bool:
             lock=deployment.lock.text,
             python=deployment.python.path,
             environment=deployment.environment or {},
-            needed_bytes=deployment.needed_bytes,
+            needed_bytes=needed_bytes,
             uv_sha256=uv_binary.sha256(deployment.uv) if deployment.uv else "",
+            delivered=delivery.lock,
+            wheels={parcel.filename: parcel.sha256 for parcel in delivery.parcels},
+            offline=delivery.offline,
         )
-    forget()
-    return bool(answer["ok"]) or deployment.fail(host, _words(answer))
+
+
+def _send_wheels(host: Host, deployment: Deployment, missing: list[str]) -> None:
+    """Fetch wheels to this machine, where they are not yet, and send them to the host."""
+    files = {
+        parcel.filename: wheel_store.fetch(parcel.url, {parcel.sha256}, deployment.sources)
+        for parcel in deployment.delivery.parcels
+        if parcel.filename in missing
+    }
+    incoming = f"{deployment.root}/cache/wheels/incoming"
+    logger.info(f"{host.print_prefix}sending {len(files)} wheels")
+    _push.send(host, incoming, files, deployment.settings.install_timeout)
 
 
 def _test(state: State, host: Host, deployment: Deployment) -> bool:
@@ -154,10 +188,14 @@ def _test(state: State, host: Host, deployment: Deployment) -> bool:
         deployment.smoke = smoke_pass(generation, deployment.facts.profile, result)
         return True
     if deployment.record:
-        kept = deployment.record.without(generation)
-        _generation(host, deployment, "record", record=kept.text())
+        remember(host, deployment, deployment.record.without(generation))
     why = f"{smoke.explain(result)}\n{_what_stays(deployment)}"
     return deployment.fail(host, why, result)
+
+
+def remember(host: Host, deployment: Deployment, record: Record) -> dict[str, Any]:
+    """Write the host's record, and nothing else."""
+    return _generation(host, deployment, "record", record=record.text())
 
 
 def _what_stays(deployment: Deployment) -> str:
@@ -171,8 +209,17 @@ def run_smoke_test(host: Host, deployment: Deployment) -> dict[str, Any]:
     """Run probes/smoke.py with the generation's own Python."""
     windows = deployment.facts.profile.os == "windows"
     python = "Scripts/python.exe" if windows else "bin/python"
-    timeout = deployment.settings.smoke_timeout
-    expected = smoke.expectation(deployment.lock, MATRIX, smoke.device_deadline(timeout))
+    settings = deployment.settings
+    level: smoke.Level = "full" if settings.smoke == "full" else "quick"
+    timeout = smoke.time_limit(settings.smoke_timeout, level)
+    expected = smoke.expectation(
+        deployment.lock,
+        MATRIX,
+        smoke.device_deadline(timeout, level),
+        level=level,
+        gpus=smoke.uuids(deployment.facts.profile, settings.request),
+        min_fraction=settings.smoke_min_fraction,
+    )
     generation = f"{deployment.root}/envs/{deployment.plan.generation}"
     return _probe.run(host, f"{generation}/{python}", "smoke", expected, timeout)
 

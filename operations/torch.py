@@ -9,6 +9,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from facts.lock import LockCopy
 from fleetwheel import lock as locks
+from fleetwheel import mirror
 from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, pinned, python_for
@@ -23,6 +24,7 @@ from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import amount, download_bytes, missing, needed_bytes, readable
 from fleetwheel.survey import sizes
 from operations._ask import ask
+from operations._delivery import delivery
 from operations._group import members
 from operations._outcome import note, refuse
 from operations._steps import LOCKS, MATRIX, Deployment, commands, uv_to_send
@@ -139,7 +141,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
             f"the host has no Python {lock.choice.python.minor} any more",
             hint="install it again, or run with --data relock=true",
         )
-    steps = plan(lock, python, facts, record, always_smoke=settings.smoke == "always")
+    steps = plan(lock, python, facts, record, always_smoke=settings.smoke != "auto")
     return Deployment(host.name, settings, facts, record, lock, python, steps)
 
 
@@ -191,26 +193,40 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
         note(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
         return
-    fetch = ""
+    transfer = ""
     if steps.build:
-        wheels = missing(deployment.lock, deployment.facts.installation)
-        sources = configured_sources(deployment.settings.sources)
-        known = sizes(list(wheels.values()), sources)
-        fetch = amount(wheels, known)
-        deployment.environment = uv_credentials(sources)
-        deployment.needed_bytes = needed_bytes(deployment.lock, download_bytes(wheels, known))
         try:
-            deployment.uv = uv_to_send(deployment.facts)
+            transfer = _prepare(deployment)
             obstacle = _obstacle(deployment)
         except FleetwheelError as error:
             obstacle = str(error)
         if obstacle:
             yield refuse(deployment.entry("failed", obstacle))
             return
-    why = _intention(deployment, fetch)
+    why = _intention(deployment, transfer)
     note(deployment.entry("would change", why))
     logger.info(f"{host.print_prefix}{why}")
     yield from commands(deployment)
+
+
+def _prepare(deployment: Deployment) -> str:
+    """Find out what a build takes, and return for people what is transferred for it."""
+    lock, settings = deployment.lock, deployment.settings
+    wheels = missing(lock, deployment.facts.installation)
+    deployment.sources = configured_sources(settings.sources)
+    known = sizes(list(wheels.values()), deployment.sources)
+    deployment.delivery = delivery(settings, lock, deployment.root)
+    sent = {parcel.url for parcel in deployment.delivery.parcels}
+    pushed = {name: url for name, url in wheels.items() if url in sent}
+    fetched = {name: url for name, url in wheels.items() if url not in sent}
+    deployment.environment = uv_credentials(deployment.sources)
+    if settings.distribution == "mirror":
+        deployment.environment |= {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
+    deployment.needed_bytes = needed_bytes(lock, download_bytes(wheels, known))
+    deployment.needed_bytes += download_bytes(pushed, known)
+    deployment.uv = uv_to_send(deployment.facts)
+    ways = {"to fetch": fetched, "to send": pushed}
+    return ", ".join(f"{amount(each, known)} {way}" for way, each in ways.items() if each)
 
 
 def _obstacle(deployment: Deployment) -> str | None:
@@ -230,13 +246,14 @@ def _obstacle(deployment: Deployment) -> str | None:
     return None
 
 
-def _intention(deployment: Deployment, fetch: str) -> str:
+def _intention(deployment: Deployment, transfer: str) -> str:
     """Return one sentence on what is about to happen."""
     choice, steps = deployment.lock.choice, deployment.plan
     wanted = f"torch {choice.packages['torch']} ({choice.variant}, Python {choice.python.version})"
     if steps.build:
         count = len(deployment.lock.packages) - 1
-        return f"install {wanted} and {count} packages, {fetch} to fetch: {steps.because}"
+        transfer = transfer or "nothing to fetch"
+        return f"install {wanted} and {count} packages, {transfer}: {steps.because}"
     if steps.activate:
         return f"use {wanted}: {steps.because}"
     return f"test {wanted}: {steps.because}"

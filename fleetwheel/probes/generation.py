@@ -6,6 +6,7 @@ Reads ``input``, a dictionary with ``action`` and that function's arguments, as 
 
     bin/uv                the pinned uv
     cache/uv              uv's cache, on the same file system so that environments are hard links
+    cache/wheels          wheels that the controller sent, each under its hash
     envs/<id>             a generation: an immutable virtual environment with a copy of its lock
     envs/.building-<id>   a generation that is not complete
     current               the generation in use, a symbolic link replaced by rename
@@ -116,18 +117,28 @@ def build(
     environment: dict[str, str],
     needed_bytes: int,
     uv_sha256: str,
+    delivered: str | None = None,
+    wheels: dict[str, str] | None = None,
+    offline: bool = False,
 ) -> dict[str, Any]:
-    """Make the generation ``id`` from the text of a PEP 751 lock; ``current`` is not touched."""
+    """Make the generation ``id`` from the text of a PEP 751 lock; ``current`` is not touched.
+
+    ``delivered`` is the same lock with the addresses that hold for this host. ``wheels`` are those
+    that the controller sends, file name to hash: if some are missing, the answer only names them.
+    """
     base = Path(root)
     with exclusive(base):
         place_uv(base, uv_sha256)
         sweep(base)
         require_space(base, needed_bytes)
+        missing = place_wheels(base, wheels or {})
+        if missing:
+            return {"missing": missing}
         stage = base / "envs" / (".building-" + id)
         try:
             make_environment(base, stage, python, environment)
             (stage / "pylock.toml").write_bytes(lock.encode())
-            install(base, stage, environment)
+            install(base, stage, environment, delivered or lock, offline)
             hook = site_packages(stage) / "fleetwheel_generation.py"
             hook.write_text(SITE_HOOK)
             hook.with_name("zz_fleetwheel.pth").write_text("import fleetwheel_generation\n")
@@ -168,19 +179,39 @@ def require_space(root: Path, needed_bytes: int) -> None:
         )
 
 
+def place_wheels(root: Path, wheels: dict[str, str]) -> list[str]:
+    """Put the wheels that arrived in their places; return the names of those that are missing."""
+    incoming = root / "cache" / "wheels" / "incoming"
+    if wheels:
+        incoming.mkdir(parents=True, exist_ok=True)
+    for name, sha256 in wheels.items():
+        sent, place = incoming / name, wheel_path(root, name, sha256)
+        if sent.exists() and file_hash(sent).hex() == sha256:
+            place.parent.mkdir(exist_ok=True)
+            sent.replace(place)
+    return [name for name, sha256 in wheels.items() if not wheel_path(root, name, sha256).exists()]
+
+
+def wheel_path(root: Path, name: str, sha256: str) -> Path:
+    return root / "cache" / "wheels" / sha256 / name
+
+
 def make_environment(root: Path, stage: Path, python: str, environment: dict[str, str]) -> None:
     uv(root, environment, "venv", "--relocatable", "--no-project", "--python", python, str(stage))
 
 
-def install(root: Path, stage: Path, environment: dict[str, str]) -> None:
-    """Install the lock and check every file against RECORD.
+def install(root: Path, stage: Path, environment: dict[str, str], lock: str, offline: bool) -> None:
+    """Install a lock and check every file against RECORD.
 
     Files are hard links into uv's cache: if one was edited there, its package leaves the cache and
     is installed afresh.
     """
     interpreter = str(environment_python(stage))
     sync = ["pip", "sync", "--no-build", "--link-mode", "hardlink", "--python", interpreter]
-    sync.append(str(stage / "pylock.toml"))
+    sync += ["--offline"] if offline else []
+    delivered = stage / "pylock.delivered.toml"
+    delivered.write_bytes(lock.encode())
+    sync.append(str(delivered))
     progress = stage / "progress"
     uv(root, environment, *sync, told=Fetching(progress).hear)
     progress.unlink(missing_ok=True)
@@ -194,6 +225,7 @@ def install(root: Path, stage: Path, environment: dict[str, str]) -> None:
             "installed files differ from the wheels' RECORD: " + ", ".join(damaged),
             "the disk or the wheel source is at fault: check the disk, then run with relock",
         )
+    delivered.unlink()
 
 
 MIB = {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}
@@ -326,6 +358,7 @@ def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> d
         point(base / "current", Path("envs") / id)
         prepared.replace(base / "state.json")
         removed = clean(base, keep, failed)
+        trim(base)
     return {"activated": id, "removed": removed}
 
 
@@ -375,6 +408,21 @@ def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
         shutil.rmtree(str(leaving), ignore_errors=True)
         removed.append(path.name)
     return removed
+
+
+def trim(root: Path) -> None:
+    """Drop from the caches what no generation is made of: uv fetches it again if it is wanted.
+
+    Files in uv's cache that a generation uses are hard links, and have more than one name.
+    """
+    shutil.rmtree(str(root / "cache" / "wheels" / "incoming"), ignore_errors=True)
+    locks = [path.read_text(encoding="utf-8") for path in root.glob("envs/*/pylock.toml")]
+    for place in root.glob("cache/wheels/*"):
+        if not any(place.name in lock for lock in locks):
+            shutil.rmtree(str(place), ignore_errors=True)
+    for unpacked in root.glob("cache/uv/archive-*/*"):
+        if not any(path.stat().st_nlink > 1 for path in unpacked.rglob("*") if path.is_file()):
+            shutil.rmtree(str(unpacked), ignore_errors=True)
 
 
 def in_use(generation: Path) -> bool:

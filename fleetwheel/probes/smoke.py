@@ -5,9 +5,9 @@ the global name ``input`` (see ``fleetwheel/remote.py``). Prints one JSON docume
 docs/smoke-test.md, and a line per device on standard error. Exits 0 when everything passed, 2 when
 a device or the environment failed, 3 when nothing could be tested.
 
-This program never imports torch. Its children do (smoke_device.py), each with a deadline; they
-tell what they do in a file, so that a crash, a hang or a child that cannot be killed is the failure
-of one device and no more.
+This program never imports torch. Its children do (smoke_device.py, which smoke_full.py joins at the
+full level; smoke_driver.py asks NVML), each with a deadline; they tell what they do in a file, so
+that a crash, a hang or a child that cannot be killed is the failure of one device and no more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'probe','exec'),d)"
 """The same as in fleetwheel/remote.py: a child starts the way this program did."""
@@ -38,28 +38,58 @@ DEFAULTS: dict[str, Any] = {
     "level": "quick",
     "device_deadline_s": 120,
     "accelerator": None,
+    "gpus": None,
+    "sustained_s": 60,
+    "min_fraction": None,
     "faults": [],
     "program": None,
+    "full_program": None,
+    "driver_program": None,
+    "nvml": None,
 }
 GRACE = 5
 """Seconds that a child gets to end after its deadline, and again after SIGKILL."""
 FAMILY = ("torch", "torchvision", "torchaudio")
 """Without a label in the lock, these may have any: PyPI's torch has one, PyPI's file name none."""
+SHOWN = ("device", "name", "uuid", "capability", "memory_total_mib")
+"""What the document says of a GPU."""
+BUSY = ("out-of-memory", "device-busy", "in-use")
+"""Faults that are no faults of the GPU where others hold it."""
+
+
+class Device(NamedTuple):
+    """One device to test: what the document says of it, and how a child gets at it."""
+
+    shown: dict[str, Any]
+    local: str
+    """Its name in the child, which may see no other GPU: ``cuda:0``."""
+    environment: dict[str, str]
+    driver: dict[str, Any]
+    """The driver's entry (smoke_driver.py), empty where nobody asked it."""
+
+
+class Job(NamedTuple):
+    """What one child does: a program, its input, and what its environment has besides."""
+
+    program: str
+    task: dict[str, Any]
+    environment: dict[str, str]
 
 
 class Child:
     """A process at work on one device, its input and output in files and not in pipes."""
 
-    def __init__(self, program: str, device: str | None, deadline_s: float) -> None:
+    def __init__(self, job: Job, deadline_s: float) -> None:
         self.seed = secrets.randbits(32)
         self.deadline_s = deadline_s
-        task = {"device": device, "seed": self.seed, "deadline_s": deadline_s}
-        document = {"program": program, "input": task, "__name__": "__main__"}
+        task = {"seed": self.seed, "deadline_s": deadline_s, **job.task}
+        document = {"program": job.program, "input": task, "__name__": "__main__"}
         self.output, self.errors = scratch(), scratch()
         self.started = self.ended = time.monotonic()
         with scratch(json.dumps(document)) as stdin:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", BOOTSTRAP],
+                env={**os.environ, **job.environment},
                 stdin=stdin,
                 stdout=self.output,
                 stderr=self.errors,
@@ -79,10 +109,11 @@ class Child:
 
     def told(self) -> dict[str, Any]:
         """Return its events merged: ``checks``, and in ``error`` what ended it too early."""
-        told: dict[str, Any] = {"checks": [], "seed": self.seed, "error": ""}
+        told: dict[str, Any] = {"checks": [], "measured": [], "seed": self.seed, "error": ""}
         for event in events(self.output):
-            if "check" in event:
-                told["checks"].append(event.pop("check"))
+            for one, many in (("check", "checks"), ("measurement", "measured")):
+                if one in event:
+                    told[many].append(event.pop(one))
             told.update(event)
         told["seconds"] = round(self.ended - self.started, 2)
         how, last_words = self.how_it_ended(), read(self.errors)[-1500:]
@@ -128,12 +159,12 @@ def events(output: IO[bytes]) -> list[dict[str, Any]]:
     return [event for event in found if isinstance(event, dict)]
 
 
-def ask(program: str, devices: list[Any], deadline_s: float) -> list[dict[str, Any]]:
-    """Return what one child per device tells, all at once; device None looks for GPUs."""
+def ask(jobs: list[Job], deadline_s: float) -> list[dict[str, Any]]:
+    """Return what each child tells; all work at once."""
     children: list[Child] = []
     try:
-        for device in devices:
-            children.append(Child(program, device, deadline_s))
+        for job in jobs:
+            children.append(Child(job, deadline_s))
         while sum(child.running() for child in children):
             time.sleep(0.02)
     except BaseException:
@@ -146,42 +177,209 @@ def ask(program: str, devices: list[Any], deadline_s: float) -> list[dict[str, A
 def test(expected: dict[str, Any]) -> dict[str, Any]:
     """Test the torch of this Python on every device; return the document."""
     started = time.monotonic()
-    look, devices = find_devices(expected)
-    told = ask(expected["program"], [d["device"] for d in devices], expected["device_deadline_s"])
+    look, driver = first_look(expected)
+    devices = find_devices(expected, look, driver)
+    told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
+    together = test_together(expected, devices, told) if expected["level"] == "full" else []
+    since = compare_driver(expected, devices, told, driver) if driver.get("devices") else []
     torch: dict[str, Any] = next((t["torch"] for t in [look, *told] if "torch" in t), {})
-    problems = differences(expected, torch)
+    problems = differences(expected, torch) + disagreements(look, driver) + since
     if not devices:
         problems.append(look["error"] or "No CUDA GPUs are available")
     faults: dict[str, Any] = {}
     for problem in problems:
         fault = named(problem, expected["faults"])
         faults.setdefault(fault["name"], fault)
-    results = [verdict(*pair, expected["faults"]) for pair in zip(devices, told)]  # noqa: B905
+    results = [verdict(*pair, expected) for pair in zip(devices, told)]  # noqa: B905
     states = {result["status"] for result in results}
+    sound = "failed" not in states | {result["status"] for result in together}
     return {
         "schema": "fleetwheel.smoke/1",
-        "passed": not faults and "failed" not in states and "passed" in states,
+        "passed": not faults and sound and "passed" in states,
         "level": expected["level"],
         "torch": torch.get("version"),
         "cuda": torch.get("cuda"),
         "python": platform.python_version(),
         "faults": list(faults.values()),
-        "warnings": matrix_warnings(expected["arch_list"], look.get("arch_list")),
+        "warnings": warnings_of(expected, look, driver, told),
         "devices": results,
+        "together": together,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def find_devices(expected: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what the child told that looked for GPUs, and the devices to test."""
-    cpu = [{"device": "cpu", "name": platform.machine()}]
+def first_look(expected: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what torch and the driver tell of the GPUs: nothing where the CPU is to be tested."""
     if expected["accelerator"] == "cpu":
-        return {}, cpu
-    look = ask(expected["program"], [None], expected["device_deadline_s"])[0]
+        return {}, {}
+    jobs = [Job(expected["program"], {"device": None}, {}), *driver_jobs(expected)]
+    look, *driver = ask(jobs, expected["device_deadline_s"])
+    return look, driver[0] if driver else {}
+
+
+def driver_jobs(expected: dict[str, Any]) -> list[Job]:
+    archive = expected["nvml"]
+    return [Job(expected["driver_program"], {"archive": archive}, {})] if archive else []
+
+
+def find_devices(
+    expected: dict[str, Any], look: dict[str, Any], driver: dict[str, Any]
+) -> list[Device]:
+    """Return the devices to test: the GPUs and MIG instances of the driver, each by its UUID.
+
+    Without NVML, and where CUDA_VISIBLE_DEVICES narrows what there is, torch's own list decides.
+    """
     cpu_wheel = "torch" in look and look["torch"]["cuda"] is None
-    if cpu_wheel and expected["accelerator"] is None:
-        return look, cpu
-    return look, look.get("devices", [])
+    if expected["accelerator"] == "cpu" or (cpu_wheel and expected["accelerator"] is None):
+        return [Device({"device": "cpu", "name": platform.machine()}, "cpu", {}, {})]
+    entries = {entry["uuid"]: entry for entry in driver.get("devices", [])}
+    found = [
+        Device(shown, shown["device"], {}, entries.get(shown.get("uuid"), {}))
+        for shown in look.get("devices", [])
+    ]
+    if found and entries and all(entries) and not narrowed():
+        found = [
+            Device({key: entry[key] for key in SHOWN}, "cuda:0", visible(uuid), entry)
+            for uuid, entry in entries.items()
+        ]
+    wanted = expected["gpus"]
+    return [d for d in found if wanted is None or wanted_uuid(d) in wanted]
+
+
+def wanted_uuid(device: Device) -> str | None:
+    """Return the UUID of the GPU, also of a MIG instance."""
+    uuid: str | None = device.driver.get("gpu") or device.shown.get("uuid")
+    return uuid
+
+
+def narrowed() -> bool:
+    return "CUDA_VISIBLE_DEVICES" in os.environ
+
+
+def visible(*uuids: str) -> dict[str, str]:
+    """Return the environment of a process that sees these GPUs and no others, in this order."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(uuids)}
+
+
+def device_job(expected: dict[str, Any], device: Device) -> Job:
+    task = {"device": device.local, "driver": device.driver}
+    if expected["level"] == "full":
+        task["full"] = full_part(expected, "device")
+    return Job(expected["program"], task, device.environment)
+
+
+def full_part(expected: dict[str, Any], part: str, **more: Any) -> dict[str, Any]:
+    """Return what smoke_full.py needs for one of its parts."""
+    known = {"program": expected["full_program"], "sustained_s": expected["sustained_s"]}
+    return {"part": part, **known, **more}
+
+
+def test_together(
+    expected: dict[str, Any], devices: list[Device], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Copy between the GPUs that have passed alone, and reduce over all of them.
+
+    MIG instances cannot reach each other, and Windows has no NCCL. Two processes stand for a CPU.
+    """
+    pairs = zip(devices, told)  # noqa: B905
+    sound = [d for d, t in pairs if verdict(d, t, expected)["status"] == "passed"]
+    whole = [d for d in sound if not d.driver.get("mig")]
+    members = whole * 2 if [d.local for d in whole] == ["cpu"] else whole
+    found = []
+    if len(whole) > 1:
+        peers = {"places": [d.local for d in in_one_process(whole)]}
+        found += run_part(expected, "peers", whole[:1], whole, [peers])
+    if members and os.name != "nt":
+        with tempfile.TemporaryDirectory() as place:
+            meeting = str(Path(place) / "meeting")
+            ranks = [
+                {"rank": rank, "world": len(members), "meeting": meeting}
+                for rank in range(len(members))
+            ]
+            found += run_part(expected, "all-reduce", members, members, ranks)
+    return found
+
+
+def run_part(
+    expected: dict[str, Any],
+    part: str,
+    devices: list[Device],
+    seen: list[Device],
+    inputs: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Run a part of the full level on devices at once, each child seeing several; judge each."""
+    local = in_one_process(seen)[: len(devices)]
+    jobs = [
+        Job(
+            expected["program"],
+            {"device": device.local, "full": full_part(expected, part, **given)},
+            device.environment,
+        )
+        for device, given in zip(local, inputs)  # noqa: B905
+    ]
+    told = ask(jobs, expected["device_deadline_s"])
+    named = [
+        device._replace(shown={"device": device.shown["device"], "name": f"{part} of {len(seen)}"})
+        for device in local
+    ]
+    return [verdict(*pair, expected) for pair in zip(named, told)]  # noqa: B905
+
+
+def in_one_process(devices: list[Device]) -> list[Device]:
+    """Return the devices as a process names them that sees them all."""
+    if not devices[0].environment:
+        return devices
+    environment = visible(*[device.shown["uuid"] for device in devices])
+    return [
+        device._replace(local=f"cuda:{place}", environment=environment)
+        for place, device in enumerate(devices)
+    ]
+
+
+def compare_driver(
+    expected: dict[str, Any],
+    devices: list[Device],
+    told: list[dict[str, Any]],
+    before: dict[str, Any],
+) -> list[str]:
+    """Return the Xid errors since the test began; what a GPU's counters say goes to that GPU."""
+    if expected["level"] != "full":
+        return []
+    after = ask(driver_jobs(expected), expected["device_deadline_s"])[0]
+    if "devices" not in after:
+        return [f"NVML does not answer any more after the test: {after['error']}"]
+    entries = {entry["uuid"]: entry for entry in after["devices"]}
+    for device, what in zip(devices, told):  # noqa: B905
+        later = entries.get(device.driver.get("uuid"), {"counters": {}})
+        what["risen"] = risen(device.driver.get("counters", {}), later["counters"])
+    known = before["xids"] or []
+    new = [line for line in after["xids"] or [] if line not in known]
+    return [*new[:1], *after["lost"]]
+
+
+def risen(before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """Return a sentence for each count of errors that went up."""
+    return [
+        f"NVML's count {name} rose from {count:d} to {after[name]:d} during the test"
+        for name, count in before.items()
+        if after.get(name, 0) > count
+    ]
+
+
+def disagreements(look: dict[str, Any], driver: dict[str, Any]) -> list[str]:
+    """Return where NVML and torch list different GPUs.
+
+    Torch shows one MIG instance at most, and with CUDA_VISIBLE_DEVICES fewer GPUs than there are:
+    then there is no list to compare, only each device by itself (smoke_device.py).
+    """
+    lost: list[str] = driver.get("lost", [])
+    entries, seen = driver.get("devices", []), look.get("devices")
+    if lost or seen is None or not entries or narrowed() or any(gpu["mig"] for gpu in entries):
+        return lost
+    if len(seen) != len(entries):
+        return [f"NVML and torch disagree: NVML shows {len(entries)} GPUs, torch {len(seen)}"]
+    unknown = {gpu.get("uuid") for gpu in seen} - {gpu["uuid"] for gpu in entries} - {None}
+    return [f"NVML and torch disagree: NVML does not know {uuid}" for uuid in sorted(unknown)]
 
 
 def differences(expected: dict[str, Any], torch: dict[str, Any]) -> list[str]:
@@ -219,10 +417,22 @@ def same_version(name: str, locked: str, found: str) -> bool:
     return locked == found
 
 
-def verdict(
-    device: dict[str, Any], told: dict[str, Any], faults: list[list[str]]
-) -> dict[str, Any]:
+def verdict(device: Device, told: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """Judge one device: it must have told of every check that it planned, and passed each."""
+    problems = problems_of(told, expected["min_fraction"])
+    fault = named(problems[0], expected["faults"]) if problems else None
+    busy = fault and device.local != "cpu" and is_busy(fault, device.driver)
+    status = "skipped" if busy else "failed" if problems else "passed"
+    checked = f"{len(told['checks'])} checks in {told['seconds']} s"
+    why = sentence(fault) if fault else checked
+    summary = f"{device.shown['device']} {device.shown['name']}: {status}, {why}"
+    kept = ("seed", "import_s", "seconds", "checks", "measured")
+    found = {key: told.get(key) for key in kept}
+    return {**device.shown, "status": status, "summary": summary, "fault": fault, **found}
+
+
+def problems_of(told: dict[str, Any], min_fraction: float | None) -> list[str]:
+    """Return what was wrong with one device, the first thing first."""
     problems = [told["error"]] if told["error"] else []
     problems += [
         f"{check['name']}: relative error {check['error'] or 'NaN'} is above {check['bound']}"
@@ -232,13 +442,26 @@ def verdict(
     done = [check["name"] for check in told["checks"]]
     if not done or done != told.get("planned"):
         problems.append(f"ended without a result after {told.get('start', 'its start')}")
-    fault = named(problems[0], faults) if problems else None
-    busy = device["device"] != "cpu" and "out of memory" in "".join(problems[:1])
-    status = "skipped" if busy else "failed" if problems else "passed"
-    why = sentence(fault) if fault else f"{len(done)} checks in {told['seconds']} s"
-    summary = f"{device['device']} {device['name']}: {status}, {why}"
-    kept = {key: told.get(key) for key in ("seed", "import_s", "seconds", "checks")}
-    return {**device, "status": status, "summary": summary, "fault": fault, **kept}
+    problems += told.get("risen", [])
+    problems += [
+        f"{m['name']}: {m['fraction']} of what the clocks promise is less than {min_fraction}"
+        for m in told["measured"]
+        if min_fraction and m["fraction"] is not None and m["fraction"] < min_fraction
+    ]
+    return problems
+
+
+def is_busy(fault: dict[str, str], driver: dict[str, Any]) -> bool:
+    """Whether others hold the GPU, who are then named: it is not broken."""
+    if fault["name"] not in BUSY:
+        return False
+    mode, held_by = driver.get("compute_mode"), driver.get("held_by")
+    said = [f"compute mode {mode}"] if mode not in (None, "default") else []
+    said += [f"held by {held_by}"] if held_by else []
+    first, _, rest = fault["error"].partition("\n")
+    if said and not any(words in first for words in said):
+        fault["error"] = f"{first} ({', '.join(said)})\n{rest}".strip()
+    return bool(held_by) or fault["name"] != "device-busy"
 
 
 def named(text: str, faults: list[list[str]]) -> dict[str, str]:
@@ -252,6 +475,24 @@ def sentence(fault: dict[str, str]) -> str:
     return f"{fault['meaning']} ({fault['error'].splitlines()[0][:300]}): {fault['repair']}"
 
 
+def warnings_of(
+    expected: dict[str, Any],
+    look: dict[str, Any],
+    driver: dict[str, Any],
+    told: list[dict[str, Any]],
+) -> list[str]:
+    """Return what is odd but breaks nothing."""
+    found = matrix_warnings(expected["arch_list"], look.get("arch_list"))
+    silent = driver.get("error") or driver.get("detail")
+    if silent and not driver.get("devices"):
+        found.append(f"NVML did not answer, so nothing was compared with it: {silent}")
+    if look.get("devices") and narrowed():
+        found.append("CUDA_VISIBLE_DEVICES is set on this host: only what it shows was tested")
+    if expected["level"] == "full" and driver.get("devices") and driver["xids"] is None:
+        found.append("Xid errors were not counted: the kernel's log cannot be read")
+    return found + [what["warning"] for what in told if "warning" in what]
+
+
 def matrix_warnings(expected: list[str] | None, found: list[str] | None) -> list[str]:
     if not expected or not found or set(expected) == set(found):
         return []
@@ -263,14 +504,16 @@ def main(given: dict[str, Any]) -> int:
     try:
         require_known(expected)
         document = test(expected)
-        failed = document["faults"] or any(d["status"] == "failed" for d in document["devices"])
+        tested = document["devices"] + document["together"]
+        failed = document["faults"] or any(result["status"] == "failed" for result in tested)
         code = 0 if document["passed"] else 2 if failed else 3
     except (OSError, ValueError) as error:
         fault = named(f"{type(error).__name__}: {error}", expected["faults"])
         document = {"schema": "fleetwheel.smoke/1", "passed": False, "faults": [fault]}
         code = 3
     lines = [sentence(fault) for fault in document["faults"]] + document.get("warnings", [])
-    lines += [device["summary"] for device in document.get("devices", [])]
+    tested = document.get("devices", []) + document.get("together", [])
+    lines += [result["summary"] for result in tested]
     print("\n".join(lines), file=sys.stderr, flush=True)
     print(json.dumps(document), flush=True)
     return code
@@ -280,7 +523,8 @@ def require_known(expected: dict[str, Any]) -> None:
     unknown = set(expected) - set(DEFAULTS)
     if unknown:
         raise ValueError(f"the input has unknown keys: {', '.join(sorted(unknown))}")
-    if expected["level"] != "quick" or expected["accelerator"] not in (None, "cpu", "cuda"):
+    known = expected["accelerator"] in (None, "cpu", "cuda")
+    if expected["level"] not in ("quick", "full") or not known:
         raise ValueError("the input asks for a level or an accelerator that is not known here")
 
 
@@ -290,7 +534,14 @@ def arguments() -> dict[str, Any]:
     parser.add_argument("--json-input", type=Path, metavar="FILE", help="see docs/smoke-test.md")
     file = parser.parse_args().json_input
     given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file else {}
-    return {"program": Path(__file__).with_name("smoke_device.py").read_text("utf-8"), **given}
+    files = {
+        "program": "smoke_device.py",
+        "full_program": "smoke_full.py",
+        "driver_program": "smoke_driver.py",
+    }
+    here = Path(__file__)
+    texts = {key: here.with_name(name).read_text("utf-8") for key, name in files.items()}
+    return {**texts, **given}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Compute on one device and tell how far off its values are: the child of smoke.py.
 
-Its ``input`` is a dictionary with ``device`` ("cpu", "cuda:0", or None to look for GPUs), ``seed``
-and ``deadline_s``. It tells what it does as it goes, a JSON object per line for ``Child`` in
-smoke.py, because it may crash or hang at any step. Python 3.8 or newer.
+Its ``input`` is a dictionary with ``device`` ("cpu", "cuda:0", or None to look for GPUs), ``seed``,
+``deadline_s``, and maybe ``driver``, what NVML says of the GPU (smoke_driver.py), and ``full``, the
+program and input of the full level (smoke_full.py). It tells what it does as it goes, a JSON object
+per line for ``Child`` in smoke.py, because it may crash or hang at any step. Python 3.8 or newer.
 
 A reference is computed in float64 on the CPU, always by another way than the operation under test.
 """
@@ -16,11 +17,14 @@ import json
 import math
 import os
 import time
+import types
 from pathlib import Path
 from typing import Any
 
 FREE_BYTES = 1 << 30
 """A GPU with less free memory than this is left to whoever uses it."""
+MEMORY_TOLERANCE = 0.1
+"""NVML counts what the driver keeps for itself, torch does not: 1 to 5 percent."""
 
 BOUNDS = {
     "float64": 1e-11,
@@ -94,6 +98,8 @@ def convolution(bench: Bench, dtype: str) -> list[Any]:
     """Forward and both gradients; the reference adds shifted copies of the image."""
     x, weight = bench.random(2, 8, 20, 20), bench.random(16, 8, 3, 3)
     gradient = bench.random(2, 16, 18, 18)
+    if bench.device != "cpu" and not bench.torch.backends.cudnn.version():
+        raise RuntimeError("Could not load library libcudnn: torch would go on without it")
     x_here, weight_here = (bench.put(t, dtype).requires_grad_() for t in (x, weight))
     got = bench.torch.nn.functional.conv2d(x_here, weight_here)
     got.backward(bench.put(gradient, dtype))
@@ -335,7 +341,7 @@ def main(task: dict[str, Any]) -> None:
         if task["device"] is None:
             look(torch, tell)
         else:
-            examine(torch, task["device"], task["seed"], tell)
+            examine(torch, task, tell)
     except Exception as error:
         tell(error=f"{type(error).__name__}: {error}")
     os._exit(0)
@@ -359,17 +365,55 @@ def describe(torch: Any, index: int) -> dict[str, Any]:
     }
 
 
-def examine(torch: Any, device: str, seed: int, tell: Teller) -> None:
+def examine(torch: Any, task: dict[str, Any], tell: Teller) -> None:
     """Run every check on one device; the first exception ends it, wrong values do not."""
-    checks = CHECKS if device == "cpu" else CUDA_CHECKS
-    tell(planned=[f"{name} {kind}" for name, kind, _ in checks])
+    device, driver, full = task["device"], task.get("driver"), task.get("full")
     if device != "cpu":
         tell(start="opening the device")
+        seen = describe(torch, torch.device(device).index)
+        if driver:
+            compare(seen, driver, tell)
         open_gpu(torch, device)
-    bench = Bench(torch, device, seed)
+    bench = Bench(torch, device, task["seed"])
+    quick = list(CHECKS if device == "cpu" else CUDA_CHECKS)
+    if full and full["part"] != "device":
+        quick = []
+    more = load(full["program"]).checks(bench, full, driver or {}, tell) if full else []
+    tell(planned=[f"{name} {kind}" for name, kind, _ in [*quick, *more]])
+    run_checks(bench, quick, tell)
+    if full and driver and driver["held_by"]:
+        raise RuntimeError(f"the GPU is in use by {driver['held_by']}: the full level needs it all")
+    run_checks(bench, more, tell)
+
+
+def run_checks(bench: Bench, checks: list[Any], tell: Teller) -> None:
     for name, kind, function in checks:
         tell(start=f"{name} {kind}")
         tell(check=run_check(bench, name, kind, function))
+
+
+def load(program: str) -> Any:
+    """Return the text of another probe as a module."""
+    module = types.ModuleType("probe")
+    exec(compile(program, "probe", "exec"), module.__dict__)  # noqa: S102 - our own, from the parent
+    return module
+
+
+def compare(seen: dict[str, Any], driver: dict[str, Any], tell: Teller) -> None:
+    """Raise where torch sees another GPU than NVML; torch may call a MIG instance by its GPU."""
+    if seen["name"].replace("NVIDIA ", "") != driver["name"].replace("NVIDIA ", ""):
+        tell(warning=f"{driver['device']}: NVML calls it {driver['name']}, torch {seen['name']}")
+    known = [bare(uuid) for uuid in (driver["uuid"], driver["gpu"])]
+    if seen["uuid"] and bare(seen["uuid"]) not in known:
+        raise RuntimeError(f"NVML and torch disagree: {driver['uuid']} is {seen['uuid']} for torch")
+    there, mine = driver["memory_total_mib"], seen["memory_total_mib"]
+    if there and abs(there - mine) > MEMORY_TOLERANCE * there:
+        raise RuntimeError(f"NVML and torch disagree: {there} MiB of memory, {mine} for torch")
+
+
+def bare(uuid: str) -> str:
+    """Return a UUID without its kind, ``GPU-`` or ``MIG-``."""
+    return uuid.split("-", 1)[1]
 
 
 def open_gpu(torch: Any, device: str) -> None:
@@ -377,6 +421,7 @@ def open_gpu(torch: Any, device: str) -> None:
     torch.cuda.set_device(device)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.preferred_linalg_library("cusolver")
     capability, built = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
     if not runs_on(capability, built):
         number = ".".join(map(str, capability))

@@ -12,14 +12,54 @@ from fleetwheel.probes import smoke_device
 
 pytestmark = pytest.mark.real
 
-BREAK = """
+QUICK = (
+    ("torch.mm", "*= -1", "matmul float64"),
+    ("torch.mm", "*= float('nan')", "matmul float64"),
+    ("torch.mm", "*= float('inf')", "matmul float64"),
+    ("torch.sin", "+= 0.001", "elementwise float32"),
+    ("torch.nn.functional.conv2d", "*= 1.01", "convolution float32"),
+    ("torch.tanh", "+= 0.1", "training step float32"),
+    ("torch.linalg.solve", "*= 1.001", "solve float64"),
+    ("torch.fft.fft", "*= -1", "fft float32"),
+    ("torch.sparse.mm", "+= 1", "sparse matmul float32"),
+    ("torch.rand", "*= float('nan')", "random numbers statistics"),
+)
+"""Call, what is done to one element of each of its results, and the check that fails first."""
+FULL = (
+    ("torch.bitwise_xor", "calls == 3", "^= 1 << 30", "memory exact"),
+    ("torch.Tensor.copy_", "True", "+= 1", "copy bandwidth exact"),
+    ("torch.mm", "calls == 9", "+= 1", "sustained matmul float32"),
+    ("torch.mm", "calls == 9", "*= float('nan')", "sustained matmul float32"),
+)
+"""The same at the full level, where one result of many is wrong."""
+DAMAGED = """
 import torch
+
+def failing(checks, call, when, damage):
+    space = {"torch": torch, "calls": 0}
+    exec(BREAK.format(call=call, when=when, damage=damage), space)
+    try:
+        results = [run_check(Bench(torch, "cpu", 1), *check) for check in checks]
+    finally:
+        exec(f"{call} = original", space)
+    return [result["name"] for result in results if not result["passed"]]
+
+BREAK = '''
 original = {call}
 def broken(*arguments, **options):
+    global calls
     result = original(*arguments, **options)
-    options.get("out", result).data.flatten()[7] {damage}
+    calls += 1
+    if {when}:
+        options.get("out", result).data.flatten()[7] {damage}
     return result
 {call} = broken
+'''
+settings = {"part": "device", "sustained_s": 0.1}
+full = load(input["full_program"]).checks(None, settings, {}, lambda **event: None)
+found = [failing(CHECKS, call, "True", damage) for call, damage, check in input["quick"]]
+found += [failing(full, call, when, damage) for call, when, damage, check in input["full"]]
+print(json.dumps([failing([*CHECKS, *full], "torch.mm", "False", ""), *found]))
 """
 
 
@@ -29,7 +69,7 @@ def expected(**changes: Any) -> dict[str, Any]:
         "variant": "cpu",
         "accelerator": "cpu",
         "faults": faults.table("2.13.0+cpu", None),
-        "program": remote.source("smoke_device"),
+        **smoke.programs(),
         **changes,
     }
 
@@ -64,32 +104,44 @@ def test_real_torch_passes(torch_cpu_python: Path) -> None:
             assert check.error < check.bound / 3, check
 
 
-@pytest.mark.parametrize(
-    ("call", "damage", "check"),
-    [
-        ("torch.mm", "*= -1", "matmul float64"),
-        ("torch.mm", "*= float('nan')", "matmul float64"),
-        ("torch.mm", "*= float('inf')", "matmul float64"),
-        ("torch.sin", "+= 0.001", "elementwise float32"),
-        ("torch.nn.functional.conv2d", "*= 1.01", "convolution float32"),
-        ("torch.tanh", "+= 0.1", "training step float32"),
-        ("torch.linalg.solve", "*= 1.001", "solve float64"),
-        ("torch.fft.fft", "*= -1", "fft float32"),
-        ("torch.sparse.mm", "+= 1", "sparse matmul float32"),
-        ("torch.rand", "*= float('nan')", "random numbers statistics"),
-    ],
-)
-def test_one_wrong_element_is_caught(
-    torch_cpu_python: Path, call: str, damage: str, check: str
-) -> None:
-    broken = device_program_after(BREAK.format(call=call, damage=damage))
-    result, code = run(torch_cpu_python, expected(program=broken))
+@pytest.fixture(scope="module")
+def damaged(torch_cpu_python: Path) -> list[list[str]]:
+    """The checks that fail: for no damage, and for each row of QUICK and FULL."""
+    given = {"quick": QUICK, "full": FULL, "full_program": remote.source("smoke_full")}
+    (found,) = device_program(torch_cpu_python, DAMAGED, given)
+    return found  # type: ignore[no-any-return]
+
+
+def device_program(python: Path, more: str, given: dict[str, Any]) -> list[Any]:
+    """Run smoke_device.py up to its last line, then some more; return the JSON of each line."""
+    program = remote.source("smoke_device").split('if __name__ == "__main__"')[0]
+    done = subprocess.run(
+        [python, "-I", "-c", remote.BOOTSTRAP],
+        input=json.dumps({"program": program + more, "input": given}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_undamaged_checks_pass(damaged: list[list[str]]) -> None:
+    assert damaged[0] == []
+
+
+@pytest.mark.parametrize(("place", "check"), list(enumerate(row[-1] for row in (*QUICK, *FULL))))
+def test_one_wrong_element_is_caught(damaged: list[list[str]], place: int, check: str) -> None:
+    assert damaged[1 + place][0] == check
+
+
+def test_wrong_values_are_named(torch_cpu_python: Path) -> None:
+    damage = "import torch\ntorch.tanh = torch.sin\n"
+    result, code = run(torch_cpu_python, expected(program=device_program_after(damage)))
     assert code == 2
-    failed = [check.name for check in result.devices[0].checks if not check.passed]
-    assert failed[0] == check
     fault = result.devices[0].fault
     assert fault
-    assert (fault.name, check in fault.error) == ("wrong-values", True)
+    assert (fault.name, "training step float32" in fault.error) == ("wrong-values", True)
 
 
 def test_an_operation_that_does_nothing_is_caught(torch_cpu_python: Path) -> None:
@@ -122,6 +174,85 @@ def test_cuda_wheels_fail_where_cpu_wheels_are_locked(torch_cpu_python: Path) ->
     result, code = run(torch_cpu_python, expected(program=program))
     assert (code, [fault.name for fault in result.faults]) == (2, ["wrong-variant"])
     assert "is built for CUDA 13.0, but cpu was expected" in result.faults[0].error
+
+
+def full(**changes: Any) -> dict[str, Any]:
+    return expected(level="full", sustained_s=0.2, **changes)
+
+
+def full_program_after(damage: str) -> str:
+    future = "from __future__ import annotations\n"
+    return remote.source("smoke_full").replace(future, future + damage)
+
+
+def test_the_full_level_passes(torch_cpu_python: Path) -> None:
+    result, code = run(torch_cpu_python, full())
+    assert code == 0, str(result)
+    assert (result.passed, result.level) == (True, "full")
+    (device,) = result.devices
+    assert [check.name for check in device.checks][-4:] == [
+        "memory exact",
+        "copy bandwidth exact",
+        "sustained matmul float32",
+        "sustained matmul bfloat16",
+    ]
+    assert [m.name for m in device.measured] == [
+        "memory bandwidth",
+        "matmul float32",
+        "matmul bfloat16",
+    ]
+    assert all(m.value > 0 and m.fraction is None for m in device.measured)
+    assert [part.checks[0].name for part in result.together] == ["all-reduce float32"] * 2
+
+
+def test_a_wrong_sum_is_caught(torch_cpu_python: Path) -> None:
+    damage = "import torch\ntorch.distributed.all_reduce = lambda tensor: None\n"
+    result, code = run(torch_cpu_python, full(full_program=full_program_after(damage)))
+    assert (code, result.devices[0].status) == (2, "passed")
+    assert [part.status for part in result.together] == ["failed", "failed"]
+    assert "all-reduce float32: relative error" in str(result)
+
+
+DEVICE_ALONE = """
+task = {{
+    "device": "cpu",
+    "seed": 1,
+    "deadline_s": 60,
+    "driver": {driver},
+    "full": {{"program": input["full_program"], "sustained_s": 0.1, **{part}}},
+}}
+import torch
+torch.cuda.synchronize = lambda place: None
+main(task)
+"""
+
+
+def events(python: Path, driver: str, part: str, damage: str = "") -> list[dict[str, Any]]:
+    """Run the device program with a task of its own, and return what it tells."""
+    more = damage + DEVICE_ALONE.format(driver=driver, part=part)
+    return device_program(python, more, {"full_program": remote.source("smoke_full")})
+
+
+def test_a_gpu_with_a_job_is_left_after_the_quick_checks(torch_cpu_python: Path) -> None:
+    told = events(torch_cpu_python, "{'held_by': 'process 7', 'mig': True}", "{'part': 'device'}")
+    assert told[-1]["error"].startswith("RuntimeError: the GPU is in use by process 7")
+    done = [event["check"]["name"] for event in told if "check" in event]
+    assert len(done) == len(smoke_device.CHECKS)
+
+
+def test_copies_between_two_places(torch_cpu_python: Path) -> None:
+    """The CPU by two names stands for two GPUs; then with copies that do nothing."""
+    part = "{'part': 'peers', 'places': ['cpu', 'cpu:0']}"
+    told = events(torch_cpu_python, "None", part)
+    checks = [event["check"] for event in told if "check" in event]
+    assert [check["name"] for check in checks] == [
+        "copy cpu to cpu:0 exact",
+        "copy cpu:0 to cpu exact",
+    ]
+    assert all(check["passed"] for check in checks)
+    damage = "import torch\ntorch.Tensor.copy_ = lambda a, b: a\n"
+    told = events(torch_cpu_python, "None", part, damage)
+    assert [event["check"]["passed"] for event in told if "check" in event] == [False, False]
 
 
 def test_by_hand_without_any_input(torch_cpu_python: Path) -> None:

@@ -104,6 +104,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
         env={
             **os.environ,
             "COLUMNS": "300",
+            "XDG_CACHE_HOME": str(base / "cache"),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(wheels),
@@ -132,7 +133,7 @@ def row(said: str, host: str) -> str:
         ("broken", "refused", "Reboot the host"),
         ("bare", "refused", "Python"),
         ("musl", "refused", "Linux aarch64"),
-        ("arm", "failed", "there is no uv"),
+        ("arm", "failed", "none of pip's sources on this controller has uv"),
         ("full", "failed", "has 0 MB free"),
         ("readonly", "failed", "cannot write to /opt/fleetwheel"),
         ("held", "on hold", "lift_hold=true"),

@@ -91,7 +91,7 @@ def test_a_number_is_refused_with_the_way_to_quote_it(key: str, value: float, wo
         ({"root": "/opt/a\nb"}, "no absolute path"),
         ({"keep": 0}, "greater than or equal to 1"),
         ({"keep": True}, "must be a valid integer"),
-        ({"smoke": "never"}, "'auto' or 'always'"),
+        ({"smoke": "never"}, "'auto', 'always' or 'full'"),
         ({"acelerator": "cpu"}, 'unknown key (did you mean "accelerator"?)'),
         ({"install_timeout": 0}, "greater than or equal to 1"),
     ],

@@ -14,6 +14,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock, target_of
 from fleetwheel.matrix import load_matrix
 from fleetwheel.probes import smoke as probe
+from fleetwheel.profile import Gpu
 from tests.samples import GPU_HOST, REQUEST, choice
 
 UNEXPECTED = (
@@ -21,6 +22,7 @@ UNEXPECTED = (
     " cuda functions before calling NumCudaDevices() that might have already set an error? "
 )
 TABLE = faults.table("2.14.1+cu130", "580.65.06")
+EXPECTED = {**probe.DEFAULTS, "faults": TABLE}
 
 
 def lock_of_torch(version: str, variant: str, os: str = "linux") -> Lock:
@@ -43,9 +45,15 @@ def a_document(**changes: Any) -> dict[str, Any]:
 
 def a_device(**changes: Any) -> dict[str, Any]:
     check = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
-    told = {"checks": [check], "seed": 1, "seconds": 2.0, "import_s": 1.0, "error": ""}
-    device = {"device": "cuda:0", "name": "NVIDIA H100"}
-    return {**probe.verdict(device, {**told, "planned": ["matmul float32"]}, TABLE), **changes}
+    told = {"checks": [check], "planned": ["matmul float32"], "import_s": 1.0}
+    return {**judged("cuda:0", **told), **changes}
+
+
+def judged(name: str, **told: Any) -> dict[str, Any]:
+    """Return the probe's verdict on an H100 that told this."""
+    said = {"checks": [], "measured": [], "seed": 1, "seconds": 2.0, "error": "", **told}
+    shown = {"device": name, "name": "NVIDIA H100"}
+    return probe.verdict(probe.Device(shown, name, {}, {}), said, EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ def test_the_lock_says_what_is_expected(
     asked = smoke.expectation(lock_of_torch(version, variant), load_matrix())
     assert asked["packages"] == {"torch": version}
     assert (asked["variant"], asked["cuda"], asked["accelerator"]) == (variant, cuda, accelerator)
-    assert set(asked) == set(probe.DEFAULTS)
+    assert set(asked) == set(probe.DEFAULTS) - {"sustained_s"}
     probe.require_known({**probe.DEFAULTS, **asked})
     json.dumps(asked)
 
@@ -111,6 +119,24 @@ REAL_WORDS = [
     ("RuntimeError: No CUDA GPUs are available", "no-devices"),
     ("CUDA error: no CUDA-capable device is detected", "no-devices"),
     ("CUDA error: all CUDA-capable devices are busy or unavailable", "device-busy"),
+    ("RuntimeError: the GPU is in use by process 4711: the full level needs it all", "in-use"),
+    ("GPU 1 is lost: GPU is lost", "gpu-lost"),
+    ("NVRM: Xid (PCI:0000:41:00): 79, GPU has fallen off the bus.", "gpu-lost"),
+    ("NVML does not answer any more after the test: no answer within 120 s", "gpu-lost"),
+    ("NVML and torch disagree: NVML shows 8 GPUs, torch 7", "disagreement"),
+    (
+        "NVML's count ecc_uncorrected rose from 0 to 2 during the test",
+        "memory-errors",
+    ),
+    (
+        "3,1200,8812345,-;NVRM: Xid (PCI:0000:41:00): 48, pid=7, An uncorrectable double bit error",
+        "xid",
+    ),
+    ("memory bandwidth: 0.31 of what the clocks promise is less than 0.6", "too-slow"),
+    (
+        "DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:94, unhandled system error",
+        "nccl",
+    ),
     (
         "AcceleratorError: CUDA error: CUDA-capable device(s) is/are busy or unavailable\n"
         "CUDA kernel errors might be asynchronously reported at some other API call",
@@ -196,7 +222,8 @@ BROKEN = [
     a_document(faults=[A_FAULT]),
     a_document(schema="fleetwheel.smoke/2"),
     a_document(passed=False),
-    a_document(level="full"),
+    a_document(level="thorough"),
+    a_document(together=[a_device(status="failed", fault=A_FAULT)]),
     {"passed": True},
     {"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"},
     {},
@@ -217,13 +244,58 @@ def test_the_controllers_own_words_are_kept() -> None:
 
 
 def test_a_failed_device_is_explained_with_its_repair() -> None:
-    told = {"checks": [], "seed": 1, "seconds": 2.0, "error": "ended by SIGSEGV, during fft\nline"}
-    broken = probe.verdict({"device": "cuda:1", "name": "NVIDIA H100"}, told, TABLE)
+    broken = judged("cuda:1", error="ended by SIGSEGV, during fft\nline")
     document = a_document(passed=False, devices=[a_device(), broken])
     assert smoke.explain(document) == (
         "cuda:1 NVIDIA H100: the test crashed (ended by SIGSEGV, during fft)\n"
         "  hint: read the traceback; suspect the driver, then the memory"
     )
+
+
+def test_what_failed_together_is_explained() -> None:
+    part = judged("cuda:1", error="DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:94")
+    said = smoke.explain(a_document(passed=False, level="full", together=[part]))
+    assert said.startswith("cuda:1 NVIDIA H100: the GPUs cannot work together through NCCL")
+
+
+@pytest.mark.parametrize(("level", "timeout_s"), [("quick", 300), ("full", 1200), ("full", 20)])
+def test_a_run_ends_in_its_time(level: smoke.Level, timeout_s: int) -> None:
+    deadline = smoke.device_deadline(timeout_s, level)
+    assert deadline >= 1
+    if timeout_s > 20:
+        assert (deadline + 2 * probe.GRACE) * smoke.STAGES[level] <= timeout_s
+    assert smoke.time_limit(300, level) in (300, 1200)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, None),
+        ((1,), ["GPU-b"]),
+        (("GPU-a", 1), ["GPU-a", "GPU-b"]),
+        ((7,), None),
+    ],
+)
+def test_a_gpu_that_need_not_be_served_is_not_tested(
+    wanted: tuple[int | str, ...] | None, found: list[str] | None
+) -> None:
+    cards = [Gpu(index=i, uuid=f"GPU-{uuid}", name="NVIDIA L4") for i, uuid in enumerate("ab")]
+    host = GPU_HOST.model_copy(update={"gpus": tuple(cards)})
+    assert smoke.uuids(host, REQUEST.model_copy(update={"gpus": wanted})) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "busy"),
+    [
+        (a_document(passed=False, devices=[a_device(status="skipped", fault=A_FAULT)]), True),
+        (a_document(devices=[a_device(), a_device(status="skipped", fault=A_FAULT)]), False),
+        (a_document(passed=False, faults=[A_FAULT], devices=[a_device(status="skipped")]), False),
+        (a_document(passed=False, faults=[A_FAULT], devices=[]), False),
+        ({"ok": False, "error": "no answer within 135 s"}, False),
+    ],
+)
+def test_a_host_that_is_only_busy_keeps_its_pass(document: dict[str, Any], busy: bool) -> None:
+    assert smoke.busy(document) is busy
 
 
 @given(st.text())

@@ -14,55 +14,10 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import faults, remote, smoke
+from fleetwheel import remote, smoke
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device
-
-SCRIPT = """
-import faulthandler, json, os, signal, sys, time
-
-def tell(**event):
-    print(json.dumps(event), flush=True)
-
-def check(error=0.0, passed=True):
-    tell(check={"name": "matmul", "passed": passed, "error": error, "bound": 0.1, "ms": 1})
-
-device = globals()["input"]["device"]
-tell(torch={"version": "2.14.1+cu130", "cuda": "13.0"}, arch_list=["sm_90"])
-if device is None:
-    tell(devices=[{"device": f"cuda:{i}", "name": "GPU"} for i in range(COUNT)])
-    sys.exit()
-tell(planned=["matmul"], start="matmul")
-if device == "cuda:3":
-    BEHAVIOUR
-check()
-"""
-
-
-def scripted(behaviour: str, count: int = 4) -> str:
-    """Return a child's program: GPU 3 behaves like this, the others pass."""
-    return SCRIPT.replace("COUNT", str(count)).replace("BEHAVIOUR", behaviour)
-
-
-def expected(program: str, **changes: Any) -> dict[str, Any]:
-    known = {"device_deadline_s": 20, "accelerator": "cuda", "program": program}
-    table = faults.table("2.14.1+cu130", "580.65.06")
-    return {**probe.DEFAULTS, **known, "faults": table, **changes}
-
-
-def run(python: str, given: dict[str, Any], text: str | None = None) -> tuple[dict[str, Any], int]:
-    """Run the probe as a deploy does; its output must be one line of JSON and nothing else."""
-    document = json.loads(remote.document("smoke", given))
-    document["program"] = text or document["program"]
-    done = subprocess.run(
-        [python, "-I", "-c", remote.BOOTSTRAP],
-        input=json.dumps(document),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout.count("\n") == 1, done.stderr
-    return json.loads(done.stdout), done.returncode
+from tests.smoke_script import expected, run, scripted
 
 
 def test_all_devices_pass() -> None:
@@ -333,7 +288,7 @@ def test_no_torch_at_all() -> None:
     assert document["devices"][0]["fault"]["name"] == "no-torch"
 
 
-@pytest.mark.parametrize("changes", [{"level": "full"}, {"accelerator": "rocm"}, {"colour": 1}])
+@pytest.mark.parametrize("changes", [{"level": "thorough"}, {"accelerator": "rocm"}, {"colour": 1}])
 def test_input_that_it_does_not_know_is_refused(changes: dict[str, Any]) -> None:
     document, code = run(sys.executable, expected("", **changes))
     assert (code, names(document)) == (3, ["bad-input"])
@@ -376,6 +331,6 @@ def test_children_start_as_the_probe_does() -> None:
     assert probe.BOOTSTRAP == remote.BOOTSTRAP
 
 
-@pytest.mark.parametrize("name", ["smoke", "smoke_device"])
+@pytest.mark.parametrize("name", ["smoke", "smoke_device", "smoke_full", "smoke_driver"])
 def test_probes_are_python_3_8(name: str) -> None:
     ast.parse(remote.source(name), feature_version=(3, 8))

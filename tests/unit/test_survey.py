@@ -424,19 +424,19 @@ def test_every_page_is_asked_for_once(index: Index) -> None:
 
 
 def test_a_silent_host_is_given_up_once(monkeypatch: pytest.MonkeyPatch, index: Index) -> None:
-    monkeypatch.setattr(web, "PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(web, "PROBE_SECONDS", 2.0)
     with silent_server() as url:
         secret = url.replace("://", "://user:secret@")
         dead = [at(f"{secret}/{variant}/") for variant in ("cpu", "cu126", "cu130")]
         begin = time.monotonic()
         found = survey([*dead, at(f"{index.url}/cpu/")], PROJECTS)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 6
         begin = time.monotonic()
         again = survey([*dead, at(f"{url}/cu132/")], PROJECTS)
         assert sizes([f"{url}/torch-2.10.0-py3-none-any.whl"]).popitem()[1] is None
-        assert time.monotonic() - begin < 0.2
+        assert time.monotonic() - begin < 1
     assert found.silent == tuple(dead)
-    assert found.warnings == (f"{url} does not answer within 0.4 s; going on without it",)
+    assert found.warnings == (f"{url} does not answer within 2 s; going on without it",)
     assert again.warnings == found.warnings
     assert versions(found) == ["torch 2.13.0+cpu", "torch 2.13.0"]
 
@@ -494,7 +494,7 @@ def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) 
 def test_a_program_ends_while_a_host_is_silent(index: Index, first: str) -> None:
     """Also inside pyinfra, where gevent has replaced threads and sockets."""
     program = (
-        f"{first}\nimport sys; from fleetwheel import web; web.PROBE_SECONDS = 1.0\n"
+        f"{first}\nimport sys; from fleetwheel import web; web.PROBE_SECONDS = 3.0\n"
         "from fleetwheel.survey import survey; from fleetwheel.wheel import Source\n"
         "found = survey([Source(name='t', url=url) for url in sys.argv[1:]], ['torch'])\n"
         "print(len(found.wheels), len(found.silent))"

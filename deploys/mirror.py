@@ -1,0 +1,12 @@
+"""Make the host that the inventory names as `mirror` a caching mirror of wheels.
+
+pyinfra inventory.py deploys/mirror.py
+"""
+
+from operations import mirror
+from operations.settings import settings
+
+mirror.caching_proxy(
+    name="Serve wheels from the sources, each fetched once",
+    settings=settings(),
+)

@@ -1,0 +1,105 @@
+"""How the wheels of a lock reach one host: fetched by itself, through a mirror, or pushed."""
+
+import tomllib
+from collections.abc import Collection, Mapping
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+import tomli_w
+
+from fleetwheel.lock import Lock
+from fleetwheel.profile import Value
+from fleetwheel.sources import local_path
+from fleetwheel.web import host_of
+
+Way = Literal["direct", "mirror", "push"]
+
+
+class Parcel(Value):
+    """A wheel that the controller sends to a host."""
+
+    url: str
+    """Where the controller has it from."""
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """Its file name, with which it also arrives."""
+        return unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+    def place(self, root: str) -> str:
+        """Return its path under the root directory of a host."""
+        return f"{root}/cache/wheels/{self.sha256}/{self.filename}"
+
+
+class Delivery(Value):
+    """What a host installs from, and what it must be sent for that."""
+
+    lock: str | None = None
+    """Text of the lock with the addresses that hold for this host; None for the lock as it is."""
+    parcels: tuple[Parcel, ...] = ()
+    offline: bool = False
+    """Whether every wheel is pushed, so that the host needs no network."""
+
+
+def parcels(lock: Lock, way: Way, *, here: bool) -> tuple[Parcel, ...]:
+    """Return the wheels to push: all of them, or those that only the controller can read.
+
+    ``here`` is true for the controller itself, which needs no copy of its own files.
+    """
+    return tuple(
+        Parcel(url=wheel.url, sha256=wheel.hashes["sha256"])
+        for package in lock.document.packages
+        for wheel in package.wheels or ()
+        if wheel.url and (way == "push" or (not here and local_path(wheel.url) is not None))
+    )
+
+
+def deliver(
+    lock: Lock,
+    root: str,
+    pushed: tuple[Parcel, ...] = (),
+    mirror: str | None = None,
+    served: Collection[str] = (),
+) -> Delivery:
+    """Return what a host with this root directory installs from.
+
+    ``served`` holds the scheme and host of each source that the mirror at the address ``mirror``
+    passes on; wheels from elsewhere keep their address. Hashes always stay.
+    """
+    addresses = {url: mirrored(url, mirror) for url in lock.urls.values() if mirror}
+    addresses = {url: to for url, to in addresses.items() if host_of(url) in served}
+    places = {parcel.url: parcel.place(root) for parcel in pushed}
+    if not addresses and not places:
+        return Delivery()
+    return Delivery(
+        lock=_moved(lock.text, addresses, places),
+        parcels=pushed,
+        offline=set(lock.urls.values()) <= set(places),
+    )
+
+
+def mirrored(url: str, mirror: str) -> str:
+    """Return the address that a mirror gives a wheel: ``http://MIRROR/https/HOST/PATH``."""
+    scheme, _, rest = url.partition("://")
+    return f"{mirror.rstrip('/')}/{scheme}/{rest}"
+
+
+def unserved(lock: Lock, served: Collection[str]) -> list[str]:
+    """Return scheme and host of what a lock takes from the network and a mirror does not serve."""
+    hosts = {host_of(url) for url in lock.urls.values() if local_path(url) is None}
+    return sorted(hosts - set(served))
+
+
+def _moved(text: str, addresses: Mapping[str, str], places: Mapping[str, str]) -> str:
+    """Return a lock with other addresses, and paths in place of those that were pushed."""
+    document = tomllib.loads(text)
+    for package in document["packages"]:
+        for wheel in package.get("wheels", ()):
+            url = wheel.get("url")
+            if url in places:
+                del wheel["url"]
+                wheel["path"] = places[url]
+            elif url in addresses:
+                wheel["url"] = addresses[url]
+    return tomli_w.dumps(document)

@@ -1,0 +1,105 @@
+"""What the driver says of the GPUs to test: a child of smoke.py, Python 3.8 or newer.
+
+Its ``input`` is a dictionary with ``archive``, probes/gpu.py and pynvml as a zip file in base64.
+Prints one JSON document: ``devices``, every GPU or MIG instance that CUDA can use, with who holds
+it and how many errors were counted; ``lost``, a sentence for each GPU that does not answer;
+``detail``, why NVML did not; ``xids``, the kernel's lines on GPU errors, null where its log cannot
+be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+COUNTERS = (
+    "ecc_corrected",
+    "ecc_uncorrected",
+    "remapped_correctable",
+    "remapped_uncorrectable",
+    "remapping_failed",
+    "retired_pages",
+)
+"""NVML's counts of memory errors, none of which may rise during a full test."""
+KERNEL_LOG = "/dev/kmsg"
+
+
+def main(task: dict[str, Any]) -> None:
+    document = ask_nvml(task["archive"])
+    gpus = document["gpus"]
+    answer = {
+        "devices": [device for gpu in gpus if "lost" not in gpu for device in devices_of(gpu)],
+        "lost": [f"GPU {gpu['index']} is lost: {gpu['lost']}" for gpu in gpus if "lost" in gpu],
+        "detail": document["driver"].get("detail", ""),
+        "xids": xids(KERNEL_LOG),
+    }
+    print(json.dumps(answer))
+
+
+def ask_nvml(archive: str) -> dict[str, Any]:
+    """Return the document of probes/gpu.py."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "nvml.zip"
+        path.write_bytes(base64.b64decode(archive))
+        document: dict[str, Any] = runpy.run_path(str(path))["describe"]()
+    return document
+
+
+def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a GPU, or its MIG instances, which are all that CUDA sees of it then."""
+    label = f"cuda:{gpu['index']}"
+    entries = [(label, gpu)]
+    if gpu["mig"]:
+        instances = gpu["mig_instances"] or []
+        entries = [(f"{label}/mig:{instance['index']}", instance) for instance in instances]
+    return [
+        {
+            "device": name,
+            "name": entry["name"],
+            "uuid": entry["uuid"],
+            "capability": gpu["compute_capability"],
+            "memory_total_mib": entry["memory_total_mib"],
+            "gpu": gpu["uuid"],
+            "mig": bool(gpu["mig"]),
+            "held_by": held_by(gpu),
+            "compute_mode": gpu["compute_mode"],
+            "counters": {key: gpu[key] for key in COUNTERS if gpu[key] is not None},
+        }
+        for name, entry in entries
+    ]
+
+
+def held_by(gpu: dict[str, Any]) -> str:
+    """Return the processes that compute on a GPU; with WDDM these are all that have a window."""
+    pids = gpu["processes"] or []
+    if not pids or gpu["driver_model"] == "WDDM":
+        return ""
+    return f"process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
+
+
+def xids(kernel_log: str) -> list[str] | None:
+    """Return the lines on GPU errors, as they stand in the log with their running numbers."""
+    try:
+        handle = os.open(kernel_log, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    lines: list[str] = []
+    with os.fdopen(handle, "rb", buffering=0) as log:
+        while True:
+            try:
+                record = log.read(8192)
+            except BrokenPipeError:  # the kernel has overwritten what came next
+                continue
+            if not record:
+                break
+            lines += record.decode("utf-8", "replace").splitlines()
+    return [line for line in lines if "NVRM: Xid" in line]
+
+
+if __name__ == "__main__":
+    main(globals()["input"])

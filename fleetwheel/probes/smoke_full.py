@@ -1,0 +1,228 @@
+"""The full level of the smoke test: what takes a device some minutes, or several devices at once.
+
+smoke_device.py loads this text and runs the checks that ``checks`` returns; ``bench`` is its
+``Bench``, ``tell`` its ``Teller``. ``full``, the input, holds ``part`` ("device", "peers" or
+"all-reduce"), ``sustained_s``, and what that part takes besides. Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from functools import partial
+from typing import Any
+
+BLOCK_WORDS = 16 << 20
+"""Words of 4 bytes that memory is filled and compared by."""
+CPU_BYTES = 256 << 20
+"""A host's memory is not a device's: this much of it stands for all."""
+FREE_FRACTION = 0.9
+TIMED_S = 0.5
+"""Seconds that a bandwidth is measured for."""
+
+
+def checks(bench: Any, full: dict[str, Any], driver: dict[str, Any], tell: Any) -> list[Any]:
+    """Return name, kind and function of each check, as smoke_device.py runs them."""
+    if full["part"] == "peers":
+        return [
+            (f"copy {a} to {b}", "exact", partial(peer_copy, a, b, tell))
+            for a in full["places"]
+            for b in full["places"]
+            if a != b
+        ]
+    if full["part"] == "all-reduce":
+        return [("all-reduce", "float32", partial(all_reduce, full))]
+    promises = promised(driver)
+    seconds = full["sustained_s"] / 2
+    return [
+        ("memory", "exact", memory),
+        ("copy bandwidth", "exact", partial(bandwidth, promises, tell)),
+        *(
+            ("sustained matmul", dtype, partial(sustained, seconds, promises, tell))
+            for dtype in ("float32", "bfloat16")
+        ),
+    ]
+
+
+def measurement(name: str, value: float, unit: str, promise: float | None) -> dict[str, Any]:
+    """Return what was measured, with its share of what the clocks promise."""
+    fraction = round(value / promise, 3) if promise else None
+    promise = round(promise, 1) if promise else None
+    kept = {"name": name, "value": round(value, 1), "unit": unit}
+    return {**kept, "promised": promise, "fraction": fraction}
+
+
+def promised(driver: dict[str, Any]) -> dict[str, float]:
+    """Return the GB/s and float32 TFLOP/s that the highest clocks allow; empty if unknown.
+
+    Memory moves its bus width twice in each clock, a core multiplies and adds once. A MIG instance
+    has a part of its GPU that NVML does not tell in these numbers.
+    """
+    if not driver or driver["mig"]:
+        return {}
+    try:
+        bus, memory_mhz, sm_mhz, cores = limits(driver["uuid"])
+    except (OSError, AttributeError, RuntimeError):
+        return {}
+    return {"copy": bus / 8 * memory_mhz * 2 / 1e3, "float32": cores * sm_mhz * 2 / 1e6}
+
+
+def limits(uuid: str) -> list[int]:
+    """Return bus width in bits, highest memory and SM clock in MHz, and the number of cores."""
+    nvml = ctypes.CDLL("nvml.dll" if os.name == "nt" else "libnvidia-ml.so.1")
+    device = ctypes.c_void_p()
+    require("nvmlInit_v2", nvml.nvmlInit_v2())
+    require("handle", nvml.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(device)))
+    sm_clock, memory_clock = 1, 2
+    questions = (
+        (nvml.nvmlDeviceGetMemoryBusWidth,),
+        (nvml.nvmlDeviceGetMaxClockInfo, memory_clock),
+        (nvml.nvmlDeviceGetMaxClockInfo, sm_clock),
+        (nvml.nvmlDeviceGetNumGpuCores,),
+    )
+    found = []
+    for function, *arguments in questions:
+        number = ctypes.c_uint()
+        require("NVML", function(device, *arguments, ctypes.byref(number)))
+        found.append(number.value)
+    return found
+
+
+def require(call: str, status: int) -> None:
+    if status:
+        raise RuntimeError(f"{call} failed with error {status}")
+
+
+def memory(bench: Any, kind: str) -> list[Any]:
+    """Fill nearly all free memory, read it back, and once more with every bit the other way."""
+    torch, room = bench.torch, free_bytes(bench)
+    blocks = [empty_words(bench) for _ in range(max(room // (4 * BLOCK_WORDS), 1))]
+    keys = torch.randint(-(1 << 31), (1 << 31) - 1, (len(blocks),), generator=bench.source).tolist()
+    place = torch.arange(BLOCK_WORDS, dtype=torch.int32, device=bench.device)
+    right = torch.zeros((), dtype=torch.int64, device=bench.device)
+    for flip in (0, -1):
+        for block, key in zip(blocks, keys):  # noqa: B905
+            torch.bitwise_xor(place, key ^ flip, out=block)
+        for block, key in zip(blocks, keys):  # noqa: B905
+            block.bitwise_xor_(key ^ flip)
+            right += (block == place).sum()
+    return [(right, bench.tensor(2 * len(blocks) * BLOCK_WORDS))]
+
+
+def free_bytes(bench: Any) -> int:
+    """Return how much memory may be filled: room for one more block and its comparison is left."""
+    if bench.device == "cpu":
+        return CPU_BYTES
+    bench.torch.cuda.empty_cache()
+    free: int = bench.torch.cuda.mem_get_info(bench.device)[0]
+    return min(int(FREE_FRACTION * free), free - 8 * BLOCK_WORDS)
+
+
+def empty_words(bench: Any) -> Any:
+    return bench.torch.empty(BLOCK_WORDS, dtype=bench.torch.int32, device=bench.device)
+
+
+def bandwidth(promises: dict[str, float], tell: Any, bench: Any, kind: str) -> list[Any]:
+    """Copy within the device, to it and from it, and count the words that arrived."""
+    torch, on_cpu = bench.torch, bench.device == "cpu"
+    host = torch.randint(0, 1 << 30, (BLOCK_WORDS,), generator=bench.source, dtype=torch.int32)
+    host = host if on_cpu else host.pin_memory()
+    back, here, there = torch.empty_like(host), empty_words(bench), empty_words(bench)
+    routes = [("memory bandwidth", here, there, 2, promises.get("copy"))]
+    if not on_cpu:
+        routes.insert(0, ("host to device", host, here, 1, None))
+        routes.append(("device to host", there, back, 1, None))
+    here.copy_(host)
+    for name, source, target, passes, promise in routes:
+        seconds = timed(bench, partial(target.copy_, source, non_blocking=True))
+        tell(measurement=measurement(name, passes * host.nbytes / seconds / 1e9, "GB/s", promise))
+    arrived = there if on_cpu else back
+    return [((arrived == host).sum(), bench.tensor(BLOCK_WORDS))]
+
+
+def timed(bench: Any, action: Any) -> float:
+    """Return the seconds that one of many runs takes."""
+    action()
+    synchronize(bench)
+    runs, started = 0, time.perf_counter()
+    while time.perf_counter() - started < TIMED_S:
+        for _ in range(8):
+            action()
+        synchronize(bench)
+        runs += 8
+    return (time.perf_counter() - started) / runs
+
+
+def synchronize(bench: Any) -> None:
+    if bench.device != "cpu":
+        bench.torch.cuda.synchronize(bench.device)
+
+
+def sustained(
+    seconds: float, promises: dict[str, float], tell: Any, bench: Any, dtype: str
+) -> list[Any]:
+    """Multiply the same matrices over and over: right at first, and never another product.
+
+    The first product is checked by the sums of its columns, all others against the first.
+    """
+    size = 512 if bench.device == "cpu" else 4096
+    a, b = (bench.random(size, size, dtype=dtype) for _ in range(2))
+    a_here, b_here = bench.put(a, dtype), bench.put(b, dtype)
+    torch, got = bench.torch, bench.poisoned(size, size, dtype=dtype)
+    first = torch.mm(a_here, b_here)
+    lowest, highest = first.clone(), first.clone()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for _ in range(8):
+            torch.mm(a_here, b_here, out=got)
+            torch.minimum(lowest, got, out=lowest)
+            torch.maximum(highest, got, out=highest)
+        synchronize(bench)
+    rate = 2 * size**3 / timed(bench, partial(torch.mm, a_here, b_here, out=got)) / 1e12
+    tell(measurement=measurement(f"matmul {dtype}", rate, "TFLOP/s", promises.get(dtype)))
+    sums = bench.product(a.sum(0, keepdim=True), b)[0]
+    reference = first.double().cpu()
+    return [(first.double().sum(0), sums), (lowest, reference), (highest, reference)]
+
+
+def peer_copy(a: str, b: str, tell: Any, bench: Any, kind: str) -> list[Any]:
+    """Copy from one GPU to another, and compare there with a copy that came from the host."""
+    torch = bench.torch
+    words = torch.randint(0, 1 << 30, (BLOCK_WORDS,), generator=bench.source, dtype=torch.int32)
+    sent, expected = words.to(a), words.to(b)
+    got = torch.zeros_like(expected)
+    seconds = timed(bench, partial(both_ready, torch, got, sent, a, b))
+    tell(measurement=measurement(f"{a} to {b}", words.nbytes / seconds / 1e9, "GB/s", None))
+    return [((got == expected).sum(), bench.tensor(BLOCK_WORDS))]
+
+
+def both_ready(torch: Any, got: Any, sent: Any, a: str, b: str) -> None:
+    got.copy_(sent)
+    for place in (a, b):
+        torch.cuda.synchronize(place)
+
+
+def all_reduce(full: dict[str, Any], bench: Any, dtype: str) -> list[Any]:
+    """Sum over all processes; each works out by itself what the others put in."""
+    torch, rank, world = bench.torch, full["rank"], full["world"]
+    distributed = torch.distributed
+    on_cpu = bench.device == "cpu"
+    if on_cpu and sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = distributed.FileStore(full["meeting"], world)
+    backend = "gloo" if on_cpu else "nccl"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+    shares = [
+        torch.randn(1 << 20, generator=torch.Generator().manual_seed(member), dtype=torch.float64)
+        .to(getattr(torch, dtype))
+        .double()
+        for member in range(world)
+    ]
+    got = bench.put(shares[rank], dtype)
+    distributed.all_reduce(got)
+    synchronize(bench)
+    store.set(f"done {rank}", "")
+    store.wait([f"done {member}" for member in range(world)])  # others may still read from here
+    return [(got, sum(shares))]

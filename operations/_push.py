@@ -1,0 +1,80 @@
+"""Sending wheels to a host that lacks them: rsync over the system's ssh, or else SFTP."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import gevent
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api import Host
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.connectors.ssh import SSHConnector
+
+from fleetwheel.errors import FleetwheelError
+
+RSYNC_FLAGS = ("--partial", "--chmod=F644", "--timeout=60")
+"""What was sent before a link broke stays, and only the rest is sent."""
+PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
+"""What pyinfra may put into rsync's command line, which it does not quote."""
+
+
+def send(host: Host, directory: str, files: Mapping[str, Path], timeout: int) -> None:
+    """
+    Copy files into a directory of the host, under the names that they have here.
+
+    + directory: a directory that exists on the host
+    + files: name to path on the controller
+    + timeout: seconds for all of them
+
+    Raises FleetwheelError when they do not get there.
+    """
+    late = FleetwheelError(
+        f"sending {len(files)} wheels took longer than {timeout} s",
+        hint="raise install_timeout; where both ends have rsync, the next run goes on from there",
+    )
+    try:
+        with gevent.Timeout(timeout, late):
+            if not _rsync(host, directory, files):
+                _upload(host, directory, files)
+    except (OSError, EOFError, SSHException, PyinfraError) as error:
+        raise FleetwheelError(
+            f"sending wheels failed: {error}", hint="check the host's network and disk"
+        ) from error
+
+
+def _rsync(host: Host, directory: str, files: Mapping[str, Path]) -> bool:
+    """Send with rsync, which resumes; false where it is not to be had at both ends."""
+    names = [*map(str, files.values()), directory, *_reached_by(host)]
+    if not isinstance(host.connector, SSHConnector) or not all(map(PLAIN.fullmatch, names)):
+        return False
+    arguments = {key: value for key, value in _arguments(host).items() if key.startswith("_sudo")}
+    sources = " ".join(shlex.quote(str(path)) for path in files.values())
+    try:
+        host.check_can_rsync()
+        host.rsync(sources, f"{directory}/", RSYNC_FLAGS, **arguments)
+    except (NotImplementedError, OSError) as error:
+        logger.debug(f"{host.print_prefix}no rsync: {error}")
+        return False
+    return True
+
+
+def _reached_by(host: Host) -> list[str]:
+    keys = ("ssh_hostname", "ssh_user", "ssh_key", "ssh_known_hosts_file", "ssh_config_file")
+    return [host.name, *(str(host.data.get(key) or "") for key in keys)]
+
+
+def _upload(host: Host, directory: str, files: Mapping[str, Path]) -> None:
+    for name, path in files.items():
+        logger.info(f"{host.print_prefix}sending {name}")
+        if not host.put_file(str(path), f"{directory}/{name}", **_arguments(host)):
+            raise OSError(f"{name} cannot be written")
+
+
+def _arguments(host: Host) -> dict[str, Any]:
+    """Return how the operation of the moment runs commands, such as with sudo."""
+    arguments = cast(dict[str, Any], host.current_op_global_arguments or {})
+    return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}

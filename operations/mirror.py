@@ -1,0 +1,210 @@
+"""A caching mirror of wheels on a host of the fleet: nginx under the root directory."""
+
+import hashlib
+import re
+import time
+from collections.abc import Generator, Iterator
+from io import StringIO
+from pathlib import Path
+
+import requests
+from packaging.requirements import Requirement
+from pyinfra import host, inventory, logger
+from pyinfra.api import (
+    FileUploadCommand,
+    FunctionCommand,
+    Host,
+    QuoteString,
+    State,
+    StringCommand,
+    operation,
+)
+from pyinfra.api.command import PyinfraCommand
+
+from facts.mirror import Ground, MirrorGround
+from fleetwheel import lock as locks
+from fleetwheel import mirror
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.report import HostReport
+from fleetwheel.settings import Settings
+from fleetwheel.sources import certificate, configured_sources, official_source
+from fleetwheel.survey import survey
+from fleetwheel.templates import render
+from operations._ask import ask
+from operations._delivery import mirror_address
+from operations._outcome import note, refuse
+from operations._steps import LOCKS
+
+USER = "fleetwheel-mirror"
+UNIT = "fleetwheel-mirror.service"
+START_SECONDS = 15
+
+
+@operation()
+def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
+    """
+    Make the host a caching mirror of the wheel sources, if it is the one that the inventory names.
+
+    + settings: what the inventory says about the host
+
+    nginx has to be installed; its own service is neither used nor changed.
+
+    **Example:**
+
+    .. code:: python
+
+        mirror.caching_proxy(
+            name="Serve wheels from the sources, each fetched once",
+            settings=settings(),
+        )
+    """
+    try:
+        if not _is_mirror(settings):
+            host.noop(f"{settings.mirror} is the mirror")
+            return
+        directory, ground = _directory(settings)
+        upstreams = _upstreams(settings)
+        files = _files(settings, directory, ground, upstreams)
+        address = mirror_address(settings)
+    except FleetwheelError as error:
+        yield refuse(HostReport(name=host.name, status="failed", why=str(error)))
+        return
+    served = tuple(upstream.url for upstream in upstreams)
+    why = f"{address} serves wheels from {', '.join(served)}"
+    changed = [name for name, text in files.items() if ground.files.get(name) != _sha256(text)]
+    if not changed and _answer(address) == served:
+        note(HostReport(name=host.name, status="unchanged", why=why))
+        host.noop(why)
+        return
+    note(HostReport(name=host.name, status="would change", why=why))
+    yield StringCommand("mkdir", "-p", QuoteString(f"{directory}/cache"))
+    for name in changed:
+        yield FileUploadCommand(StringIO(files[name]), f"{directory}/{name}")
+    yield from _start(directory, ground)
+    yield FunctionCommand(_await, [address, served, why], {})
+
+
+def _is_mirror(settings: Settings) -> bool:
+    """Whether the host of the moment is the one that the inventory names."""
+    if settings.mirror is None:
+        raise FleetwheelError("no mirror is named", hint="write mirror: HOST under defaults")
+    wanted = mirror.host_of(settings.mirror)
+    names = {other.name: (other.name, other.data.get("ssh_hostname")) for other in inventory}
+    if not any(wanted in name for name in names.values()):
+        raise FleetwheelError(
+            f"mirror: {settings.mirror} is no host of the inventory",
+            hint="name one of its hosts, or set that mirror up by hand",
+        )
+    return wanted in names[host.name]
+
+
+def _directory(settings: Settings) -> tuple[str, Ground]:
+    """Return the mirror's directory and what the host has for it."""
+    facts = ask(settings)
+    if facts is None:
+        raise FleetwheelError("its facts cannot be read")
+    directory = f"{facts.installation.root}/mirror"
+    if facts.profile.os != "linux" or not re.fullmatch(r"[\w./+-]+", directory):
+        raise FleetwheelError(
+            f"{directory} cannot be the directory of a mirror",
+            hint="take a Linux host, and a root directory of plain letters",
+        )
+    ground = host.get_fact(MirrorGround, directory=directory, _timeout=settings.fact_timeout)
+    if ground is None or not (ground.nginx and ground.nameservers):
+        lacks = "a name server in /etc/resolv.conf" if ground and ground.nginx else "nginx"
+        raise FleetwheelError(
+            f"{host.name} lacks {lacks}, which the mirror needs",
+            hint="install nginx or nginx-light; its own service may stay off",
+        )
+    return directory, ground
+
+
+def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
+    """Return where wheels come from: the sources, what they list, and the locks there are."""
+    sources = [*configured_sources(settings.sources), official_source("cpu")]
+    projects = ["torch", *(Requirement(package).name for package in settings.packages)]
+    surveyed = survey(sources, projects)
+    for warning in surveyed.warnings:
+        logger.warning(warning)
+    made = [locks.load(LOCKS, path.name) for path in sorted(LOCKS.glob("pylock.*.toml"))]
+    locked = [url for lock in made if lock for url in lock.urls.values()]
+    answering = [source for source in sources if source not in surveyed.silent]
+    upstreams = mirror.upstreams(answering, [*(w.url for w in surveyed.wheels), *locked])
+    if not upstreams:
+        raise FleetwheelError(
+            "no source of wheels on the network answers: there is nothing to mirror",
+            hint="check the network of this machine, and pip config list",
+        )
+    return upstreams
+
+
+def _files(
+    settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
+) -> dict[str, str]:
+    """Return the files of the mirror's directory: name to text."""
+    bundle = Path(certificate() or requests.certs.where())
+    configuration = render(
+        "mirror.nginx.conf.j2",
+        directory=directory,
+        nameservers=[f"[{name}]" if ":" in name else name for name in ground.nameservers],
+        cache_gb=settings.mirror_gb,
+        port=mirror.port_of(str(settings.mirror)),
+        status_path=mirror.PATH,
+        upstreams=upstreams,
+    )
+    files = {"nginx.conf": configuration, "ca.pem": bundle.read_text(encoding="utf-8")}
+    if ground.systemd and ground.root:
+        command = " ".join(_nginx(directory, ground))
+        files[UNIT] = render("mirror.service.j2", user=USER, directory=directory, command=command)
+    return files
+
+
+def _nginx(directory: str, ground: Ground) -> list[str]:
+    return [str(ground.nginx), "-e", f"{directory}/error.log", "-c", f"{directory}/nginx.conf"]
+
+
+def _start(directory: str, ground: Ground) -> Iterator[StringCommand]:
+    """Yield what has nginx run with its configuration, never as root."""
+    run = " ".join(_nginx(directory, ground))
+    if ground.root:
+        shell = "--shell /usr/sbin/nologin --home-dir / --no-create-home"
+        yield StringCommand(f"id {USER} >/dev/null 2>&1 || useradd --system {shell} {USER}")
+        yield StringCommand(f"chown {USER} {directory} {directory}/cache")
+        yield StringCommand(f"chmod a+r {directory}/nginx.conf {directory}/ca.pem")
+        run = f"runuser -u {USER} -- {run}"
+    yield StringCommand(f"{run} -t -q")
+    if ground.systemd and ground.root:
+        yield StringCommand(f"systemctl enable {directory}/{UNIT}")
+        yield StringCommand(f"systemctl daemon-reload && systemctl reload-or-restart {UNIT}")
+        return
+    logger.warning(f"{host.print_prefix}no service: after a reboot, run deploys/mirror.py again")
+    yield StringCommand(
+        f"pid=$(cat {directory}/nginx.pid 2>/dev/null)",
+        '&& grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid"',
+        f"|| (cd / && {run} </dev/null >/dev/null 2>&1)",
+    )
+
+
+def _answer(address: str) -> tuple[str, ...]:
+    try:
+        return mirror.ask(address)
+    except FleetwheelError:
+        return ()
+
+
+def _await(state: State, host: Host, address: str, served: tuple[str, ...], why: str) -> bool:
+    """Wait until the mirror answers with what it is to serve."""
+    deadline = time.monotonic() + START_SECONDS
+    while _answer(address) != served:
+        if time.monotonic() > deadline:
+            why = f"{address} does not answer: see error.log, and the host's firewall"
+            note(HostReport(name=host.name, status="failed", why=why))
+            logger.error(f"{host.print_prefix}{why}")
+            return False
+        time.sleep(0.2)
+    note(HostReport(name=host.name, status="changed", why=why))
+    return True
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""The full level's protocol: what several devices do at once, and what is counted meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetwheel import smoke
+from fleetwheel.probes import smoke as probe
+from fleetwheel.probes import smoke_device, smoke_full
+from tests.machine import HEALTHY
+from tests.smoke_script import a_gpu, driver, driver_program, expected, run, scripted
+
+Answer = dict[str, Any]
+FOUR = [a_gpu(index) for index in range(4)]
+ALL_WELL = driver(*FOUR)
+
+
+def of_host(
+    place: Path,
+    behaviour: str = "pass",
+    *,
+    everyone: str = "pass",
+    before: Answer = ALL_WELL,
+    after: Answer | None = None,
+    **changes: Any,
+) -> Answer:
+    """Return the document of a full test on four GPUs of which the driver says this."""
+    text = driver_program(place, before, before if after is None else after)
+    program = scripted(behaviour, everyone=everyone)
+    given = expected(program, level="full", driver_program=text, nvml="zip", **changes)
+    document = probe.test(given)
+    smoke.result_of(document)
+    return document
+
+
+def names(results: list[Answer]) -> list[str]:
+    return [f"{result['device']} {result['name']} {result['status']}" for result in results]
+
+
+def test_gpus_work_together(tmp_path: Path) -> None:
+    document = of_host(tmp_path)
+    assert document["passed"]
+    assert document["level"] == "full"
+    ranks = [f"cuda:{index} all-reduce of 4 passed" for index in range(4)]
+    assert names(document["together"]) == ["cuda:0 peers of 4 passed", *ranks]
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "given"),
+    [
+        ("device", None, {}),
+        ("peers", 0, {"places": ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]}),
+        ("all-reduce", 4, {"rank": 3, "world": 4}),
+    ],
+)
+def test_what_the_parts_are_given(
+    tmp_path: Path, part: str, place: int | None, given: Answer
+) -> None:
+    """All but the first part see all GPUs, in their order."""
+    document = of_host(
+        tmp_path, everyone=f"if part == {part!r}: tell(error=json.dumps([device, seen, full]))"
+    )
+    result = document["devices"][3] if place is None else document["together"][place]
+    device, seen, full = json.loads(result["fault"]["error"])
+    alone = ("cuda:0", "GPU-3")
+    together = (f"cuda:{given.get('rank', 0)}", "GPU-0,GPU-1,GPU-2,GPU-3")
+    assert (device, seen) == (alone if part == "device" else together)
+    assert full.items() >= {"part": part, "sustained_s": 60, **given}.items()
+    assert "meeting" not in full or not Path(full["meeting"]).parent.exists()
+
+
+def test_a_gpu_that_failed_alone_is_left_out(tmp_path: Path) -> None:
+    document = of_host(tmp_path, "os.abort()")
+    assert names(document["devices"])[3] == "cuda:3 GPU failed"
+    assert names(document["together"])[:2] == [
+        "cuda:0 peers of 3 passed",
+        "cuda:0 all-reduce of 3 passed",
+    ]
+
+
+def test_what_fails_together_fails_the_host(tmp_path: Path) -> None:
+    behaviour = "if part == 'all-reduce': tell(error='DistBackendError: NCCL error in: x')"
+    given = expected(scripted(behaviour), level="full", nvml="zip")
+    document, code = run(
+        sys.executable, {**given, "driver_program": driver_program(tmp_path, driver(*FOUR))}
+    )
+    assert (code, document["passed"]) == (2, False)
+    assert {device["status"] for device in document["devices"]} == {"passed"}
+    assert document["together"][4]["fault"]["name"] == "nccl"
+    assert "cannot work together" in smoke.explain(document)
+
+
+def test_without_nvml_the_gpus_keep_their_numbers() -> None:
+    behaviour = "tell(error=f'{part} {device} {seen}') if part == 'all-reduce' else None"
+    document = probe.test(expected(scripted(behaviour), level="full"))
+    assert document["together"][4]["fault"]["error"] == "all-reduce cuda:3 None"
+
+
+def test_mig_instances_do_not_work_together(tmp_path: Path) -> None:
+    parts = [a_gpu(0, uuid=f"MIG-{number}", mig=True) for number in range(2)]
+    document = of_host(tmp_path, before=driver(*parts))
+    assert (document["passed"], document["together"]) == (True, [])
+
+
+def test_windows_has_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[str] = []
+
+    def run_part(given: Answer, part: str, *rest: Any) -> list[Answer]:
+        parts.append(part)
+        return []
+
+    devices = [probe.Device(entry, "cuda:0", {"a": "b"}, entry) for entry in FOUR]
+    told = {"checks": [{"name": "x", "passed": True}], "planned": ["x"], "seconds": 1}
+    known: Any = [{**told, "error": "", "measured": []}] * 4
+    monkeypatch.setattr(probe, "run_part", run_part)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        probe.test_together(expected("", level="full"), devices, known)
+    assert parts == ["peers"]
+
+
+COUNTED = {"ecc_corrected": 4, "ecc_uncorrected": 0, "remapping_failed": 0}
+
+
+@pytest.mark.parametrize(
+    ("counters", "words"),
+    [
+        ({"ecc_uncorrected": 2}, "ecc_uncorrected rose from 0 to 2"),
+        ({"ecc_corrected": 5}, "ecc_corrected rose from 4 to 5"),
+        ({"remapping_failed": True}, "remapping_failed rose from 0 to 1"),
+    ],
+)
+def test_a_count_of_errors_that_rises_fails_the_gpu(
+    tmp_path: Path, counters: Answer, words: str
+) -> None:
+    changed = a_gpu(2, counters={**COUNTED, **counters})
+    document = of_host(tmp_path, after=driver(*FOUR[:2], changed, FOUR[3]))
+    states = [device["status"] for device in document["devices"]]
+    assert states == ["passed", "passed", "failed", "passed"]
+    fault = document["devices"][2]["fault"]
+    assert (fault["name"], words in fault["error"]) == ("memory-errors", True)
+
+
+OLD = "3,7,1,-;NVRM: Xid (PCI:0000:41:00): 13, an old one"
+NEW = "3,8,2,-;NVRM: Xid (PCI:0000:41:00): 48, a new one"
+
+
+def test_a_new_xid_fails_the_host(tmp_path: Path) -> None:
+    document = of_host(tmp_path, after=driver(*FOUR, xids=[NEW]))
+    assert [fault["name"] for fault in document["faults"]] == ["xid"]
+    assert document["faults"][0]["error"] == NEW
+
+
+def test_an_old_xid_does_not(tmp_path: Path) -> None:
+    assert of_host(tmp_path, before=driver(*FOUR, xids=[OLD]))["passed"]
+
+
+def test_a_kernel_log_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
+    document = of_host(tmp_path, before=driver(*FOUR, xids=None))
+    assert document["passed"]
+    assert "Xid errors were not counted" in document["warnings"][0]
+
+
+def test_an_nvml_that_is_gone_afterwards_fails_the_host(tmp_path: Path) -> None:
+    document = of_host(tmp_path, after={})
+    assert [fault["name"] for fault in document["faults"]] == ["gpu-lost"]
+    assert "ended by SIGABRT" in document["faults"][0]["error"]
+
+
+SLOW = (
+    "tell(measurement={'name': 'memory bandwidth', 'value': 900.0, 'unit': 'GB/s',"
+    " 'promised': 3352.3, 'fraction': FRACTION})"
+)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "least", "status"),
+    [(0.27, None, "passed"), (0.27, 0.5, "failed"), (0.5, 0.5, "passed"), (None, 0.5, "passed")],
+)
+def test_speed_is_judged_by_the_inventory_alone(
+    tmp_path: Path, fraction: float | None, least: float | None, status: str
+) -> None:
+    behaviour = SLOW.replace("FRACTION", str(fraction))
+    document = of_host(tmp_path, behaviour, min_fraction=least)
+    assert document["devices"][3]["status"] == status
+    assert document["devices"][3]["measured"][0]["fraction"] == fraction
+    if status == "failed":
+        assert document["devices"][3]["fault"]["name"] == "too-slow"
+
+
+CLOCKS = "bus-width 1 {}\nmemory-clock 1 {}\nsm-clock 1 {}\ncores 1 {}\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("bus-width 1 5120\nmemory-clock 1 2619\nsm-clock 1 1980\ncores 1 16896\n", [3352.3, 66.9]),
+        (
+            "bus-width 1 384\nmemory-clock 1 10501\nsm-clock 1 3105\ncores 1 16384\n",
+            [1008.1, 101.7],
+        ),
+        ("bus-width 1 5120\nmemory-clock 1 2619\nsm-clock 1 1980\n", []),
+        ("init * error 9\n", []),
+    ],
+)
+def test_what_the_clocks_promise(
+    nvml_library: Path, tmp_path: Path, script: str, found: list[float]
+) -> None:
+    """An H100 SXM and an RTX 4090 by the numbers that NVML gives, against their data sheets."""
+    (tmp_path / "script").write_text(script + HEALTHY)
+    entry = {"uuid": "GPU-bbbb", "mig": False}
+    program = f"import json; print(json.dumps(promised({entry!r})))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", Path(smoke_full.__file__).read_text() + program],
+        env={"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML": str(tmp_path / "script")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [round(value, 1) for value in json.loads(done.stdout).values()] == found
+
+
+def test_nothing_is_promised_of_a_part_of_a_gpu() -> None:
+    assert smoke_full.promised({"uuid": "MIG-1", "mig": True}) == {}
+    assert smoke_full.promised({}) == {}
+
+
+def test_the_full_level_is_loaded_from_its_text() -> None:
+    module = smoke_device.load(Path(smoke_full.__file__).read_text())
+    full = {"part": "device", "sustained_s": 1}
+    checks = [f"{name} {kind}" for name, kind, _ in module.checks(None, full, {}, None)]
+    assert checks == [
+        "memory exact",
+        "copy bandwidth exact",
+        "sustained matmul float32",
+        "sustained matmul bfloat16",
+    ]
+    peers = {"part": "peers", "places": ["cuda:0", "cuda:1"], "sustained_s": 1}
+    assert [name for name, _, _ in module.checks(None, peers, {}, None)] == [
+        "copy cuda:0 to cuda:1",
+        "copy cuda:1 to cuda:0",
+    ]
