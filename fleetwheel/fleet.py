@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TypeVar
 
 import gevent
 from click import ClickException
@@ -24,7 +25,10 @@ from pyinfra_cli.util import exec_file
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.recorded import Answer
+from fleetwheel.report import HostReport, Status
 from fleetwheel.settings import Settings
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 60
 """A connection that takes longer is given up, whatever it waits for."""
@@ -59,19 +63,55 @@ def gather(inventory: str, limit: Sequence[str], warn: Callable[[str], None]) ->
     ``inventory`` is what pyinfra takes, ``limit`` names hosts or groups, ``*`` included.
     Raises FleetwheelError outside a project directory, and where there is no host to ask.
     """
+
+    def failed(host: Host, settings: Settings, error: str) -> Answer:
+        return Answer(name=host.name, settings=settings, error=error)
+
+    return _visit(inventory, limit, warn, _answer, failed)
+
+
+def check(
+    inventory: str, limit: Sequence[str], warn: Callable[[str], None], *, deep: bool
+) -> list[HostReport]:
+    """Look for drift on every host of an inventory, all at once; as ``gather`` in all else."""
+
+    def look(host: Host, settings: Settings) -> HostReport:
+        return HostReport.model_validate(
+            importlib.import_module("operations._look").look(settings, deep)
+        )
+
+    def failed(host: Host, settings: Settings, error: str) -> HostReport:
+        group = next((name for name in host.groups if name not in ("all", "ungrouped")), "")
+        status: Status = "failed" if host.connected else "unreachable"
+        return HostReport(name=host.name, group=group, status=status, why=error)
+
+    return _visit(inventory, limit, warn, look, failed)
+
+
+def _visit(
+    inventory: str,
+    limit: Sequence[str],
+    warn: Callable[[str], None],
+    look: Callable[[Host, Settings], T],
+    failed: Callable[[Host, Settings, str], T],
+) -> list[T]:
+    """Connect to every host and return what ``look`` finds there, or what ``failed`` makes of it.
+
+    ``look`` runs in the context of its host, and may raise what pyinfra raises.
+    """
     if not Path("facts/host.py").is_file():
         raise FleetwheelError(
             f"{Path.cwd()} is no project directory: it holds no facts/host.py",
-            hint="run this in the root of a clone of fleetwheel",
+            hint="run this in the root of a clone, or make a directory with `fleetwheel init`",
         )
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
     # What paramiko logs with a traceback is what the host's error says in a sentence.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     state, hosts = _prepare(inventory, limit)
-    asked = [state.pool.spawn(_ask, state, host, heard) for host in hosts]
-    gevent.joinall(asked)
-    return [answer.get() for answer in asked]
+    visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
+    gevent.joinall(visits)
+    return [visit.get() for visit in visits]
 
 
 def _prepare(inventory: str, limit: Sequence[str]) -> tuple[State, list[Host]]:
@@ -113,32 +153,37 @@ def _limited(inventory: Inventory, limit: Sequence[str]) -> list[Host]:
     return [host for host in inventory if host.name in chosen]
 
 
-def _ask(state: State, host: Host, heard: Heard) -> Answer:
-    """Connect to one host and ask it everything."""
+def _one(
+    host: Host,
+    heard: Heard,
+    look: Callable[[Host, Settings], T],
+    failed: Callable[[Host, Settings, str], T],
+) -> T:
+    """Connect to one host and look at it."""
     settings = Settings()
     try:
         settings = Settings.from_data(host.data.dict())
         with gevent.Timeout(CONNECT_SECONDS):
             host.connect(show_errors=False, raise_exceptions=True)
-        return _answer(state, host, settings, heard)
+        with ctx_host.use(host):
+            return look(host, settings)
     except gevent.Timeout:
-        error = f"no connection within {CONNECT_SECONDS} s"
-    except (ConnectError, PyinfraError, FleetwheelError, OSError) as problem:
-        error = str(problem)
+        return failed(host, settings, f"no connection within {CONNECT_SECONDS} s")
+    except (ConnectError, OSError) as error:
+        return failed(host, settings, str(error))
+    except (PyinfraError, FleetwheelError) as error:
+        return failed(host, settings, heard.about(host) or str(error))
     finally:
         if host.connected:
             host.disconnect()
-    return Answer(name=host.name, settings=settings, error=error)
 
 
-def _answer(state: State, host: Host, settings: Settings, heard: Heard) -> Answer:
+def _answer(host: Host, settings: Settings) -> Answer:
     fact = importlib.import_module("facts.host").Host
     arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
-    with ctx_host.use(host):
-        found = get_fact(state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
     if found is None:
-        error = heard.about(host) or "it gave no answer"
-        return Answer(name=host.name, settings=settings, error=error)
+        raise FleetwheelError("it gave no answer")
     return Answer(
         name=host.name,
         settings=settings,

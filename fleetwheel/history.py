@@ -1,16 +1,17 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.report import HostReport, Report, Status, printable
 
 Kind = Literal["deploy", "smoke", "drift"]
@@ -50,26 +51,41 @@ class Comparison:
     unknown: tuple[Finding, ...]
     """Found earlier, on hosts that the later report could not look at or leaves out."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether neither report found anything."""
+        return not (self.appeared or self.mended or self.unchanged or self.unknown)
+
+    def document(self) -> dict[str, Any]:
+        """Return the comparison as plain JSON types."""
+        return asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
+
 
 def load(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
-    """Return the reports of one kind, oldest first; ``warn`` hears of one it cannot read."""
-    reports = [_read(path, warn) for path in sorted(directory.glob("*.json"))]
-    return sorted(
-        (report for report in reports if report and report.kind == kind),
-        key=lambda report: report.at,
-    )
+    """Return the reports of one kind, oldest first.
+
+    One that cannot be read is left out, and ``warn`` hears of it.
+    """
+    reports = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            reports.append(read(path))
+        except FleetwheelError as error:
+            warn(f"left out: {error}")
+    wanted = (report for report in reports if report.kind == kind)
+    return sorted(wanted, key=lambda report: report.at)
 
 
-def _read(path: Path, warn: Callable[[str], None]) -> Report | None:
+def read(path: Path) -> Report:
+    """Return the report in a file; FleetwheelError where there is none."""
     try:
         return Report.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        warn(f"{path} is left out, it is no report: {place or 'document'}: {first['msg']}")
+        place = ".".join(map(str, first["loc"])) or "document"
+        raise FleetwheelError(f"{path} is no report: {place}: {first['msg']}") from error
     except OSError as error:
-        warn(f"{path} is left out: {error.strerror}")
-    return None
+        raise FleetwheelError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def findings(report: Report) -> list[Finding]:
@@ -114,8 +130,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     )
     counts = ", ".join(f"{len(found)} {word}" for word, _, found in parts if found)
     span = f"{comparison.old:%Y-%m-%d %H:%M} to {comparison.new:%Y-%m-%d %H:%M} UTC"
-    console.print(f"{span}: {counts or 'nothing was found in either'}", highlight=False)
-    if not counts:
+    console.print(f"{span}: {counts or 'nothing was found, then or now'}", highlight=False)
+    if comparison.nothing:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "host", "class", "what", "expected", "found"):

@@ -84,7 +84,7 @@ class Connection(Value):
 class HostEntry(Connection, Settings):
     """What one host, a group or the defaults may say."""
 
-    @field_validator("relock", "lift_hold")
+    @field_validator("relock", "lift_hold", "rebuild")
     @classmethod
     def _for_one_run(cls, value: bool, info: ValidationInfo) -> bool:
         raise ValueError(f"is for one run, on the command line: --data {info.field_name}=true")

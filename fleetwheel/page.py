@@ -174,7 +174,7 @@ def _view(host: HostReport, new: set[tuple[str, str, str]], unfold: bool) -> Vie
             for drift in host.drift
         ],
         facts=[(term, text) for term, text in _facts(host) if text],
-        reasons=list(host.choice.reasons) if host.choice else [],
+        reasons=[line for line in _reasons(host) if line not in host.why],
         tests=_tests(host.smoke),
     )
 
@@ -223,6 +223,10 @@ def _gpu(gpu: Gpu) -> str:
     memory = f"{gpu.memory_total_mib / 1024:.0f} GiB" if gpu.memory_total_mib else ""
     parts = (f"{gpu.index}: {_model(gpu)}", memory, gpu.pci_bus_id, gpu.uuid)
     return ", ".join(part for part in parts if part)
+
+
+def _reasons(host: HostReport) -> tuple[str, ...]:
+    return host.choice.reasons if host.choice else ()
 
 
 def _tests(smoke: dict[str, Any] | None) -> list[str]:

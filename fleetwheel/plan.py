@@ -25,7 +25,13 @@ class Plan(Value):
 
 
 def plan(
-    lock: Lock, python: Python, host: HostState, record: Record | None, *, always_smoke: bool
+    lock: Lock,
+    python: Python,
+    host: HostState,
+    record: Record | None,
+    *,
+    always_smoke: bool,
+    rebuild: bool = False,
 ) -> Plan:
     """Compare a host with its lock.
 
@@ -35,15 +41,14 @@ def plan(
     name = lock.generation(python)
     builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
     good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
-    if not good:
+    if rebuild or not good:
         number = max((_build_of(id, name) or 0 for id in builds), default=0) + 1
-        because = (
-            "the environment's packages differ from the lock"
-            if builds
-            else "there is no environment with these wheels yet"
-        )
         return Plan(
-            generation=f"{name}-{number}", build=True, smoke=True, activate=True, because=because
+            generation=f"{name}-{number}",
+            build=True,
+            smoke=True,
+            activate=True,
+            because=_why_build(bool(builds), bool(good)),
         )
     current = host.installation.current
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
@@ -72,6 +77,14 @@ def _build_of(id: str, name: str) -> int | None:
 
 def _as_locked(generation: Generation, lock: Lock) -> bool:
     return generation.packages == lock.packages and bool(generation.python)
+
+
+def _why_build(built: bool, good: bool) -> str:
+    if good:
+        return "a new build was asked for"
+    if built:
+        return "the environment's packages differ from the lock"
+    return "there is no environment with these wheels yet"
 
 
 def _because(elsewhere: bool, activate: bool, tested: bool) -> str:

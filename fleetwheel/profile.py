@@ -139,6 +139,11 @@ class Gpu(Value):
         """The GPU by what stays the same from one look to the next, whoever was asked."""
         return Gpu(**{name: getattr(self, name) for name in LASTING})
 
+    @property
+    def baseline(self) -> "Gpu":
+        """The GPU as a record keeps it, for later looks to compare with."""
+        return Gpu(**{name: getattr(self, name) for name in (*LASTING, "ecc", "mig", "pcie_width")})
+
 
 LASTING = ("index", "uuid", "name", "compute_capability", "memory_total_mib", "pci_bus_id")
 

@@ -77,21 +77,24 @@ class HostReport(Value):
     seconds: float | None = None
 
 
+Kind = Literal["deploy", "smoke", "drift"]
+
+
 class Report(Value):
     """What a run did or found on every host."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     format: Literal["fleetwheel.report/1"] = Field(default="fleetwheel.report/1", alias="schema")
-    kind: Literal["deploy", "smoke", "drift"] = "deploy"
+    kind: Kind = "deploy"
     at: datetime
     hosts: tuple[HostReport, ...]
 
 
-def report_of(hosts: Sequence[HostReport]) -> Report:
+def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy") -> Report:
     """Return the report of these hosts, in the order of their names."""
     ordered = tuple(sorted(hosts, key=lambda host: host.name))
-    return Report(at=datetime.now(UTC), hosts=ordered)
+    return Report(kind=kind, at=datetime.now(UTC), hosts=ordered)
 
 
 def save(directory: Path, report: Report) -> Path:
@@ -121,7 +124,7 @@ def print_table(report: Report, console: Console) -> None:
         row[1] = f"[{COLOURS[host.status]}]{row[1]}[/]"
         table.add_row(*row)
     console.print(table)
-    for host in report.hosts if not wide else ():
+    for host in () if wide else (host for host in report.hosts if host.why):
         lines = printable(host.why).replace("\n", "\n  ")
         console.print(escape(f"\n{printable(host.name)}: {lines}"), soft_wrap=True, highlight=False)
 

@@ -16,7 +16,7 @@ from fleetwheel.profile import Value
 from fleetwheel.request import Request
 from fleetwheel.schedule import Schedule
 
-EXAMPLES = {"torch": "2.10", "python": "3.10"}
+EXAMPLES = {"torch": "2.10", "python": "3.10", "driver": "580.10"}
 """Versions that a number cannot hold."""
 
 
@@ -80,6 +80,14 @@ def _version_or_specifiers(value: str) -> str:
     return value
 
 
+def _specifiers(value: str) -> str:
+    try:
+        SpecifierSet(value)
+    except InvalidSpecifier:
+        raise ValueError(f'{value!r} is no range of versions: write ">=580"') from None
+    return value
+
+
 def _requirement(value: str) -> str:
     try:
         Requirement(value)
@@ -107,13 +115,30 @@ def _absolute(value: str) -> str:
 
 
 def _mirror(value: str) -> str:
-    if not re.fullmatch(r"(https?://)?[A-Za-z0-9._@-]+(:\d{1,5})?/?", value):
-        raise ValueError(f"{value!r} is neither a host of the inventory nor http://HOST:PORT")
+    if not re.fullmatch(r"(@local|(https?://)?[A-Za-z0-9._-]+)(:\d{1,5})?/?", value):
+        shown = "an address with credentials" if "@" in value[1:] else repr(value)
+        raise ValueError(f"{shown} is neither a host of the inventory nor http://HOST:PORT")
     return value
 
 
 Text = Annotated[str, BeforeValidator(_quoted)]
+Limit = Annotated[int, Field(ge=0, strict=True)]
 Seconds = Annotated[int, Field(ge=1, le=86400, strict=True)]
+
+
+class Expect(Value):
+    """What a host should be, whatever it was at its last deploy: the drift check compares."""
+
+    gpus: Annotated[int, Field(ge=0, le=64, strict=True)] | None = None
+    """Number of GPUs."""
+    gpu: str | None = None
+    """A part of the name that every GPU has, such as ``RTX 4090``."""
+    driver: Annotated[Text, AfterValidator(_specifiers)] | None = None
+    """Versions of the driver, such as ``>=580``."""
+    max_temperature_c: Limit | None = None
+    max_ecc_uncorrected: Limit | None = None
+    """Errors in the whole life of a GPU."""
+    max_remapped_rows: Limit | None = None
 
 
 class Settings(Value):
@@ -160,6 +185,10 @@ class Settings(Value):
     """Share of the speed that a GPU's clocks promise that the full level must reach."""
     schedule: Schedule | None = None
     """A drift check at regular times, on the host that has the project directory."""
+    expect: Expect = Expect()
+    """What the host should be, for the drift check."""
+    rebuild: bool = False
+    """Build the environment anew, though its packages are those of the lock."""
     relock: bool = False
     """Choose and lock anew, also where the lock still runs."""
     lift_hold: bool = False

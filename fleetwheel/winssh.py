@@ -70,6 +70,8 @@ class WinSSHConnector(SSHConnector):
     shell: str
     """``cmd`` or ``powershell``: sshd's default shell."""
     sftp: SFTPClient | None = None
+    abandoned = False
+    """Whether the connection was closed, to be made anew by what needs it next."""
 
     @override
     @staticmethod
@@ -79,10 +81,9 @@ class WinSSHConnector(SSHConnector):
     @override
     def connect(self) -> None:
         super().connect()
-        self.sftp = None
+        self.sftp, self.abandoned = None, False
         try:
-            with gevent.Timeout(ANSWER_SECONDS, TimeoutError):
-                _, answer = self._execute(QUESTION, None, False)
+            _, answer = self._execute(QUESTION, ANSWER_SECONDS)
         except (OSError, SSHException) as error:
             raise ConnectError(f"No command can be run ({error or 'no answer'})") from error
         self.shell = default_shell(answer.stdout)
@@ -112,8 +113,9 @@ class WinSSHConnector(SSHConnector):
             shown = "\n".join(command_lines(command, arguments, masked=True))
             logger.debug("Running command on %s: %s", self.host.name, shown)
             self._note(f">>> {shown}", print_input)
-            with gevent.Timeout(arguments.get("_timeout") or None, TimeoutError):
-                code, output = self._run(lines, arguments.get("_stdin"), print_output)
+            code, output = self._run(
+                lines, arguments.get("_timeout"), arguments.get("_stdin"), print_output
+            )
         except FleetwheelError as error:
             return False, self._said(str(error), print_output)
         if code >= 0x80000000:
@@ -135,15 +137,16 @@ class WinSSHConnector(SSHConnector):
         partial = f"{path}.{secrets.token_hex(4)}.part"
         if self._refused(arguments, print_output):
             return False
-        with self._transfer(path, arguments.get("_timeout")) as sftp:
-            try:
-                with get_file_io(filename_or_io) as file:  # type: ignore[arg-type]
-                    sftp.putfo(file, partial)
+        try:
+            with (
+                get_file_io(filename_or_io) as file,  # type: ignore[arg-type]
+                self._transfer(path, arguments.get("_timeout")) as sftp,
+            ):
+                sftp.putfo(file, partial)
                 sftp.posix_rename(partial, path)
-            except OSError:
-                with suppress(OSError, SSHException):
-                    sftp.remove(partial)
-                raise
+        except (OSError, SSHException):
+            self._remove(partial)
+            raise
         self._note(f"file uploaded: {remote_filename}", print_output)
         return True
 
@@ -172,24 +175,28 @@ class WinSSHConnector(SSHConnector):
         self._note(f"file downloaded: {remote_filename}", print_output)
         return True
 
-    def _run(self, lines: list[str], stdin: Any, print_output: bool) -> tuple[int, CommandOutput]:
+    def _run(self, lines: list[str], seconds: int | None, *more: Any) -> tuple[int, CommandOutput]:
         """Run the lines of a batch file by the shortest way that gives them their meaning."""
         if self.shell == "cmd" and (line := windows_batch.one_line(lines)):
-            return self._execute(line, stdin, print_output)
+            return self._execute(line, seconds, *more)
         name = f"fleetwheel-{secrets.token_hex(8)}.cmd"
         words, content = windows_batch.batch_file(lines)
         start = windows_batch.start(self.shell, name, words)
         path = f"{sftp_path(windows_batch.TEMP)}/{name}"
-        self._upload(path, content)
+        self._upload(path, content, seconds)
         try:
-            return self._execute(start, stdin, print_output)
+            return self._execute(start, seconds, *more)
         finally:
-            with suppress(OSError, SSHException), self._transfer(path, END_SECONDS) as sftp:
-                sftp.remove(path)
+            self._remove(path)
 
-    def _upload(self, path: str, content: bytes) -> None:
+    def _remove(self, path: str) -> None:
+        """Remove a file of ours, if the host lets us."""
+        with suppress(OSError, SSHException), self._transfer(path, END_SECONDS) as sftp:
+            sftp.remove(path)
+
+    def _upload(self, path: str, content: bytes, seconds: int | None) -> None:
         """Put a batch file where temporary files go; a new profile has no such directory yet."""
-        with self._transfer(path, None) as sftp:
+        with self._transfer(path, seconds) as sftp:
             try:
                 sftp.putfo(BytesIO(content), path, confirm=False)
             except FileNotFoundError:
@@ -198,23 +205,28 @@ class WinSSHConnector(SSHConnector):
                         sftp.mkdir(str(directory))
                 sftp.putfo(BytesIO(content), path, confirm=False)
 
-    def _execute(self, line: str, stdin: Any, print_output: bool) -> tuple[int, CommandOutput]:
+    def _execute(
+        self, line: str, seconds: int | None, stdin: Any = None, print_output: bool = False
+    ) -> tuple[int, CommandOutput]:
         """Give sshd one line; return the exit code, unsigned and 32 bits wide, and the output."""
-        channel = self._transport().open_session()
+        channel = self._session(seconds)
         try:
-            channel.exec_command(line)
-            # A program may end before it has read everything.
-            with suppress(OSError), channel.makefile_stdin("wb") as buffer:
-                if stdin:
-                    write_stdin(stdin, buffer)
-            output = read_output_buffers(
-                _text_lines(channel.makefile("rb")),
-                _text_lines(channel.makefile_stderr("rb")),
-                timeout=None,
-                print_output=print_output,
-                print_prefix=self.host.print_prefix,
-            )
-            code = channel.recv_exit_status()
+            with told_as_dropped(), deadline(seconds):
+                channel.exec_command(line)
+                buffer = channel.makefile_stdin("wb")
+                # A program may end before it has read everything.
+                with suppress(OSError):
+                    if stdin:
+                        write_stdin(stdin, buffer)
+                    buffer.close()
+                output = read_output_buffers(
+                    _text_lines(channel.makefile("rb")),
+                    _text_lines(channel.makefile_stderr("rb")),
+                    timeout=None,
+                    print_output=print_output,
+                    print_prefix=self.host.print_prefix,
+                )
+                code = channel.recv_exit_status()
         except TimeoutError:
             self._end(channel)
             raise
@@ -224,10 +236,14 @@ class WinSSHConnector(SSHConnector):
             raise SSHException("the connection dropped before the command ended")
         return code, output
 
+    def _session(self, seconds: int | None) -> Channel:
+        with told_as_dropped():
+            return self._transport().open_session(timeout=seconds or None)
+
     def _end(self, channel: Channel) -> None:
         """End a process: for sshd on Windows every signal does, and its job takes the children.
 
-        One that stays all the same is left behind with its connection, which is made anew.
+        One that stays all the same is left behind with its connection.
         """
         message = Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
@@ -235,17 +251,24 @@ class WinSSHConnector(SSHConnector):
         message.add_string("signal")
         message.add_boolean(False)
         message.add_string("KILL")
-        transport = self._transport()
-        with suppress(OSError, SSHException):
-            transport._send_user_message(message)  # type: ignore[attr-defined]
-        if channel.status_event.wait(END_SECONDS):
-            return
-        logger.warning(f"{self.host.print_prefix}the command may still run: it did not end")
-        transport.close()
-        with suppress(ConnectError):
-            self.connect()
+        with suppress(OSError, SSHException), deadline(END_SECONDS):
+            self._transport()._send_user_message(message)  # type: ignore[attr-defined]
+            channel.status_event.wait()
+        if channel.exit_status < 0:
+            logger.warning(f"{self.host.print_prefix}the command may still run: it did not end")
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self.abandoned = True
+        if self.client is not None:
+            self.client.close()
 
     def _transport(self) -> Transport:
+        if self.abandoned:
+            try:
+                self.connect()
+            except ConnectError as error:
+                raise SSHException(f"no new connection: {error}") from error
         transport = self.client.get_transport() if self.client is not None else None
         if transport is None:
             raise SSHException("not connected")
@@ -253,20 +276,25 @@ class WinSSHConnector(SSHConnector):
 
     @contextmanager
     def _transfer(self, path: str, seconds: int | None) -> Iterator[SFTPClient]:
-        """Give the SFTP client; what goes wrong names the path, and drops the client."""
+        """Give the SFTP client; what goes wrong names the path, and drops the client.
+
+        After ``seconds`` the connection is closed: paramiko cannot be interrupted in any other way.
+        """
+        transport = self._transport()
+        late = gevent.spawn_later(seconds, self._abandon) if seconds else None
         try:
-            with gevent.Timeout(seconds or None, TimeoutError):
-                self.sftp = sftp = self.sftp or SFTPClient.from_transport(self._transport())
-                if sftp is None:
-                    raise SSHException("the host has no SFTP")
-                yield sftp
+            self.sftp = sftp = self.sftp or SFTPClient.from_transport(transport)
+            if sftp is None:
+                raise SSHException("the host has no SFTP")
+            yield sftp
         except (OSError, EOFError, SSHException) as error:
-            if self.sftp is not None:
-                self.sftp.close()
             self.sftp = None
-            if isinstance(error, TimeoutError):
-                raise
+            if self.abandoned:
+                raise TimeoutError(f"{path}: not done within {seconds} s") from error
             raise SSHException(f"{path}: {error or 'the connection dropped'}") from error
+        finally:
+            if late is not None:
+                late.kill()
 
     def _refused(self, arguments: Mapping[str, Any], print_output: bool) -> bool:
         try:
@@ -290,6 +318,36 @@ class WinSSHConnector(SSHConnector):
 def is_windows(host: Host) -> bool:
     """Return whether pyinfra reaches this host as a Windows one."""
     return isinstance(host.connector, WinSSHConnector)
+
+
+@contextmanager
+def told_as_dropped() -> Iterator[None]:
+    """Raise SSHException for what paramiko passes on when a connection ends.
+
+    An EOFError would end pyinfra's run for every host.
+    """
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (EOFError, OSError) as error:
+        raise SSHException(f"the connection dropped ({error or 'no more data'})") from error
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError where the block takes longer; 0 and None are no limit.
+
+    Inside the block it is gevent's own exception: paramiko goes on after a TimeoutError.
+    """
+    timer = gevent.Timeout(seconds or None)
+    try:
+        with timer:
+            yield
+    except gevent.Timeout as error:
+        if error is not timer:
+            raise
+        raise TimeoutError(f"not done within {seconds} s") from None
 
 
 def command_lines(
@@ -316,8 +374,9 @@ def _plain(bit: Any, masked: bool) -> str:
 def default_shell(answer: str) -> str:
     """Return which shell gave this answer to QUESTION: ``cmd`` or ``powershell``.
 
-    Raises ConnectError for another.
+    What a profile prints comes before it. Raises ConnectError for another shell.
     """
+    answer = answer.strip().rpartition("\n")[2]
     if answer.startswith("Windows_NT:"):
         return "cmd"
     if answer.startswith("%OS%:") and len(answer) > len("%OS%:"):

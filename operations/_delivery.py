@@ -41,4 +41,4 @@ def mirror_address(settings: Settings) -> str:
             hint="name a host of the inventory, mirror: HOST, and run deploys/mirror.py",
         )
     addresses = {other.name: other.data.get("ssh_hostname") or other.name for other in inventory}
-    return mirror.address(settings.mirror, {"@local": socket.getfqdn(), **addresses})
+    return mirror.address(settings.mirror, {**addresses, "@local": socket.getfqdn()})

@@ -13,7 +13,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel import report
-from fleetwheel.report import HostReport, Status
+from fleetwheel.report import HostReport, Report, Status
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
@@ -74,7 +74,14 @@ def _show(unfinished: str = "a step did not end well: see above") -> None:
     console.print()
     report.print_table(finished, console)
     if state.is_executing:
+        _save(finished, console)
+
+
+def _save(finished: Report, console: Console) -> None:
+    try:
         console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
+    except OSError as error:
+        console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
 
 
 def _kind() -> str:

@@ -4,7 +4,7 @@ import json
 from typing import Any, cast
 
 from pyinfra.api import Host, QuoteString, StringCommand
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
 from fleetwheel import remote
 
@@ -25,8 +25,7 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
     """
     program = [QuoteString(python), "-I", "-c", QuoteString(remote.BOOTSTRAP)]
     command = StringCommand("timeout", "-k", "10", str(timeout), *program)
-    arguments = cast(dict[str, Any], host.current_op_global_arguments or {})
-    connector = {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
+    connector = connector_arguments(host)
     connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
     try:
         _, output = host.run_shell_command(command, **connector)
@@ -41,6 +40,16 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
             return answer
     said = "\n".join(output.stderr_lines[-10:])
     return {"ok": False, "error": said or f"ended within {timeout} s without a word", "hint": _SLOW}
+
+
+def connector_arguments(host: Host) -> dict[str, Any]:
+    """Return how commands run on the host, such as with sudo: as this operation, or its data, says.
+
+    Outside of operations there are the host's data alone.
+    """
+    given = host.current_op_global_arguments or pop_global_arguments(host.state, host, {})[0]
+    arguments = cast(dict[str, Any], given)
+    return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
 
 
 _SLOW = "a slow disk or network: raise install_timeout or smoke_timeout, then run again"

@@ -4,17 +4,16 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import gevent
 from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import Host
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.errors import FleetwheelError
+from operations._probe import connector_arguments
 
 RSYNC_FLAGS = ("--partial", "--chmod=F644", "--timeout=60")
 """What was sent before a link broke stays, and only the rest is sent."""
@@ -51,7 +50,9 @@ def _rsync(host: Host, directory: str, files: Mapping[str, Path]) -> bool:
     names = [*map(str, files.values()), directory, *_reached_by(host)]
     if not isinstance(host.connector, SSHConnector) or not all(map(PLAIN.fullmatch, names)):
         return False
-    arguments = {key: value for key, value in _arguments(host).items() if key.startswith("_sudo")}
+    arguments = {
+        key: value for key, value in connector_arguments(host).items() if key.startswith("_sudo")
+    }
     sources = " ".join(shlex.quote(str(path)) for path in files.values())
     try:
         host.check_can_rsync()
@@ -70,11 +71,5 @@ def _reached_by(host: Host) -> list[str]:
 def _upload(host: Host, directory: str, files: Mapping[str, Path]) -> None:
     for name, path in files.items():
         logger.info(f"{host.print_prefix}sending {name}")
-        if not host.put_file(str(path), f"{directory}/{name}", **_arguments(host)):
+        if not host.put_file(str(path), f"{directory}/{name}", **connector_arguments(host)):
             raise OSError(f"{name} cannot be written")
-
-
-def _arguments(host: Host) -> dict[str, Any]:
-    """Return how the operation of the moment runs commands, such as with sudo."""
-    arguments = cast(dict[str, Any], host.current_op_global_arguments or {})
-    return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}

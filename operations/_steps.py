@@ -20,7 +20,9 @@ from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
+from fleetwheel.request import Request
 from fleetwheel.settings import Settings
+from fleetwheel.space import readable
 from fleetwheel.wheel import Source
 from operations import _probe, _progress, _push, _waves
 from operations._ask import forget
@@ -38,6 +40,7 @@ class Deployment:
     settings: Settings
     facts: HostState
     record: Record | None
+    request: Request
     lock: Lock
     python: Python
     plan: Plan
@@ -82,6 +85,7 @@ class Deployment:
 def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     """Yield what the plan takes, in order."""
     plan = deployment.plan
+    yield from keep_lock(deployment)
     if deployment.settings.serial:
         yield FunctionCommand(_await_turn, [deployment], {})
     if plan.build:
@@ -91,6 +95,24 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     if plan.smoke:
         yield FunctionCommand(_test, [deployment], {})
     yield FunctionCommand(_activate, [deployment], {})
+
+
+def keep_lock(deployment: Deployment) -> Iterator[PyinfraCommand]:
+    """Yield the writing of the lock on this machine, where it is new or another than the one there.
+
+    A copy that a host sent back is for that host alone.
+    """
+    lock = deployment.lock
+    if not lock.from_host and locks.load(LOCKS, lock.name) != lock:
+        yield FunctionCommand(_save_lock, [deployment], {})
+
+
+def _save_lock(state: State, host: Host, deployment: Deployment) -> bool:
+    try:
+        locks.save(LOCKS, deployment.lock)
+    except OSError as error:
+        return deployment.fail(host, f"the lock cannot be written on this machine: {error}")
+    return True
 
 
 def _await_turn(state: State, host: Host, deployment: Deployment) -> bool:
@@ -127,11 +149,6 @@ def _words(answer: dict[str, Any]) -> str:
 
 
 def _build(state: State, host: Host, deployment: Deployment) -> bool:
-    if not deployment.lock.from_host:
-        try:
-            locks.save(LOCKS, deployment.lock)
-        except OSError as error:
-            return deployment.fail(host, f"the lock cannot be written on this machine: {error}")
     answer = _make(host, deployment, deployment.needed_bytes)
     if answer.get("missing"):
         try:
@@ -175,7 +192,8 @@ def _send_wheels(host: Host, deployment: Deployment, missing: list[str]) -> None
         if parcel.filename in missing
     }
     incoming = f"{deployment.root}/cache/wheels/incoming"
-    logger.info(f"{host.print_prefix}sending {len(files)} wheels")
+    size = readable(sum(path.stat().st_size for path in files.values()))
+    logger.info(f"{host.print_prefix}sending {size} of wheels")
     _push.send(host, incoming, files, deployment.settings.install_timeout)
 
 
@@ -240,11 +258,11 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     record = Record(
         generation=generation,
         previous=previous,
-        request=deployment.lock.target.request,
+        request=deployment.request,
         lock=deployment.lock.name,
         choice=deployment.lock.choice.model_copy(update={"python": deployment.python}),
         driver=deployment.facts.profile.driver,
-        gpus=tuple(gpu.lasting for gpu in deployment.facts.profile.gpus),
+        gpus=tuple(gpu.baseline for gpu in deployment.facts.profile.gpus),
         failed=_still_failed(deployment),
         smoke=deployment.smoke,
         hold=deployment.hold,

@@ -120,7 +120,10 @@ def _directory(settings: Settings) -> tuple[str, Ground]:
 
 
 def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
-    """Return where wheels come from: the sources, what they list, and the locks there are."""
+    """Return where wheels come from: the sources, what they list, and the locks there are.
+
+    What a source that is silent today has listed before is still served.
+    """
     sources = [*configured_sources(settings.sources), official_source("cpu")]
     projects = ["torch", *(Requirement(package).name for package in settings.packages)]
     surveyed = survey(sources, projects)
@@ -128,14 +131,9 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
         logger.warning(warning)
     made = [locks.load(LOCKS, path.name) for path in sorted(LOCKS.glob("pylock.*.toml"))]
     locked = [url for lock in made if lock for url in lock.urls.values()]
-    answering = [source for source in sources if source not in surveyed.silent]
-    upstreams = mirror.upstreams(answering, [*(w.url for w in surveyed.wheels), *locked])
-    if not upstreams:
-        raise FleetwheelError(
-            "no source of wheels on the network answers: there is nothing to mirror",
-            hint="check the network of this machine, and pip config list",
-        )
-    return upstreams
+    before = _answer(mirror_address(settings)) if surveyed.silent else ()
+    listed = [wheel.url for wheel in surveyed.wheels]
+    return mirror.upstreams(sources, [*listed, *locked, *before])
 
 
 def _files(

@@ -74,6 +74,7 @@ def _in_use(settings: Settings, facts: HostState) -> Deployment:
         settings,
         facts,
         records.parse(there.record),
+        lock.target.request,
         lock,
         python_for(lock.choice, facts.profile) or lock.choice.python,
         Plan(

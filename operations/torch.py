@@ -27,7 +27,7 @@ from operations._ask import ask
 from operations._delivery import delivery
 from operations._group import members
 from operations._outcome import note, refuse
-from operations._steps import LOCKS, MATRIX, Deployment, commands, uv_to_send
+from operations._steps import LOCKS, MATRIX, Deployment, commands, keep_lock, uv_to_send
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -141,8 +141,15 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
             f"the host has no Python {lock.choice.python.minor} any more",
             hint="install it again, or run with --data relock=true",
         )
-    steps = plan(lock, python, facts, record, always_smoke=settings.smoke != "auto")
-    return Deployment(host.name, settings, facts, record, lock, python, steps)
+    steps = plan(
+        lock,
+        python,
+        facts,
+        record,
+        always_smoke=settings.smoke != "auto",
+        rebuild=settings.rebuild,
+    )
+    return Deployment(host.name, settings, facts, record, request, lock, python, steps)
 
 
 def _request(settings: Settings, facts: HostState) -> Request:
@@ -178,7 +185,8 @@ def _deployment_of(
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
     python = python_for(lock.choice, facts.profile) or lock.choice.python
-    return Deployment(host.name, settings, facts, record, lock, python, steps, hold=hold)
+    request = lock.target.request
+    return Deployment(host.name, settings, facts, record, request, lock, python, steps, hold=hold)
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
@@ -192,6 +200,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.nothing:
         note(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
+        yield from keep_lock(deployment)
         return
     transfer = ""
     if steps.build:

@@ -1,8 +1,11 @@
 """Sample values that many tests start from."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+from fleetwheel import lock as locks
 from fleetwheel.choice import Choice
+from fleetwheel.lock import Lock, target_of
 from fleetwheel.profile import (
     Driver,
     DriverState,
@@ -13,6 +16,7 @@ from fleetwheel.profile import (
     Profile,
     Python,
 )
+from fleetwheel.record import Record, smoke_pass
 from fleetwheel.request import Request
 from fleetwheel.wheel import Source
 
@@ -67,3 +71,28 @@ def host(
         record=record,
     )
     return HostState(profile=profile, installation=installation)
+
+
+def lock_with(packages: dict[str, str]) -> Lock:
+    """Return the lock of CPU_HOST with these packages."""
+    text = 'lock-version = "1.0"\ncreated-by = "tests"\n'
+    for name, version in packages.items():
+        url = f"https://example.org/{name}-{version}-py3-none-any.whl"
+        text += f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
+        text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
+    target = target_of(CPU_HOST, REQUEST)
+    return Lock(name=target.name, text=text + locks._tool_table(choice(), target))
+
+
+def record_of(lock: Lock, generation: str, profile: Profile = CPU_HOST) -> Record:
+    """Return the record that a deploy of a lock leaves, its smoke test passed."""
+    return Record(
+        generation=generation,
+        request=lock.target.request,
+        lock=lock.name,
+        choice=lock.choice,
+        driver=profile.driver,
+        gpus=profile.gpus,
+        smoke=smoke_pass(generation, profile, {"passed": True}),
+        deployed_at=datetime.now(UTC),
+    )

@@ -4,6 +4,7 @@ import hashlib
 import re
 import ssl
 import threading
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ class Upstream:
     url: str = ""
     """``https://127.0.0.1:PORT``; its index is at ``/simple``."""
     sent: Counter[str] = field(default_factory=Counter)
+    delay: float = 0
+    """Seconds before a wheel or a part of one is sent."""
 
 
 @contextmanager
-def upstream(wheels: Path, tls: Path, *, ranges: bool = True) -> Iterator[Upstream]:
+def upstream(wheels: Path, tls: Path) -> Iterator[Upstream]:
     """Serve a directory of wheels as an index. ``tls``: a key with its certificate."""
     source = Upstream()
 
@@ -42,6 +45,8 @@ def upstream(wheels: Path, tls: Path, *, ranges: bool = True) -> Iterator[Upstre
             wheel = wheels / parts[-1]
             if parts[0] == "simple" and len(parts) == 2:
                 self.answer(200, _page(wheels, parts[1]), {"Content-Type": "text/html"})
+            elif parts[0] == "moved":
+                self.answer(302, headers={"Location": f"{source.url}/files/{parts[-1]}"})
             elif parts[0] == "files" and "+" in self.path and wheel.exists():
                 self.answer(403)  # as object stores do, to whom "+" is a space
             elif parts[0] == "files" and wheel.suffix == ".metadata":
@@ -57,14 +62,15 @@ def upstream(wheels: Path, tls: Path, *, ranges: bool = True) -> Iterator[Upstre
         def send_wheel(self, name: str, content: bytes) -> None:
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             whole = len(content)
-            headers = {"ETag": f'"{whole}"', "Accept-Ranges": "bytes" if ranges else "none"}
-            if wanted and ranges:
+            headers = {"ETag": f'"{whole}"', "Accept-Ranges": "bytes"}
+            if wanted:
                 start, end = int(wanted[1]), min(int(wanted[2] or whole), whole - 1)
                 headers["Content-Range"] = f"bytes {start}-{end}/{whole}"
                 content = content[start : end + 1]
             if self.command == "GET":
                 source.sent[name] += len(content)
-            self.answer(206 if wanted and ranges else 200, content, headers)
+                time.sleep(source.delay)
+            self.answer(206 if wanted else 200, content, headers)
 
         def answer(
             self, status: int, body: bytes = b"", headers: dict[str, str] | None = None

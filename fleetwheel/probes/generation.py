@@ -388,6 +388,11 @@ def record(root: str, record: str) -> dict[str, Any]:
     return {}
 
 
+def verify(root: str, id: str) -> dict[str, Any]:
+    """Name the packages with a file that differs from its RECORD; nothing is written."""
+    return {"damaged": damaged_packages(Path(root) / "envs" / id)}
+
+
 def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
     """Remove failed generations and all but the newest ``keep``; never current or one in use."""
     envs = root / "envs"
@@ -459,6 +464,7 @@ def main(input: dict[str, Any]) -> int:
         "build": build,
         "activate": activate,
         "record": record,
+        "verify": verify,
     }
     arguments = dict(input)
     try:

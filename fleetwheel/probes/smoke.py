@@ -227,6 +227,7 @@ def find_devices(
 ) -> list[Device]:
     """Return the devices to test: the GPUs and MIG instances of the driver, each by its UUID.
 
+    Torch's number of a GPU is shown where it has one: it may count otherwise than NVML does.
     Without NVML, and where CUDA_VISIBLE_DEVICES narrows what there is, torch's own list decides.
     """
     cpu_wheel = "torch" in look and look["torch"]["cuda"] is None
@@ -238,8 +239,14 @@ def find_devices(
         for shown in look.get("devices", [])
     ]
     if found and entries and all(entries) and not narrowed():
+        order = {device.shown.get("uuid"): device.shown["device"] for device in found}
         found = [
-            Device({key: entry[key] for key in SHOWN}, "cuda:0", visible(uuid), entry)
+            Device(
+                {**{key: entry[key] for key in SHOWN}, "device": order.get(uuid, entry["device"])},
+                "cuda:0",
+                visible(uuid),
+                entry,
+            )
             for uuid, entry in entries.items()
         ]
     wanted = expected["gpus"]

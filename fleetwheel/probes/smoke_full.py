@@ -49,8 +49,8 @@ def checks(bench: Any, full: dict[str, Any], driver: dict[str, Any], tell: Any) 
 def measurement(name: str, value: float, unit: str, promise: float | None) -> dict[str, Any]:
     """Return what was measured, with its share of what the clocks promise."""
     fraction = round(value / promise, 3) if promise else None
-    promise = round(promise, 1) if promise else None
-    kept = {"name": name, "value": round(value, 1), "unit": unit}
+    promise = float(f"{promise:.4g}") if promise else None
+    kept = {"name": name, "value": float(f"{value:.3g}"), "unit": unit}
     return {**kept, "promised": promise, "fraction": fraction}
 
 
@@ -120,16 +120,18 @@ def free_bytes(bench: Any) -> int:
     return min(int(FREE_FRACTION * free), free - 8 * BLOCK_WORDS)
 
 
-def empty_words(bench: Any) -> Any:
-    return bench.torch.empty(BLOCK_WORDS, dtype=bench.torch.int32, device=bench.device)
+def empty_words(bench: Any, count: int = BLOCK_WORDS) -> Any:
+    return bench.torch.empty(count, dtype=bench.torch.int32, device=bench.device)
 
 
 def bandwidth(promises: dict[str, float], tell: Any, bench: Any, kind: str) -> list[Any]:
     """Copy within the device, to it and from it, and count the words that arrived."""
     torch, on_cpu = bench.torch, bench.device == "cpu"
-    host = torch.randint(0, 1 << 30, (BLOCK_WORDS,), generator=bench.source, dtype=torch.int32)
+    words = BLOCK_WORDS if on_cpu else 4 * BLOCK_WORDS  # more than a GPU's cache holds
+    host = torch.randint(0, 1 << 30, (words,), generator=bench.source, dtype=torch.int32)
     host = host if on_cpu else host.pin_memory()
-    back, here, there = torch.empty_like(host), empty_words(bench), empty_words(bench)
+    back = torch.empty_like(host, pin_memory=not on_cpu)
+    here, there = empty_words(bench, words), empty_words(bench, words)
     routes = [("memory bandwidth", here, there, 2, promises.get("copy"))]
     if not on_cpu:
         routes.insert(0, ("host to device", host, here, 1, None))
@@ -139,7 +141,7 @@ def bandwidth(promises: dict[str, float], tell: Any, bench: Any, kind: str) -> l
         seconds = timed(bench, partial(target.copy_, source, non_blocking=True))
         tell(measurement=measurement(name, passes * host.nbytes / seconds / 1e9, "GB/s", promise))
     arrived = there if on_cpu else back
-    return [((arrived == host).sum(), bench.tensor(BLOCK_WORDS))]
+    return [((arrived == host).sum(), bench.tensor(words))]
 
 
 def timed(bench: Any, action: Any) -> float:

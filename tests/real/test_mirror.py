@@ -133,6 +133,7 @@ def test_twenty_hosts_cost_one_download_of_each_wheel(lab: Lab) -> None:
     assert "unchanged" in again.stdout
     assert written == {name: (files / name).stat().st_mtime_ns for name in written}
 
+    lab.source.delay = 2  # the second host wants what the first one is still being sent
     # The made-up torch fails its smoke test on every host, once it is installed.
     done = lab.deploy("torch")
     for host in HOSTS:
@@ -153,6 +154,8 @@ def test_the_mirror_is_no_open_proxy_and_checks_certificates(lab: Lab, tmp_path:
 
     assert status(f"{source}/files/numpy-2.4.0-py3-none-any.whl") == 200
     assert status(f"{source}/files/numpy-2.4.0-py3-none-any.whl", "POST") == 405
+    moved = requests.get(f"{source}/moved/numpy-2.4.0-py3-none-any.whl", timeout=10)
+    assert [answer.url.startswith(lab.mirror) for answer in (moved, *moved.history)] == [True] * 2
     assert status(f"{source}/files/numpy-9.whl") == 404
     for path in ("/simple/torch/", "/../../https/other.example/x.whl", "/"):
         assert status(source + path) == 404, path

@@ -255,6 +255,63 @@ def test_copies_between_two_places(torch_cpu_python: Path) -> None:
     assert [event["check"]["passed"] for event in told if "check" in event] == [False, False]
 
 
+AS_A_GPU = """
+import torch
+from types import SimpleNamespace
+
+H100 = SimpleNamespace(name="NVIDIA H100", uuid="1", major=9, minor=0, total_memory=79 << 30)
+for name, answer in {
+    "get_device_properties": H100,
+    "set_device": None,
+    "get_device_capability": (9, 0),
+    "get_arch_list": ["sm_90"],
+    "mem_get_info": (70 << 30, 79 << 30),
+    "empty_cache": None,
+    "memory_reserved": 1 << 30,
+    "set_per_process_memory_fraction": None,
+}.items():
+    setattr(torch.cuda, name, lambda *arguments, answer=answer: answer)
+torch.backends.cuda.preferred_linalg_library = lambda name: None
+torch.backends.cudnn.version = lambda: CUDNN
+make = torch.empty
+
+def empty(*arguments, **options):
+    if options.get("dtype") == torch.uint8 and FULL:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+    return make(*arguments, **options)
+
+torch.empty = empty
+CUDA_CHECKS = [check for check in CUDA_CHECKS if check[0] != "runtime compilation"]
+Bench = type("Bench", (Bench,), {"__init__": lambda self, torch, device, seed:
+    super(Bench, self).__init__(torch, "cpu:0", seed)})
+driver = {"device": "cuda:0", "name": "NVIDIA H100", "uuid": "GPU-1", "gpu": "GPU-1",
+    "memory_total_mib": 81559}
+main({"device": "cuda:0", "seed": 1, "deadline_s": 60, "driver": driver})
+"""
+
+
+@pytest.mark.parametrize(
+    ("cudnn", "full", "words"),
+    [
+        ("91002", "True", None),
+        ("None", "True", "RuntimeError: Could not load library libcudnn"),
+        ("91002", "False", "RuntimeError: an allocation beyond the process's limit did not fail"),
+    ],
+)
+def test_the_way_of_a_gpu(torch_cpu_python: Path, cudnn: str, full: str, words: str | None) -> None:
+    """A CPU that says it is an H100 goes through all but compiling; see also test_nvrtc.py."""
+    program = AS_A_GPU.replace("CUDNN", cudnn).replace("FULL", full)
+    told = device_program(torch_cpu_python, program, {})
+    errors = [event["error"] for event in told if "error" in event]
+    assert [error.split(":")[0] for error in errors] == (["RuntimeError"] if words else [])
+    if words:
+        assert errors[0].startswith(words)
+    else:
+        planned = next(event["planned"] for event in told if "planned" in event)
+        assert [event["check"]["name"] for event in told if "check" in event] == planned
+        assert all(event["check"]["passed"] for event in told if "check" in event)
+
+
 def test_by_hand_without_any_input(torch_cpu_python: Path) -> None:
     probe = Path(smoke_device.__file__).with_name("smoke.py")
     done = subprocess.run([torch_cpu_python, probe], capture_output=True, text=True, timeout=300)

@@ -1,5 +1,6 @@
 """The connector for Windows over the rig: real cmd, real Windows Python, under Wine."""
 
+import random
 import subprocess
 import sys
 import time
@@ -84,6 +85,19 @@ def test_arguments_arrive(rig: Rig) -> None:
     assert [split("\n".join(answer["stdout"])) for answer in single] == [[text] for text in NASTY]
     assert split("\n".join(all_at_once["stdout"])) == NASTY
     assert not leftovers(rig)
+
+
+def test_arguments_of_any_kind_arrive(rig: Rig) -> None:
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    pieces = [*r"\"'%^&|<>()!=,; ab", "%OS%", "!OS!", '"&', "\\\\", "\t", "é", "日", "😀"]
+    commands = [
+        ["".join(chance.choices(pieces, k=chance.randrange(12))) for _ in range(30)]
+        for _ in range(5)
+    ]
+    calls = [run("arguments.exe", *([text] for text in command)) for command in commands]
+    answers = connect_and_call(rig.data, *calls)
+    assert [split("\n".join(answer["stdout"])) for answer in answers] == commands, seed
 
 
 def test_environment_directory_and_standard_input(rig: Rig) -> None:
@@ -185,6 +199,19 @@ def test_a_transfer_that_breaks_off_leaves_the_file_that_was_there(rig: Rig) -> 
     assert "/C:/kept.txt" in broken["message"]
     assert after["error"] == "SSHException"
     assert (rig.drive_c / "kept.txt").read_text() == "old"
+
+
+def test_a_transfer_that_takes_too_long_is_ended(rig: Rig) -> None:
+    rig.stall_after(300_000)
+    slow = {"put": "x" * 3_000_000, "to": "C:\\slow.txt", "arguments": {"_timeout": 1}}
+    late, after, again = connect_and_call(
+        rig.data, slow, run("echo %OS%"), {"put": "in time", "to": "C:\\slow.txt"}
+    )
+    assert late["error"] == "TimeoutError", late
+    assert late["seconds"] < 4
+    assert after["stdout"] == ["Windows_NT"]
+    assert again["ok"]
+    assert [path.name for path in rig.drive_c.glob("slow*")] == ["slow.txt"]
 
 
 def test_a_connection_that_drops_while_a_command_runs_is_said(rig: Rig) -> None:

@@ -12,6 +12,7 @@ from fleetwheel import mirror
 from fleetwheel.distribution import Delivery, Parcel, Way, deliver, mirrored, parcels, unserved
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
+from fleetwheel.settings import Settings
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source
 
@@ -166,3 +167,12 @@ def test_the_unit_runs_as_a_user_of_its_own() -> None:
     )
     assert "User=nobody\n" in text
     assert 'ExecStart=/usr/sbin/nginx -g "daemon off;"\n' in text
+
+
+@pytest.mark.parametrize(
+    "data", [{"mirror": "two words"}, {"mirror": "http://user:pw@host"}, {"distribution": "pigeon"}]
+)
+def test_settings_that_name_no_way_are_refused(data: dict[str, str]) -> None:
+    with pytest.raises(FleetwheelError, match=next(iter(data))) as error:
+        Settings.from_data(data)
+    assert "pw" not in str(error.value)

@@ -126,4 +126,4 @@ def test_a_comparison_for_people() -> None:
 
 
 def test_nothing_to_tell() -> None:
-    assert "nothing was found in either" in printed(of(), of())
+    assert "nothing was found, then or now" in printed(of(), of())

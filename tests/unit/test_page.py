@@ -213,6 +213,21 @@ def test_new_drift_is_marked() -> None:
     assert '<span class="tag">new</span>' not in render(of(host), [of(host)])
 
 
+def test_nothing_found_is_said_in_words() -> None:
+    host = HostReport(name="a", status="clean")
+    page = Page(render(of(host), [of(host)]))
+    assert "nothing was found, then or now" in page.text
+    assert "The other hosts" not in page.text
+
+
+def test_a_reason_is_given_once() -> None:
+    host = HostReport(name="a", status="changed", why="new\nno GPU", choice=choice())
+    reason = choice().reasons[0]
+    twice = host.model_copy(update={"why": f"new\n{reason}"})
+    assert "Why this torch" in render(of(host))
+    assert "Why this torch" not in render(of(twice))
+
+
 def test_many_versions_share_a_bar() -> None:
     hosts = [
         HostReport(name=str(n), status="clean", choice=choice(torch=f"2.{n}.0+cpu"))

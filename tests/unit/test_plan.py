@@ -5,25 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock, target_of
 from fleetwheel.plan import plan
 from fleetwheel.profile import Driver, DriverState, Generation, HostState, Profile
-from fleetwheel.record import Record, parse, smoke_pass
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice, host
+from fleetwheel.record import Hold, Record, parse
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, host, lock_with, record_of
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
-
-
-def lock_with(packages: dict[str, str]) -> Lock:
-    from fleetwheel import lock as locks
-
-    text = 'lock-version = "1.0"\ncreated-by = "tests"\n'
-    for name, version in packages.items():
-        url = f"https://example.org/{name}-{version}-py3-none-any.whl"
-        text += f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
-        text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
-    target = target_of(CPU_HOST, REQUEST)
-    return Lock(name=target.name, text=text + locks._tool_table(choice(), target))
 
 
 LOCK = lock_with(PACKAGES)
@@ -35,16 +22,7 @@ def generation(build: int = 1, packages: dict[str, str] = PACKAGES) -> Generatio
 
 
 def record(of: str, profile: Profile = CPU_HOST) -> Record:
-    return Record(
-        generation=of,
-        request=REQUEST,
-        lock=LOCK.name,
-        choice=LOCK.choice,
-        driver=profile.driver,
-        gpus=profile.gpus,
-        smoke=smoke_pass(of, profile, {"passed": True}),
-        deployed_at=datetime.now(UTC),
-    )
+    return record_of(LOCK, of, profile)
 
 
 def steps(
@@ -117,9 +95,14 @@ def test_a_lost_record_is_written_again() -> None:
     assert steps(there, None) == ("-1", False, True, True)
 
 
-def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
-    from fleetwheel.record import Hold
+def test_a_new_build_can_be_asked_for() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), always_smoke=False, rebuild=True)
+    assert (made.generation, made.build) == (f"{NAME}-2", True)
+    assert made.because == "a new build was asked for"
 
+
+def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
     hold = Hold(since=datetime.now(UTC), rolled_back_from="other-1")
     held = record(f"{NAME}-1").model_copy(update={"hold": hold})
     there = host(current=f"{NAME}-1", generations=(generation(),))

@@ -43,6 +43,14 @@ def test_each_child_sees_its_gpu_alone(tmp_path: Path) -> None:
     assert document["faults"] == []
 
 
+def test_a_gpu_has_the_number_that_torch_gives_it(tmp_path: Path) -> None:
+    """NVML counts by slot, torch puts the fastest GPU first."""
+    slots = [a_gpu(3 - index, uuid=f"GPU-{index}") for index in range(4)]
+    document = of_host(tmp_path, driver(*slots), "tell(error=str(seen))")
+    assert document["devices"][3]["device"] == "cuda:3"
+    assert document["devices"][3]["fault"]["error"] == "GPU-3"
+
+
 @pytest.mark.parametrize(
     ("answer", "name", "words"),
     [

@@ -2,8 +2,10 @@
 
 from fleetwheel.profile import Generation
 from fleetwheel.space import amount, download_bytes, missing, needed_bytes, readable
-from tests.samples import host
-from tests.unit.test_plan import LOCK, PACKAGES
+from tests.samples import host, lock_with
+
+PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
+LOCK = lock_with(PACKAGES)
 
 
 def test_what_an_environment_on_the_host_has_is_not_fetched_again() -> None:

@@ -56,13 +56,15 @@ def read_by_cmd(line: str) -> str:
 
 
 @given(st.lists(any_text))
-@example(["", "\\", 'a\\"', "\\\\ ", '"', "a\nb", "\t"])
+@example(["a b\\", "", "\\", 'a\\"', "\\\\ ", '"', "a\nb", "\t"])
 def test_a_program_gets_what_was_quoted(arguments: list[str]) -> None:
     assert split(" ".join(["program", *map(for_program, arguments)])) == arguments
 
 
 @given(st.lists(one_line))
-@example(["%PATH%", "%a:b=c%", '"&x&"', "a\\", 'a\\"b', "^", "", "100%", "%%", "a^b c", "(x)"])
+@example(
+    ["a b\\", "%PATH%", "%a:b=c%", '"&x&"', "a\\", 'a\\"b', "^", "", "100%", "%%", "a^b c", "(x)"]
+)
 def test_a_program_gets_what_passes_through_cmd(arguments: list[str]) -> None:
     line = " ".join(["program", *map(for_cmd, arguments)])
     assert split(read_by_cmd(line)) == arguments

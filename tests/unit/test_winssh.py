@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from paramiko import SSHException
 from pyinfra.api import Config, HiddenValue, Host, Inventory, QuoteString, State, StringCommand
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import ConnectError
@@ -36,6 +37,7 @@ def test_pyinfra_finds_it_and_it_knows_its_hosts() -> None:
     ("answer", "shell"),
     [
         ("Windows_NT:$PSHOME", "cmd"),
+        ("Welcome to WS-04\n\nWindows_NT:$PSHOME\n", "cmd"),
         ("%OS%:C:\\Windows\\System32\\WindowsPowerShell\\v1.0", "powershell"),
     ],
 )
@@ -43,7 +45,7 @@ def test_the_default_shell_is_known_by_its_answer(answer: str, shell: str) -> No
     assert winssh.default_shell(answer) == shell
 
 
-@pytest.mark.parametrize("answer", ["%OS%:", "", "Welcome\nWindows_NT:$PSHOME"])
+@pytest.mark.parametrize("answer", ["%OS%:", "", "Windows_NT:$PSHOME\nbye"])
 def test_other_hosts_are_no_windows_hosts(answer: str) -> None:
     with pytest.raises(ConnectError, match="no Windows host"):
         winssh.default_shell(answer)
@@ -111,6 +113,7 @@ def test_a_line_goes_to_cmd_only_if_it_means_the_same_there(lines: list[str], fi
 
 
 @given(lines_of_text)
+@example(["a\r\nb\nc"])
 def test_a_batch_file_is_ascii_and_says_the_same(lines: list[str]) -> None:
     words, content = batch_file(lines)
     text = content.decode("ascii")
@@ -140,6 +143,15 @@ def test_more_than_cmd_takes_is_refused() -> None:
         batch_file(["echo " + "x" * LONGEST])
     with pytest.raises(FleetwheelError, match="standard input"):
         start("cmd", "x.cmd", {"FLEETWHEEL_0": "ü" * LONGEST})
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("reset by peer")])
+def test_a_connection_that_ends_is_one_hosts_failure(error: Exception) -> None:
+    """pyinfra takes an SSHException for that; an EOFError would end the run for all."""
+    with pytest.raises(SSHException, match="dropped"), winssh.told_as_dropped():
+        raise error
+    with pytest.raises(TimeoutError), winssh.told_as_dropped():
+        raise TimeoutError
 
 
 def test_a_directory_is_entered_before_anything_is_set() -> None:

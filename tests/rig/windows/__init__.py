@@ -64,6 +64,10 @@ class Rig:
         """Let the connection drop when a client has sent this many more bytes of files or input."""
         (self.directory / "drop-after").write_text(str(size))
 
+    def stall_after(self, size: int) -> None:
+        """Let the server take a break of 5 seconds then."""
+        (self.directory / "stall-after").write_text(str(size))
+
     def nvidia_smi(
         self, text: str, *, name: str = "default", code: int = 0, delay: int = 0
     ) -> None:

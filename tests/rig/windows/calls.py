@@ -31,7 +31,7 @@ def connect_and_call(data: dict[str, object], *calls: dict[str, Any]) -> list[di
         input=json.dumps({"data": data, "calls": calls}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.rig.windows.commandline import CMD, LONGEST, POWERSHELL, command_line
 from tests.rig.windows.sftp import Files
 
 BLOCK = 1 << 16
+STALL_SECONDS = 5
 
 
 class Machine:
@@ -72,14 +74,18 @@ class Connection(paramiko.ServerInterface):
             (run / "kill").touch()
 
     def written(self, size: int) -> None:
-        """Drop the connection when the file ``drop-after`` allows no more bytes."""
-        limit = self.machine.directory / "drop-after"
+        """Do what ``drop-after`` and ``stall-after`` say, when their bytes are used up."""
+        self._count("drop-after", size, self.transport.close)
+        self._count("stall-after", size, lambda: time.sleep(STALL_SECONDS))
+
+    def _count(self, name: str, size: int, act: Callable[[], None]) -> None:
+        limit = self.machine.directory / name
         if limit.exists():
             left = int(limit.read_text()) - size
             limit.write_text(str(left))
             if left < 0:
                 limit.unlink()
-                self.transport.close()
+                act()
 
     def _execute(self, channel: paramiko.Channel, command: str) -> None:
         line = command_line(self.machine.shell, command)

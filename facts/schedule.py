@@ -1,0 +1,117 @@
+"""What a host has for a schedule of the drift check."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+from pyinfra.api import FactBase, QuoteString, StringCommand
+from typing_extensions import override
+
+from fleetwheel.profile import Value
+
+QUESTION = """
+if test -d /run/systemd/system; then
+    echo systemd
+    systemctl is-enabled --quiet "$3" 2>/dev/null \
+        && systemctl is-active --quiet "$3" 2>/dev/null && echo active
+fi
+if test -d /etc/cron.d; then echo cron; fi
+if test "$(id -u)" = 0; then echo root; fi
+if id "$2" >/dev/null 2>&1; then echo user; fi
+if test -d "$0"; then echo directory; fi
+if test -x "$1"; then echo program; fi
+shift 3
+for file in "$@"; do
+    if test -f "$file"; then sha256sum "$file"; fi
+done
+exit 0
+"""
+
+
+class Scheduling(Value):
+    """What there is to schedule with, and what has been scheduled."""
+
+    systemd: bool = False
+    cron: bool = False
+    """Whether there is /etc/cron.d."""
+    active: bool = False
+    """Whether the timer is enabled and waits."""
+    root: bool = False
+    """Whether commands run as root."""
+    user: bool = False
+    """Whether the user that the check runs as exists."""
+    directory: bool = False
+    program: bool = False
+    files: dict[str, str] = Field(default_factory=dict)
+    """Path to SHA-256 of each file of the schedule that is there."""
+
+
+class DriftSchedule(FactBase[Scheduling]):
+    """
+    Returns what a host has for a schedule.
+
+    + directory: the project directory
+    + program: path of fleetwheel in it
+    + user: who runs the check
+    + timer: name of the systemd timer
+    + files: paths of all files that a schedule may have
+
+    .. code:: python
+
+        {
+            "systemd": True,
+            "cron": True,
+            "active": True,
+            "root": True,
+            "user": True,
+            "directory": True,
+            "program": True,
+            "files": {"/etc/systemd/system/fleetwheel-drift.timer": "0bf2a864d67e..."},
+        }
+    """
+
+    @override
+    def command(
+        self, directory: str, program: str, user: str, timer: str, files: Sequence[str]
+    ) -> StringCommand:
+        values = (directory, program, user, timer, *files)
+        return StringCommand("sh", "-c", QuoteString(QUESTION), *map(QuoteString, values))
+
+    @override
+    def process(self, output: list[str]) -> Scheduling:
+        said = {line for line in output if " " not in line} & Scheduling.model_fields.keys()
+        hashes = [line.split(maxsplit=1) for line in output if " " in line]
+        return Scheduling(
+            **dict.fromkeys(said - {"files"}, True),
+            files={path: hash for hash, path in hashes if len(hash) == 64},
+        )
+
+
+class WindowsDriftSchedule(FactBase[Scheduling]):
+    """
+    Returns what a Windows host has for a schedule: its directory, its program and the task.
+
+    + directory: the project directory
+    + program: path of fleetwheel in it
+    + task: name of the scheduled task
+
+    .. code:: python
+
+        {"directory": True, "program": True, "active": True, ...}
+    """
+
+    @override
+    def command(self, directory: str, program: str, task: str) -> StringCommand:
+        return StringCommand(
+            "if exist",
+            QuoteString(f"{directory}\\."),
+            "echo directory\nif exist",
+            QuoteString(program),
+            "echo program\nif exist",
+            f'"%SystemRoot%\\System32\\Tasks\\{task}"',
+            "echo active\nexit /b 0",
+        )
+
+    @override
+    def process(self, output: list[str]) -> Scheduling:
+        said = {line.strip() for line in output} & {"directory", "program", "active"}
+        return Scheduling(**dict.fromkeys(said, True))

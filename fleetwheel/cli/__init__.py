@@ -1,0 +1,43 @@
+"""The command line: ``fleetwheel``, one module a command."""
+
+import importlib
+from typing import Any
+
+import click
+
+from fleetwheel import __version__
+from fleetwheel.errors import FleetwheelError
+
+COMMANDS = ("choose", "drift", "facts", "init", "outlook", "report")
+
+
+class Group(click.Group):
+    """Imports the command that is run, and prints what a person has to mend, with exit status 2.
+
+    The others stay away: what some of them import must come after pyinfra's in others.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command by its name."""
+        if name not in COMMANDS:
+            return None
+        found = getattr(importlib.import_module(f"fleetwheel.cli.{name}"), f"{name}_command")
+        return found if isinstance(found, click.Command) else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except FleetwheelError as error:
+            click.echo(f"fleetwheel: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Group)
+@click.version_option(__version__)
+def main() -> None:
+    """Put working PyTorch on many machines, and prove that it works."""

@@ -1,0 +1,28 @@
+"""What the hosts of an inventory answer, for the commands that take one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.recorded import Answer, load
+from fleetwheel.report import printable
+
+SILENT = 4
+"""Exit status where some hosts could not be reached, or did not answer."""
+
+
+def answers(inventory: str, limit: Sequence[str]) -> list[Answer]:
+    """Return what the hosts say, or said when they were recorded."""
+    if Path(inventory).is_dir() or inventory.endswith(".json"):
+        if limit:
+            raise FleetwheelError("--limit is for an inventory, not for recorded hosts")
+        return load(Path(inventory))
+    from fleetwheel.fleet import gather
+
+    return gather(inventory, limit, warn)
+
+
+def warn(text: str) -> None:
+    click.echo(f"warning: {printable(text)}", err=True)

@@ -1,0 +1,121 @@
+"""A host that the options of a command line describe."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import click
+from click.core import ParameterSource
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.gpu_names import capability, nearest
+from fleetwheel.matrix import numbers
+from fleetwheel.profile import Driver, DriverState, Gpu, OperatingSystem, Profile, Python
+
+
+class Spreading(click.Command):
+    """Takes several values after one option: ``--gpu A B`` is ``--gpu A --gpu B``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        spread: list[str] = []
+        option, bare = "", False
+        for arg in args:
+            if arg.startswith("-"):
+                option, bare = arg.partition("=")[0], "=" not in arg
+            elif option in several and not bare:
+                spread.append(option)
+            else:
+                bare = False
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+HOST_OPTIONS = (
+    click.option("--os", "system", type=click.Choice(["linux", "windows"]), default="linux"),
+    click.option("--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64"),
+    click.option("--wsl", is_flag=True, help="Linux under Windows, whose driver counts."),
+    click.option("--driver", metavar="VERSION", help="Version of the NVIDIA driver."),
+    click.option("--gpu", "gpus", multiple=True, metavar="NAME-OR-CC...", help="None: a CPU host."),
+    click.option("--python", "pythons", multiple=True, metavar="3.12...", default=["3.12"]),
+    click.option("--glibc", default="2.35", metavar="VERSION"),
+)
+HOST_NAMES = {"system", "arch", "wsl", "driver", "gpus", "pythons", "glibc"}
+
+
+def host_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command line describe a host; ``described`` reads it."""
+    for option in reversed(HOST_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given() -> set[str]:
+    """Return the parameters that stand on the command line."""
+    context = click.get_current_context()
+    source = context.get_parameter_source
+    return {name for name in context.params if source(name) is ParameterSource.COMMANDLINE}
+
+
+def described(
+    system: OperatingSystem,
+    arch: str,
+    wsl: bool,
+    driver: str | None,
+    gpus: Sequence[str],
+    pythons: Sequence[str],
+    glibc: str,
+) -> Profile:
+    """Return the host that a command line describes."""
+    return Profile(
+        os=system,
+        arch=arch,
+        wsl=wsl,
+        glibc=_version("--glibc", glibc) if system == "linux" else None,
+        pythons=tuple(_python(python) for python in pythons),
+        driver=_driver(driver, gpus),
+        gpus=tuple(_gpu(index, gpu) for index, gpu in enumerate(split(gpus))),
+    )
+
+
+def split(values: Sequence[str]) -> list[str]:
+    """Return values given one by one or with commas; the commas of ``numpy>=1,<2`` stay."""
+    return [part.strip() for value in values for part in re.split(r",\s*(?=\w)", value)]
+
+
+def _version(option: str, text: str) -> str:
+    try:
+        numbers(text)
+    except ValueError as error:
+        raise FleetwheelError(f"{option}: {error}") from error
+    return text
+
+
+def _driver(version: str | None, gpus: Sequence[str]) -> Driver:
+    if not gpus:
+        return Driver(state=DriverState.NO_GPU)
+    if version is None:
+        raise FleetwheelError("--gpu needs --driver: the driver decides as much as the GPU does")
+    return Driver(state=DriverState.OK, version=_version("--driver", version))
+
+
+def _python(text: str) -> Python:
+    match = re.fullmatch(r"(3\.[0-9]{1,2})(\.[0-9]{1,3})?(t?)", text)
+    if match is None:
+        raise FleetwheelError(f"--python: {text!r} is no Python version", hint="write 3.12")
+    minor, patch, free_threaded = match.groups()
+    return Python(path="", version=minor + (patch or ".0"), free_threaded=bool(free_threaded))
+
+
+def _gpu(index: int, text: str) -> Gpu:
+    if re.fullmatch(r"[0-9]{1,2}\.[0-9]", text):
+        return Gpu(index=index, name=f"GPU {index}", compute_capability=text)
+    found = capability(text)
+    if found is None:
+        alike = nearest(text)
+        hint = f"did you mean {' or '.join(alike)}? " if alike else ""
+        raise FleetwheelError(
+            f"--gpu: the compute capability of {text!r} is not known",
+            hint=f"{hint}A compute capability such as 8.9 works as well",
+        )
+    return Gpu(index=index, name=text, compute_capability=found)

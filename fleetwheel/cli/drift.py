@@ -1,0 +1,106 @@
+"""`fleetwheel drift`: what differs on every host from what it should be."""
+
+# Importing pyinfra makes sockets cooperative, so it comes before what uses them.
+from fleetwheel.fleet import check  # isort: skip
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from fleetwheel import drift, history, junit, page, prometheus, report
+from fleetwheel.cli._fleet import warn
+from fleetwheel.cli.report import REPORTS, write
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.report import Report
+
+Command = Callable[..., None]
+
+FAILED = 1
+"""Exit status where the run itself failed."""
+
+
+class Detailed(click.Command):
+    """Exits with 1 where the run itself failed, bad usage included: 2 says that there is drift."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line."""
+        try:
+            return super().make_context(*args, **options)
+        except click.UsageError as error:
+            error.show()
+            raise SystemExit(FAILED) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except FleetwheelError as error:
+            click.echo(f"fleetwheel: {error}", err=True)
+            ctx.exit(FAILED)
+
+
+def _file(name: str, what: str) -> Callable[[Command], Command]:
+    path = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+    return click.option(f"--{name}", name, type=path, metavar="FILE", help=what)
+
+
+@click.command("drift", cls=Detailed)
+@click.argument("inventory")
+@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Look at these alone.")
+@click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
+@click.option("--repair", is_flag=True, help="Print the deploy that mends the drifted hosts.")
+@_file("json", "The report; - is standard output.")
+@_file("junit", "One test case for each host and class.")
+@_file("prometheus", "Gauges for node_exporter's textfile collector.")
+@_file("html", "One page to look at.")
+def drift_command(
+    inventory: str, limit: Sequence[str], deep: bool, repair: bool, **outputs: Path | None
+) -> None:
+    """Compare every host of an inventory with what it should be, and change nothing.
+
+    INVENTORY is what pyinfra takes, such as inventory.py or @local. Exits with 0 where all hosts
+    are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
+    where both is so, and 1 where the run itself failed.
+    """
+    found = report.report_of(check(inventory, limit, warn, deep=deep), kind="drift")
+    earlier = history.load(REPORTS, "drift", warn)
+    to_stdout = outputs["json"] == Path("-")
+    console = Console(stderr=to_stdout)
+    report.print_table(found, console)
+    for sentence in drift.odd_ones_out(found.hosts):
+        console.print(f"  {report.printable(sentence)}", markup=False, highlight=False)
+    if repair:
+        _print_repair(inventory, found, console)
+    _write(found, earlier, outputs)
+    try:
+        console.print(f"\n{report.save(REPORTS, found)}", style="dim")
+    except OSError as error:
+        raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
+    raise SystemExit(drift.exit_status(found.hosts))
+
+
+def _print_repair(inventory: str, found: Report, console: Console) -> None:
+    """Print the deploy for the hosts that drifted; nothing is repaired by itself."""
+    drifted = [host.name for host in found.hosts if host.status == "drifted"]
+    limits = [word for name in drifted for word in ("--limit", name)]
+    command = shlex.join(["pyinfra", inventory, "deploys/torch.py", *limits])
+    line = command if drifted else "nothing has drifted"
+    console.print(f"\n{line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:
+    document = found.model_dump_json(by_alias=True, indent=2) + "\n"
+    if outputs["json"] == Path("-"):
+        click.echo(document, nl=False)
+    elif outputs["json"]:
+        write(outputs["json"], document)
+    if outputs["junit"]:
+        write(outputs["junit"], junit.junit(found))
+    if outputs["prometheus"]:
+        write(outputs["prometheus"], prometheus.metrics(found, earlier))
+    if outputs["html"]:
+        write(outputs["html"], page.render(found, earlier))

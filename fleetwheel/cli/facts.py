@@ -1,0 +1,77 @@
+"""`fleetwheel facts`: what every host of an inventory is."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.filesize import decimal
+
+from fleetwheel.cli._fleet import SILENT, answers
+from fleetwheel.cli._table import print_rows
+from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.profile import DriverState, Profile
+from fleetwheel.recorded import Answer, save
+
+
+@click.command("facts")
+@click.argument("inventory")
+@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
+@click.option(
+    "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
+)
+@click.option("--json", "as_json", is_flag=True)
+def facts_command(
+    inventory: str, limit: Sequence[str], save_to: Path | None, as_json: bool
+) -> None:
+    """Say what every host of an inventory is: system, GPUs, driver, free disk.
+
+    INVENTORY is what pyinfra takes, such as inventory.py or @local, or a directory that --save
+    has written. Exits with 0 where all hosts answered, 4 where some did not, 2 on bad usage.
+    """
+    answered = answers(inventory, limit)
+    if save_to:
+        _save(save_to, answered)
+    if as_json:
+        click.echo(json.dumps({"hosts": [answer.document() for answer in answered]}, indent=2))
+    else:
+        _print_facts(answered)
+    if not all(answer.state for answer in answered):
+        raise SystemExit(SILENT)
+
+
+def _save(directory: Path, answers: Sequence[Answer]) -> None:
+    try:
+        written = save(directory, answers)
+    except OSError as error:
+        raise click.ClickException(f"--save {directory}: {error.strerror}") from error
+    click.echo(f"recorded {len(written)} of {len(answers)} hosts in {directory}", err=True)
+
+
+def _print_facts(answers: Sequence[Answer]) -> None:
+    """Print one row for each host; text from hosts is shown, never interpreted."""
+    rows = [(answer.name, *_facts_row(answer)) for answer in answers]
+    print_rows(("host", "system", "GPUs", "driver", "state", "free disk", "why"), rows)
+
+
+def _facts_row(answer: Answer) -> tuple[str, ...]:
+    state = answer.state
+    if state is None:
+        return "-", "-", "-", "no answer", "-", answer.error
+    profile, free = state.profile, state.installation.free_bytes
+    broken = profile.driver.state not in (DriverState.OK, DriverState.NO_GPU)
+    return (
+        profile.distribution or f"{profile.os} {profile.arch}",
+        _gpus(profile) or "-",
+        profile.driver.version or "-",
+        profile.driver.state.value,
+        "-" if free is None else decimal(free),
+        EXPLANATIONS[profile.driver.state].meaning if broken else "",
+    )
+
+
+def _gpus(profile: Profile) -> str:
+    """Return ``2 x RTX 4090``, or what the PCI bus shows where the driver shows nothing."""
+    names = [gpu.name.removeprefix("NVIDIA ") for gpu in profile.gpus]
+    names = names or [f"PCI {device}" for device in profile.installed_driver.devices]
+    return "\n".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))

@@ -1,0 +1,71 @@
+"""`fleetwheel outlook`: which hosts the newest PyTorch no longer serves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from fleetwheel.cli._fleet import SILENT, answers
+from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options
+from fleetwheel.cli._table import print_rows
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.matrix import load_matrix
+from fleetwheel.outlook import Outlook, outlook
+from fleetwheel.recorded import Answer
+
+
+@click.command("outlook", cls=Spreading)
+@click.argument("inventory", required=False)
+@host_options
+@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
+@click.option("--json", "as_json", is_flag=True)
+def outlook_command(
+    inventory: str | None, limit: Sequence[str], as_json: bool, **options: Any
+) -> None:
+    """Say which hosts the newest PyTorch no longer serves, and what would keep them.
+
+    By the matrix alone, whichever release the inventory pins today. INVENTORY and exit status are
+    those of `fleetwheel facts`; without INVENTORY, the options describe one host.
+    """
+    if inventory and given() & HOST_NAMES:
+        raise FleetwheelError("give an inventory, or describe one host, not both")
+    if inventory:
+        answered = answers(inventory, limit)
+    else:
+        answered = [Answer(name="the host", profile=described(**options))]
+    matrix = load_matrix()
+    seen = {
+        answer.name: outlook(answer.profile, answer.settings.request, matrix)
+        for answer in answered
+        if answer.profile
+    }
+    if as_json:
+        hosts = [
+            {"name": a.name, **(seen[a.name].model_dump() if a.profile else {"error": a.error})}
+            for a in answered
+        ]
+        click.echo(json.dumps({"hosts": hosts}, indent=2))
+    else:
+        _print_outlook(answered, seen)
+    if len(seen) < len(answered):
+        raise SystemExit(SILENT)
+
+
+def _print_outlook(answers: Sequence[Answer], seen: Mapping[str, Outlook]) -> None:
+    """Print how many hosts the newest release serves, and a row for each of the others."""
+    served = [found for found in seen.values() if found.served]
+    for newest in {found.newest for found in seen.values()}:
+        click.echo(f"torch {newest}, the newest release, serves {len(served)} of {len(answers)}")
+    rows = [(a.name, *_outlook_row(a, seen.get(a.name))) for a in answers]
+    print_rows(
+        ("host", "last release", "why", "what would keep it"), [row for row in rows if row[1]]
+    )
+
+
+def _outlook_row(answer: Answer, found: Outlook | None) -> tuple[str, str, str]:
+    if found is None:
+        return "no answer", answer.error, ""
+    if found.served:
+        return "", "", ""
+    return found.last or "none", "\n".join(found.reasons), "\n".join(found.keeps)

@@ -1,0 +1,78 @@
+"""`fleetwheel report`: an earlier report again, or what differs between two."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import click
+from rich.console import Console
+
+from fleetwheel import files, history, page, report
+from fleetwheel.cli._fleet import warn
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.report import Report
+
+REPORTS = Path("reports")
+
+
+@click.command("report")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.option("--kind", type=click.Choice(get_args(history.Kind)), default="drift")
+@click.option("--compare", is_flag=True, help="What is new, mended and unchanged since then.")
+@click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--json", "as_json", is_flag=True)
+def report_command(
+    paths: Sequence[Path], kind: history.Kind, compare: bool, html: Path | None, as_json: bool
+) -> None:
+    """Show the last report in reports/ again, or FILE.
+
+    With --compare, show what differs from the report before it, or from an older FILE to a newer.
+    Exits with 2 where there is none.
+    """
+    if len(paths) > (2 if compare else 1):
+        raise FleetwheelError("too many files", hint="one report, or two of them with --compare")
+    found = _reports(paths[-1] if paths else None, kind)
+    if len(paths) == 2:
+        found = [history.read(paths[0]), found[-1]]
+    last = found[-1]
+    if html:
+        write(html, page.render(last, found[:-1]))
+    if compare:
+        _show_comparison(found, as_json)
+    elif as_json:
+        click.echo(last.model_dump_json(by_alias=True, indent=2))
+    else:
+        report.print_table(last, Console())
+
+
+def _show_comparison(found: Sequence[Report], as_json: bool) -> None:
+    if len(found) < 2:
+        raise FleetwheelError(f"there is no {found[-1].kind} report before the last one")
+    comparison = history.compare(found[-2], found[-1])
+    if as_json:
+        click.echo(json.dumps(comparison.document(), indent=2))
+    else:
+        history.print_comparison(comparison, Console())
+
+
+def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
+    """Return the reports up to the one that is asked for, oldest first."""
+    if file:
+        wanted = history.read(file)
+        earlier = history.load(file.parent, wanted.kind, warn)
+        return [*(report for report in earlier if report.at < wanted.at), wanted]
+    found = history.load(REPORTS, kind, warn)
+    if not found:
+        raise FleetwheelError(
+            f"reports/ holds no {kind} report", hint="run `fleetwheel drift inventory.py`"
+        )
+    return found
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one step; FleetwheelError where that cannot be done."""
+    try:
+        files.replace(path, text)
+    except OSError as error:
+        raise FleetwheelError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,102 @@
+"""Looking at the host of the moment, changing nothing: what differs from what it should be."""
+
+from typing import Any
+
+from pyinfra import host
+
+from facts.lock import LockCopy
+from fleetwheel import drift, smoke
+from fleetwheel import lock as locks
+from fleetwheel import record as records
+from fleetwheel.decision import python_for
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock import Lock
+from fleetwheel.plan import Plan
+from fleetwheel.profile import HostState
+from fleetwheel.record import Record
+from fleetwheel.report import Drift, HostReport
+from fleetwheel.settings import Settings
+from operations import _probe
+from operations._ask import ask
+from operations._steps import LOCKS, MATRIX, Deployment, run_smoke_test
+
+UNGROUPED = ("all", "ungrouped")
+
+
+def look(settings: Settings, deep: bool = False) -> HostReport:
+    """
+    Return what the host is and how it differs from its record, its lock and the inventory.
+
+    + settings: what the inventory says about the host
+    + deep: also check every installed file against its wheel's RECORD, and run the smoke test
+
+    Nothing is written and no lock is taken, so a deploy may run at the same time.
+    """
+    group = next((name for name in host.groups if name not in UNGROUPED), "")
+    facts = ask(settings)
+    if facts is None:
+        return HostReport(
+            name=host.name, group=group, status="failed", why="its facts cannot be read"
+        )
+    seen: dict[str, Any] = {"name": host.name, "group": group, "profile": facts.profile}
+    try:
+        record = records.parse(facts.installation.record)
+        lock = _lock(facts, record)
+        found = [*drift.differences(record, lock, facts, settings, MATRIX)]
+        if record:
+            seen |= {"choice": record.choice, "generation": record.generation}
+            seen["smoke"] = record.smoke.result if record.smoke else None
+        if deep and record and lock:
+            found += _deeper(settings, facts, record, lock, seen)
+    except (FleetwheelError, OSError) as error:
+        return HostReport(status="failed", why=str(error), **seen)
+    held = record is not None and record.hold is not None
+    status = "drifted" if found else "on hold" if held else "clean"
+    return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)
+
+
+def _why(found: list[Drift], record: Record | None) -> str:
+    lines = [
+        f"{d.class_}: {d.what}: expected {d.expected}, found {d.found}\n  hint: {d.repair}"
+        for d in found
+    ]
+    if record and record.hold:
+        lines.append(f"rolled back on {record.hold.since:%Y-%m-%d}, on hold since")
+    return "\n".join(lines)
+
+
+def _lock(facts: HostState, record: Record | None) -> Lock | None:
+    """Return the lock that the host should run; a host on hold should run its own copy."""
+    if record is None:
+        return None
+    kept = None if record.hold else locks.load(LOCKS, record.lock)
+    if kept:
+        return kept
+    built = {generation.id: generation for generation in facts.installation.generations}
+    if record.generation not in built or not built[record.generation].lock:
+        return None
+    path = f"{facts.installation.root}/envs/{record.generation}"
+    text = host.get_fact(LockCopy, generation=path)
+    return locks.from_copy(text) if text else None
+
+
+def _deeper(
+    settings: Settings, facts: HostState, record: Record, lock: Lock, seen: dict[str, Any]
+) -> list[Drift]:
+    """Check the files of the environment that should be in use, and run its smoke test."""
+    steps = Plan(
+        generation=record.generation, build=False, smoke=True, activate=False, because="drift check"
+    )
+    python = python_for(record.choice, facts.profile) or record.choice.python
+    request = record.request
+    deployment = Deployment(host.name, settings, facts, record, request, lock, python, steps)
+    input = {"action": "verify", "root": deployment.root, "id": record.generation}
+    answer = _probe.run(host, python.path, "generation", input, settings.smoke_timeout)
+    if not answer["ok"]:
+        raise FleetwheelError(answer["error"], hint=answer.get("hint", ""))
+    result = run_smoke_test(host, deployment)
+    seen["smoke"] = result
+    found = drift.damaged(answer["damaged"])
+    if not smoke.passed(result) and not smoke.busy(result):
+        found.append(drift.failed_test(smoke.explain(result)))
+    return found

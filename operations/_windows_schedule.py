@@ -1,0 +1,88 @@
+"""The schedule of the drift check on Windows: a task of Task Scheduler that runs a batch file."""
+
+from collections.abc import Generator
+from contextlib import suppress
+from io import BytesIO
+
+from paramiko import SSHException
+from pyinfra import host
+from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api.command import PyinfraCommand
+
+from facts.schedule import Scheduling, WindowsDriftSchedule
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.report import HostReport
+from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
+from fleetwheel.settings import Settings
+from operations._outcome import note, refuse
+
+
+def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
+    """Yield what it takes to have the task, or to have it no more."""
+    try:
+        there = _look(settings, wanted)
+        files = windows_files(wanted)
+    except FleetwheelError as error:
+        yield refuse(HostReport(name=host.name, status="failed", why=str(error)))
+        return
+    why = f"Task Scheduler checks {wanted.inventory} in {wanted.directory} for drift: {wanted.at}"
+    if not wanted.present:
+        why = "no drift check is scheduled"
+    found = {path: content for path in files if (content := _content(path)) is not None}
+    if (there.active, found) == ((True, files) if wanted.present else (False, {})):
+        note(HostReport(name=host.name, status="unchanged", why=why))
+        host.noop(why)
+        return
+    note(HostReport(name=host.name, status="would change", why=why))
+    yield from _put(wanted, files) if wanted.present else _take_away(list(found), there)
+    yield FunctionCommand(_done, [why], {})
+
+
+def _look(settings: Settings, wanted: Schedule) -> Scheduling:
+    """Return what the host has; FleetwheelError where there can be no schedule."""
+    program = wanted.check("", "\\")[0]
+    there = host.get_fact(
+        WindowsDriftSchedule,
+        directory=wanted.directory,
+        program=program,
+        task=NAME,
+        _timeout=settings.fact_timeout,
+    )
+    if there is None:
+        raise FleetwheelError("what it has for a schedule cannot be read")
+    if wanted.present and not there.program:
+        raise FleetwheelError(
+            f"{program} is no program on this host",
+            hint="run there, in the project directory: python quickstart.py",
+        )
+    return there
+
+
+def _content(path: str) -> bytes | None:
+    """Return a file of the host; None where it cannot be had, and so has to be written."""
+    content = BytesIO()
+    with suppress(OSError, SSHException):
+        host.get_file(path, content)
+        return content.getvalue()
+    return None
+
+
+def _put(wanted: Schedule, files: dict[str, bytes]) -> Generator[PyinfraCommand]:
+    state = windows_state(wanted)
+    yield StringCommand("if not exist", QuoteString(f"{state}\\."), "md", QuoteString(state))
+    for path, content in files.items():
+        yield FileUploadCommand(BytesIO(content), path)
+    task = next(path for path in files if path.endswith(".xml"))
+    yield StringCommand("schtasks /create /f /tn", NAME, "/xml", QuoteString(task))
+
+
+def _take_away(found: list[str], there: Scheduling) -> Generator[PyinfraCommand]:
+    if there.active:
+        yield StringCommand("schtasks /delete /f /tn", NAME)
+    for path in found:
+        yield StringCommand("del", QuoteString(path))
+
+
+def _done(state: State, host: Host, why: str) -> bool:
+    note(HostReport(name=host.name, status="changed", why=why))
+    return True

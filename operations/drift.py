@@ -1,0 +1,38 @@
+"""The drift check: what differs on a host from what it should be."""
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+
+from fleetwheel.settings import Settings
+from operations._look import look
+from operations._outcome import note, refuse
+
+
+@operation(is_idempotent=False)
+def check(settings: Settings, deep: bool = False) -> Generator[PyinfraCommand]:
+    """
+    Compare the host with its record, its lock and the inventory, changing nothing.
+
+    + settings: what the inventory says about the host
+    + deep: also check every installed file, and run the smoke test
+
+    A host that differs fails, with what differs and what mends it.
+
+    **Example:**
+
+    .. code:: python
+
+        drift.check(
+            name="Look for drift",
+            settings=settings(),
+        )
+    """
+    found = look(settings, deep)
+    if found.status in ("clean", "on hold"):
+        note(found)
+        host.noop(found.why or "as it should be")
+    else:
+        yield refuse(found)

@@ -1,0 +1,276 @@
+"""The schedule put on a machine and taken away: real files and real systemd-analyze.
+
+The machine is a mount namespace in which /etc, /run, /srv and /var/lib are its own. systemd cannot
+run in it, so systemctl is a program that keeps in a file what it was told.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.project import copy_of_checkout
+from tests.rig.windows import Rig, windows_rig
+from tests.rig.windows.calls import connect_and_call
+from tests.rig.windows.prefix import missing
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace"),
+    pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze"),
+]
+SYSTEMCTL = """\
+#!/bin/sh
+case "$1" in is-*) ;; *) echo "$*" >>/run/told ;; esac
+case "$1" in
+enable) touch /run/enabled ;;
+restart) touch /run/active ;;
+disable) rm -f /run/enabled /run/active ;;
+is-enabled) test -e /run/enabled ;;
+is-active) test -e /run/active ;;
+esac
+"""
+MOUNTS = """
+set -e
+cp -a /etc "$0/etc"
+for place in /run /srv /var/lib; do mount -t tmpfs tmpfs "$place"; done
+mount --bind "$0/etc" /etc
+mkdir -p /srv/fleet/.venv/bin /etc/systemd/system /etc/cron.d
+printf '#!/bin/sh\n' >/srv/fleet/.venv/bin/fleetwheel
+chmod +x /srv/fleet/.venv/bin/fleetwheel
+echo ready
+exec sleep 600
+"""
+FILES = (
+    "/etc/systemd/system/fleetwheel-drift.service",
+    "/etc/systemd/system/fleetwheel-drift.timer",
+    "/etc/systemd/system/fleetwheel-drift-hook.service",
+    "/etc/cron.d/fleetwheel-drift",
+)
+PYINFRA = Path(sys.executable).with_name("pyinfra")
+DIRECTORY = "directory: /srv/fleet"
+
+
+class Namespace:
+    """A machine with a file system of its own."""
+
+    def __init__(self, base: Path) -> None:
+        self.project = copy_of_checkout(base / "project")
+        self.programs = base / "bin"
+        self.programs.mkdir()
+        (self.programs / "systemctl").write_text(SYSTEMCTL)
+        (self.programs / "systemctl").chmod(0o755)
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", MOUNTS, base], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n"
+
+    def run(self, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", "-t", str(self.process.pid), "-m", "sh", "-c", 'cd "$0" && exec "$@"']
+        path = f"{self.programs}:{os.environ['PATH']}"
+        return subprocess.run(
+            [*enter, self.project, *command],
+            env={**os.environ, "PATH": path, "COLUMNS": "300", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+
+    def schedule(self, said: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run the deploy with a schedule in the inventory."""
+        lab = self.project / "lab.yaml"
+        lab.write_text(f'hosts: {{"@local": {{schedule: {{{said}}}}}}}\n')
+        return self.run(
+            *(PYINFRA, "inventory.py", "deploys/schedule.py", *(options or ["-y"])),
+            FLEETWHEEL_INVENTORY=str(lab),
+        )
+
+    def there(self) -> set[str]:
+        return {path for path in FILES if self.run("test", "-f", path).returncode == 0}
+
+    def tree(self) -> str:
+        """Return every file of the machine that a schedule could touch, with its time of change."""
+        places = ("/etc/systemd/system", "/etc/cron.d", "/run", "/srv", "/var/lib")
+        return self.run("find", *places, "-printf", "%p %T@ %m %u\n").stdout
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Namespace]:
+    (tmp_path / "project").mkdir()
+    machine = Namespace(tmp_path)
+    yield machine
+    machine.process.kill()
+    machine.process.communicate()
+
+
+def test_systemd(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    hook = 'at: 03:15, hook: [logger, "50% drift"]'
+    before = machine.tree()
+    dry = machine.schedule(f"{DIRECTORY}, {hook}", "--dry")
+    assert dry.returncode == 0, dry.stdout
+    assert "would change" in dry.stdout
+    assert machine.tree() == before
+
+    done = machine.schedule(f"{DIRECTORY}, {hook}")
+    assert done.returncode == 0, done.stdout
+    assert machine.there() == {*FILES[:3]}
+    assert machine.run("systemd-analyze", "verify", "--man=no", *FILES[:2]).stdout == ""
+    assert "enable fleetwheel-drift.timer" in machine.run("cat", "/run/told").stdout
+    assert machine.run("stat", "-c", "%a %U", "/var/lib/fleetwheel-drift").stdout == "700 root\n"
+
+    before = machine.tree()
+    again = machine.schedule(f"{DIRECTORY}, {hook}")
+    assert "unchanged" in again.stdout
+    assert machine.tree() == before
+
+    assert machine.schedule(DIRECTORY).returncode == 0
+    assert machine.there() == {*FILES[:2]}
+    assert "OnFailure" not in machine.run("cat", FILES[0]).stdout
+
+    assert machine.schedule(f"{DIRECTORY}, present: false").returncode == 0
+    assert machine.there() == set()
+    assert machine.run("test", "-e", "/run/enabled").returncode != 0
+    assert "unchanged" in machine.schedule(f"{DIRECTORY}, present: false").stdout
+
+
+def test_a_timer_that_somebody_stopped_runs_again(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    machine.schedule(DIRECTORY)
+    machine.run("rm", "/run/active")
+    assert machine.schedule(DIRECTORY).returncode == 0
+    assert machine.run("test", "-e", "/run/active").returncode == 0
+
+
+def test_a_time_that_systemd_does_not_know_leaves_nothing(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    done = machine.schedule(f'{DIRECTORY}, at: "25:00"')
+    assert done.returncode == 1
+    assert "25:00" in done.stdout
+    assert machine.there() == set()
+
+
+def test_cron_where_there_is_no_systemd(machine: Namespace) -> None:
+    done = machine.schedule(f"{DIRECTORY}, at: 03:15, user: daemon")
+    assert done.returncode == 0, done.stdout
+    assert machine.there() == {FILES[3]}
+    assert machine.run("stat", "-c", "%a %U", FILES[3]).stdout == "644 root\n"
+    assert machine.run("stat", "-c", "%U", "/srv/fleet/reports").stdout == "daemon\n"
+    assert "unchanged" in machine.schedule(f"{DIRECTORY}, at: 03:15, user: daemon").stdout
+
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    assert machine.schedule(DIRECTORY).returncode == 0
+    assert machine.there() == {*FILES[:2]}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("directory: /srv/other", "no project directory /srv/other"),
+        ("directory: /etc", "/etc/.venv/bin/fleetwheel is no program"),
+        (f"{DIRECTORY}, user: nosuchuser", "there is no user nosuchuser"),
+        (f'{DIRECTORY}, at: "Mon 03:15"', "needs systemd"),
+    ],
+)
+def test_what_cannot_be(machine: Namespace, said: str, words: str) -> None:
+    done = machine.schedule(said)
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout, done.stdout
+    assert machine.there() == set()
+
+
+def test_a_host_without_a_schedule_is_left_alone(machine: Namespace) -> None:
+    lab = machine.project / "lab.yaml"
+    lab.write_text('hosts: {"@local": }\n')
+    before = machine.tree()
+    done = machine.run(
+        PYINFRA, "-y", "inventory.py", "deploys/schedule.py", FLEETWHEEL_INVENTORY=str(lab)
+    )
+    assert done.returncode == 0, done.stdout
+    assert machine.tree() == before
+
+
+@dataclass
+class WindowsFleet:
+    """A project directory on Windows, with a check that says what it was told and finds drift."""
+
+    rig: Rig
+    project: Path
+
+    def __post_init__(self) -> None:
+        scripts = self.directory / ".venv/Scripts"
+        (scripts / "fleetwheel.script").mkdir(parents=True)
+        program = self.rig.drive_c / "windows/system32/nvidia-smi.exe"
+        shutil.copy(program, scripts / "fleetwheel.exe")
+        (scripts / "fleetwheel.script/default.txt").write_text("wrong arguments")
+        key = r"drift --json C:\fleet & co\schedule\last.json -- 50% lab.py"
+        key = "".join(c if c.isalnum() else "-" for c in key)
+        (scripts / f"fleetwheel.script/{key}.txt").write_text("checked")
+        (scripts / f"fleetwheel.script/{key}.code").write_text("2")
+
+    @property
+    def directory(self) -> Path:
+        return self.rig.drive_c / "fleet & co"
+
+    def schedule(self, *options: str, **said: object) -> str:
+        """Run the deploy and return what it says."""
+        schedule = {
+            "directory": "C:\\fleet & co",
+            "inventory": "50% lab.py",
+            "at": "03:15",
+            "hook": ["C:\\windows\\arguments.exe", "100%"],
+        }
+        data = self.rig.data | {"schedule": schedule | said}
+        (self.project / "lab.py").write_text(
+            "from operations._outcome import show_at_exit as _show\n\n_show()\n"
+            f"hosts = [('@winssh/w', {data})]\n"
+        )
+        done = subprocess.run(
+            [PYINFRA, *(options or ["-y"]), "lab.py", "deploys/schedule.py"],
+            cwd=self.project,
+            env={**os.environ, "COLUMNS": "300"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.mark.skipif(bool(missing()), reason=str(missing()))
+def test_task_scheduler(tmp_path: Path) -> None:
+    """As far as Wine goes: it keeps the task, and runs none; the batch file is run by hand."""
+    (tmp_path / "project").mkdir()
+    with windows_rig(tmp_path / "windows") as rig:
+        fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
+        state = fleet.directory / "schedule"
+        task = rig.drive_c / "windows/system32/tasks/fleetwheel-drift"
+        assert "would change" in fleet.schedule("--dry")
+        assert not state.exists()
+        assert " changed" in fleet.schedule()
+        assert task.is_file()
+        assert "unchanged" in fleet.schedule()
+
+        (answer,) = connect_and_call(
+            rig.data, {"run": [[r"C:\fleet & co\schedule\fleetwheel-drift.cmd"]], "arguments": {}}
+        )
+        assert (state / "last.log").read_text() == "checked"
+        assert (state / "last.json").read_bytes() == b""
+        assert answer["stdout"] == ["4:100%"], answer
+
+        assert "unchanged" not in fleet.schedule(at="daily")
+        fleet.schedule(present=False)
+        assert not task.exists()
+        assert not list(state.glob("fleetwheel-drift.*"))
+        assert "unchanged" in fleet.schedule(present=False)

@@ -1,0 +1,93 @@
+"""``fleetwheel report``, run in a directory with the reports of a made-up fleet."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fleetwheel.cli import main
+from fleetwheel.report import HostReport, report_of, save
+
+FIXTURES = Path("tests/fixtures/reports").resolve()
+LAST = FIXTURES / "2026-11-20T03-12-00.000000Z.json"
+EARLIER = FIXTURES / "2026-11-10T03-12-00.000000Z.json"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(FIXTURES, tmp_path / "reports")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> Result:
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(main, ["report", *map(str, arguments)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_the_last_report(project: Path) -> None:
+    done = run("--html", "fleet.html")
+    assert done.exit_code == 0
+    assert "ws-08" in done.output
+    assert "History" in (project / "fleet.html").read_text()
+
+
+def test_its_json(project: Path) -> None:
+    assert len(json.loads(run("--json").stdout)["hosts"]) == 44
+
+
+def test_what_changed(project: Path) -> None:
+    assert "1 mended, 9 unchanged" in run("--compare").output
+    document = json.loads(run("--compare", "--json").stdout)
+    assert (len(document["mended"]), len(document["unchanged"])) == (1, 9)
+    assert document["old"] == "2026-11-19T03:12:00+00:00"
+
+
+def test_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("--compare", EARLIER, LAST)
+    assert done.output.startswith("2026-11-10 03:12 to 2026-11-20 03:12 UTC: ")
+
+
+def test_the_last_of_a_kind(project: Path) -> None:
+    save(project / "reports", report_of([HostReport(name="new-host", status="changed")]))
+    assert "new-host" not in run().output
+    assert "new-host" in run("--kind", "deploy").output
+    alone = run("--kind", "deploy", "--compare")
+    assert alone.exit_code == 2
+    assert "there is no deploy report before" in alone.output
+
+
+def test_a_file_has_the_reports_beside_it_for_its_past(project: Path) -> None:
+    earlier = project / "reports" / EARLIER.name
+    assert run("--compare", earlier).output.startswith("2026-11-09 03:12 to 2026-11-10 03:12")
+
+
+def test_a_spoilt_report_is_named(project: Path) -> None:
+    (project / "reports/2026-12-01.json").write_text("{}")
+    done = run()
+    assert done.exit_code == 0
+    assert "warning: left out: reports/2026-12-01.json is no report" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no drift report"),
+        (["nowhere.json"], "nowhere.json cannot be read"),
+        ([LAST, LAST], "too many files"),
+        (["--compare", LAST, LAST, LAST], "too many files"),
+        ([LAST, "--html", "file/fleet.html"], "file/fleet.html cannot be written"),
+    ],
+)
+def test_bad_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str | Path], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert words in done.output

@@ -1,0 +1,269 @@
+"""The schedule: what the inventory may say, and how systemd, cron and Windows are told."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel import schedule as schedules
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.schedule import Schedule, cron_times, for_cron, for_systemd
+from fleetwheel.settings import Settings
+
+printable = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1
+).filter(str.isprintable)
+awkward = st.text(st.sampled_from("a %$\"'\\{};#~`|&<>()*"), min_size=1)
+words = st.one_of(printable, awkward)
+UGLY = """50% of $HOME's "fleet" \\ `id`"""
+
+
+def of(**values: Any) -> Schedule:
+    return Schedule(**{"directory": "/srv/fleet", **values})
+
+
+def systemd_reads(line: str) -> list[str]:
+    """Split and expand ExecStart= by the rules of systemd.service(5) and systemd.unit(5)."""
+    found, word, place, quoted = [], "", 0, False
+    while place < len(line):
+        character, place = line[place], place + 1
+        if character == '"':
+            quoted = not quoted
+        elif character == "\\":
+            word, place = word + line[place], place + 1
+        elif character in "%$":
+            assert line[place] == character, "an expansion"
+            word, place = word + character, place + 1
+        elif character == " " and not quoted:
+            found.append(word)
+            word = ""
+        else:
+            word += character
+    assert not quoted
+    return [*found, word]
+
+
+@given(st.lists(words, min_size=1))
+def test_systemd_reads_what_was_written(command: list[str]) -> None:
+    assert systemd_reads(" ".join(map(for_systemd, command))) == command
+
+
+@given(st.lists(words.filter(lambda word: "\\" not in word), min_size=1))
+def test_cron_and_its_shell_read_what_was_written(command: list[str]) -> None:
+    line = for_cron(command)
+    assert "\n" not in line
+    assert not re.search(r"(?<!\\)%", line)
+    assert shlex.split(line.replace(r"\%", "%")) == command
+
+
+@pytest.mark.parametrize("word", ["a\nb", "a\0b", "a\x1b[2J", "a\u2028b"])
+def test_no_word_breaks_a_line(word: str) -> None:
+    for quote in (for_systemd, lambda word: for_cron([word])):
+        with pytest.raises(FleetwheelError, match="one line"):
+            quote(word)
+
+
+def test_cron_has_no_backslash() -> None:
+    with pytest.raises(FleetwheelError, match="put the command into a script"):
+        for_cron(["grep", r"a\.b"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"directory": "srv/fleet"}, "no absolute path"),
+        ({"directory": "/srv/a\nb"}, "no absolute path"),
+        ({"directory": "/tmp/fleet"}, "temporary"),
+        ({"directory": "/srv/fleet\\"}, "ends in"),
+        ({"at": "daily\nUser=root"}, "no time"),
+        ({"at": ""}, "no time"),
+        ({"user": "a b\nc"}, "no user"),
+        ({"user": "-x"}, "no user"),
+        ({"hook": ["mail", "a\nb"]}, "part of a command"),
+        ({"inventory": ""}, "part of a command"),
+        ({"delay": 1000}, "delay"),
+        ({"time": "daily"}, "time"),
+    ],
+)
+def test_what_cannot_be_a_schedule(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(FleetwheelError) as raised:
+        Settings.from_data({"schedule": {"directory": "/srv/fleet", **values}})
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("at", "delay", "fields"),
+    [
+        ("daily", 0, "0 0 * * *"),
+        ("weekly", 0, "0 0 * * 1"),
+        ("monthly", 0, "0 0 1 * *"),
+        ("hourly", 0, "0 * * * *"),
+        ("03:15", 0, "15 3 * * *"),
+        ("23:59", 0, "59 23 * * *"),
+    ],
+)
+def test_cron_times(at: str, delay: int, fields: str) -> None:
+    assert cron_times(of(at=at, delay=delay), "a") == fields
+
+
+@given(st.sampled_from(["hourly", "daily", "weekly", "03:15", "23:59"]), st.text())
+def test_a_delay_stays_in_its_bounds(at: str, host: str) -> None:
+    minute, hour = cron_times(of(at=at, delay=30), host).split()[:2]
+    begin = {"03:15": 195, "23:59": 1439}.get(at, 0)
+    now = int(minute) + 60 * (0 if hour == "*" else int(hour))
+    assert (now - begin) % 1440 <= 30
+
+
+def test_hosts_do_not_all_begin_at_once() -> None:
+    assert len({cron_times(of(delay=30), f"host-{n}") for n in range(40)}) > 15
+
+
+@pytest.mark.parametrize("at", ["Mon..Fri 06:30", "24:00", "*-*-* 03:00"])
+def test_a_time_that_cron_does_not_know(at: str) -> None:
+    with pytest.raises(FleetwheelError, match="needs systemd"):
+        cron_times(of(at=at), "a")
+
+
+def test_the_command_of_a_check() -> None:
+    full = of(directory="/srv/fleet/", deep=True, html="/srv/www/fleet.html", inventory="-x")
+    assert full.check("/j") == [
+        *("/srv/fleet/.venv/bin/fleetwheel", "drift", "--deep"),
+        *("--json", "/j", "--html", "/srv/www/fleet.html", "--", "-x"),
+    ]
+    assert full.writes == ["/srv/fleet/reports", "/srv/www"]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        of(),
+        of(at="03:15", delay=0, deep=True, html="/srv/w/f.html", prometheus="/srv/p/f.prom"),
+        of(at="Mon..Fri 06:30", hook=["mail", "-s", "drift", "root"], user="daemon"),
+        of(directory="/srv/" + UGLY, inventory=UGLY, hook=["echo", UGLY], html="/srv/" + UGLY),
+    ],
+    ids=["plain", "outputs", "hook", "ugly"],
+)
+def test_systemd_accepts_the_units(schedule: Schedule, tmp_path: Path) -> None:
+    units = []
+    for path, text in schedules.systemd_files(schedule).items():
+        units.append(tmp_path / Path(path).name)
+        units[-1].write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("at", ["hourly", "daily", "weekly", "monthly", "03:15", "Mon..Fri 06:30"])
+def test_systemd_knows_the_times(at: str) -> None:
+    subprocess.run(
+        ["systemd-analyze", "calendar", schedules.calendar(at)], check=True, capture_output=True
+    )
+
+
+def test_a_unit_says_what_was_asked() -> None:
+    files = schedules.systemd_files(of(at="03:15", user="ops", hook=["notify", "100%"]))
+    service, timer, hook = (files[p] for p in (schedules.SERVICE, schedules.TIMER, schedules.HOOK))
+    assert "User=ops\n" in service
+    assert "OnFailure=fleetwheel-drift-hook.service\n" in service
+    assert "OnCalendar=*-*-* 03:15:00\nRandomizedDelaySec=15min\nPersistent=true\n" in timer
+    assert 'ExecStart=/usr/bin/env "notify" "100%%"\n' in hook
+    assert "StandardInput=file:/var/lib/fleetwheel-drift/last.json\n" in hook
+
+
+def test_the_check_can_see_the_gpus_of_its_host() -> None:
+    """ProtectClock allows the clock alone of all devices, which few people expect."""
+    service = schedules.systemd_files(of())[schedules.SERVICE]
+    settings = {line.partition("=")[0] for line in service.splitlines() if line[:1].isalpha()}
+    assert not settings & {
+        "PrivateDevices",
+        "ProtectClock",
+        "ProtectKernelLogs",
+        "DevicePolicy",
+        "DeviceAllow",
+    }
+    assert settings > {"NoNewPrivileges", "ProtectSystem", "PrivateTmp", "ReadWritePaths"}
+
+
+def test_without_a_hook_there_is_no_unit_for_it() -> None:
+    files = schedules.systemd_files(of())
+    assert schedules.HOOK not in files
+    assert "OnFailure" not in files[schedules.SERVICE]
+
+
+def crontab_command(schedule: Schedule) -> str:
+    """Return what cron hands to sh, by the rules of crontab(5)."""
+    text = schedules.cron_files(schedule, "a")[schedules.CRON]
+    line = next(line for line in text.splitlines() if line[0].isdigit())
+    assert text.endswith("\n")
+    return line.split(maxsplit=6)[6].replace(r"\%", "%")
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) -> None:
+    project = tmp_path / '50% of $HOME\'s "fleet"'
+    program = project / ".venv/bin/fleetwheel"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f'#!/bin/sh\nprintf \'%s\\n\' "$PWD" "$@" >said\necho \'{{}}\' >"$3"\nexit {status}\n'
+    )
+    program.chmod(0o755)
+    hook = tmp_path / "the hook"
+    hook.write_text('#!/bin/sh\necho "$1" "$(cat)" >hooked\n')
+    hook.chmod(0o755)
+    schedule = Schedule.model_construct(
+        **{**of(inventory="50% $x", hook=[str(hook), "100%"]).__dict__, "directory": str(project)}
+    )
+    json = f"{tmp_path}/last.json"
+    command = crontab_command(schedule).replace(f"{schedules.STATE}/last.json", json)
+    subprocess.run(["sh", "-c", command.replace("logger -t", "cat >log #")], cwd=tmp_path)
+    said = (project / "said").read_text().splitlines()
+    assert said == [str(project), "drift", "--json", json, "--", "50% $x"]
+    assert (project / "hooked").exists() == (status != 0)
+    if status:
+        assert (project / "hooked").read_text() == "100% {}\n"
+
+
+WINDOWS = {"directory": r"C:\fleet of 50", "hook": [r"C:\tools\notify.exe", "100%"]}
+
+
+@pytest.mark.parametrize("at", ["hourly", "daily", "weekly", "monthly", "03:15"])
+def test_a_task_is_well_formed(at: str) -> None:
+    _, task = schedules.windows_files(of(**WINDOWS, at=at)).values()
+    tree = ElementTree.fromstring(task.decode("utf-16").replace('encoding="UTF-16"', ""))
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    start = tree.findtext(f".//{space}StartBoundary") or ""
+    assert start.endswith("03:15:00" if at == "03:15" else "00:00:00")
+    assert tree.findtext(f".//{space}StartWhenAvailable") == "true"
+    arguments = tree.findtext(f".//{space}Arguments")
+    assert arguments == r'/d /c ""C:\fleet of 50\schedule\fleetwheel-drift.cmd""'
+
+
+def test_a_batch_file_is_quoted() -> None:
+    batch = next(iter(schedules.windows_files(of(**WINDOWS)).values())).decode()
+    assert 'cd /d "C:\\fleet of 50"\r\nif errorlevel 1 exit /b 1\r\n' in batch
+    assert r'"C:\fleet of 50\.venv\Scripts\fleetwheel.exe" drift --json' in batch
+    assert r'if errorlevel 1 C:\tools\notify.exe "100%%" <' in batch
+    assert "\n" not in batch.replace("\r\n", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"at": "Mon..Fri 06:30"}, "needs systemd"),
+        ({"user": "ops"}, "SYSTEM"),
+        ({"directory": "C:\\100%"}, "percent"),
+    ],
+)
+def test_what_task_scheduler_cannot_do(values: dict[str, str], words: str) -> None:
+    with pytest.raises(FleetwheelError, match=words):
+        schedules.windows_files(of(**{**WINDOWS, **values}))
