@@ -3,7 +3,8 @@
 pyinfra makes sockets and threads cooperative when it starts, which is not for pytest's process.
 """
 
-import pyinfra_cli  # isort: skip # noqa: F401
+if __name__ == "__main__":
+    import pyinfra_cli  # isort: skip # noqa: F401
 
 import json
 import subprocess
