@@ -60,7 +60,7 @@ def _file(name: str, what: str) -> Callable[[Command], Command]:
 def drift_command(
     inventory: str, limit: Sequence[str], deep: bool, repair: bool, **outputs: Path | None
 ) -> None:
-    """Compare every host of an inventory with what it should be, and change nothing.
+    """Compare every host with what it should be; change nothing.
 
     INVENTORY is what pyinfra takes, such as inventory.py or @local. Exits with 0 where all hosts
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6

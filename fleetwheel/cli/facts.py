@@ -24,7 +24,7 @@ from fleetwheel.recorded import Answer, save
 def facts_command(
     inventory: str, limit: Sequence[str], save_to: Path | None, as_json: bool
 ) -> None:
-    """Say what every host of an inventory is: system, GPUs, driver, free disk.
+    """Say what every host is: system, GPUs, driver, free disk.
 
     INVENTORY is what pyinfra takes, such as inventory.py or @local, or a directory that --save
     has written. Exits with 0 where all hosts answered, 4 where some did not, 2 on bad usage.

@@ -10,8 +10,9 @@ from fleetwheel.project import create
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path))
 def init_command(directory: Path) -> None:
-    """Write a project directory: deploys, facts, operations and a place for your inventory.
+    """Write a project directory, in which pyinfra is run.
 
+    It holds deploys, facts, operations, templates and a place for your inventory.
     Nothing that is there is overwritten; a directory that holds such files is refused.
     """
     written = create(directory)

@@ -23,9 +23,9 @@ from fleetwheel.recorded import Answer
 def outlook_command(
     inventory: str | None, limit: Sequence[str], as_json: bool, **options: Any
 ) -> None:
-    """Say which hosts the newest PyTorch no longer serves, and what would keep them.
+    """Say which hosts the newest PyTorch no longer serves.
 
-    By the matrix alone, whichever release the inventory pins today. INVENTORY and exit status are
+    With what would keep them; by the matrix alone, whichever release the inventory pins today. INVENTORY and exit status are
     those of `fleetwheel facts`; without INVENTORY, the options describe one host.
     """
     if inventory and given() & HOST_NAMES:
