@@ -89,6 +89,9 @@ class Fleet:
     def deploy(self) -> Cost:
         return timed(self.directory, PYINFRA, "-y", "inventory.py", "deploys/torch.py")
 
+    def drift(self) -> Cost:
+        return timed(self.directory, PYINFRA.with_name("fleetwheel"), "drift", "inventory.py")
+
     def ansible(self, program: str) -> Cost:
         options = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_FORKS": "50"}
         inventory = self.base / f"ansible-{self.count}.ini"
@@ -107,7 +110,7 @@ def measure(base: Path, port: int, options: argparse.Namespace) -> None:
     for count in options.hosts:
         fleet = Fleet(base, port, count)
         fleet.deploy()  # locks/ and the programs' own caches are there from now on
-        programs = {"connect only": fleet.connect, "fleetwheel": fleet.deploy}
+        programs = {"connect only": fleet.connect, "deploy": fleet.deploy, "drift": fleet.drift}
         if options.ansible and count <= options.ansible_up_to:
             programs["Ansible"] = lambda fleet=fleet: fleet.ansible(options.ansible)
         rounds = [{name: run() for name, run in programs.items()} for _ in range(options.rounds)]

@@ -4,6 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of a shared machine than of the code.
+settings.register_profile("fleetwheel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fleetwheel")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -82,6 +82,7 @@ def test_arguments_arrive(rig: Rig) -> None:
     together = run("arguments.exe", *([text] for text in NASTY))
     calls = [run("arguments.exe", [text]) for text in NASTY]
     *single, all_at_once = connect_and_call(rig.data, *calls, together)
+    assert [answer for answer in single if not answer["ok"]] == []
     assert [split("\n".join(answer["stdout"])) for answer in single] == [[text] for text in NASTY]
     assert split("\n".join(all_at_once["stdout"])) == NASTY
     assert not leftovers(rig)

@@ -110,10 +110,14 @@ class Connection(paramiko.ServerInterface):
         errors.start()
         _pump(process.stdout, channel.sendall)
         errors.join()
-        process.wait()
+        status = process.wait()
         del self.running[channel.get_id()]
         code = run / "code"
-        return int(code.read_text()) if code.exists() else 255
+        if code.exists():
+            return int(code.read_text())
+        with suppress(OSError):
+            channel.sendall_stderr(f"rig: launch.exe ended without a code: {status}\r\n".encode())
+        return 255
 
 
 def handle_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
