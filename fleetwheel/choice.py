@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 
 from packaging.version import InvalidVersion, Version
 
-from fleetwheel import reasons
-from fleetwheel.compatibility import host_problem
+from fleetwheel.choosing import reasons
+from fleetwheel.choosing.compatibility import host_problem
+from fleetwheel.choosing.offers import Fit, Offer, known, partners_of, stock_of
+from fleetwheel.choosing.pins import read
+from fleetwheel.choosing.search import Lost, Question, ask, judge, preference
+from fleetwheel.choosing.situation import Obstacle, has_gpu, read_host
+from fleetwheel.choosing.unlocks import unlocks
 from fleetwheel.matrix import Matrix
-from fleetwheel.offers import Fit, Offer, known, partners_of, stock_of
-from fleetwheel.pins import read
 from fleetwheel.profile import Profile, Python, Value
 from fleetwheel.request import Request
-from fleetwheel.search import Lost, Question, ask, judge, preference
-from fleetwheel.situation import Obstacle, has_gpu, read_host
-from fleetwheel.unlocks import unlocks
 from fleetwheel.wheel import Source, Wheel
 
 SHOWN = 12

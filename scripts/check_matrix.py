@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from packaging.tags import Tag
 from packaging.version import Version
 
+from fleetwheel.choosing.offers import public
+from fleetwheel.choosing.tags import platforms
 from fleetwheel.matrix import Matrix, Platform, load_matrix
-from fleetwheel.offers import public
 from fleetwheel.sources import configured_sources, official_source
 from fleetwheel.survey import survey
-from fleetwheel.tags import platforms
 from fleetwheel.wheel import Wheel
 
 ANY_GLIBC = (2, 99)

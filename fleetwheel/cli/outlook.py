@@ -25,8 +25,9 @@ def outlook_command(
 ) -> None:
     """Say which hosts the newest PyTorch no longer serves.
 
-    With what would keep them; by the matrix alone, whichever release the inventory pins today. INVENTORY and exit status are
-    those of `fleetwheel facts`; without INVENTORY, the options describe one host.
+    With what would keep them; by the matrix alone, whichever release the inventory pins today.
+    INVENTORY and exit status are those of `fleetwheel facts`; without INVENTORY, the options
+    describe one host.
     """
     if inventory and given() & HOST_NAMES:
         raise FleetwheelError("give an inventory, or describe one host, not both")

@@ -3,7 +3,7 @@
 import pytest
 from packaging.version import Version
 
-from fleetwheel.compatibility import (
+from fleetwheel.choosing.compatibility import (
     Device,
     Host,
     at_least,
@@ -16,9 +16,9 @@ from fleetwheel.compatibility import (
     runs_code,
     supports_fully,
 )
+from fleetwheel.choosing.tags import platforms, wheel_tags
 from fleetwheel.matrix import Build, load_matrix, numbers
 from fleetwheel.profile import Driver, Gpu, Profile
-from fleetwheel.tags import platforms, wheel_tags
 
 MATRIX = load_matrix()
 LINUX = ("linux", "x86_64")

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fleetwheel.compatibility import Host, dotted, joined, supports_fully
-from fleetwheel.offers import Fit, Offer
-from fleetwheel.search import Lost, Question
+from fleetwheel.choosing.compatibility import Host, dotted, joined, supports_fully
+from fleetwheel.choosing.offers import Fit, Offer
+from fleetwheel.choosing.search import Lost, Question
 
 SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from fleetwheel.compatibility import Device, Host, device_of, driver_problem, host_of
+from fleetwheel.choosing.compatibility import Device, Host, device_of, driver_problem, host_of
+from fleetwheel.choosing.pins import Pins
 from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.gpu_names import nearest, words
 from fleetwheel.matrix import Matrix
-from fleetwheel.pins import Pins
 from fleetwheel.profile import DriverState, Gpu, Profile, Python
 from fleetwheel.request import Request
 

@@ -9,11 +9,11 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from fleetwheel.compatibility import Host
+from fleetwheel.choosing.compatibility import Host
+from fleetwheel.choosing.pins import VARIANT, Pins
+from fleetwheel.choosing.tags import platforms, wheel_tags
 from fleetwheel.matrix import Build, Matrix, Platform
-from fleetwheel.pins import VARIANT, Pins
 from fleetwheel.profile import Python
-from fleetwheel.tags import platforms, wheel_tags
 from fleetwheel.wheel import Source, Wheel
 
 UNKNOWN = "unknown"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from fleetwheel.compatibility import Host, host_problem, supports_fully
+from fleetwheel.choosing.compatibility import Host, host_problem, supports_fully
+from fleetwheel.choosing.offers import Fit, Offer, Stock, fit, from_matrix, from_stock
+from fleetwheel.choosing.pins import Pins, read
+from fleetwheel.choosing.situation import Obstacle, read_host, usable_pythons
 from fleetwheel.matrix import Matrix, Numbers
-from fleetwheel.offers import Fit, Offer, Stock, fit, from_matrix, from_stock
-from fleetwheel.pins import Pins, read
 from fleetwheel.profile import Profile, Python
 from fleetwheel.request import Request
-from fleetwheel.situation import Obstacle, read_host, usable_pythons
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fleetwheel.choosing.offers import Fit, Offer, Stock
+from fleetwheel.choosing.reasons import named
+from fleetwheel.choosing.search import ask, best
+from fleetwheel.choosing.situation import Obstacle, has_gpu
+from fleetwheel.choosing.ways import KINDS, Way
 from fleetwheel.matrix import Matrix
-from fleetwheel.offers import Fit, Offer, Stock
 from fleetwheel.profile import Profile
-from fleetwheel.reasons import named
 from fleetwheel.request import Request
-from fleetwheel.search import ask, best
-from fleetwheel.situation import Obstacle, has_gpu
-from fleetwheel.ways import KINDS, Way
 
 
 @dataclass(frozen=True, slots=True)

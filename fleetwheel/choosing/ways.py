@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fleetwheel.compatibility import device_of, dotted, joined
+from fleetwheel.choosing.compatibility import device_of, dotted, joined
+from fleetwheel.choosing.pins import read
+from fleetwheel.choosing.situation import Obstacle, has_gpu, served_gpus
 from fleetwheel.matrix import Capability, DriverSystem, Matrix, Numbers, numbers
-from fleetwheel.pins import read
 from fleetwheel.profile import Driver, DriverState, Profile, Python
 from fleetwheel.request import Request
-from fleetwheel.situation import Obstacle, has_gpu, served_gpus
 
 
 @dataclass(frozen=True, slots=True)
