@@ -3,20 +3,33 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
+from pyinfra.context import ctx_host
 
-from fleetwheel.asking import script, sections
+from fleetwheel.asking import batch, script, sections
 from fleetwheel.profile import HostState
 from fleetwheel.recorded import replayed
+from fleetwheel.winssh import is_windows
 
 T = TypeVar("T")
 
 
 def question(*sections: str, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
-    """Return the command that asks these sections; values reach it as positional parameters."""
+    """Return the command that asks the host of the moment these sections.
+
+    On Linux values reach it as positional parameters, on Windows as variables.
+    """
+    if on_windows():
+        return StringCommand(batch(*sections, root=root or "", gpu_seconds=gpu_timeout))
     values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
     return StringCommand("set --", *values, "\n", script(*sections))
+
+
+def on_windows() -> bool:
+    """Return whether the host of the moment is a Windows one."""
+    return ctx_host.isset() and is_windows(host)
 
 
 def read(parse: Callable[..., T], output: list[str], *names: str) -> T:

@@ -3,6 +3,8 @@
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
+from facts._question import on_windows
+
 
 class LockCopy(FactBase[str | None]):
     """
@@ -18,6 +20,9 @@ class LockCopy(FactBase[str | None]):
     @override
     def command(self, generation: str) -> StringCommand:
         path = QuoteString(f"{generation}/pylock.toml")
+        if on_windows():
+            path = QuoteString(f"{generation}/pylock.toml".replace("/", "\\"))
+            return StringCommand("if exist", path, "type", path)
         return StringCommand("! test -e", path, "|| cat", path)
 
     @override

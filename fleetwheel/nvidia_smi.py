@@ -6,6 +6,7 @@ to 610.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from fleetwheel import gpu_names
 from fleetwheel.profile import Driver, DriverState, Gpu, Nvidia
@@ -40,6 +41,7 @@ EXIT_CODES = {
     137: DriverState.HUNG,
 }
 LOST = ("ERR!", "[GPU is lost]", "[GPU requires reset]", "[Unknown Error]")
+DRIVER_MODELS: tuple[Literal["WDDM", "TCC", "MCDM"], ...] = ("WDDM", "TCC", "MCDM")
 LONGEST_DETAIL = 400
 LONGEST_NAME = 96
 """NVML's own limit, ``NVML_DEVICE_NAME_V2_BUFFER_SIZE``."""
@@ -119,6 +121,7 @@ def _gpu(row: dict[str, str]) -> Gpu | None:
         compute_capability=capability(row.get("compute_cap", ""), name),
         memory_total_mib=int(memory) if re.fullmatch(r"[0-9]{1,9}", memory) else None,
         pci_bus_id=_value(row["pci.bus_id"]),
+        driver_model=next((m for m in DRIVER_MODELS if m == row.get("driver_model.current")), None),
     )
 
 

@@ -3,10 +3,11 @@
 import json
 from typing import Any, cast
 
-from pyinfra.api import Host, QuoteString, StringCommand
+from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
 from fleetwheel import remote
+from operations import _commands
 
 GRACE = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
@@ -23,8 +24,7 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
 
     A program that ends without a JSON document gives ``{"ok": False, "error": ...}``.
     """
-    program = [QuoteString(python), "-I", "-c", QuoteString(remote.BOOTSTRAP)]
-    command = StringCommand("timeout", "-k", "10", str(timeout), *program)
+    command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
     connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
     try:

@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 
 import gevent
 from pyinfra import logger
-from pyinfra.api import Host, QuoteString, StringCommand
+from pyinfra.api import Host
 
 from fleetwheel.report import printable
+from operations import _commands
 
 INTERVAL = 5
 """Seconds between two looks."""
@@ -43,6 +44,5 @@ def _watch(host: Host, path: str) -> None:
 
 
 def _read(host: Host, path: str) -> str:
-    command = StringCommand("cat", QuoteString(path), "2>/dev/null")
-    _, output = host.run_shell_command(command, _timeout=INTERVAL)
+    _, output = host.run_shell_command(_commands.read_file(host, path), _timeout=INTERVAL)
     return printable(output.stdout.strip())

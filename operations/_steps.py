@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyinfra import logger
-from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra import host, logger
+from pyinfra.api import FileUploadCommand, FunctionCommand, Host, State
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import lock as locks
@@ -24,7 +24,7 @@ from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.space import readable
 from fleetwheel.wheel import Source
-from operations import _probe, _progress, _push, _waves
+from operations import _commands, _probe, _progress, _push, _waves
 from operations._ask import forget
 from operations._outcome import note
 
@@ -90,7 +90,7 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
         yield FunctionCommand(_await_turn, [deployment], {})
     if plan.build:
         if deployment.uv:
-            yield from _send_uv(deployment.root, deployment.uv)
+            yield from _send_uv(host, deployment.root, deployment.uv)
         yield FunctionCommand(_build, [deployment], {})
     if plan.smoke:
         yield FunctionCommand(_test, [deployment], {})
@@ -120,8 +120,8 @@ def _await_turn(state: State, host: Host, deployment: Deployment) -> bool:
     return obstacle is None or deployment.fail(host, obstacle)
 
 
-def _send_uv(root: str, program: Path) -> Iterator[PyinfraCommand]:
-    yield StringCommand("mkdir", "-p", QuoteString(f"{root}/bin"))
+def _send_uv(host: Host, root: str, program: Path) -> Iterator[PyinfraCommand]:
+    yield _commands.make_directory(host, f"{root}/bin")
     yield FileUploadCommand(str(program), f"{root}/bin/uv.new")
 
 

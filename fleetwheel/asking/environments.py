@@ -19,14 +19,18 @@ def parse(section: Section) -> Installation:
     """Read the answer of the section ``environments``; ValueError when it has not ended."""
     if unfinished(section):
         raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
-    current = first(section, "current").rstrip("/")
+    current = first(section, "current").replace("\\", "/").rstrip("/")
     uv = re.match(r"uv ([0-9][^ ]*)", first(section, "uv"))
     return Installation(
-        root=first(section, "root"),
+        root=first(section, "root").replace("\\", "/"),
         user=first(section, "user"),
         exists="exists" in section,
         writable="writable" in section,
-        free_bytes=_free_bytes(section.get("free", [])),
+        free_bytes=(
+            _free_bytes(section["free"])
+            if "free" in section
+            else _windows_free(first(section, "dir"))
+        ),
         uv=uv[1] if uv else None,
         current=PurePosixPath(current).name if current else None,
         generations=_generations(section),
@@ -41,6 +45,12 @@ def _free_bytes(df: list[str]) -> int | None:
         if fields:
             return int(fields[1]) * 1024
     return None
+
+
+def _windows_free(words: str) -> int | None:
+    """Return the free space that the last line of ``dir /-c`` names, whatever its language."""
+    numbers = [int(number) for number in re.findall("[0-9]{1,18}", words)]
+    return max(numbers, default=None)
 
 
 def _generations(section: Section) -> tuple[Generation, ...]:
@@ -64,6 +74,8 @@ def _generations(section: Section) -> tuple[Generation, ...]:
 
 def _interpreter(config: dict[str, str]) -> str:
     """Return the interpreter that a pyvenv.cfg names, by uv's keys or the standard library's."""
+    if re.match(r"[A-Za-z]:\\", config.get("home", "")):
+        return config["home"].rstrip("\\") + r"\python.exe"
     version = config.get("version_info") or config.get("version", "")
     minor = ".".join(version.split(".")[:2])
     return f"{config['home']}/python{minor}" if config.get("home") else ""

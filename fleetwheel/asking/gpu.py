@@ -75,12 +75,44 @@ def _unasked(section: Section, installed: InstalledDriver) -> Driver:
 
 
 def _installed(section: Section) -> InstalledDriver:
+    windows = _windows_drivers(section)
     library = re.search(r"\.so\.([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})$", first(section, "library"))
     packages = [line.split() for line in section.get("package", []) if line.startswith("ii ")]
     return InstalledDriver(
-        devices=tuple(section.get("pci", [])),
+        devices=(*section.get("pci", []), *_windows_devices(section)),
         module=first(section, "module") or None,
-        library=library[1] if library else None,
+        library=library[1] if library else windows,
         nouveau="nouveau" in section,
         packages=tuple(" ".join(words[1:]) for words in packages),
     )
+
+
+def _windows_devices(section: Section) -> list[str]:
+    """Return the display devices of NVIDIA that the registry lists: instance and device id."""
+    devices, key = [], ""
+    for line in section.get("pci_key", []):
+        if line.startswith("HKEY_"):
+            key = line
+        found = re.search(r"VEN_10DE&DEV_([0-9A-F]{4})[^\\]*\\([^\\]+)$", key)
+        if found and "CC_03" in line:
+            devices.append(f"{found[2]} 0x{found[1].lower()}")
+    return devices
+
+
+def _windows_drivers(section: Section) -> str | None:
+    """Return the version of NVIDIA's display driver in the registry, as NVIDIA writes it.
+
+    Windows puts its own numbers before the last five digits: 31.0.15.9186 is 591.86.
+    """
+    matched = ""
+    for line in section.get("registry", []):
+        if line.startswith("HKEY_"):
+            continue
+        name, _, data = line.strip().partition("    ")
+        if name == "MatchingDeviceId":
+            matched = data.lower()
+        version = re.search(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]*([0-9])\.([0-9]{4})$", data)
+        if name == "DriverVersion" and version and "ven_10de" in matched:
+            digits = version[1] + version[2]
+            return f"{digits[:3]}.{digits[3:]}"
+    return None

@@ -5,8 +5,14 @@ import re
 from fleetwheel.asking._answer import Section, first
 from fleetwheel.profile import OperatingSystem, Value
 
-KERNELS: dict[str, OperatingSystem] = {"Linux": "linux", "Darwin": "macos"}
+KERNELS: dict[str, OperatingSystem] = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
+FIRST_WINDOWS_11 = 22000
+"""Build from which on the registry still says Windows 10 for Windows 11."""
+
+VALUE = re.compile(r" +(?P<name>\S.*?) {4}REG_[A-Z_]+ {4}(?P<data>.*)")
+"""A line of ``reg query``."""
+SHORT_PATHS = "Windows cuts paths at 260 characters here: a file of a long name may not be usable"
 
 
 class Platform(Value):
@@ -27,15 +33,18 @@ class Platform(Value):
 
 
 def parse(section: Section) -> Platform:
-    """Read the answer of the section ``platform``; ValueError for a system that is no Linux."""
+    """Read the answer of the section ``platform``; ValueError for a system that is unknown."""
     kernel, _, machine = first(section, "uname").partition(" ")
     if kernel not in KERNELS:
         raise ValueError(f"{kernel or 'nothing'} is the system's name, which is not Linux")
+    arch = ARCHITECTURES.get(machine.lower(), machine)
+    if kernel == "Windows":
+        return _windows(arch, registry(section), "reboot" in section)
     glibc, problem = _glibc(first(section, "libc"))
     memory = first(section, "memory_kib")
     return Platform(
         os=KERNELS[kernel],
-        arch=ARCHITECTURES.get(machine, machine),
+        arch=arch,
         distribution=first(section, "distribution").strip("\"'"),
         glibc=glibc,
         memory_total_mib=int(memory) // 1024 if re.fullmatch(r"[0-9]{1,15}", memory) else None,
@@ -47,6 +56,42 @@ def parse(section: Section) -> Platform:
         reboot_pending="reboot" in section,
         problems=(problem,) if problem else (),
     )
+
+
+def registry(section: Section) -> dict[str, str]:
+    """Return the values that ``reg query`` printed, by name."""
+    found = (VALUE.fullmatch(line) for line in section.get("registry", []))
+    return {value["name"]: value["data"] for value in found if value}
+
+
+def _windows(arch: str, values: dict[str, str], reboot: bool) -> Platform:
+    """Read what the registry says of a Windows.
+
+    ``BootId`` counts boots and ``ShutdownTime`` is that of the last one: together they change with
+    each boot and not between, and no program has to be started for them.
+    """
+    name = values.get("ProductName", "Windows").removeprefix("Microsoft ")
+    build = values.get("CurrentBuild", "")
+    if re.fullmatch("[0-9]{5,6}", build) and int(build) >= FIRST_WINDOWS_11:
+        name = name.replace("Windows 10", "Windows 11")
+    release = values.get("DisplayVersion", "")
+    number = ".".join(filter(None, [build, _number(values.get("UBR", ""))]))
+    boot = [values[key] for key in ("BootId", "ShutdownTime") if key in values]
+    short = _number(values.get("LongPathsEnabled", "")) != "1"
+    return Platform(
+        os="windows",
+        arch=arch,
+        distribution=" ".join(filter(None, [name, release, f"({number})" if number else ""])),
+        boot_id="-".join(boot) or None,
+        secure_boot={"0": False, "1": True}.get(_number(values.get("UEFISecureBootEnabled", ""))),
+        reboot_pending=reboot,
+        problems=(SHORT_PATHS,) if short else (),
+    )
+
+
+def _number(dword: str) -> str:
+    """Return a registry's number, ``0x6f3``, in decimal; empty where it is none."""
+    return str(int(dword, 16)) if re.fullmatch(r"0x[0-9a-f]{1,16}", dword) else ""
 
 
 def _glibc(libc: str) -> tuple[str | None, str]:

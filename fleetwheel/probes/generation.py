@@ -9,7 +9,8 @@ Reads ``input``, a dictionary with ``action`` and that function's arguments, as 
     cache/wheels          wheels that the controller sent, each under its hash
     envs/<id>             a generation: an immutable virtual environment with a copy of its lock
     envs/.building-<id>   a generation that is not complete
-    current               the generation in use, a symbolic link replaced by rename
+    current               the generation in use, a symbolic link replaced by rename; on Windows a
+                          directory junction, or a file with its name on disks that have none
     state.json            what was deployed, why, and what the smoke test found
 """
 
@@ -365,10 +366,57 @@ def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> d
 def point(link: Path, target: Path) -> None:
     """Make ``link`` a symbolic link to ``target`` in one step: never absent, never half made."""
     new = link.with_name(f".{link.name}-{os.getpid()}")
-    if os.path.lexists(str(new)):
-        new.unlink()
-    new.symlink_to(target)
+    remove_link(new)
+    if sys.platform == "win32":
+        point_junction(link, target, new)
+    else:
+        new.symlink_to(target)
+        new.replace(link)
+
+
+def point_junction(link: Path, target: Path, new: Path) -> None:
+    """Make ``link`` a junction, or where the disk has none a file with the name of the target.
+
+    Windows replaces no directory, so there is a moment between two renames without a ``link``. One
+    that was interrupted there is made by the next run, which finds nothing in use.
+    """
+    old = link.with_name(f".{link.name}-old")
+    remove_link(old)
+    try:
+        create_junction(link.parent / target, new)
+    except OSError:
+        remove_link(new)  # the empty directory that was to become one
+        new.write_text(f"{target}\n", encoding="utf-8")
+    if os.path.lexists(str(link)) and not link.is_file():
+        link.rename(old)
     new.replace(link)
+    remove_link(old)
+
+
+def create_junction(target: Path, link: Path) -> None:
+    """Make a directory junction, for which Windows wants no special rights."""
+    if sys.platform == "win32":
+        import _winapi
+
+        _winapi.CreateJunction(str(target), str(link))
+
+
+def remove_link(link: Path) -> None:
+    """Remove a symbolic link, a junction or a file; what it leads to stays."""
+    if not os.path.lexists(str(link)):
+        return
+    try:
+        link.unlink()
+    except PermissionError:
+        link.rmdir()
+
+
+def generation_in_use(root: Path) -> str:
+    """Return the id of the generation that ``current`` leads to."""
+    current = root / "current"
+    if current.is_file():
+        current = root / current.read_text(encoding="utf-8").strip()
+    return current.resolve().name
 
 
 def prepare(path: Path, text: str) -> Path:
@@ -396,7 +444,7 @@ def verify(root: str, id: str) -> dict[str, Any]:
 def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
     """Remove failed generations and all but the newest ``keep``; never current or one in use."""
     envs = root / "envs"
-    current = (root / "current").resolve().name
+    current = generation_in_use(root)
     others = [path for path in envs.iterdir() if path.name[0] != "." and path.name != current]
     good = [path for path in others if path.name not in failed]
     good.sort(key=lambda path: path.stat().st_mtime, reverse=True)

@@ -1,0 +1,55 @@
+"""What stands under fleetwheel's root on Windows: runs there, Python 3.8 or newer.
+
+Says what environments.sh says on Linux, line by line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def lines(root: Path) -> Iterator[str]:
+    """Return the lines of the answer, without the name of the section."""
+    current = root / "current"
+    if current.is_dir():
+        yield f"current {os.path.realpath(str(current))}"
+    elif current.is_file():
+        yield f"current {text(current)}"
+    for line in text(root / "state.json").splitlines():
+        yield f"record {line}"
+    for place in sorted((root / "envs").iterdir()):
+        if place.is_dir() and place.name[0] != ".":
+            yield from generation(place)
+
+
+def generation(place: Path) -> Iterator[str]:
+    yield f"generation {place.name}"
+    if (place / "Scripts" / "python.exe").exists():
+        yield f"runs {place.name}"
+    for line in text(place / "pyvenv.cfg").splitlines():
+        yield f"config {place.name}/pyvenv.cfg:{line}"
+    if (place / "pylock.toml").exists():
+        digest = hashlib.sha256((place / "pylock.toml").read_bytes()).hexdigest()
+        yield f"lock {digest}  {place.name}/pylock.toml"
+    for info in sorted(place.glob("Lib/site-packages/*.dist-info")):
+        fields = text(info / "METADATA").split("\n\n")[0].splitlines()
+        for line in fields:
+            if line.startswith(("Name:", "Version:")):
+                yield f"package {place.name}/lib/site-packages/{info.name}/METADATA:{line}"
+
+
+def text(path: Path) -> str:
+    """Return what a file holds; nothing where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    for line in lines(Path(sys.argv[3])):
+        sys.stdout.buffer.write(f"environments {line}\r\n".encode("utf-8", "replace"))

@@ -1,0 +1,28 @@
+"""What a Python on Windows says of itself, in one line: runs there.
+
+An older one than 3.8 need not get through this; exit code 3 is one that fleetwheel cannot use.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def home(path: Path) -> Path:
+    """Return the interpreter that a virtual environment was made from, or the path itself."""
+    config = path.parents[1] / "pyvenv.cfg"
+    if not config.exists():
+        return path
+    pairs = [line.partition("=") for line in config.read_text(encoding="utf-8").splitlines()]
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    return Path(values["home"], "python.exe")
+
+
+if __name__ == "__main__":
+    bits = 64 if sys.maxsize > 2**32 else 32
+    free_threaded = "t" if "free-threading" in sys.version else "-"
+    venv = (Path(os.__file__).parent / "venv" / "__init__.py").exists()
+    version, name = sys.version.split()[0], sys.implementation.name
+    path = home(Path(sys.executable).resolve())
+    print(f"pythons python {version} {name} {bits} {free_threaded} {venv:d} {path}")
+    sys.exit(0 if sys.version_info >= (3, 8) and bits == 64 else 3)

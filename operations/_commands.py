@@ -1,0 +1,39 @@
+"""Commands that differ between the systems of hosts."""
+
+from pyinfra.api import Host, QuoteString, StringCommand
+
+from fleetwheel.winssh import is_windows
+
+
+def program(host: Host, path: str, *arguments: str, timeout: int) -> StringCommand:
+    """
+    Return what runs a program of the host that may take so long.
+
+    + path: of the program, with slashes of either kind
+    + timeout: seconds after which a Linux host ends it; Windows has nothing for that, and there
+      the connector ends it
+    """
+    words = [QuoteString(argument) for argument in arguments]
+    if is_windows(host):
+        return StringCommand(_windows_path(path), *words)
+    return StringCommand("timeout", "-k", "10", str(timeout), QuoteString(path), *words)
+
+
+def make_directory(host: Host, path: str) -> StringCommand:
+    """Return what makes a directory, and those above it, where it is not there."""
+    if is_windows(host):
+        there = _windows_path(path)
+        return StringCommand("if not exist", there, "md", there)
+    return StringCommand("mkdir", "-p", QuoteString(path))
+
+
+def read_file(host: Host, path: str) -> StringCommand:
+    """Return what prints a file, and nothing where there is none."""
+    if is_windows(host):
+        return StringCommand("type", _windows_path(path), "2>nul")
+    return StringCommand("cat", QuoteString(path), "2>/dev/null")
+
+
+def _windows_path(path: str) -> QuoteString:
+    """Return a path as cmd takes it, for which a slash begins an option."""
+    return QuoteString(path.replace("/", "\\"))

@@ -1,0 +1,130 @@
+"""What a Windows host is asked, and the main job there, under Wine."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import Project
+from tests.rig.windows import Rig, windows_rig
+from tests.rig.windows.prefix import missing
+from tests.small_wheels import make_wheel
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(bool(missing()), reason=str(missing())),
+]
+QUERY = "--query-gpu-index-uuid-pci-bus-id-name-compute-cap-memory-total-driver-version"
+QUERY += "-driver-model-current---format-csv-noheader-nounits"
+BANNER = "| NVIDIA-SMI 591.86    Driver Version: 591.86    CUDA Version: 13.1 |\n"
+ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 591.86, WDDM\n"
+ROOT = r"C:\fleet wheel & co"
+KEY = 119
+"""Characters of a call that the rig's nvidia-smi.exe looks at."""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with windows_rig(tmp_path_factory.mktemp("rig") / "windows") as rig:
+        yield rig
+
+
+@pytest.fixture
+def lab(rig: Rig, project: Project) -> Project:
+    """A project with the Windows host."""
+    (project.directory / "inventory" / "lab.yaml").write_text(f"""\
+hosts:
+  winrig:
+    os: windows
+    address: {rig.address}
+    port: {rig.port}
+    user: {rig.user}
+    key: {rig.key}
+    known_hosts: {rig.known_hosts}
+    accelerator: cpu
+    distribution: push
+""")
+    return Project(project.directory, Path(ROOT))
+
+
+def ask(lab: Project, fact: str, *arguments: str) -> dict[str, Any]:
+    """Return what a fact says of the Windows host."""
+    done = lab.run("--limit", "@winssh/winrig", "fact", f"facts.{fact}", *arguments)
+    assert done.returncode == 0, done.stdout
+    text = done.stdout
+    answer = json.loads(text[text.index("\n{") : text.rindex("\n}") + 2])
+    found: dict[str, Any] = answer["@winssh/winrig"]
+    return found
+
+
+def test_everything_is_asked_at_once(rig: Rig, lab: Project) -> None:
+    rig.nvidia_smi(ROW, name=QUERY[:KEY])
+    rig.nvidia_smi(BANNER)
+    found = ask(lab, "host.Host", f"root={ROOT}")
+    profile, there = found["profile"], found["installation"]
+    assert (profile["os"], profile["arch"]) == ("windows", "x86_64")
+    assert profile["distribution"] == "Windows 10 (18362)"
+    assert [python["path"] for python in profile["pythons"]] == [r"C:\Python311\python.exe"]
+    driver = {key: profile["driver"][key] for key in ("state", "version", "cuda")}
+    assert driver == {"state": "ok", "version": "591.86", "cuda": "13.1"}
+    [gpu] = profile["gpus"]
+    assert (gpu["compute_capability"], gpu["driver_model"]) == ("8.9", "WDDM")
+    assert there["root"] == ROOT.replace("\\", "/")
+    assert there["writable"] and there["free_bytes"] > 1 << 20
+    assert not (rig.drive_c / "fleet wheel & co").exists()
+
+
+def test_a_driver_that_does_not_know_the_capability(rig: Rig, lab: Project) -> None:
+    rig.nvidia_smi('Field "compute_cap" is not a valid field to query.\n', name=QUERY[:KEY], code=2)
+    rig.nvidia_smi(ROW.replace(" 8.9,", ""), name=QUERY.replace("-compute-cap", "")[:KEY])
+    [gpu] = ask(lab, "gpu.Gpus")["gpus"]
+    assert (gpu["name"], gpu["compute_capability"]) == ("NVIDIA GeForce RTX 4090", "8.9")
+
+
+def test_an_nvidia_smi_that_hangs_costs_seconds(rig: Rig, lab: Project) -> None:
+    rig.nvidia_smi(ROW, name=QUERY[:KEY], delay=15_000)
+    started = time.monotonic()
+    assert ask(lab, "gpu.Gpus", "gpu_timeout=2")["driver"]["state"] == "hung"
+    assert time.monotonic() - started < 12
+
+
+def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made-up wheels, which are no torch: chosen, locked, sent, built and tested in one run."""
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    linux = f"{python}-{python}-manylinux_2_28_{platform.machine()}"
+    make_wheel(tmp_path / "wheels", "torch", "2.13.0", tag="cp311-cp311-win_amd64")
+    make_wheel(tmp_path / "wheels", "torch", "2.13.0+cpu", tag=linux)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    file = lab.directory / "inventory" / "lab.yaml"
+    windows = file.read_text().replace("accelerator", f"root: '{ROOT}'\n    accelerator")
+    file.write_text(f"{windows}  '@local': {{root: {tmp_path}/root, accelerator: cpu}}\n")
+    own_roots = [word for word in lab.command("-y", "deploys/torch.py") if "root=" not in word]
+    own_roots.remove("--data")
+    options = ["--data", "packages=[]", "--data", "torch=2.13.0"]
+    done = subprocess.run(
+        [*own_roots, *options], cwd=lab.directory, capture_output=True, text=True, timeout=120
+    )
+    newest = max((lab.directory / "reports").glob("*.json"))
+    hosts = {host["name"]: host for host in json.loads(newest.read_text())["hosts"]}
+    assert {host["profile"]["os"] for host in hosts.values()} == {"linux", "windows"}
+    for host in hosts.values():
+        assert host["status"] == "failed", done.stderr
+        assert "the test failed (AttributeError: module 'torch'" in host["why"]
+    root = rig.drive_c / "fleet wheel & co"
+    generation = root / "envs" / hosts["@winssh/winrig"]["generation"]
+    assert (generation / "Lib/site-packages/torch.py").exists()
+    assert not (root / "current").exists()
+    [there] = ask(lab, "environments.Environments", f"root={ROOT}")["generations"]
+    assert there["packages"] == {"torch": "2.13.0"}
+    assert there["lock"] == hashlib.sha256((generation / "pylock.toml").read_bytes()).hexdigest()

@@ -1,0 +1,103 @@
+"""What Windows hosts answer: the parsers on recorded answers, and the batch file's text."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel.asking import batch, gpu, host, platform, sections
+from fleetwheel.profile import DriverState, HostState
+from fleetwheel.windows_batch import batch_file
+
+FIXTURES = Path("tests/fixtures/windows")
+GPU = "gpu smi C:\\Windows\\System32\\nvidia-smi.exe"
+FIELDS = "gpu fields index,uuid,pci.bus_id,name,compute_cap,memory.total,driver_version,"
+
+
+def state(name: str, *more: str) -> HostState:
+    lines = (FIXTURES / name).read_text(encoding="utf-8").splitlines()
+    found = sections([*lines, *more], *host.SECTIONS)
+    return host.parse(*(found[section] for section in host.SECTIONS))
+
+
+def test_a_workstation() -> None:
+    found = state("workstation.txt", "gpu ended 0")
+    profile, there = found.profile, found.installation
+    assert (profile.os, profile.arch, profile.glibc) == ("windows", "x86_64", None)
+    assert profile.distribution == "Windows 11 Pro 23H2 (22631.4301)"
+    assert (profile.boot_id, profile.secure_boot) == ("0x6f-4E1C2D3B5A60DC01", True)
+    assert profile.reboot_pending
+    assert [python.path for python in profile.pythons] == [r"C:\Program Files\Python312\python.exe"]
+    assert profile.problems == (r"C:\Python27\python.exe does not run (exit code 1)",)
+    assert there.root == "C:/ProgramData/fleetwheel"
+    assert (there.free_bytes, there.uv) == (82593148928, "0.13.9")
+    assert there.current == "2.13.0+cpu-cp312-aa-1"
+    [generation] = there.generations
+    assert generation.packages == {"torch": "2.13.0+cpu"}
+    assert generation.python == r"C:\Program Files\Python312\python.exe"
+
+
+def test_a_driver_that_is_installed_and_does_not_run() -> None:
+    profile = state("workstation.txt", "gpu ended 0").profile
+    assert profile.driver.state is DriverState.NOT_LOADED
+    assert profile.installed_driver.devices == ("4&1fc990d7&0&0008 0x2684",)
+    assert profile.installed_driver.library == "591.86"
+
+
+@pytest.mark.parametrize(("model", "expected"), [("WDDM", "WDDM"), ("TCC", "TCC"), ("[N/A]", None)])
+def test_the_driver_model(model: str, expected: str | None) -> None:
+    row = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 591.86, " + model
+    answer = (GPU, f"{FIELDS}driver_model.current", "gpu exit 0", f"gpu query {row}", "gpu ended 0")
+    profile = state("workstation.txt", *answer).profile
+    assert profile.driver.state is DriverState.OK
+    assert [gpu.driver_model for gpu in profile.gpus] == [expected]
+
+
+def test_an_nvidia_smi_that_hangs() -> None:
+    profile = state("workstation.txt", GPU, "gpu exit 124", "gpu ended 0").profile
+    assert profile.driver.state is DriverState.HUNG
+
+
+def test_a_gpu_without_a_driver() -> None:
+    lines = [r"gpu pci_key HKEY_X\PCI\VEN_10DE&DEV_2684&SUBSYS_0\4&1", "gpu pci_key  PCI\\CC_0300"]
+    nvidia = gpu.parse(sections([*lines, "gpu ended 0"], "gpu")["gpu"])
+    assert nvidia.driver.state is DriverState.NO_DRIVER
+
+
+def test_arm_and_short_paths() -> None:
+    lines = ["platform uname Windows ARM64", "platform ended 0"]
+    found = platform.parse(sections(lines, "platform")["platform"])
+    assert (found.arch, found.distribution, found.boot_id) == ("aarch64", "Windows", None)
+    assert found.problems == (platform.SHORT_PATHS,)
+
+
+@given(st.lists(st.text(max_size=60)))
+def test_no_answer_of_a_registry_is_an_exception(values: list[str]) -> None:
+    lines = [f"{section} {key} {value}" for section, key in KEYS for value in values]
+    lines += [
+        f"{section} registry     {name}    REG_DWORD    {value}"
+        for section, name in (("platform", "UBR"), ("platform", "CurrentBuild"), ("gpu", VERSION))
+        for value in values
+    ]
+    ends = [f"{name} ended 0" for name in host.SECTIONS]
+    found = sections(["platform uname Windows AMD64", *lines, *ends], *host.SECTIONS)
+    assert host.parse(*(found[name] for name in host.SECTIONS)).profile.os == "windows"
+
+
+VERSION = "DriverVersion"
+KEYS = (
+    ("platform", "registry"),
+    ("environments", "dir"),
+    ("environments", "current"),
+    ("gpu", "registry"),
+    ("gpu", "pci_key"),
+)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\x1a"), max_size=40))
+def test_a_root_cannot_leave_its_quotes(root: str) -> None:
+    text = batch(*host.SECTIONS, root=root)
+    [line] = [line for line in text.split("\n") if line.startswith("set asked_root=")]
+    assert '"' not in line
+    batch_file(text.split("\n"))
