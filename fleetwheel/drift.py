@@ -45,17 +45,19 @@ def differences(
 
 def damaged(packages: Iterable[str]) -> list[Drift]:
     """Return the drift of packages whose files differ from the hashes in their RECORD."""
-    return [
+    found = [
         _drift("package", f"files of {name}", "as in the wheel", "changed or missing", REBUILD)
         for name in packages
     ]
+    return [drift.model_copy(update={"deep": True}) for drift in found]
 
 
 def failed_test(said: str) -> Drift:
     """Return the drift of a smoke test that fails now."""
     meaning, _, repair = said.partition("\n")
     repair = repair.strip().removeprefix("hint: ") or DEPLOY
-    return _drift("runtime", "smoke test", "passed", meaning.strip(), repair)
+    drift = _drift("runtime", "smoke test", "passed", meaning.strip(), repair)
+    return drift.model_copy(update={"deep": True})
 
 
 def exit_status(hosts: Sequence[HostReport]) -> int:

@@ -32,6 +32,8 @@ class Finding:
     what: str
     expected: str = ""
     found: str = ""
+    deep: bool = False
+    """Whether only a deep look finds it."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -95,7 +97,7 @@ def findings(report: Report) -> list[Finding]:
 
 def _findings(host: HostReport) -> Iterable[Finding]:
     for drift in host.drift:
-        yield Finding(host.name, drift.class_, drift.what, drift.expected, drift.found)
+        yield Finding(host.name, drift.class_, drift.what, drift.expected, drift.found, drift.deep)
     if host.status in TROUBLE and not host.drift:
         yield Finding(host.name, "host", host.status, found=host.why.partition("\n")[0])
 
@@ -104,19 +106,20 @@ def compare(old: Report, new: Report) -> Comparison:
     """Return what appeared, what was mended and what stayed between two reports.
 
     A drift counts as mended only where the later report has looked: not on a host that it could
-    not reach.
+    not reach, nor by a quick look where a deep one had found it.
     """
     before = {finding.key: finding for finding in findings(old)}
     after = {finding.key: finding for finding in findings(new)}
     looked_at = {host.name for host in new.hosts if host.status not in UNSEEN}
     gone = [finding for key, finding in before.items() if key not in after]
+    mended = [f for f in gone if f.host in looked_at and (new.deep or not f.deep)]
     return Comparison(
         old=old.at,
         new=new.at,
         appeared=tuple(f for key, f in after.items() if key not in before),
-        mended=tuple(f for f in gone if f.host in looked_at),
+        mended=tuple(mended),
         unchanged=tuple(f for key, f in after.items() if key in before),
-        unknown=tuple(f for f in gone if f.host not in looked_at),
+        unknown=tuple(f for f in gone if f not in mended),
     )
 
 

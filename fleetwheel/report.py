@@ -59,6 +59,8 @@ class Drift(Value):
     found: str
     repair: str
     """What mends it, in one sentence or command."""
+    deep: bool = False
+    """Whether only a deep look finds it."""
 
 
 class HostReport(Value):
@@ -87,14 +89,16 @@ class Report(Value):
 
     format: Literal["fleetwheel.report/1"] = Field(default="fleetwheel.report/1", alias="schema")
     kind: Kind = "deploy"
+    deep: bool = False
+    """Whether a drift check also looked at every file and ran the smoke test."""
     at: datetime
     hosts: tuple[HostReport, ...]
 
 
-def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy") -> Report:
+def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
     """Return the report of these hosts, in the order of their names."""
     ordered = tuple(sorted(hosts, key=lambda host: host.name))
-    return Report(kind=kind, at=datetime.now(UTC), hosts=ordered)
+    return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
 def save(directory: Path, report: Report) -> Path:

@@ -66,7 +66,7 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    found = report.report_of(check(inventory, limit, warn, deep=deep), kind="drift")
+    found = report.report_of(check(inventory, limit, warn, deep=deep), kind="drift", deep=deep)
     earlier = history.load(REPORTS, "drift", warn)
     to_stdout = outputs["json"] == Path("-")
     console = Console(stderr=to_stdout)

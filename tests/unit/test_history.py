@@ -56,6 +56,16 @@ def test_what_changed(old: HostReport, new: HostReport, counts: tuple[int, ...])
 days = st.integers(0, 60).map(lambda day: report(12, day))
 
 
+def test_a_quick_look_mends_nothing_that_a_deep_one_found() -> None:
+    files = drift("files of numpy").model_copy(update={"deep": True})
+    before = of(host("a", "drifted", files, drift()))
+    quick = compare(before, of(host("a", "clean")))
+    assert [f.what for f in quick.mended] == ["numpy"]
+    assert [f.what for f in quick.unknown] == ["files of numpy"]
+    deep = compare(before, of(host("a", "clean")).model_copy(update={"deep": True}))
+    assert [f.what for f in deep.mended] == ["files of numpy", "numpy"]
+
+
 @given(days, days)
 def test_every_finding_stands_in_one_place(old: Report, new: Report) -> None:
     found = compare(old, new)
