@@ -128,3 +128,26 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
     [there] = ask(lab, "environments.Environments", f"root={ROOT}")["generations"]
     assert there["packages"] == {"torch": "2.13.0"}
     assert there["lock"] == hashlib.sha256((generation / "pylock.toml").read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_torch_for_windows(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes and 137 MB: PyPI's torch, its smoke test, its activation, and a second run."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    # Intel's OpenMP ends the process where it asks Wine for the processors' topology.
+    setting = "reg add HKCU\\Environment /v KMP_AFFINITY /d disabled /f"
+    command = [*lab.command()[:2], "-y", "exec", "--", setting]
+    subprocess.run(command, cwd=lab.directory, capture_output=True, check=True, timeout=60)
+    done = lab.deploy(packages="pyyaml")
+    assert done.returncode == 0, done.stdout
+    entry = lab.report()
+    assert (entry["status"], entry["smoke"]["passed"]) == ("changed", True)
+    assert entry["choice"]["variant"] == "cpu"
+    current = rig.drive_c / "fleet wheel & co/current"
+    assert current.read_text().strip() == f"envs\\{entry['generation']}"
+    again = lab.deploy(packages="pyyaml")
+    assert again.returncode == 0, again.stdout
+    assert lab.report()["status"] == "unchanged"
