@@ -1,0 +1,12 @@
+"""Make bare hosts tested members of the fleet: a Python where there is none, then PyTorch.
+
+pyinfra inventory.py deploys/onboard.py --limit HOST
+"""
+
+from operations import onboard
+from operations.settings import settings
+
+onboard.member(
+    name="Make this host a tested member of the fleet",
+    settings=settings(),
+)

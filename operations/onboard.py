@@ -1,0 +1,81 @@
+"""From a bare machine to a tested member of the fleet."""
+
+from collections.abc import Generator
+
+from pyinfra import host, logger
+from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra.api.command import PyinfraCommand
+
+from fleetwheel import onboarding
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.onboarding import PackageManager
+from fleetwheel.profile import Profile
+from fleetwheel.report import HostReport, printable
+from fleetwheel.settings import Settings
+from operations import _commands, _probe, torch
+from operations._ask import ask, forget
+from operations._outcome import note, refuse
+from operations._steps import MATRIX
+
+
+@operation()
+def member(settings: Settings) -> Generator[PyinfraCommand]:
+    """
+    Give the host a Python if it has none that suits, and then PyTorch.
+
+    + settings: what the inventory says about the host
+
+    The Python is that of the distribution's packages, which takes root or sudo. What keeps the host
+    from getting one is found before anything is changed.
+
+    **Example:**
+
+    .. code:: python
+
+        onboard.member(
+            name="Make this host a tested member of the fleet",
+            settings=settings(),
+        )
+    """
+    facts = ask(settings)
+    if facts is None:
+        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
+        return
+    try:
+        manager = onboarding.python_to_install(facts, MATRIX)
+    except FleetwheelError as error:
+        why, profile = str(error), facts.profile
+        yield refuse(HostReport(name=host.name, status="failed", why=why, profile=profile))
+        return
+    if manager:
+        why = f"install {manager.package} by {manager.name}, then the torch that runs with it"
+        note(HostReport(name=host.name, status="would change", why=why, profile=facts.profile))
+        logger.info(f"{host.print_prefix}{why}")
+        given = [manager, facts.profile, settings.install_timeout]
+        yield FunctionCommand(_install, given, {})
+    yield from torch.environment._inner(settings)
+
+
+def _install(
+    state: State, host: Host, manager: PackageManager, profile: Profile, timeout: int
+) -> bool:
+    """Install a Python; what went wrong stands in the report, with what the commands said."""
+    said: list[str] = []
+    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE}
+    for program, *arguments in manager.commands():
+        command = _commands.program(host, program, *arguments, timeout=timeout)
+        try:
+            done, output = host.run_shell_command(command, **connector)
+        except TimeoutError:
+            done, output = False, None
+        said += output.stderr_lines if output else [f"no answer within {timeout} s"]
+        if not done:
+            why = "\n".join(
+                [f"{manager.package} cannot be installed by {manager.name}:", *said[-8:]]
+            )
+            why += "\n  hint: mend the package sources or the network of the host, then run again"
+            note(HostReport(name=host.name, status="failed", why=why, profile=profile))
+            logger.error(f"{host.print_prefix}{printable(why)}")
+            return False
+    forget()
+    return True

@@ -1,0 +1,105 @@
+"""Bare Debian hosts become members: real apt, real uv, real torch for CPU, over real SSH."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project, copy_of_checkout
+from tests.rig.bare import USER, Bare, bare_host, missing
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+]
+PUSH = "distribution=push"
+VERSION = "-c 'import torch; print(torch.__version__)'"
+HAS_PYTHON = "command -v python3 || echo none"
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
+    """A host that is bare for the first test of this module, which then follow each other."""
+    with bare_host(tmp_path_factory.mktemp("bare") / "host") as bare:
+        yield bare
+
+
+class Controller:
+    """A project directory whose inventory is one bare host."""
+
+    def __init__(self, directory: Path, inventory: str) -> None:
+        directory.mkdir()
+        self.project = Project(copy_of_checkout(directory), Path())
+        (directory / "inventory" / "lab.yaml").write_text(inventory)
+
+    def onboard(self, *options: str) -> subprocess.CompletedProcess[str]:
+        program = self.project.command()[0]
+        return subprocess.run(
+            [program, *options, "inventory.py", "deploys/onboard.py", "--data", PUSH],
+            cwd=self.project.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+
+
+def test_a_user_without_sudo_is_told_what_to_do(bare: Bare, tmp_path: Path) -> None:
+    controller = Controller(tmp_path / "project", bare.inventory(USER))
+    done = controller.onboard("-y")
+    assert done.returncode == 1
+    assert "may not install one" in done.stdout
+    assert bare.run(HAS_PYTHON).strip() == "none"
+    assert "fleetwheel" not in bare.run("find / -xdev -name '*fleetwheel*'")
+
+
+def test_a_dry_run_installs_nothing(bare: Bare, tmp_path: Path) -> None:
+    done = Controller(tmp_path / "project", bare.inventory()).onboard("--dry")
+    assert done.returncode == 0, done.stdout
+    assert "install python3 by apt" in done.stdout
+    assert bare.run(HAS_PYTHON).strip() == "none"
+
+
+def test_package_sources_that_are_down_are_named(bare: Bare, tmp_path: Path) -> None:
+    sources = "/etc/apt/sources.list"
+    dead = "deb http://127.0.0.1:1/debian bookworm main"
+    bare.run(f"mv {sources} /root/; echo '{dead}' >{sources}; rm -rf /var/lib/apt/lists/*")
+    controller = Controller(tmp_path / "project", bare.inventory())
+    done = controller.onboard("-y")
+    bare.run(f"mv /root/sources.list {sources}")
+    assert done.returncode == 1
+    why = controller.project.report()["why"]
+    assert "python3 cannot be installed by apt" in why
+    assert "127.0.0.1:1" in why
+    assert "mend the package sources" in why
+
+
+def test_root_makes_it_a_member_and_then_changes_nothing(bare: Bare, tmp_path: Path) -> None:
+    controller = Controller(tmp_path / "project", bare.inventory())
+    done = controller.onboard("-y")
+    assert done.returncode == 0, done.stdout
+    entry = controller.project.report()
+    assert (entry["status"], entry["smoke"]["passed"]) == ("changed", True)
+    python = "/opt/fleetwheel/current/bin/python"
+    assert bare.run(f"{python} {VERSION}", USER).strip() == entry["choice"]["packages"]["torch"]
+    again = controller.onboard("-y")
+    assert again.returncode == 0, again.stdout
+    assert controller.project.report()["status"] == "unchanged"
+
+
+def test_with_a_python_there_a_user_needs_no_sudo(bare: Bare, tmp_path: Path) -> None:
+    done = Controller(tmp_path / "project", bare.inventory(USER)).onboard("-y")
+    assert done.returncode == 0, done.stdout
+    python = f"/home/{USER}/.local/share/fleetwheel/current/bin/python"
+    assert bare.run(f"{python} {VERSION}", USER).strip()
+
+
+def test_a_user_with_sudo_does_as_root(tmp_path: Path) -> None:
+    with bare_host(tmp_path / "host", sudoers="ALL=(ALL) NOPASSWD: ALL") as bare:
+        controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
+        done = controller.onboard("-y")
+        assert done.returncode == 0, done.stdout
+        assert controller.project.report()["smoke"]["passed"] is True
+        assert bare.run("stat -c %U /opt/fleetwheel/current/bin/python").strip() == "root"

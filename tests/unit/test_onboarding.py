@@ -1,0 +1,108 @@
+"""What a host needs first: which package brings a Python, and what stands in the way."""
+
+import pytest
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.matrix import load_matrix
+from fleetwheel.onboarding import SMALLEST, package_manager, python_to_install
+from fleetwheel.profile import HostState, Installation, Profile, Python
+
+DEBIAN = Profile(
+    os="linux", arch="x86_64", glibc="2.36", distribution="Debian GNU/Linux 12 (bookworm)"
+)
+ROOT = Installation(root="/opt/fleetwheel", user="root", writable=True)
+
+
+def needs(installation: Installation = ROOT, **profile: object) -> str | None:
+    state = HostState(profile=DEBIAN.model_copy(update=profile), installation=installation)
+    manager = python_to_install(state, load_matrix())
+    return manager and manager.package
+
+
+def refusal(installation: Installation = ROOT, **profile: object) -> str:
+    with pytest.raises(FleetwheelError) as caught:
+        needs(installation, **profile)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "package", "last"),
+    [
+        ("Debian GNU/Linux 12 (bookworm)", "python3", "apt-get"),
+        ("Ubuntu 24.04.1 LTS", "python3", "apt-get"),
+        ("Fedora Linux 42 (Server Edition)", "python3", "dnf"),
+        ("Red Hat Enterprise Linux 9.4 (Plow)", "python3.12", "dnf"),
+        ("Rocky Linux 9.4 (Blue Onyx)", "python3.12", "dnf"),
+        ("AlmaLinux 8.10 (Cerulean Leopard)", "python3.12", "dnf"),
+        ("CentOS Stream 9", "python3.12", "dnf"),
+        ("openSUSE Leap 15.6", "python311", "zypper"),
+        ("SUSE Linux Enterprise Server 15 SP6", "python311", "zypper"),
+    ],
+)
+def test_each_family_has_its_package(distribution: str, package: str, last: str) -> None:
+    manager = package_manager(DEBIAN.model_copy(update={"distribution": distribution}))
+    assert manager is not None
+    assert manager.package == package
+    install = manager.commands()[-1]
+    assert last in install
+    assert install[-1] == package
+    assert {"-y", "--non-interactive"} & set(install)
+
+
+def test_only_apt_reads_its_lists_first() -> None:
+    first = [package_manager(DEBIAN), package_manager(DEBIAN.model_copy(update=FEDORA))]
+    assert [len(manager.commands()) for manager in first if manager] == [2, 1]
+
+
+FEDORA = {"distribution": "Fedora Linux 42"}
+
+
+def test_a_host_without_python_gets_one() -> None:
+    assert needs() == "python3"
+
+
+def test_a_python_that_suits_is_enough_whoever_asks() -> None:
+    python = Python(path="/usr/bin/python3", version="3.11.2")
+    assert needs(pythons=(python,)) is None
+    assert needs(ROOT.model_copy(update={"user": "ada"}), pythons=(python,)) is None
+
+
+def test_a_python_too_old_for_torch_is_none() -> None:
+    old = Python(path="/usr/libexec/platform-python", version="3.6.8")
+    rhel = "Red Hat Enterprise Linux 8.10 (Ootpa)"
+    assert needs(pythons=(old,), distribution=rhel, glibc="2.28") == "python3.12"
+
+
+def test_who_is_not_root_hears_what_to_do() -> None:
+    said = refusal(ROOT.model_copy(update={"user": "ada"}))
+    assert "ada may not install one" in said
+    assert "sudo: true" in said
+    assert "package python3" in said
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"glibc": None, "distribution": "Alpine Linux v3.20"}, "no glibc (musl?)"),
+        ({"glibc": "2.12"}, "glibc 2.12, and torch's wheels need 2."),
+        ({"arch": "riscv64"}, "no wheels of torch for linux riscv64"),
+        ({"distribution": "Arch Linux"}, "how Arch Linux gets one is not known"),
+        ({"os": "windows", "glibc": None, "distribution": "Windows 11 24H2"}, "how Windows 11"),
+    ],
+)
+def test_a_system_that_cannot_be_helped(profile: dict[str, object], words: str) -> None:
+    assert words in refusal(**profile)
+
+
+def test_a_root_that_cannot_be_written() -> None:
+    said = refusal(Installation(root="/opt/x", user="ada", writable=False))
+    assert "ada cannot write to /opt/x" in said
+
+
+@pytest.mark.parametrize(("free", "enough"), [(SMALLEST, True), (SMALLEST - 1, False)])
+def test_a_full_disk_is_found_before_anything_is_installed(free: int, enough: bool) -> None:
+    installation = ROOT.model_copy(update={"free_bytes": free})
+    if enough:
+        assert needs(installation) == "python3"
+    else:
+        assert "no environment takes less than" in refusal(installation)
