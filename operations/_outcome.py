@@ -100,6 +100,6 @@ def _settled(entry: HostReport, unfinished: str) -> HostReport:
 def _unreachable() -> list[HostReport]:
     return [
         HostReport(name=host.name, status="unreachable", why="no connection: see above")
-        for host in state.failed_hosts
+        for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
         if host.name not in _reports
     ]
