@@ -342,26 +342,31 @@ def _delaying(address: str, port: int, seconds: float) -> Iterator[int]:
 
 
 def _accept(listener: socket.socket, address: str, port: int, seconds: float) -> None:
-    while True:
-        try:
+    with suppress(OSError):
+        while True:
             client, _ = listener.accept()
-            server = socket.create_connection((address, port), 10)
-        except OSError:
-            return
-        for source, target in ((client, server), (server, client)):
-            threading.Thread(target=_pump, args=(source, target, seconds), daemon=True).start()
+            arguments = (client, address, port, seconds)
+            threading.Thread(target=_serve, args=arguments, daemon=True).start()
+
+
+def _serve(client: socket.socket, address: str, port: int, seconds: float) -> None:
+    with client, suppress(OSError), socket.create_connection((address, port), 10) as server:
+        server.settimeout(None)
+        answers = threading.Thread(target=_pump, args=(server, client, seconds), daemon=True)
+        answers.start()
+        _pump(client, server, seconds)
+        answers.join()
 
 
 def _pump(source: socket.socket, target: socket.socket, seconds: float) -> None:
     """Pass on what comes, one piece after the other: a slow link is a narrow one here too."""
-    try:
+    with suppress(OSError):
         while piece := source.recv(65536):
             time.sleep(seconds)
             target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        source.close()
-        target.close()
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def _keygen(path: Path) -> None:
