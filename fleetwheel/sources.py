@@ -173,7 +173,7 @@ def _source(name: str, entry: str, layout: Layout | None = "simple") -> Source:
         if not on_network and parts.scheme != "file":
             entry = str(Path(entry).expanduser().absolute())
         return Source(name=name, url=entry, layout=layout or _layout(entry))
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         shown = "an address with credentials" if "@" in entry else repr(entry)
         raise FleetwheelError(
             f"{name}: {shown} is neither the address of a wheel index nor a directory",

@@ -7,6 +7,7 @@ from pyinfra import host
 from facts.host import Host
 from fleetwheel.profile import HostState
 from fleetwheel.settings import Settings
+from operations._connection import watch
 
 _answers: dict[str, HostState] = {}
 _mutexes: dict[str, Mutex] = {}
@@ -16,6 +17,7 @@ def ask(settings: Settings) -> HostState | None:
     """Return what the host is and has; None when it gave no usable answer."""
     with _mutexes.setdefault(host.name, Mutex()):
         if host.name not in _answers:
+            watch(host)
             answer = host.get_fact(Host, root=settings.root, _timeout=settings.fact_timeout)
             if answer is None:
                 return None

@@ -7,7 +7,9 @@ from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
 from fleetwheel import remote
+from fleetwheel.errors import FleetwheelError
 from operations import _commands
+from operations._connection import noticed
 
 GRACE = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
@@ -28,7 +30,10 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
     connector = connector_arguments(host)
     connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
     try:
-        _, output = host.run_shell_command(command, **connector)
+        with noticed(host):
+            _, output = host.run_shell_command(command, **connector)
+    except FleetwheelError as error:
+        return {"ok": False, "error": error.args[0], "hint": error.hint}
     except TimeoutError:
         return {"ok": False, "error": f"no answer within {timeout + GRACE} s", "hint": _SLOW}
     for line in reversed(output.stdout_lines):

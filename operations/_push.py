@@ -1,24 +1,64 @@
-"""Sending wheels to a host that lacks them: rsync over the system's ssh, or else SFTP."""
+"""Sending files to a host: wheels by rsync over the system's ssh, or else by SFTP."""
 
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import gevent
-from paramiko import SSHException
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.report import printable
+from operations._connection import noticed
 from operations._probe import connector_arguments
 
 RSYNC_FLAGS = ("--partial", "--chmod=F644", "--timeout=60")
 """What was sent before a link broke stays, and only the rest is sent."""
 PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 """What pyinfra may put into rsync's command line, which it does not quote."""
+
+
+def upload(source: str | IO[str] | IO[bytes], path: str) -> FunctionCommand:
+    """
+    Return the sending of a file, which can fail for this host alone.
+
+    + source: path on this machine, or what is open for reading
+    + path: where to on the host
+
+    pyinfra's own FileUploadCommand ends the run for every host when a connection breaks in it.
+    """
+    return FunctionCommand(_try_file, [source, path], {})
+
+
+def _try_file(state: State, host: Host, source: str | IO[str] | IO[bytes], path: str) -> bool:
+    try:
+        file(host, source, path)
+    except FleetwheelError as error:
+        logger.error(f"{host.print_prefix}{printable(str(error))}")
+        return False
+    return True
+
+
+def file(host: Host, source: str | IO[str] | IO[bytes], path: str) -> None:
+    """Send a file; FleetwheelError when it does not get there."""
+    try:
+        with noticed(host):
+            sent = host.put_file(source, path, **connector_arguments(host))
+    except (OSError, PyinfraError) as error:
+        raise _unsent(path, error) from error
+    if not sent:
+        raise _unsent(path, "it cannot be written")
+
+
+def _unsent(path: str, why: object) -> FleetwheelError:
+    return FleetwheelError(
+        f"sending {path} failed: {why}", hint="check the host's network, disk and permissions"
+    )
 
 
 def send(host: Host, directory: str, files: Mapping[str, Path], timeout: int) -> None:
@@ -36,10 +76,10 @@ def send(host: Host, directory: str, files: Mapping[str, Path], timeout: int) ->
         hint="raise install_timeout; where both ends have rsync, the next run goes on from there",
     )
     try:
-        with gevent.Timeout(timeout, late):
+        with noticed(host), gevent.Timeout(timeout, late):
             if not _rsync(host, directory, files):
                 _upload(host, directory, files)
-    except (OSError, EOFError, SSHException, PyinfraError) as error:
+    except (OSError, PyinfraError) as error:
         raise FleetwheelError(
             f"sending wheels failed: {error}", hint="check the host's network and disk"
         ) from error

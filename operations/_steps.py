@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra import host, logger
-from pyinfra.api import FileUploadCommand, FunctionCommand, Host, State
+from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import lock as locks
@@ -90,7 +90,8 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
         yield FunctionCommand(_await_turn, [deployment], {})
     if plan.build:
         if deployment.uv:
-            yield from _send_uv(host, deployment.root, deployment.uv)
+            yield _commands.make_directory(host, f"{deployment.root}/bin")
+            yield FunctionCommand(_send_uv, [deployment], {})
         yield FunctionCommand(_build, [deployment], {})
     if plan.smoke:
         yield FunctionCommand(_test, [deployment], {})
@@ -120,9 +121,12 @@ def _await_turn(state: State, host: Host, deployment: Deployment) -> bool:
     return obstacle is None or deployment.fail(host, obstacle)
 
 
-def _send_uv(host: Host, root: str, program: Path) -> Iterator[PyinfraCommand]:
-    yield _commands.make_directory(host, f"{root}/bin")
-    yield FileUploadCommand(str(program), f"{root}/bin/uv.new")
+def _send_uv(state: State, host: Host, deployment: Deployment) -> bool:
+    try:
+        _push.file(host, str(deployment.uv), f"{deployment.root}/bin/uv.new")
+    except FleetwheelError as error:
+        return deployment.fail(host, str(error))
+    return True
 
 
 def uv_to_send(facts: HostState) -> Path | None:
@@ -201,6 +205,8 @@ def _test(state: State, host: Host, deployment: Deployment) -> bool:
     """Run the smoke test; a generation that fails it stays for a look, and is never activated."""
     generation = deployment.plan.generation
     logger.info(f"{host.print_prefix}testing {generation}")
+    if not deployment.plan.build and generation != deployment.facts.installation.current:
+        _generation(host, deployment, "drop_bytecode", id=generation)
     result = run_smoke_test(host, deployment)
     if smoke.passed(result):
         deployment.smoke = smoke_pass(generation, deployment.facts.profile, result)

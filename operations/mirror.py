@@ -11,7 +11,6 @@ import requests
 from packaging.requirements import Requirement
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
-    FileUploadCommand,
     FunctionCommand,
     Host,
     QuoteString,
@@ -30,6 +29,7 @@ from fleetwheel.settings import Settings
 from fleetwheel.sources import certificate, configured_sources, official_source
 from fleetwheel.survey import survey
 from fleetwheel.templates import render
+from operations import _push
 from operations._ask import ask
 from operations._delivery import mirror_address
 from operations._outcome import note, refuse
@@ -79,7 +79,7 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
     note(HostReport(name=host.name, status="would change", why=why))
     yield StringCommand("mkdir", "-p", QuoteString(f"{directory}/cache"))
     for name in changed:
-        yield FileUploadCommand(StringIO(files[name]), f"{directory}/{name}")
+        yield _push.upload(StringIO(files[name]), f"{directory}/{name}")
     yield from _start(directory, ground)
     yield FunctionCommand(_await, [address, served, why], {})
 

@@ -436,6 +436,17 @@ def record(root: str, record: str) -> dict[str, Any]:
     return {}
 
 
+def drop_bytecode(root: str, id: str) -> dict[str, Any]:
+    """Drop what Python compiled in a generation: on a full disk it writes half of a file.
+
+    It believes that file ever after, so that an earlier run may have spoilt the generation.
+    """
+    with exclusive(Path(root)):
+        for bytecode in (Path(root) / "envs" / id).rglob("__pycache__"):
+            shutil.rmtree(str(bytecode), ignore_errors=True)
+    return {}
+
+
 def verify(root: str, id: str) -> dict[str, Any]:
     """Name the packages with a file that differs from its RECORD; nothing is written."""
     return {"damaged": damaged_packages(Path(root) / "envs" / id)}
@@ -512,6 +523,7 @@ def main(input: dict[str, Any]) -> int:
         "build": build,
         "activate": activate,
         "record": record,
+        "drop_bytecode": drop_bytecode,
         "verify": verify,
     }
     arguments = dict(input)

@@ -162,11 +162,9 @@ class RunningHost:
         if process:
             process.kill()
             process.communicate()
-            deadline = time.monotonic() + 10
-            # Its cable goes with its last process.
-            while Path(f"/sys/class/net/{self.link}").exists():
-                assert time.monotonic() < deadline, f"{self.spec.name} does not end"
-                time.sleep(0.02)
+            # A connection that waits for an answer would keep the cable.
+            command = ["ip", "link", "delete", self.link]
+            subprocess.run(command, stderr=subprocess.DEVNULL, env={**os.environ, "PATH": PATH})
 
     def cut(self) -> None:
         """Lose every packet from and to it, without a word to either side."""
@@ -183,14 +181,19 @@ class RunningHost:
 
     def fill(self, bytes_left: int) -> None:
         """Write to its disk until this much is free."""
+        # Others may write between the two commands.
         self.run(
-            "set -- $(stat -f -c '%a %S' /root); "
-            f"fallocate -l $(($1 * $2 - {bytes_left})) /root/ballast"
+            "touch /root/ballast; while set -- $(stat -f -c '%a %S' /root); "
+            f"left=$(($1 * $2 - {bytes_left})); test $left -gt 0 && "
+            "! fallocate -l $left /root/ballast 2>/dev/null; do :; done"
         )
 
     def restart_sshd(self) -> None:
         """End sshd with all its connections; another takes its place."""
+        begun = self._logged("Server listening")
         self._inside("pkill", "-KILL", "-x", "sshd", pids=True)
+        while self._logged("Server listening") == begun:
+            time.sleep(0.02)
 
     def run(self, command: str) -> str:
         """Run a command on the host, over SSH, and return what it prints."""
@@ -201,11 +204,14 @@ class RunningHost:
 
     def commands(self) -> int:
         """Return how many commands sshd has started."""
-        return (self.directory / "log").read_text().count("Starting session: command")
+        return self._logged("Starting session: command")
 
     def connections(self) -> int:
         """Return how many clients sshd has let in."""
-        return (self.directory / "log").read_text().count("Accepted publickey")
+        return self._logged("Accepted publickey")
+
+    def _logged(self, words: str) -> int:
+        return (self.directory / "log").read_text().count(words)
 
     def _inside(self, *command: str, pids: bool = False) -> None:
         init = subprocess.check_output(["pgrep", "-P", str(self.process.pid)], text=True).split()

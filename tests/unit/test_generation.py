@@ -143,6 +143,17 @@ def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, loc
     assert said == b"1.0+cpu\n"
 
 
+def test_a_generation_loses_its_bytecode_alone(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    site = next(root.glob("envs/a-1/lib/*/site-packages"))
+    half = site / "__pycache__" / "alpha.pyc"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half a file")
+    assert run("drop_bytecode", root, id="a-1")["ok"]
+    assert not half.exists()
+    assert (site / "alpha.py").exists()
+
+
 def test_a_wheel_that_contradicts_its_own_record_builds_nothing(root: Path, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path / "wheels", "alpha", "1.0", record={"alpha.py": "sha256=AAAA"})
     answer = run("build", root, **building(lock_of(wheel)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
@@ -188,6 +188,7 @@ def test_an_address_that_cannot_be_one_is_refused(entry: str) -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text() | st.text().map("http://".__add__) | st.text().map("file://".__add__))
+@example("file:///" + "a" * 5000)
 def test_any_text_is_a_source_or_refused(entry: str) -> None:
     try:
         source = configured_sources([entry])[0]
