@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a text beside the file and put it in its place; the directory is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
@@ -14,7 +14,7 @@ def replace(path: Path, text: str) -> None:
         try:
             new.write(text)
             new.flush()
-            beside.chmod(0o644)
+            beside.chmod(mode)
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gevent
 from click import ClickException
@@ -24,11 +24,14 @@ from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.recorded import Answer
 from fleetwheel.report import HostReport, Status
 from fleetwheel.settings import Settings
 
 T = TypeVar("T")
+Hosts = Sequence[tuple[str, dict[str, Any]]]
+"""Names with their data."""
 
 CONNECT_SECONDS = 60
 """A connection that takes longer is given up, whatever it waits for."""
@@ -57,10 +60,13 @@ class Heard(logging.Handler):
         return "\n".join(line.removeprefix(host.print_prefix).strip() for line in lines)
 
 
-def gather(inventory: str, limit: Sequence[str], warn: Callable[[str], None]) -> list[Answer]:
+def gather(
+    inventory: str | Hosts, limit: Sequence[str], warn: Callable[[str], None]
+) -> list[Answer]:
     """Ask every host of an inventory what it is, all at once; a host that fails says why.
 
-    ``inventory`` is what pyinfra takes, ``limit`` names hosts or groups, ``*`` included.
+    ``inventory`` is what pyinfra takes, or hosts by themselves; ``limit`` names hosts or groups,
+    ``*`` included.
     Raises FleetwheelError outside a project directory, and where there is no host to ask.
     """
 
@@ -89,7 +95,7 @@ def check(
 
 
 def _visit(
-    inventory: str,
+    inventory: str | Hosts,
     limit: Sequence[str],
     warn: Callable[[str], None],
     look: Callable[[Host, Settings], T],
@@ -114,9 +120,10 @@ def _visit(
     return [visit.get() for visit in visits]
 
 
-def _prepare(inventory: str, limit: Sequence[str]) -> tuple[State, list[Host]]:
+def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[Host]]:
     """Read config.py and the inventory, and return the hosts in their order."""
     sys.path.insert(0, str(Path.cwd()))
+    shown = inventory if isinstance(inventory, str) else ", ".join(name for name, _ in inventory)
     state, config = State(), Config()
     state.cwd = str(Path.cwd())
     ctx_state.set(state)
@@ -124,11 +131,14 @@ def _prepare(inventory: str, limit: Sequence[str]) -> tuple[State, list[Host]]:
     try:
         if Path("config.py").exists():
             exec_file("config.py")
-        found = make_inventory(inventory, cwd=state.cwd)
+        if isinstance(inventory, str):
+            found = make_inventory(inventory, cwd=state.cwd)
+        else:
+            found = Inventory((list(inventory), {}))
     except ClickException as error:
-        raise FleetwheelError(f"{inventory}: {error.message}") from error
+        raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
-        raise FleetwheelError(f"{inventory}: {error}") from error
+        raise FleetwheelError(f"{shown}: {error}") from error
     found.data.setdefault("ssh_strict_host_key_checking", "yes")
     ctx_inventory.set(found)
     state.init(found, config)
@@ -136,7 +146,7 @@ def _prepare(inventory: str, limit: Sequence[str]) -> tuple[State, list[Host]]:
     hosts = _limited(found, limit) if limit else list(found)
     if not hosts:
         raise FleetwheelError(
-            f"{inventory} names no host",
+            f"{shown} names no host",
             hint="INVENTORY is what pyinfra takes: inventory.py, @local, or hosts with commas",
         )
     return state, hosts
@@ -165,6 +175,7 @@ def _one(
         settings = Settings.from_data(host.data.dict())
         with gevent.Timeout(CONNECT_SECONDS):
             host.connect(show_errors=False, raise_exceptions=True)
+        watch(host.connector)
         with ctx_host.use(host):
             return look(host, settings)
     except gevent.Timeout:
@@ -181,7 +192,9 @@ def _one(
 def _answer(host: Host, settings: Settings) -> Answer:
     fact = importlib.import_module("facts.host").Host
     arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
-    found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    limit = settings.fact_timeout + SILENCE
+    with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
+        found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
     if found is None:
         raise FleetwheelError("it gave no answer")
     return Answer(

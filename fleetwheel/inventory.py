@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from fleetwheel import plain_yaml
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.itself import SELF
 from fleetwheel.plain_yaml import Place, Problem, Reading
 from fleetwheel.profile import Value
 from fleetwheel.recorded import load as recorded
@@ -33,6 +34,7 @@ FILE_BYTES = 4 << 20
 """An inventory file is not longer than this: some 40,000 hosts."""
 RESERVED = ("all", "inventory", "ungrouped")
 """Groups that pyinfra, or inventory.py, makes of its own."""
+HINT = "docs/inventory.example.yaml has every key"
 
 
 def _pyinfra_key(key: str) -> str:
@@ -155,6 +157,7 @@ class File(NamedTuple):
 def fleet() -> list[Host]:
     """Return the hosts of FLEETWHEEL_INVENTORY, else of ``inventory/``, else this machine.
 
+    FLEETWHEEL_SELF leaves the host of that name alone, as the machine that this runs on.
     A directory of recorded hosts gives hosts that answer as they did then, for dry runs.
     Raises FleetwheelError as ``load`` does, and where the variable names a place without hosts.
     """
@@ -166,27 +169,64 @@ def fleet() -> list[Host]:
         raise FleetwheelError(
             f"{named}: holds no *.yaml file", hint=f"{VARIABLE} names a file or a directory of them"
         )
+    if name := os.environ.get(SELF):
+        return [_itself(hosts, name)]
     return hosts or [Host("@local", None, {})]
+
+
+def _itself(hosts: Sequence[Host], name: str) -> Host:
+    """Return a host as this machine: what is said about it, without the way to it."""
+    data = next((host.data for host in hosts if host.name == name), None)
+    if data is None:
+        raise FleetwheelError(
+            f"{SELF}={name}: the inventory has no such host",
+            hint="add it, or take its pull away: schedule: {present: false}",
+        )
+    said = {key: value for key, value in data.items() if key in Settings.model_fields}
+    if said.get("mirror"):
+        # It brings sockets, which must not come before pyinfra does.
+        from fleetwheel import mirror
+
+        addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
+        said["mirror"] = mirror.address(said["mirror"], addresses)
+    return Host("@local", None, said)
 
 
 def load(place: Path) -> list[Host]:
     """Return the hosts of a file, or of all YAML files in a directory, in their order.
 
-    Raises FleetwheelError with a line ``FILE:LINE: KEY: PROBLEM`` for each problem. Files without
-    any host are a problem as well: this machine is meant only where there is no file at all.
+    Raises FleetwheelError as ``read`` does. Files without any host are a problem as well: this
+    machine is meant only where there is no file at all.
     """
-    paths = _files(place) if place.is_dir() else [place]
+    files = read(place)
+    found = hosts(files)
+    if files and not found:
+        problem = 'hosts: none in any file; this machine would be "@local"'
+        raise FleetwheelError(f"{files[0].path}:1: {problem}", hint=HINT)
+    return found
+
+
+def read(place: Path, instead: Mapping[Path, str] | None = None) -> list[File]:
+    """Return the content of a file, or of all YAML files in a directory, in their order.
+
+    ``instead`` has texts to read in the place of files, or beside them: what they would become.
+    Raises FleetwheelError with a line ``FILE:LINE: KEY: PROBLEM`` for each problem.
+    """
+    instead = instead or {}
+    paths = sorted({*_files(place), *instead}) if place.is_dir() else [place]
     problems: list[str] = []
-    files = [file for path in paths if (file := _read(path, problems))]
+    files = [file for path in paths if (file := _read(path, instead.get(path), problems))]
     problems += _duplicates(files)
+    if problems:
+        raise FleetwheelError("\n".join(problems), hint=HINT)
+    return files
+
+
+def hosts(files: Sequence[File]) -> list[Host]:
+    """Return the hosts of some files, with what the defaults and their groups say of them."""
     documents = [file.document for file in files]
     defaults = next(filter(_states_defaults, documents), Document()).defaults
-    hosts = [host for document in documents for host in _hosts(document, defaults)]
-    if paths and not hosts and not problems:
-        problems.append(f'{paths[0]}:1: hosts: none in any file; this machine would be "@local"')
-    if problems:
-        raise FleetwheelError("\n".join(problems), hint="docs/inventory.example.yaml has every key")
-    return hosts
+    return [host for document in documents for host in _hosts(document, defaults)]
 
 
 def _files(directory: Path) -> list[Path]:
@@ -229,13 +269,13 @@ def _data(*entries: HostEntry) -> dict[str, Any]:
     return Connection(**{**way, "pyinfra": raw}).data() | settings
 
 
-def _read(path: Path, problems: list[str]) -> File | None:
-    """Read and check one file; what is wrong with it is added to the problems."""
+def _read(path: Path, text: str | None, problems: list[str]) -> File | None:
+    """Read and check one file, or its text; what is wrong with it is added to the problems."""
     try:
-        if path.stat().st_size > FILE_BYTES:
+        if text is None and path.stat().st_size > FILE_BYTES:
             problems.append(f"{path}:1: larger than {FILE_BYTES >> 20} MB")
             return None
-        reading = plain_yaml.read(path.read_text(encoding="utf-8"))
+        reading = plain_yaml.read(path.read_text(encoding="utf-8") if text is None else text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         problems.append(f"{path}:1: cannot be read: {reason}")

@@ -26,7 +26,7 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
     checked.set(report.at.timestamp())
     last = _last_clean([*earlier, report])
     for host in report.hosts:
-        name = _label(host.name)
+        name = label(host.name)
         seen = host.status in ("clean", "drifted", "on hold")
         up.labels(name).set(seen)
         if seen:
@@ -46,10 +46,11 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> G
 def _labels(host: HostReport) -> tuple[str, str, str, str]:
     driver = host.profile.driver.version if host.profile else None
     torch, variant = (host.choice.torch, host.choice.variant) if host.choice else ("", "")
-    return _label(driver or ""), _label(torch), _label(variant), host.status
+    return label(driver or ""), label(torch), label(variant), host.status
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """Return a text as the value of a label."""
     return printable(text).replace("\n", "?")[:LONGEST]
 
 

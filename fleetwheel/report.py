@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetwheel import files
+from fleetwheel import files, itself
 from fleetwheel.choice import Choice
 from fleetwheel.profile import DriverState, Profile, Value
 
@@ -97,7 +97,8 @@ class Report(Value):
 
 def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
     """Return the report of these hosts, in the order of their names."""
-    ordered = tuple(sorted(hosts, key=lambda host: host.name))
+    named = [host.model_copy(update={"name": itself.named(host.name)}) for host in hosts]
+    ordered = tuple(sorted(named, key=lambda host: host.name))
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 

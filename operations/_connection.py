@@ -1,50 +1,19 @@
-"""The connection to a host: its loss is noticed, whatever waits on it, and has one name."""
+"""The loss of a connection has one name, wherever it is noticed."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paramiko import SSHException, Transport
+from paramiko import SSHException
 from pyinfra.api import Host
 
 from fleetwheel.errors import FleetwheelError
-
-SILENCE = 45
-"""Seconds without a sign of life from the host's kernel after which it counts as cut off."""
-KEEPALIVE = {
-    (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): 15,
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): 10,
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 3,
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): SILENCE * 1000,
-}
-
-
-def watch(host: Host) -> None:
-    """Have this machine's kernel end the connection of a host that was cut off.
-
-    pyinfra's deadlines cover the output of a command, but neither its start nor a transfer, and
-    paramiko would wait an hour. What jumps over another host has that end's deadlines alone.
-    """
-    transport = _transport(host)
-    if transport is None or not transport.is_active():
-        return
-    transport.channel_timeout = SILENCE
-    if isinstance(transport.sock, socket.socket):
-        for (level, name), value in KEEPALIVE.items():
-            if option := getattr(socket, name, None):
-                transport.sock.setsockopt(level, option, value)
-
-
-def _transport(host: Host) -> Transport | None:
-    client = getattr(host.connector, "client", None)
-    return client.get_transport() if client else None
+from fleetwheel.keepalive import SILENCE, transport_of, watch
 
 
 @contextmanager
 def noticed(host: Host) -> Iterator[None]:
     """Raise FleetwheelError for a connection that is lost in the block."""
-    watch(host)
+    watch(host.connector)
     try:
         yield
     except (EOFError, SSHException) as error:
@@ -58,7 +27,7 @@ def noticed(host: Host) -> Iterator[None]:
 
 
 def _ended(host: Host) -> bool:
-    transport = _transport(host)
+    transport = transport_of(host.connector)
     return transport is not None and not transport.is_active()
 
 

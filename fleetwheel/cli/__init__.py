@@ -8,7 +8,7 @@ import click
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
 
-COMMANDS = ("choose", "drift", "facts", "init", "outlook", "report")
+COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
 
 
 class Group(click.Group):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from operations._connection import SILENCE
+from fleetwheel.keepalive import SILENCE
 from tests.rig.fleet import Fleet, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 from tests.small_wheels import make_wheel

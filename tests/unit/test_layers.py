@@ -12,7 +12,7 @@ ALLOWED = {
     "facts": {"facts", "fleetwheel", "pyinfra"},
     "fleetwheel": {"fleetwheel"},
 }
-MAY_IMPORT_PYINFRA = {"fleetwheel/fleet.py", "fleetwheel/winssh.py"}
+MAY_IMPORT_PYINFRA = {"fleetwheel/fleet.py", "fleetwheel/host_keys.py", "fleetwheel/winssh.py"}
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
 
 
