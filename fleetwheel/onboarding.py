@@ -5,7 +5,6 @@ import re
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import Matrix, numbers
 from fleetwheel.profile import HostState, Profile, Value
-from fleetwheel.space import readable
 
 SMALLEST = 1 << 30
 """Bytes that a Python and the smallest set of wheels take, roughly."""
@@ -78,26 +77,10 @@ def python_to_install(facts: HostState, matrix: Matrix) -> PackageManager | None
 
     Raises FleetwheelError, before anything is changed, for a host that cannot be helped.
     """
-    _check_root_directory(facts)
     usable = _usable_pythons(facts.profile, matrix)
     if any(python.minor in usable for python in facts.profile.pythons):
         return None
     return _manager_for(facts)
-
-
-def _check_root_directory(facts: HostState) -> None:
-    there = facts.installation
-    if not there.writable:
-        raise FleetwheelError(
-            f"{there.user or 'the user'} cannot write to {there.root}",
-            hint="name another root in the inventory, or use sudo: true",
-        )
-    if there.free_bytes is not None and there.free_bytes < SMALLEST:
-        raise FleetwheelError(
-            f"{there.root} has {readable(there.free_bytes)} free,"
-            f" and no environment takes less than {readable(SMALLEST)}",
-            hint="free some space, or name another root in the inventory",
-        )
 
 
 def _usable_pythons(profile: Profile, matrix: Matrix) -> frozenset[str]:

@@ -230,11 +230,17 @@ class Installation(Value):
     """Whether the root, or the nearest directory above it that exists, can be written to."""
     free_bytes: int | None = None
     """Free space on the file system of the root."""
+    file_system: str = ""
+    """Type of the file system of the root, such as ``ext4`` or ``nfs4``; empty where unknown."""
+    mount_options: tuple[str, ...] = ()
+    """How it is mounted, such as ``rw`` and ``noexec``."""
     uv: str | None = None
     """Version of ``<root>/bin/uv``."""
     current: str | None = None
     """The generation that ``<root>/current`` points at; None when there is none."""
     generations: tuple[Generation, ...] = ()
+    wheels: tuple[str, ...] = ()
+    """SHA-256 hashes of the wheels that a controller sent."""
     record: str = ""
     """Text of ``<root>/state.json``; empty when there is none."""
 
@@ -244,3 +250,5 @@ class HostState(Value):
 
     profile: Profile
     installation: Installation
+    clock_s: int | None = None
+    """What the host takes for the time, in seconds since 1970."""

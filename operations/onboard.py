@@ -1,18 +1,19 @@
 """From a bare machine to a tested member of the fleet."""
 
+import time
 from collections.abc import Generator
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel import onboarding
+from fleetwheel import driver_plan, onboarding, preflight
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding import PackageManager
 from fleetwheel.profile import Profile
 from fleetwheel.report import HostReport, printable
 from fleetwheel.settings import Settings
-from operations import _commands, _probe, torch
+from operations import _commands, _driver, _probe, torch
 from operations._ask import ask, forget
 from operations._outcome import note, refuse
 from operations._steps import MATRIX
@@ -21,12 +22,13 @@ from operations._steps import MATRIX
 @operation()
 def member(settings: Settings) -> Generator[PyinfraCommand]:
     """
-    Give the host a Python if it has none that suits, and then PyTorch.
+    Give the host a driver if that is asked for, a Python if it has none that suits, then PyTorch.
 
     + settings: what the inventory says about the host
 
     The Python is that of the distribution's packages, which takes root or sudo. What keeps the host
-    from getting one is found before anything is changed.
+    from getting one is found before anything is changed. PyTorch waits for the driver: it comes
+    with the run after the reboot, or with this one where ``reboot`` lets it reboot the host.
 
     **Example:**
 
@@ -42,10 +44,15 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
         yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
         return
     try:
+        named = settings.root is not None
+        preflight.check(facts, onboarding.SMALLEST, now=time.time(), root_named=named)
         manager = onboarding.python_to_install(facts, MATRIX)
+        driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
     except FleetwheelError as error:
         why, profile = str(error), facts.profile
         yield refuse(HostReport(name=host.name, status="failed", why=why, profile=profile))
+        return
+    if not (yield from _driver.ready(driver, facts.profile, settings)):
         return
     if manager:
         why = f"install {manager.package} by {manager.name}, then the torch that runs with it"

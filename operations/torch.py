@@ -1,5 +1,6 @@
 """PyTorch environments: the one that suits the host, and the one that it had before."""
 
+import time
 from collections.abc import Generator
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from facts.lock import LockCopy
 from fleetwheel import lock as locks
-from fleetwheel import mirror
+from fleetwheel import mirror, preflight
 from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, pinned, python_for
@@ -21,7 +22,7 @@ from fleetwheel.report import HostReport
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.sources import configured_sources, uv_credentials
-from fleetwheel.space import amount, download_bytes, missing, needed_bytes, readable
+from fleetwheel.space import amount, download_bytes, missing, needed_bytes
 from fleetwheel.survey import sizes
 from operations._ask import ask
 from operations._delivery import delivery
@@ -206,11 +207,14 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.build:
         try:
             transfer = _prepare(deployment)
-            obstacle = _obstacle(deployment)
+            preflight.check(
+                deployment.facts,
+                deployment.needed_bytes,
+                now=time.time(),
+                root_named=deployment.settings.root is not None,
+            )
         except FleetwheelError as error:
-            obstacle = str(error)
-        if obstacle:
-            yield refuse(deployment.entry("failed", obstacle))
+            yield refuse(deployment.entry("failed", str(error)))
             return
     why = _intention(deployment, transfer)
     note(deployment.entry("would change", why))
@@ -221,13 +225,15 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
 def _prepare(deployment: Deployment) -> str:
     """Find out what a build takes, and return for people what is transferred for it."""
     lock, settings = deployment.lock, deployment.settings
-    wheels = missing(lock, deployment.facts.installation)
+    there = deployment.facts.installation
     deployment.sources = configured_sources(settings.sources)
-    known = sizes(list(wheels.values()), deployment.sources)
     deployment.delivery = delivery(settings, lock, deployment.root)
-    sent = {parcel.url for parcel in deployment.delivery.parcels}
-    pushed = {name: url for name, url in wheels.items() if url in sent}
-    fetched = {name: url for name, url in wheels.items() if url not in sent}
+    parcels = {parcel.url: parcel for parcel in deployment.delivery.parcels}
+    fetched = {name: url for name, url in missing(lock, there).items() if url not in parcels}
+    lacking = [parcel for parcel in parcels.values() if parcel.sha256 not in there.wheels]
+    pushed = {parcel.filename: parcel.url for parcel in lacking}
+    wheels = fetched | pushed
+    known = sizes(list(wheels.values()), deployment.sources)
     deployment.environment = uv_credentials(deployment.sources)
     if settings.distribution == "mirror":
         deployment.environment |= {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
@@ -236,23 +242,6 @@ def _prepare(deployment: Deployment) -> str:
     deployment.uv = uv_to_send(deployment.facts)
     ways = {"to fetch": fetched, "to send": pushed}
     return ", ".join(f"{amount(each, known)} {way}" for way, each in ways.items() if each)
-
-
-def _obstacle(deployment: Deployment) -> str | None:
-    """Return what keeps an environment from being built, found before anything is fetched."""
-    there = deployment.facts.installation
-    if not there.writable:
-        return (
-            f"{there.user or 'the user'} cannot write to {there.root}\n"
-            "  hint: name another root in the inventory, or use sudo: true"
-        )
-    if there.free_bytes is not None and there.free_bytes < deployment.needed_bytes:
-        return (
-            f"{there.root} has {readable(there.free_bytes)} free,"
-            f" the environment needs {readable(deployment.needed_bytes)}\n"
-            "  hint: free some space, or name another root in the inventory"
-        )
-    return None
 
 
 def _intention(deployment: Deployment, transfer: str) -> str:

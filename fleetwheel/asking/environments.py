@@ -12,6 +12,7 @@ from fleetwheel.profile import Generation, Installation
 
 METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
 CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
+SHA256 = re.compile("[0-9a-f]{64}")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
@@ -20,6 +21,7 @@ def parse(section: Section) -> Installation:
     if unfinished(section):
         raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
     current = first(section, "current").replace("\\", "/").rstrip("/")
+    mount = [*first(section, "mount").split(" "), "", "", ""]
     uv = re.match(r"uv ([0-9][^ ]*)", first(section, "uv"))
     return Installation(
         root=first(section, "root").replace("\\", "/"),
@@ -31,9 +33,12 @@ def parse(section: Section) -> Installation:
             if "free" in section
             else _windows_free(first(section, "dir"))
         ),
+        file_system=mount[2],
+        mount_options=tuple(mount[3].split(",")) if mount[3] else (),
         uv=uv[1] if uv else None,
         current=PurePosixPath(current).name if current else None,
         generations=_generations(section),
+        wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         record="\n".join(section.get("record", [])),
     )
 

@@ -8,9 +8,12 @@ ask_environments() {
     if [ -d "$root" ]; then say exists yes; fi
     if [ -d "$near" ] && [ -w "$near" ] && [ -x "$near" ]; then say writable yes; fi
     df -Pk "$near" | say_lines free
+    # The last mount of a place hides those before it.
+    grep -F " $(df -Pk "$near" | sed -n '2s/.*% //p') " /proc/self/mounts | tail -n 1 | say_lines mount
     if [ -x "$root/bin/uv" ]; then say uv "$(within 5 "$root/bin/uv" --version)"; fi
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
+    cd "$root/cache/wheels" && for wheel in */*.whl; do say wheel "${wheel%%/*}"; done
     cd "$root/envs" && ask_generations
 } 2>/dev/null
 

@@ -17,7 +17,7 @@ def parse(
     module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
     updated = module is not None and library is not None and module != library
     profile = Profile(
-        **system.model_dump(exclude={"problems", "reboot_pending"}),
+        **system.model_dump(exclude={"problems", "reboot_pending", "clock_s"}),
         reboot_pending=system.reboot_pending or updated,
         pythons=interpreters.pythons,
         driver=_driver(system, nvidia.driver),
@@ -25,7 +25,8 @@ def parse(
         gpus=nvidia.gpus,
         problems=system.problems + interpreters.problems,
     )
-    return HostState(profile=profile, installation=environments.parse(environments_))
+    there = environments.parse(environments_)
+    return HostState(profile=profile, installation=there, clock_s=system.clock_s)
 
 
 def _driver(system: platform.Platform, driver: Driver) -> Driver:

@@ -29,6 +29,7 @@ class Platform(Value):
     container: str | None = None
     jetson: str | None = None
     reboot_pending: bool = False
+    clock_s: int | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -41,7 +42,7 @@ def parse(section: Section) -> Platform:
     if kernel == "Windows":
         return _windows(arch, registry(section), "reboot" in section)
     glibc, problem = _glibc(first(section, "libc"))
-    memory = first(section, "memory_kib")
+    memory, clock = first(section, "memory_kib"), first(section, "clock")
     return Platform(
         os=KERNELS[kernel],
         arch=arch,
@@ -54,6 +55,7 @@ def parse(section: Section) -> Platform:
         container=first(section, "container") or None,
         jetson=_l4t(first(section, "jetson")),
         reboot_pending="reboot" in section,
+        clock_s=int(clock) if re.fullmatch(r"[0-9]{1,15}", clock) else None,
         problems=(problem,) if problem else (),
     )
 

@@ -1,5 +1,6 @@
 ask_platform() {
     say uname "$(uname -sm)"
+    say clock "$(date +%s)"
     sed -n 's/^PRETTY_NAME=/distribution /p' "$tree/etc/os-release"
     say libc "$(getconf GNU_LIBC_VERSION || ldd --version 2>&1 | head -n 1)"
     read -r _ kib _ <"$tree/proc/meminfo" && say memory_kib "$kib"

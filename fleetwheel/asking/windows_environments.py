@@ -21,6 +21,8 @@ def lines(root: Path) -> Iterator[str]:
         yield f"current {text(current)}"
     for line in text(root / "state.json").splitlines():
         yield f"record {line}"
+    for wheel in (root / "cache" / "wheels").glob("*/*.whl"):
+        yield f"wheel {wheel.parent.name}"
     for place in sorted((root / "envs").iterdir()):
         if place.is_dir() and place.name[0] != ".":
             yield from generation(place)

@@ -25,11 +25,14 @@ def test_a_mixed_fleet(tmp_path: Path) -> None:
         HostSpec("old-driver", old, data={"accelerator": "cu130"}),
         HostSpec("no-python", python=False),
         HostSpec("small-disk", disk="100m"),
+        HostSpec("no-programs", data={"root": "/srv/fleetwheel"}),
         HostSpec("no-such-torch", data={"torch": "2.99.0"}),
         HostSpec("gone"),
     ]
     with fleet(tmp_path / "fleet", specs) as rig:
         rig["gone"].cut()
+        rig["cpu"].run("mount -o remount,noexec /tmp")
+        rig["no-programs"].run("mount -t tmpfs -o noexec tmpfs /srv")
         project = FleetProject(tmp_path / "project", rig)
         project.inventory(torch="2.13.0")
         code, said = project.deploy()
@@ -40,13 +43,15 @@ def test_a_mixed_fleet(tmp_path: Path) -> None:
             "old-driver": "refused",
             "no-python": "refused",
             "small-disk": "failed",
+            "no-programs": "failed",
             "no-such-torch": "refused",
             "gone": "unreachable",
         }, said
         why = {name: host["why"] for name, host in project.report().items()}
         assert "470" in why["old-driver"]
         assert "no Python" in why["no-python"]
-        assert "disk" in why["small-disk"]
+        assert "105 MB free" in why["small-disk"]
+        assert "noexec" in why["no-programs"]
         assert "2.99.0" in why["no-such-torch"]
         assert all(name in said for name in rig.hosts)
         assert rig["cpu"].commands() <= 8, "a new environment costs more than 8 commands"

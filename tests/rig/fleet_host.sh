@@ -23,6 +23,7 @@ if [ ! -e etc/rig ]; then
     cp -r "$own/etc/." etc/rig
     chmod 600 etc/rig/host
     if [ -e "$own/nvidia-smi" ]; then cp "$own/nvidia-smi" usr/bin/nvidia-smi; fi
+    rm -rf opt/fleetwheel
     if [ -e "$own/no-python" ]; then rm -f usr/bin/python3* usr/local/bin/python3*; fi
 fi
 mount -t tmpfs tmpfs tmp

@@ -48,6 +48,9 @@ def test_a_working_host_answers_everything_quickly(machine: Machine, shell: list
     assert [gpu.name for gpu in profile.gpus] == ["NVIDIA GeForce RTX 4090"]
     assert [found.id for found in state.installation.generations] == ["one-1"]
     assert state.installation.free_bytes
+    assert state.installation.file_system
+    assert "rw" in state.installation.mount_options
+    assert state.clock_s and abs(state.clock_s - time.time()) < 60
 
 
 def test_texts_are_short_and_every_shell_can_read_them() -> None:
@@ -294,6 +297,8 @@ def test_what_stands_under_the_root(machine: Machine, shell: list[str]) -> None:
     machine.write("root of it/state.json", '{\n  "a": "ü"\n}\n')
     (machine.root / "current").symlink_to("envs/2.13.0+cpu-cp311-0a1b-1")
     (machine.root / "envs/older-1/bin/python").unlink()
+    for sent in (f"{'a' * 64}/x-1-py3-none-any.whl", "incoming/half.whl"):
+        machine.write(f"root of it/cache/wheels/{sent}", "")
     installation = machine.state().installation
     assert (installation.root, installation.exists, installation.writable) == (
         str(machine.root),
@@ -302,6 +307,7 @@ def test_what_stands_under_the_root(machine: Machine, shell: list[str]) -> None:
     )
     assert (installation.uv, installation.current) == ("0.13.9", "2.13.0+cpu-cp311-0a1b-1")
     assert installation.record.strip() == '{\n  "a": "ü"\n}'
+    assert installation.wheels == ("a" * 64,)
     newest, older = installation.generations
     assert newest.packages == {
         "torch": "2.13.0+cpu",

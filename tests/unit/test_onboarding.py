@@ -4,7 +4,7 @@ import pytest
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
-from fleetwheel.onboarding import SMALLEST, package_manager, python_to_install
+from fleetwheel.onboarding import package_manager, python_to_install
 from fleetwheel.profile import HostState, Installation, Profile, Python
 
 DEBIAN = Profile(
@@ -92,17 +92,3 @@ def test_who_is_not_root_hears_what_to_do() -> None:
 )
 def test_a_system_that_cannot_be_helped(profile: dict[str, object], words: str) -> None:
     assert words in refusal(**profile)
-
-
-def test_a_root_that_cannot_be_written() -> None:
-    said = refusal(Installation(root="/opt/x", user="ada", writable=False))
-    assert "ada cannot write to /opt/x" in said
-
-
-@pytest.mark.parametrize(("free", "enough"), [(SMALLEST, True), (SMALLEST - 1, False)])
-def test_a_full_disk_is_found_before_anything_is_installed(free: int, enough: bool) -> None:
-    installation = ROOT.model_copy(update={"free_bytes": free})
-    if enough:
-        assert needs(installation) == "python3"
-    else:
-        assert "no environment takes less than" in refusal(installation)

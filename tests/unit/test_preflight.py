@@ -1,0 +1,67 @@
+"""What keeps a host from taking an environment, and what is said then."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel import preflight
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.profile import HostState, Installation
+from tests.samples import CPU_HOST
+
+NOW = 1_800_000_000
+GOOD = Installation(
+    root="/opt/x",
+    user="ada",
+    writable=True,
+    free_bytes=10**9,
+    file_system="ext4",
+    mount_options=("rw", "relatime"),
+)
+
+
+def said(clock_s: int | None = NOW, *, named: bool = False, **changes: object) -> str:
+    """Return what is said about the host; empty when nothing stands in the way."""
+    state = HostState(
+        profile=CPU_HOST, installation=GOOD.model_copy(update=changes), clock_s=clock_s
+    )
+    try:
+        preflight.check(state, 10**9, now=NOW, root_named=named)
+    except FleetwheelError as error:
+        assert error.hint
+        return str(error)
+    return ""
+
+
+def test_nothing_stands_in_the_way() -> None:
+    assert said() == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"writable": False}, "ada cannot write to /opt/x"),
+        ({"free_bytes": 10**9 - 1}, "/opt/x has 1000 MB free, the environment needs 1.0 GB"),
+        ({"mount_options": ("rw", "noexec")}, "/opt/x is on a file system that is mounted noexec"),
+        ({"file_system": "nfs4"}, "/opt/x is on nfs4, which other hosts may see too"),
+        ({"clock_s": NOW + 3 * 86400}, "the host's clock is 3 days ahead"),
+        ({"clock_s": 0}, "the host's clock is 20833 days behind"),
+    ],
+)
+def test_what_stands_in_the_way(changes: dict[str, object], words: str) -> None:
+    clock = changes.pop("clock_s", NOW)
+    assert isinstance(clock, int)
+    assert words in said(clock, **changes)
+
+
+def test_a_shared_root_that_the_inventory_names_is_meant() -> None:
+    assert said(named=True, file_system="nfs4") == ""
+
+
+@given(st.integers(-86400, 86400))
+def test_a_clock_may_be_a_day_off(seconds: int) -> None:
+    assert said(NOW + seconds) == ""
+
+
+def test_what_a_host_does_not_say_stands_in_no_way() -> None:
+    assert said(None, free_bytes=None, file_system="", mount_options=()) == ""
