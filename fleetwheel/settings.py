@@ -108,9 +108,24 @@ def _python(value: str) -> str:
     return value
 
 
+def _driver(value: object) -> object:
+    """Accept 580 and "580": the number of a branch, which loses nothing as a number."""
+    value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, str) or not re.fullmatch("keep|install|[1-9][0-9]{2}", value):
+        raise ValueError(f'{value!r} is none of keep, install, or a branch such as "580"')
+    return value
+
+
 def _absolute(value: str) -> str:
     if not re.match(r"(/|~/|[A-Za-z]:[\\/])[^/\\]", value) or not value.isprintable():
         raise ValueError(f"{value!r} is no absolute path")
+    return value
+
+
+def _proxy(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?/?", value):
+        shown = "an address with credentials" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no proxy: write http://HOST:PORT, and no password")
     return value
 
 
@@ -177,12 +192,20 @@ class Settings(Value):
     """Host of the inventory that is the mirror, or its address ``http://HOST:PORT``."""
     mirror_gb: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 50
     """Disk space in GB that the cache of the mirror may take, on the host that is one."""
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    """What the host reaches wheel sources and package archives through, ``http://HOST:PORT``."""
     keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations that stay, the one in use included."""
     smoke: Literal["auto", "always", "full"] = "auto"
     """``always`` tests even where the last pass still holds, ``full`` does so for some minutes."""
     smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the speed that a GPU's clocks promise that the full level must reach."""
+    driver: Annotated[str, BeforeValidator(_driver)] = "keep"
+    """``keep`` it, ``install`` one that works, or a branch such as ``"580"``; for onboarding."""
+    driver_hold: bool = False
+    """Whether updates leave a driver alone that onboarding installed."""
+    reboot: bool = False
+    """Whether onboarding may reboot the host after it installed a driver."""
     schedule: Schedule | None = None
     """A drift check at regular times, on the host that has the project directory."""
     expect: Expect = Expect()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from paramiko import SSHException
 from pyinfra.api import Host
+from pyinfra.api.exceptions import PyinfraError
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.keepalive import SILENCE, transport_of, watch
@@ -18,7 +19,7 @@ def noticed(host: Host) -> Iterator[None]:
         yield
     except (EOFError, SSHException) as error:
         raise _lost() from error
-    except OSError as error:
+    except (OSError, PyinfraError) as error:
         if _ended(host):
             raise _lost() from error
         raise

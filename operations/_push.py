@@ -13,11 +13,12 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.keepalive import SILENCE
 from fleetwheel.report import printable
 from operations._connection import noticed
 from operations._probe import connector_arguments
 
-RSYNC_FLAGS = ("--partial", "--chmod=F644", "--timeout=60")
+RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE}")
 """What was sent before a link broke stays, and only the rest is sent."""
 PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 """What pyinfra may put into rsync's command line, which it does not quote."""

@@ -22,6 +22,7 @@ from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
+from fleetwheel.sources import certificate
 from fleetwheel.space import readable
 from fleetwheel.wheel import Source
 from operations import _commands, _probe, _progress, _push, _waves
@@ -171,6 +172,7 @@ def _make(host: Host, deployment: Deployment, needed_bytes: int) -> dict[str, An
     generation = deployment.plan.generation
     delivery = deployment.delivery
     progress = f"{deployment.root}/envs/.building-{generation}/progress"
+    bundle = certificate()
     with _progress.shown(host, progress):
         return _generation(
             host,
@@ -185,6 +187,7 @@ def _make(host: Host, deployment: Deployment, needed_bytes: int) -> dict[str, An
             delivered=delivery.lock,
             wheels={parcel.filename: parcel.sha256 for parcel in delivery.parcels},
             offline=delivery.offline,
+            certificates=Path(bundle).read_text(encoding="utf-8") if bundle else None,
         )
 
 

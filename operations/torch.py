@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from pyinfra import host, logger
 from pyinfra.api import operation
@@ -17,6 +18,7 @@ from fleetwheel.decision import Decider, pinned, python_for
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
+from fleetwheel.proxy import variables
 from fleetwheel.record import Hold, Record
 from fleetwheel.report import HostReport
 from fleetwheel.request import Request
@@ -25,7 +27,7 @@ from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import amount, download_bytes, missing, needed_bytes
 from fleetwheel.survey import sizes
 from operations._ask import ask
-from operations._delivery import delivery
+from operations._delivery import delivery, mirror_address
 from operations._group import members
 from operations._outcome import note, refuse
 from operations._steps import LOCKS, MATRIX, Deployment, commands, keep_lock, uv_to_send
@@ -234,8 +236,10 @@ def _prepare(deployment: Deployment) -> str:
     pushed = {parcel.filename: parcel.url for parcel in lacking}
     wheels = fetched | pushed
     known = sizes(list(wheels.values()), deployment.sources)
-    deployment.environment = uv_credentials(deployment.sources)
+    deployment.environment = uv_credentials(deployment.sources) | variables(settings.proxy)
     if settings.distribution == "mirror":
+        near = str(urlsplit(mirror_address(settings)).hostname)
+        deployment.environment |= variables(settings.proxy, [near])
         deployment.environment |= {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
     deployment.needed_bytes = needed_bytes(lock, download_bytes(wheels, known))
     deployment.needed_bytes += download_bytes(pushed, known)

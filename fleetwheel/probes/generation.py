@@ -5,6 +5,7 @@ Reads ``input``, a dictionary with ``action`` and that function's arguments, as 
 "error": ..., "hint": ...}`` with exit code 1. Everything happens under ``root``:
 
     bin/uv                the pinned uv
+    certificates.pem      the authorities that wheel sources are checked against, if not uv's own
     cache/uv              uv's cache, on the same file system so that environments are hard links
     cache/wheels          wheels that the controller sent, each under its hash
     envs/<id>             a generation: an immutable virtual environment with a copy of its lock
@@ -121,11 +122,13 @@ def build(
     delivered: str | None = None,
     wheels: dict[str, str] | None = None,
     offline: bool = False,
+    certificates: str | None = None,
 ) -> dict[str, Any]:
     """Make the generation ``id`` from the text of a PEP 751 lock; ``current`` is not touched.
 
     ``delivered`` is the same lock with the addresses that hold for this host. ``wheels`` are those
     that the controller sends, file name to hash: if some are missing, the answer only names them.
+    ``certificates`` is the text of the authorities that uv trusts in place of its own.
     """
     base = Path(root)
     with exclusive(base):
@@ -136,6 +139,10 @@ def build(
         if missing:
             return {"missing": missing}
         stage = base / "envs" / (".building-" + id)
+        if certificates:
+            trusted = base / "certificates.pem"
+            trusted.write_text(certificates, encoding="utf-8")
+            environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
             make_environment(base, stage, python, environment)
             (stage / "pylock.toml").write_bytes(lock.encode())

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,15 +18,6 @@ from tests.small_wheels import lock_of, make_wheel
 
 PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
 UV = Path(uv.find_uv_bin())
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """An empty root directory to which the pinned uv has just been sent."""
-    root = tmp_path / "root"
-    (root / "bin").mkdir(parents=True)
-    shutil.copy(UV, root / "bin" / "uv.new")
-    return root
 
 
 @pytest.fixture

@@ -27,17 +27,6 @@ def private(tmp_path: Path) -> Iterator[Index]:
         yield index
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    import shutil
-
-    import uv
-
-    (tmp_path / "root/bin").mkdir(parents=True)
-    shutil.copy(uv.find_uv_bin(), tmp_path / "root/bin/uv.new")
-    return tmp_path / "root"
-
-
 def source(index: Index) -> Source:
     return Source(name="lab", url=f"{index.with_login(LOGIN)}/cpu/")
 

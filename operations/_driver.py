@@ -1,0 +1,147 @@
+"""The NVIDIA driver of a host: installed as planned, and the host rebooted where that may be."""
+
+import time
+from collections.abc import Generator
+
+from paramiko import SSHException
+from pyinfra import host, logger
+from pyinfra.api import FunctionCommand, Host, State, StringCommand
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.connectors.local import LocalConnector
+from pyinfra.connectors.util import clear_askpass_cache
+
+from fleetwheel.driver_packages import Step
+from fleetwheel.driver_plan import DriverPlan
+from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.profile import DriverState, Profile
+from fleetwheel.report import HostReport, Status, printable
+from fleetwheel.settings import Settings
+from operations import _commands, _probe
+from operations._ask import ask, forget
+from operations._outcome import note, refuse
+
+REBOOT_LIMIT = 1200
+"""Seconds until a host has to be back; servers with much memory take their time."""
+PAUSE = 5
+"""Seconds between two attempts to reach a host that reboots."""
+BOOT_ID = StringCommand("cat", "/proc/sys/kernel/random/boot_id")
+REBOOT = StringCommand("( sleep 1 && reboot ) </dev/null >/dev/null 2>&1 &")
+
+
+def ready(
+    plan: DriverPlan, profile: Profile, settings: Settings
+) -> Generator[PyinfraCommand, None, bool]:
+    """
+    Yield what gives the host the driver of a plan; return whether PyTorch can be deployed next.
+
+    + plan: what has to happen, which may be nothing
+    + profile: what the host is before
+    """
+    if plan.nothing:
+        return True
+    _say(profile, "would change", plan.summary)
+    if plan.steps:
+        yield FunctionCommand(_install, [plan, profile, settings.install_timeout], {})
+    obstacle = _reboot_obstacle(plan, settings)
+    if obstacle is None:
+        yield FunctionCommand(_reboot, [profile], {})
+        yield FunctionCommand(_check, [plan, settings], {})
+        return True
+    why = f"{obstacle}\n{plan.summary}"
+    if plan.steps:
+        _say(profile, "changed", why)
+    else:
+        yield refuse(HostReport(name=host.name, status="failed", why=why, profile=profile))
+    return False
+
+
+def _reboot_obstacle(plan: DriverPlan, settings: Settings) -> str | None:
+    """Return what a person has to do instead of this program; None where it may reboot the host."""
+    if plan.at_console:
+        return "enrol the key and reboot the host at its console, then run again"
+    if isinstance(host.connector, LocalConnector):
+        return "reboot this machine, then run again"
+    if not settings.reboot:
+        return "reboot the host, then run again; with --data reboot=true that is done here"
+    return None
+
+
+def _install(state: State, host: Host, plan: DriverPlan, profile: Profile, timeout: int) -> bool:
+    """Run the steps up to the first that fails; what it said stands in the report."""
+    for step in plan.steps:
+        logger.info(f"{host.print_prefix}{step.what}")
+        said = _failure(host, step, timeout)
+        if said is not None:
+            why = "\n".join([f"the driver is not installed, for this failed: {step.what}", *said])
+            hint = "mend the package sources or the network of the host, then run again"
+            return _fail(host, profile, f"{why}\n  hint: {hint}")
+    forget()
+    return True
+
+
+def _failure(host: Host, step: Step, timeout: int) -> list[str] | None:
+    """Run one step, and return the last lines that it said if it failed."""
+    program, *arguments = step.command
+    command = _commands.program(host, program, *arguments, timeout=timeout)
+    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE}
+    try:
+        done, output = host.run_shell_command(command, **connector)
+    except TimeoutError:
+        return [f"no answer within {timeout} s"]
+    said = [*output.stdout_lines[-4:], *output.stderr_lines[-8:]]
+    return None if done else said or [f"it ended without a word within {timeout} s"]
+
+
+def _reboot(state: State, host: Host, profile: Profile) -> bool:
+    """Reboot the host and wait until it has booted anew; pyinfra's own would end the whole run."""
+    logger.info(f"{host.print_prefix}rebooting, for at most {REBOOT_LIMIT} s")
+    host.run_shell_command(REBOOT, **_probe.connector_arguments(host))
+    deadline = time.monotonic() + REBOOT_LIMIT
+    while time.monotonic() < deadline:
+        time.sleep(PAUSE)
+        if _boot_id(host) not in (None, profile.boot_id):
+            forget()
+            return True
+    why = f"the host was rebooted for its driver, and is not back after {REBOOT_LIMIT} s"
+    return _fail(host, profile, f"{why}\n  hint: look at its console, then run again")
+
+
+def _boot_id(host: Host) -> str | None:
+    """Connect anew and return which boot it is; None while the host cannot be reached."""
+    clear_askpass_cache(host)
+    try:
+        host.disconnect()
+        host.connect(show_errors=False)
+        if not host.connected:
+            return None
+        _, output = host.run_shell_command(BOOT_ID, _timeout=PAUSE)
+    except (OSError, EOFError, SSHException):
+        return None
+    return output.stdout.strip() or None
+
+
+def _check(state: State, host: Host, plan: DriverPlan, settings: Settings) -> bool:
+    """Look whether the driver works now."""
+    facts = ask(settings)
+    if facts is None:
+        why = "its facts cannot be read after the reboot"
+        note(HostReport(name=host.name, status="failed", why=why))
+        return False
+    driver = facts.profile.driver
+    if driver.state is DriverState.OK:
+        return True
+    meaning, repair = EXPLANATIONS[driver.state]
+    why = f"after the reboot the driver does not work: {meaning} {driver.detail}".rstrip()
+    return _fail(host, facts.profile, f"{why}\n  hint: {repair}")
+
+
+def _say(profile: Profile, status: Status, why: str) -> None:
+    note(HostReport(name=host.name, status=status, why=why, profile=profile))
+    logger.info(f"{host.print_prefix}{printable(why)}")
+
+
+def _fail(host: Host, profile: Profile, why: str) -> bool:
+    """Report a step that failed; always false, for pyinfra."""
+    note(HostReport(name=host.name, status="failed", why=why, profile=profile))
+    logger.error(f"{host.print_prefix}{printable(why)}")
+    return False

@@ -1,0 +1,469 @@
+"""Which NVIDIA driver a host gets: every family of distributions, every generation of GPUs."""
+
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel import gpu_generations
+from fleetwheel.driver_packages import COMPONENTS, DEBIAN_OWN, Step
+from fleetwheel.driver_plan import DriverPlan, driver_to_install, plan
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.gpu_generations import DEVICES, GENERATIONS, of_capability, of_device
+from fleetwheel.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
+from tests.samples import host
+
+UBUNTU = "Ubuntu 24.04.1 LTS"
+BOOKWORM = "Debian GNU/Linux 12 (bookworm)"
+TRIXIE = "Debian GNU/Linux 13 (trixie)"
+RHEL_8 = "Red Hat Enterprise Linux 8.10 (Ootpa)"
+ROCKY_9 = "Rocky Linux 9.4 (Blue Onyx)"
+ALMA_10 = "AlmaLinux 10.0 (Purple Lion)"
+DISTRIBUTIONS = (UBUNTU, BOOKWORM, TRIXIE, RHEL_8, ROCKY_9, ALMA_10)
+BOARDS = {
+    "0x102d": ("Kepler", "Tesla K80"),
+    "0x1189": ("Kepler", "GTX 670"),
+    "0x13ba": ("Maxwell", "Quadro K2200"),
+    "0x1617": ("Maxwell", "GTX 980M"),
+    "0x17c2": ("Maxwell", "GTX TITAN X"),
+    "0x15f8": ("Pascal", "Tesla P100 PCIe 16GB"),
+    "0x1b80": ("Pascal", "GTX 1080"),
+    "0x1d01": ("Pascal", "GT 1030"),
+    "0x1db1": ("Volta", "Tesla V100 SXM2 16GB"),
+    "0x1df6": ("Volta", "Tesla V100S"),
+    "0x1eb8": ("Turing", "Tesla T4"),
+    "0x2182": ("Turing", "GTX 1660 Ti"),
+    "0x20b0": ("Ampere", "A100 SXM4 40GB"),
+    "0x2204": ("Ampere", "RTX 3090"),
+    "0x2571": ("Ampere", "RTX A2000 12GB"),
+    "0x2684": ("Ada", "RTX 4090"),
+    "0x27b8": ("Ada", "L4"),
+    "0x2331": ("Hopper", "H100 PCIe"),
+    "0x2901": ("Blackwell", "B200"),
+    "0x2b85": ("Blackwell", "RTX 5090"),
+}
+"""Device id: generation and board, by the PCI id repository."""
+BOARD = {generation: id for id, (generation, _) in BOARDS.items()}
+SERVER, SERVER_OPEN = "nvidia-driver-580-server", "nvidia-driver-580-server-open"
+
+
+def profile(
+    distribution: str,
+    *generations: str,
+    state: str = "no-driver",
+    version: str | None = None,
+    library: str | None = None,
+    nouveau: bool = False,
+    **more: object,
+) -> Profile:
+    ids = [BOARD.get(generation, generation) for generation in generations]
+    devices = tuple(f"0000:{bus:02x}:00.0 {id}" for bus, id in enumerate(ids, 1))
+    installed = InstalledDriver(devices=devices, library=library, nouveau=nouveau)
+    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, **more}
+    driver = Driver(state=DriverState(state), version=version)
+    return Profile(driver=driver, installed_driver=installed, **system)
+
+
+def refusal(host: Profile, wanted: str = "install") -> str:
+    with pytest.raises(FleetwheelError) as caught:
+        plan(host, wanted)
+    return str(caught.value)
+
+
+def commands(planned: DriverPlan) -> str:
+    return "\n".join(" ".join(step.command) for step in planned.steps)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "generation", "branch", "modules", "package"),
+    [
+        (UBUNTU, "Kepler", 470, "proprietary", "nvidia-driver-470-server"),
+        (UBUNTU, "Maxwell", 580, "proprietary", SERVER),
+        (UBUNTU, "Pascal", 580, "proprietary", SERVER),
+        (UBUNTU, "Volta", 580, "proprietary", SERVER),
+        (UBUNTU, "Turing", 580, "open", SERVER_OPEN),
+        (UBUNTU, "Ampere", 580, "open", SERVER_OPEN),
+        (UBUNTU, "Ada", 580, "open", SERVER_OPEN),
+        (UBUNTU, "Hopper", 580, "open", SERVER_OPEN),
+        (UBUNTU, "Blackwell", 580, "open", SERVER_OPEN),
+        (BOOKWORM, "Kepler", 470, "proprietary", "nvidia-tesla-470-driver"),
+        (BOOKWORM, "Pascal", 535, "proprietary", "nvidia-driver"),
+        (BOOKWORM, "Volta", 535, "proprietary", "nvidia-driver"),
+        (BOOKWORM, "Ada", 535, "proprietary", "nvidia-driver"),
+        (BOOKWORM, "Hopper", 535, "proprietary", "nvidia-driver"),
+        (BOOKWORM, "Blackwell", 580, "open", "nvidia-open"),
+        (TRIXIE, "Maxwell", 550, "proprietary", "nvidia-driver"),
+        (TRIXIE, "Turing", 550, "proprietary", "nvidia-driver"),
+        (TRIXIE, "Ampere", 550, "proprietary", "nvidia-driver"),
+        (TRIXIE, "Blackwell", 580, "open", "nvidia-open"),
+        (RHEL_8, "Pascal", 580, "proprietary", "kmod-nvidia-latest-dkms"),
+        (RHEL_8, "Ampere", 580, "open", "kmod-nvidia-open-dkms"),
+        (ROCKY_9, "Maxwell", 580, "proprietary", "kmod-nvidia-latest-dkms"),
+        (ROCKY_9, "Turing", 580, "open", "kmod-nvidia-open-dkms"),
+        (ROCKY_9, "Blackwell", 580, "open", "kmod-nvidia-open-dkms"),
+        (ALMA_10, "Volta", 580, "proprietary", "kmod-nvidia-latest-dkms"),
+        (ALMA_10, "Hopper", 580, "open", "kmod-nvidia-open-dkms"),
+    ],
+)
+def test_each_family_and_generation_has_its_driver(
+    distribution: str, generation: str, branch: int, modules: str, package: str
+) -> None:
+    planned = plan(profile(distribution, generation), "install")
+    assert (planned.branch, planned.modules, planned.packages[0]) == (branch, modules, package)
+    assert planned.reboot
+    install = next(step for step in planned.steps if package in step.command)
+    assert "install" in install.command
+    assert planned.packages == install.command[-len(planned.packages) :]
+
+
+@pytest.mark.parametrize(
+    ("generation", "reasons"),
+    [
+        ("Kepler", ["Kepler ends with branch 470", "the open ones do not know Kepler"]),
+        ("Pascal", ["Pascal ends with branch 580", "the open ones do not know Pascal"]),
+        ("Volta", ["Volta ends with branch 580", "the open ones do not know Volta"]),
+        ("Turing", ["NVIDIA suggests them from Turing on"]),
+        ("Blackwell", ["there are no others for Blackwell"]),
+    ],
+)
+def test_the_reasons_name_the_generation(generation: str, reasons: list[str]) -> None:
+    said = plan(profile(UBUNTU, generation), "install").summary
+    assert all(reason in said for reason in [*reasons, "Ubuntu's own packages"])
+
+
+@pytest.mark.parametrize(
+    ("generations", "branch", "modules"),
+    [
+        (("Pascal", "Ada"), 580, "proprietary"),
+        (("Kepler", "Turing"), 470, "proprietary"),
+        (("Ampere", "Blackwell"), 580, "open"),
+    ],
+)
+def test_a_mixed_host_gets_what_serves_all(
+    generations: tuple[str, ...], branch: int, modules: str
+) -> None:
+    planned = plan(profile(UBUNTU, *generations), "install")
+    assert (planned.branch, planned.modules) == (branch, modules)
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted", "words"),
+    [
+        (
+            profile(UBUNTU, "Pascal", "Blackwell"),
+            "install",
+            ["(Pascal, Blackwell)", "from Blackwell on the open ones", "take one kind of GPU out"],
+        ),
+        (
+            profile(UBUNTU, "Kepler", "Ada"),
+            "install",
+            ["Kepler ends with branch 470, the newest need 525", "take the Kepler GPU out"],
+        ),
+        (profile(UBUNTU, "Pascal"), "595", ["595 does not serve Pascal", "from 390 to 580"]),
+        (profile(UBUNTU, "Blackwell"), "535", ["535 does not serve Blackwell", "from 570 on"]),
+        (profile(UBUNTU, "0x3fff"), "install", ["is not known: 0x3fff", "by hand"]),
+        (profile(UBUNTU, "Ada", "0x06dd"), "install", ["is not known: 0x2", "0x06dd"]),
+        (profile("Fedora Linux 42", "Ada"), "install", ["how Fedora Linux 42", "by hand"]),
+        (profile("openSUSE Leap 15.6", "Ada"), "install", ["how openSUSE Leap", "by hand"]),
+        (profile("Debian GNU/Linux 11 (bullseye)", "Ada"), "install", ["Debian 11 are not known"]),
+        (profile("Debian GNU/Linux forky/sid", "Ada"), "install", ["how Debian GNU/Linux forky"]),
+        (profile(TRIXIE, "Ada"), "535", ["branch 550", "from 580 on, but none 535"]),
+        (profile(TRIXIE, "Kepler"), "install", ["but none 470"]),
+        (profile(ROCKY_9, "Kepler"), "install", ["Rocky Linux 9 gets the driver branch 470"]),
+        (profile("Rocky Linux 11.0", "Ada"), "install", ["how Rocky Linux 11"]),
+        (profile(UBUNTU, "Ada", container="docker"), "install", ["docker container", "toolkit"]),
+        (profile(UBUNTU, "Ada", wsl=True), "install", ["belongs to Windows", "wsl --shutdown"]),
+        (profile(UBUNTU, "Ada", jetson="36.4.3"), "install", ["Jetson Linux (L4T)", "JetPack"]),
+        (profile("macOS", os="macos"), "install", ["none for macOS"]),
+        (
+            profile("Windows 11 24H2", "Ada", os="windows"),
+            "install",
+            ["driver 528 or newer and has none that works", "nvidia.com/drivers", "checks it"],
+        ),
+        (
+            profile("Windows 11 24H2", "Pascal", os="windows", state="ok", version="552.22"),
+            "580",
+            ["driver 580 or newer, and at most 582, and has 552.22"],
+        ),
+    ],
+)
+def test_what_is_refused_and_what_to_do(host: Profile, wanted: str, words: list[str]) -> None:
+    said = refusal(host, wanted)
+    assert all(word in said for word in words), said
+    assert "hint: " in said
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        (profile(UBUNTU, "Ada"), "keep"),
+        (profile("Plan 9", "Ada"), "keep"),
+        (profile(UBUNTU, state="no-gpu"), "install"),
+        (profile(UBUNTU, "Ada", state="ok", version="550.54.14"), "install"),
+        (profile(UBUNTU, "Ada", state="ok", version="580.95.05"), "580"),
+        (profile(UBUNTU, container="docker", state="ok", version="580.95.05"), "580"),
+        (profile("Windows 11", "Ada", os="windows", state="ok", version="591.86"), "580"),
+    ],
+)
+def test_what_is_right_is_left_alone(host: Profile, wanted: str) -> None:
+    planned = plan(host, wanted, hold=True)
+    assert planned.nothing
+    assert len(planned.reasons) == 1
+
+
+def test_another_branch_replaces_a_driver_that_works() -> None:
+    planned = plan(profile(UBUNTU, "Ada", state="ok", version="550.54.14"), "580")
+    assert planned.branch == 580
+
+
+@pytest.mark.parametrize("state", ["not-loaded", "version-mismatch"])
+def test_an_installed_driver_only_waits_for_a_reboot(state: str) -> None:
+    planned = plan(profile(UBUNTU, "Ada", state=state, library="580.95.05"), "580")
+    assert planned.reboot
+    assert not planned.steps
+    assert "waits for a reboot" in planned.summary
+    assert "if it was rebooted since then" in planned.summary
+
+
+@pytest.mark.parametrize("state", ["hung", "gpu-lost", "fabric-not-ready", "no-permission"])
+def test_an_installed_driver_that_is_ill_is_not_replaced(state: str) -> None:
+    said = refusal(profile(UBUNTU, "Ada", state=state, library="580.95.05"))
+    assert "driver 580.95.05 is installed: " in said
+
+
+def test_a_driver_that_has_dropped_the_gpu_is_replaced() -> None:
+    planned = plan(profile(UBUNTU, "Pascal", state="no-devices", library="590.48.01"), "install")
+    assert planned.branch == 580
+
+
+def test_nouveau_is_turned_off_where_it_is_loaded() -> None:
+    off = plan(profile(ROCKY_9, "Ada", nouveau=True), "install")
+    assert "blacklist nouveau" in commands(off)
+    assert "dracut --force" in commands(off)
+    assert "nouveau is loaded" in off.summary
+    assert "nouveau" not in commands(plan(profile(ROCKY_9, "Ada"), "install"))
+    assert "update-initramfs -u" in commands(plan(profile(UBUNTU, "Ada", nouveau=True), "install"))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "last"),
+    [
+        (UBUNTU, ("apt-mark", "hold", SERVER_OPEN)),
+        (BOOKWORM, ("apt-mark", "hold", "nvidia-driver", "nvidia-kernel-dkms")),
+        (ROCKY_9, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+    ],
+)
+def test_updates_are_held_off_last_and_only_when_asked(
+    distribution: str, last: tuple[str, ...]
+) -> None:
+    held = plan(profile(distribution, "Ada"), "install", hold=True)
+    assert held.steps[-1].command[: len(last)] == last
+    free = plan(profile(distribution, "Ada"), "install")
+    assert last[:-1] not in [step.command[: len(last) - 1] for step in free.steps]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "generation", "wanted", "words"),
+    [
+        (ROCKY_9, "Ada", "580", "module enable nvidia-driver:580-open"),
+        (ROCKY_9, "Volta", "580", "module enable nvidia-driver:580-dkms"),
+        (ROCKY_9, "Ada", "550", "module enable nvidia-driver:550-dkms"),
+        (ALMA_10, "Ada", "595", "versionlock add *nvidia*595*"),
+        (ROCKY_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
+        (ROCKY_9, "Ada", "580", "install dnf-plugins-core epel-release"),
+        (RHEL_8, "Ada", "580", "epel-release-latest-8.noarch.rpm"),
+        (TRIXIE, "Pascal", "580", "debian13/x86_64/cuda-keyring_1.1-1_all.deb"),
+        (TRIXIE, "Pascal", "580", "nvidia-driver-pinning-580"),
+        (TRIXIE, "Pascal", "580", "cuda-drivers"),
+        (BOOKWORM, "Ada", "535", "Pin: version 535.*"),
+        (BOOKWORM, "Ada", "535", "Debian contrib non-free non-free-firmware"),
+        (BOOKWORM, "Ada", "535", "linux-headers-amd64"),
+        (UBUNTU, "Ada", "535", "nvidia-driver-535-server"),
+        (UBUNTU, "Ada", "535", "Ubuntu restricted"),
+    ],
+)
+def test_where_it_comes_from(distribution: str, generation: str, wanted: str, words: str) -> None:
+    assert words in commands(plan(profile(distribution, generation), wanted))
+
+
+def test_arm_servers_have_a_repository_of_their_own() -> None:
+    assert "/sbsa/" in commands(plan(profile(ROCKY_9, "Hopper", arch="aarch64"), "install"))
+    assert "linux-headers-arm64" in commands(
+        plan(profile(BOOKWORM, "Hopper", arch="aarch64"), "install")
+    )
+
+
+@pytest.mark.parametrize(
+    ("distribution", "key"),
+    [(UBUNTU, "/var/lib/shim-signed/mok/MOK.der"), (ROCKY_9, "/var/lib/dkms/mok.pub")],
+)
+def test_secure_boot_is_explained(distribution: str, key: str) -> None:
+    planned = plan(profile(distribution, "Ada", secure_boot=True), "install")
+    assert planned.at_console
+    assert f"mokutil --import {key}" in planned.summary
+    assert not plan(profile(distribution, "Ada", secure_boot=False), "install").at_console
+
+
+def test_who_is_not_root_may_not_install_it() -> None:
+    facts = host(profile(UBUNTU, "Ada"))
+    assert driver_to_install(facts, "install").steps
+    user = facts.installation.model_copy(update={"user": "ada"})
+    other = facts.model_copy(update={"installation": user})
+    assert driver_to_install(other, "keep").nothing
+    with pytest.raises(FleetwheelError, match="ada may not install the driver"):
+        driver_to_install(other, "install")
+
+
+GENERATION = {each.name: each for each in GENERATIONS}
+hosts = st.builds(
+    profile,
+    st.sampled_from([*DISTRIBUTIONS, "Windows 11 24H2", "Fedora Linux 42", ""]),
+    state=st.sampled_from(list(DriverState)),
+    version=st.sampled_from([None, "535.1", "580.95.05", "591.86"]),
+    library=st.sampled_from([None, "470.256.02", "580.95.05", "610.1"]),
+    nouveau=st.booleans(),
+    secure_boot=st.sampled_from([None, False, True]),
+)
+wishes = st.sampled_from(["install", "390", "470", "535", "550", "570", "580", "595", "610"])
+
+
+@given(hosts, st.lists(st.sampled_from(list(BOARDS)), min_size=1, max_size=4), wishes)
+def test_no_plan_goes_beyond_a_gpu_or_keeps_quiet_about_secure_boot(
+    host: Profile, ids: list[str], wanted: str
+) -> None:
+    devices = tuple(f"0000:01:00.{each} {id}" for each, id in enumerate(ids))
+    installed = host.installed_driver.model_copy(update={"devices": devices})
+    try:
+        planned = plan(host.model_copy(update={"installed_driver": installed}), wanted)
+    except FleetwheelError as error:
+        assert error.hint
+        return
+    assert planned.reasons
+    if planned.reboot and host.secure_boot:
+        assert planned.at_console
+        assert "mokutil --import" in planned.summary
+    for generation in {GENERATION[BOARDS[id][0]] for id in ids} if planned.steps else ():
+        assert generation.first <= (planned.branch or 0) <= generation.last
+        assert planned.modules in generation.modules
+
+
+@pytest.mark.parametrize(("id", "board"), BOARDS.items(), ids=str)
+def test_boards_by_their_device_id(id: str, board: tuple[str, str]) -> None:
+    found = of_device(id)
+    assert found is not None
+    assert found.name == board[0]
+
+
+@given(st.text(max_size=8))
+def test_any_text_for_a_device_or_capability_is_answered(text: str) -> None:
+    assert of_device(text) is None or text.startswith("0x")
+    assert of_capability(text) is None or "." in text
+
+
+def test_ranges_of_device_ids_are_in_order_and_apart() -> None:
+    assert all(last < first for (_, last, _), (first, _, _) in pairwise(DEVICES))
+    assert {name for _, _, name in DEVICES} == set(GENERATION)
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"),
+    [("3.7", "Kepler"), ("7.2", "Volta"), ("8.6", "Ampere"), ("12.1", "Blackwell")],
+)
+def test_generations_by_compute_capability(capability: str, name: str) -> None:
+    assert of_capability(capability) == GENERATION[name]
+
+
+def test_a_virtual_gpu_of_unknown_id_is_known_by_what_the_driver_says() -> None:
+    seen = profile(UBUNTU, "0x3fff").model_copy(
+        update={"gpus": (Gpu(index=0, name="NVIDIA A100", compute_capability="8.0"),)}
+    )
+    assert gpu_generations.of_host(seen) == (GENERATION["Ampere"],)
+
+
+APT_GET = """#!/bin/sh
+case $*: in
+*'$(COMPONENT)'*) printf '%s\\n' {components} ;;
+*'$(SOURCESENTRY)'*) echo '{entry}:1' ;;
+*) exit {status} ;;
+esac
+"""
+ONE_LINE = """\
+# deb http://mirror/debian bookworm main
+deb [signed-by=/key.gpg] http://mirror/debian bookworm main
+deb http://mirror/debian bookworm-updates main contrib
+deb-src http://mirror/debian bookworm main
+"""
+STANZA = """\
+Types: deb
+URIs: http://mirror/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /key.gpg
+"""
+
+
+class Apt:
+    """The script that adds components, with an apt-get that answers as it is told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, components: str, source: str = "a.list", status: int = 0) -> int:
+        entry = self.directory / source
+        entry.write_text(STANZA if source.endswith(".sources") else ONE_LINE)
+        program = self.directory / "apt-get"
+        program.write_text(APT_GET.format(components=components, entry=entry, status=status))
+        program.chmod(0o755)
+        words = ["sh", "-c", COMPONENTS, f"{self.directory}/new", "Debian", "contrib non-free"]
+        path = f"{self.directory}:/usr/bin:/bin"
+        return subprocess.run(words, env={"PATH": path}, check=False).returncode
+
+    def added(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.directory.glob("new*")}
+
+
+@pytest.fixture
+def apt(tmp_path: Path) -> Apt:
+    return Apt(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("have", "missing"),
+    [("main", "contrib non-free"), ("main contrib", "non-free"), ("main non-free", "contrib")],
+)
+def test_missing_components_come_from_the_mirrors_of_main(
+    apt: Apt, have: str, missing: str
+) -> None:
+    assert apt.add(have) == 0
+    key = "deb [signed-by=/key.gpg] http://mirror/debian bookworm"
+    updates = "deb http://mirror/debian bookworm-updates"
+    assert apt.added() == {"new.list": f"{key} {missing}\n{updates} {missing}\n"}
+
+
+def test_stanzas_keep_their_key(apt: Apt) -> None:
+    assert apt.add("main", "a.sources") == 0
+    expected = STANZA.replace("main", "contrib non-free")
+    assert apt.added() == {"new.sources": f"{expected}\n"}
+
+
+def test_components_that_are_there_are_not_added(apt: Apt) -> None:
+    assert apt.add("main contrib non-free") == 0
+    assert apt.added() == {}
+
+
+@pytest.mark.parametrize("source", ["a.list", "a.sources"])
+def test_what_apt_does_not_take_goes_again(apt: Apt, source: str) -> None:
+    assert apt.add("main", source, status=100) == 1
+    assert apt.added() == {}
+
+
+def test_steps_read_the_lists_before_they_install() -> None:
+    for distribution in (UBUNTU, BOOKWORM, TRIXIE):
+        steps = plan(profile(distribution, "Blackwell"), "install").steps
+        words = [step.command for step in steps]
+        assert words[0][-1] == "update"
+        assert all(isinstance(step, Step) and step.what for step in steps)
+    assert set(DEBIAN_OWN) == {12, 13}
