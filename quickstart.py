@@ -2,6 +2,7 @@
 
 python3 quickstart.py              pyinfra -y inventory.py deploys/torch.py
 python3 quickstart.py test [...]   pytest, with further arguments handed on
+python3 quickstart.py install      nothing more
 
 Needs Python 3.11 or newer and nothing else. What is installed is pinned by hash.
 """
@@ -22,6 +23,9 @@ def main(arguments):
     if sys.version_info < (3, 11):  # noqa: UP036 - it is here to be told
         sys.exit(f"fleetwheel needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     os.chdir(ROOT)
+    if arguments == ["install"]:
+        install("requirements.txt")
+        return
     if arguments[:1] == ["test"]:
         install("requirements-dev.txt")
         command = [BIN / "pytest", *arguments[1:]]

@@ -1,12 +1,16 @@
-"""Have the host with the project directory look for drift at regular times.
+"""Have hosts look for drift, or pull what they should be, at regular times.
 
 pyinfra inventory.py deploys/schedule.py
+pyinfra inventory.py deploys/schedule.py --data mode=pull
 """
+
+from pyinfra import host
 
 from operations import schedule
 from operations.settings import settings
 
-schedule.drift_check(
-    name="Look for drift at regular times",
+schedule.regularly(
+    name="Look for drift, or pull, at regular times",
     settings=settings(),
+    mode=host.data.get("mode"),
 )

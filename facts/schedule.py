@@ -1,4 +1,4 @@
-"""What a host has for a schedule of the drift check."""
+"""What a host has for a schedule."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,17 @@ from typing_extensions import override
 from fleetwheel.profile import Value
 
 QUESTION = """
+for program in $4; do
+    if test "$program" != python; then
+        command -v "$program" >/dev/null && echo "has:$program"
+        continue
+    fi
+    for python in python3.14 python3.13 python3.12 python3.11 python3; do
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+        echo has:python
+        break
+    done
+done
 if test -d /run/systemd/system; then
     echo systemd
     systemctl is-enabled --quiet "$3" 2>/dev/null \
@@ -19,7 +30,7 @@ if test "$(id -u)" = 0; then echo root; fi
 if id "$2" >/dev/null 2>&1; then echo user; fi
 if test -d "$0"; then echo directory; fi
 if test -x "$1"; then echo program; fi
-shift 3
+shift 4
 for file in "$@"; do
     if test -f "$file"; then sha256sum "$file"; fi
 done
@@ -41,18 +52,21 @@ class Scheduling(Value):
     """Whether the user that the check runs as exists."""
     directory: bool = False
     program: bool = False
+    programs: frozenset[str] = frozenset()
+    """Those that were asked for and are there."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 
 
-class DriftSchedule(FactBase[Scheduling]):
+class HostSchedule(FactBase[Scheduling]):
     """
     Returns what a host has for a schedule.
 
     + directory: the project directory
     + program: path of fleetwheel in it
-    + user: who runs the check
+    + user: who runs it
     + timer: name of the systemd timer
+    + programs: what to look for on PATH; ``python`` is Python 3.11 or newer
     + files: paths of all files that a schedule may have
 
     .. code:: python
@@ -65,23 +79,32 @@ class DriftSchedule(FactBase[Scheduling]):
             "user": True,
             "directory": True,
             "program": True,
+            "programs": {"git", "flock"},
             "files": {"/etc/systemd/system/fleetwheel-drift.timer": "0bf2a864d67e..."},
         }
     """
 
     @override
     def command(
-        self, directory: str, program: str, user: str, timer: str, files: Sequence[str]
+        self,
+        directory: str,
+        program: str,
+        user: str,
+        timer: str,
+        programs: Sequence[str],
+        files: Sequence[str],
     ) -> StringCommand:
-        values = (directory, program, user, timer, *files)
+        values = (directory, program, user, timer, " ".join(programs), *files)
         return StringCommand("sh", "-c", QuoteString(QUESTION), *map(QuoteString, values))
 
     @override
     def process(self, output: list[str]) -> Scheduling:
         said = {line for line in output if " " not in line} & Scheduling.model_fields.keys()
+        programs = {line.removeprefix("has:") for line in output if line.startswith("has:")}
         hashes = [line.split(maxsplit=1) for line in output if " " in line]
         return Scheduling(
-            **dict.fromkeys(said - {"files"}, True),
+            **dict.fromkeys(said - {"files", "programs"}, True),
+            programs=frozenset(programs),
             files={path: hash for hash, path in hashes if len(hash) == 64},
         )
 

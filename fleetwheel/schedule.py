@@ -1,12 +1,12 @@
-"""The schedule of the drift check: what the inventory says of it, and how a scheduler is told."""
+"""The schedule of a host: what the inventory says of it, and how a scheduler is told."""
 
 import re
 import shlex
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
@@ -53,6 +53,22 @@ def _user(value: str) -> str:
     return value
 
 
+def _source(value: str) -> str:
+    if re.match(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", value):
+        raise ValueError("credentials do not belong in a URL: use a deploy key, or git's own store")
+    if not value.isprintable() or not re.match(
+        r"(https?|ssh|git|file)://[^-]|/[^/]|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^-]", value
+    ):
+        raise ValueError(f"{value!r} is neither a URL of git nor an absolute path")
+    return value
+
+
+def _branch(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./-]*", value):
+        raise ValueError(f"{value!r} is no branch")
+    return value
+
+
 def _listed(value: object) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -62,10 +78,17 @@ Argument = Annotated[str, AfterValidator(_argument)]
 
 
 class Schedule(Value):
-    """A drift check at regular times, on the host that has the project directory."""
+    """What a host does at regular times: look for drift, or pull what it should be."""
 
+    mode: Literal["check", "pull"] = "check"
+    """``check`` looks at the fleet from the host; ``pull`` has the host update and check itself."""
     directory: AbsolutePath
-    """The project directory, with fleetwheel in its ``.venv``."""
+    """The project directory, with fleetwheel in its ``.venv``; a pull makes it."""
+    source: Annotated[str, AfterValidator(_source)] | None = None
+    """Where a pull gets the project: git's URL, a path that ends in ``.git``, or a directory."""
+    branch: Annotated[str, AfterValidator(_branch)] = "HEAD"
+    verify: bool = False
+    """Whether ``git verify-commit`` has to accept what is pulled."""
     inventory: Argument = "inventory.py"
     at: Annotated[str, AfterValidator(_at)] = "daily"
     """``hourly``, ``daily``, ``weekly``, ``monthly``, ``"03:15"``, or systemd's OnCalendar."""
@@ -80,6 +103,34 @@ class Schedule(Value):
     prometheus: AbsolutePath | None = None
     present: bool = True
     """False takes the schedule away."""
+
+    @model_validator(mode="after")
+    def _can_be_pulled(self) -> Self:
+        if self.mode == "check":
+            return self
+        if self.source is None:
+            raise ValueError("mode: pull needs a source")
+        if self.user:
+            raise ValueError("a pull runs as root, as what it installs needs: leave user out")
+        if self.verify and not self.from_git:
+            raise ValueError("verify: only what comes from git is signed")
+        if self.source.startswith(("http://", "git://")) and not self.verify:
+            raise ValueError(f"anyone can change {self.source} on its way: add verify: true")
+        return self
+
+    def in_mode(self, mode: object) -> "Schedule":
+        """Return the schedule with another mode; FleetwheelError where it cannot have it."""
+        try:
+            return Schedule.model_validate({**self.model_dump(), "mode": mode})
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise FleetwheelError(f"mode={mode}: {why}", hint="docs/schedule.md") from error
+
+    @property
+    def from_git(self) -> bool:
+        """Whether the source is git's; a directory is copied."""
+        source = self.source or ""
+        return not source.startswith("/") or source.endswith(".git")
 
     def check(self, json: str, separator: str = "/") -> list[str]:
         """Return the command of one check, which runs in ``directory``."""
@@ -190,12 +241,17 @@ def systemd_files(schedule: Schedule) -> dict[str, str]:
             writes=" ".join(path_for_systemd(path) for path in schedule.writes),
             hook=bool(schedule.hook),
         ),
-        TIMER: render("drift.timer.j2", calendar=calendar(schedule.at), delay=schedule.delay),
+        TIMER: timer(schedule, "Drift check of the fleet"),
     }
     if schedule.hook:
         hook = " ".join(for_systemd(word) for word in schedule.hook)
         files[HOOK] = render("drift-hook.service.j2", **values, hook=hook)
     return files
+
+
+def timer(schedule: Schedule, what: str) -> str:
+    """Return the text of a timer of systemd."""
+    return render("timer.j2", what=what, calendar=calendar(schedule.at), delay=schedule.delay)
 
 
 def cron_files(schedule: Schedule, host: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from paramiko import SSHException
 from pyinfra import host
-from pyinfra.api import FileUploadCommand, FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
 from facts.schedule import Scheduling, WindowsDriftSchedule
@@ -14,12 +14,17 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.report import HostReport
 from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
 from fleetwheel.settings import Settings
+from operations import _push
 from operations._outcome import note, refuse
 
 
 def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
     try:
+        if wanted.mode == "pull":
+            raise FleetwheelError(
+                "mode: pull needs a Linux host", hint="let another host deploy to it: mode: check"
+            )
         there = _look(settings, wanted)
         files = windows_files(wanted)
     except FleetwheelError as error:
@@ -71,7 +76,7 @@ def _put(wanted: Schedule, files: dict[str, bytes]) -> Generator[PyinfraCommand]
     state = windows_state(wanted)
     yield StringCommand("if not exist", QuoteString(f"{state}\\."), "md", QuoteString(state))
     for path, content in files.items():
-        yield FileUploadCommand(BytesIO(content), path)
+        yield _push.upload(BytesIO(content), path)
     task = next(path for path in files if path.endswith(".xml"))
     yield StringCommand("schtasks /create /f /tn", NAME, "/xml", QuoteString(task))
 

@@ -1,4 +1,4 @@
-"""A drift check at regular times, on the host that has the project directory."""
+"""What a host does at regular times: look at the fleet for drift, or pull what it should be."""
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
@@ -6,7 +6,6 @@ from io import StringIO
 
 from pyinfra import host
 from pyinfra.api import (
-    FileUploadCommand,
     FunctionCommand,
     Host,
     QuoteString,
@@ -16,44 +15,47 @@ from pyinfra.api import (
 )
 from pyinfra.api.command import PyinfraCommand
 
-from facts.schedule import DriftSchedule, Scheduling
+from facts.schedule import HostSchedule, Scheduling
+from fleetwheel import pull
 from fleetwheel import schedule as schedules
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.report import HostReport
-from fleetwheel.schedule import FILES, STATE, TIMER, Schedule
+from fleetwheel.schedule import Schedule
 from fleetwheel.settings import Settings
 from fleetwheel.winssh import is_windows
-from operations import _windows_schedule
+from operations import _push, _windows_schedule
 from operations._outcome import note, refuse
 
-UNIT = TIMER.rpartition("/")[2]
+FILES = (*schedules.FILES, *pull.FILES)
 
 
 @operation()
-def drift_check(settings: Settings) -> Generator[PyinfraCommand]:
+def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraCommand]:
     """
-    Have the host look for drift at regular times, if the inventory gives it a schedule.
+    Have the host look for drift or pull at regular times, if the inventory gives it a schedule.
 
     + settings: what the inventory says about the host; ``schedule`` with ``present: false`` takes
       the schedule away
+    + mode: ``check`` or ``pull``, instead of what the inventory says
 
     **Example:**
 
     .. code:: python
 
-        schedule.drift_check(
-            name="Look for drift at regular times",
+        schedule.regularly(
+            name="Look for drift, or pull, at regular times",
             settings=settings(),
         )
     """
     wanted = settings.schedule
-    if wanted is None:
+    if wanted is None and not mode:
         host.noop("the inventory gives this host no schedule")
         return
-    if is_windows(host):
-        yield from _windows_schedule.commands(settings, wanted)
-        return
     try:
+        wanted = _wanted(wanted, mode)
+        if is_windows(host):
+            yield from _windows_schedule.commands(settings, wanted)
+            return
         there = _look(settings, wanted)
         files = _files(wanted, there) if wanted.present else {}
     except FleetwheelError as error:
@@ -62,7 +64,7 @@ def drift_check(settings: Settings) -> Generator[PyinfraCommand]:
     stale = [path for path in there.files if path not in files]
     changed = {path: text for path, text in files.items() if there.files.get(path) != _hash(text)}
     why = _why(wanted, there)
-    if not stale and not changed and (there.active or TIMER not in files):
+    if not stale and not changed and (there.active or not any(map(_is_timer, files))):
         note(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
@@ -73,23 +75,40 @@ def drift_check(settings: Settings) -> Generator[PyinfraCommand]:
     yield FunctionCommand(_done, [why], {})
 
 
+def _wanted(said: Schedule | None, mode: str | None) -> Schedule:
+    if said is None:
+        raise FleetwheelError(
+            "the inventory gives this host no schedule",
+            hint="write one, for all under defaults: schedule: {source: URL, directory: /srv/f}",
+        )
+    return said.in_mode(mode) if mode else said
+
+
 def _look(settings: Settings, wanted: Schedule) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
     there = host.get_fact(
-        DriftSchedule,
+        HostSchedule,
         directory=wanted.directory,
         program=wanted.check("")[0],
         user=wanted.user or "root",
-        timer=UNIT,
+        timer=_unit(wanted),
+        programs=pull.programs(wanted) if wanted.mode == "pull" else (),
         files=FILES,
         _timeout=settings.fact_timeout,
     )
     if there is None:
         raise FleetwheelError("what it has for a schedule cannot be read")
     if not there.root:
-        raise FleetwheelError("only root can schedule the check", hint="use sudo: true")
-    if wanted.present:
+        raise FleetwheelError("only root can schedule anything", hint="use sudo: true")
+    if wanted.present and wanted.mode == "pull":
+        pull.demand(settings)
+        _demand_programs(there, pull.programs(wanted))
+    elif wanted.present:
         _demand(wanted, there)
+    if wanted.present and not (there.systemd or there.cron):
+        raise FleetwheelError(
+            "the host has neither systemd nor /etc/cron.d", hint="install cron on it"
+        )
     return there
 
 
@@ -107,13 +126,22 @@ def _demand(wanted: Schedule, there: Scheduling) -> None:
         )
     if not there.user:
         raise FleetwheelError(f"there is no user {wanted.user} on this host")
-    if not (there.systemd or there.cron):
+
+
+def _demand_programs(there: Scheduling, needed: tuple[str, ...]) -> None:
+    lacks = [program for program in needed if program not in there.programs]
+    if there.program and "python" in lacks:
+        lacks.remove("python")
+    if lacks:
         raise FleetwheelError(
-            "the host has neither systemd nor /etc/cron.d", hint="install cron on it"
+            f"the host has no {' and no '.join(lacks)}, which a pull needs",
+            hint="install it there; python is Python 3.11 or newer",
         )
 
 
 def _files(wanted: Schedule, there: Scheduling) -> dict[str, str]:
+    if wanted.mode == "pull":
+        return pull.pull_files(wanted, host.name, systemd=there.systemd)
     if there.systemd:
         return schedules.systemd_files(wanted)
     return schedules.cron_files(wanted, host.name)
@@ -121,16 +149,19 @@ def _files(wanted: Schedule, there: Scheduling) -> dict[str, str]:
 
 def _why(wanted: Schedule, there: Scheduling) -> str:
     if not wanted.present:
-        return "no drift check is scheduled"
+        return "nothing is scheduled"
     by = "systemd" if there.systemd else "cron"
+    if wanted.mode == "pull":
+        return f"{by} pulls {wanted.source} into {wanted.directory}: {wanted.at}"
     return f"{by} checks {wanted.inventory} in {wanted.directory} for drift: {wanted.at}"
 
 
 def _take_away(stale: list[str], there: Scheduling) -> Iterator[StringCommand]:
     if not stale:
         return
-    if TIMER in stale and there.systemd:
-        yield StringCommand("systemctl", "disable", "--now", UNIT)
+    for path in filter(_is_timer, stale):
+        if there.systemd:
+            yield StringCommand("systemctl", "disable", "--now", path.rpartition("/")[2])
     yield StringCommand("rm", "-f", *map(QuoteString, stale))
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
@@ -144,18 +175,35 @@ def _put(
         calendar = QuoteString(schedules.calendar(wanted.at))
         yield StringCommand("systemd-analyze", "calendar", calendar, ">/dev/null")
     owner = QuoteString(wanted.user or "root")
-    for directory in (STATE, f"{wanted.directory}/reports"):
-        mode = "0700" if directory == STATE else "0755"
+    for directory, mode in _directories(wanted).items():
         quoted = QuoteString(directory)
         yield StringCommand("test", "-d", quoted, "|| install -d -m", mode, "-o", owner, quoted)
     for path, text in changed.items():
-        yield FileUploadCommand(StringIO(text), f"{path}.new")
-        yield StringCommand("chmod 0644", QuoteString(f"{path}.new"))
+        yield _push.upload(StringIO(text), f"{path}.new")
+        mode = "0755" if path == pull.PROGRAM else "0644"
+        yield StringCommand("chmod", mode, QuoteString(f"{path}.new"))
         yield StringCommand("mv -f", QuoteString(f"{path}.new"), QuoteString(path))
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
-        yield StringCommand("systemctl", "enable", UNIT)
-        yield StringCommand("systemctl", "restart", UNIT)
+        yield StringCommand("systemctl", "enable", _unit(wanted))
+        yield StringCommand("systemctl", "restart", _unit(wanted))
+
+
+def _directories(wanted: Schedule) -> dict[str, str]:
+    """Return the directories that have to be there, with the modes that they are made with."""
+    if wanted.mode == "check":
+        return {schedules.STATE: "0700", f"{wanted.directory}/reports": "0755"}
+    files = [path for path in (wanted.html, wanted.prometheus) if path]
+    public = {path.rpartition("/")[0] or "/": "0755" for path in files}
+    return {pull.STATE: "0700", wanted.directory: "0700"} | public
+
+
+def _unit(wanted: Schedule) -> str:
+    return f"{pull.NAME if wanted.mode == 'pull' else schedules.NAME}.timer"
+
+
+def _is_timer(path: str) -> bool:
+    return path.endswith(".timer")
 
 
 def _hash(text: str) -> str:

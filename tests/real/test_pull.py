@@ -1,0 +1,243 @@
+"""Hosts that pull: what is committed arrives without the controller, and what is wrong does not.
+
+The hosts of the test fleet have no systemd, so the crontab's program is run as cron would.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.rig.fleet import Fleet, HostSpec, fleet, missing
+from tests.rig.fleet_deploy import FleetProject
+from tests.small_wheels import make_wheel
+
+TOOLS = [tool for tool in ("git", "flock", "ssh-keygen") if not shutil.which(tool)]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    pytest.mark.skipif(bool(TOOLS), reason=f"no {TOOLS}: scripts/install-test-tools.sh"),
+]
+TORCH = """
+import os, sys
+__version__ = "2.13.0+cpu"
+frame = sys._getframe()
+while frame and not {"tell", "task"} <= frame.f_locals.keys():
+    frame = frame.f_back
+if frame:
+    tell = frame.f_locals["tell"]
+    tell(torch={"version": __version__, "cuda": None}, planned=["nothing"])
+    tell(check={"name": "nothing", "passed": True, "error": 0.0, "bound": 1.0, "ms": 1})
+    os._exit(0)
+"""
+"""A torch that passes its smoke test by what it says."""
+TEXTFILE = "/srv/metrics/fleetwheel.prom"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class Source:
+    """A git repository of the project, served over HTTP, and who may sign its commits."""
+
+    def __init__(self, base: Path, rig: Fleet, wheels: Path) -> None:
+        self.base, self.rig, self.wheels = base, rig, wheels
+        self.served = base / "served"
+        self.project = FleetProject(base / "project", rig)
+        self.repository = str(self.served / "fleet.git")
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self.repository], check=True)
+        self.git("init", "-q", "-b", "main")
+        key = base / "signer"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        settings = {"user.name": "Test", "user.email": "t@example.org", "gpg.format": "ssh"}
+        for name, value in {**settings, "user.signingkey": f"{key}.pub"}.items():
+            self.git("config", name, value)
+        handler = partial(Quiet, directory=str(self.served))
+        self.server = ThreadingHTTPServer((str(rig.controller), 0), handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.rig.controller}:{self.server.server_port}/fleet.git"
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.project.directory), *arguments]
+        return subprocess.check_output(command, text=True).strip()
+
+    def ask_for(self, release: int, **schedule: object) -> None:
+        """Write an inventory that asks for a release of a small package."""
+        pull = {"source": self.url, "verify": True, "directory": "/srv/fleet", "delay": 0}
+        self.project.inventory(
+            torch="2.13.0",
+            accelerator="cpu",
+            packages=[f"ballast=={release}.0"],
+            sources=[str(self.wheels)],
+            schedule={**pull, "prometheus": TEXTFILE, "at": "hourly", **schedule},
+        )
+
+    def commit(self, *options: str) -> str:
+        """Commit and publish what the project holds, and return the commit."""
+        self.git("add", "inventory", "inventory.py", "config.py", "deploys", "facts")
+        self.git("add", "operations", "templates")
+        self.git("commit", "-q", "-m", "change", *options)
+        self.git("push", "-q", "--force", self.repository, "HEAD:main")
+        subprocess.run(["git", "-C", self.repository, "update-server-info"], check=True)
+        return self.git("rev-parse", "HEAD")
+
+    def go_away(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def schedule(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run deploys/schedule.py on the controller."""
+        pyinfra = Path(sys.executable).with_name("pyinfra")
+        return subprocess.run(
+            [pyinfra, "-y", "inventory.py", "deploys/schedule.py", *options],
+            cwd=self.project.directory,
+            env={**os.environ, "COLUMNS": "300"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+
+    def pull(self, host: str) -> tuple[int, str]:
+        """Do what cron would do; return the exit code and what was said."""
+        said = self.rig[host].run(
+            "env -i HOME=/srv /bin/sh -c /usr/local/sbin/fleetwheel-pull 2>&1; echo $?"
+        )
+        before, _, code = said.rstrip().rpartition("\n")
+        return int(code), before
+
+    def gauges(self, host: str) -> dict[str, str]:
+        """Return the lines of the text file as Prometheus would read them: gauge to value."""
+        lines = self.rig[host].run(f"cat {TEXTFILE}").splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+    def stages(self, host: str) -> dict[str, float]:
+        """Return how each stage of the last pull ended."""
+        pattern = re.compile(
+            f'fleetwheel_pull_exit_code{{host="{host}",stage="(.*)"}}'.replace("{", r"\{", 1)
+        )
+        found = {pattern.fullmatch(key): value for key, value in self.gauges(host).items()}
+        return {match[1]: float(value) for match, value in found.items() if match}
+
+    def commit_of(self, host: str) -> str:
+        """Return the commit that the text file names."""
+        (key,) = (key for key in self.gauges(host) if key.startswith("fleetwheel_pull_info"))
+        return key.split('commit="')[1].removesuffix('"}')
+
+    def ballast(self, host: str) -> str:
+        python = "/opt/fleetwheel/current/bin/python"
+        said = self.rig[host].run(f"{python} -c 'import ballast; print(ballast.__version__)'")
+        return said.strip()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    base = tmp_path_factory.mktemp("pull")
+    # Hosts have a /tmp of their own, and see the rest of this machine.
+    wheels = Path(tempfile.mkdtemp(prefix="fleetwheel-pull-", dir="/var/tmp"))
+    try:
+        tag = "cp311-cp311-manylinux_2_28_x86_64"
+        make_wheel(wheels, "torch", "2.13.0+cpu", tag=tag, files={"torch/__init__.py": TORCH})
+        for release in (1, 2, 3):
+            make_wheel(wheels, "ballast", f"{release}.0")
+        with fleet(base / "fleet", [HostSpec("a"), HostSpec("b")]) as rig:
+            source = Source(base, rig, wheels)
+            signer = " ".join((base / "signer.pub").read_text().split()[:2])
+            for host in rig.hosts.values():
+                if Path(sys.base_prefix).is_relative_to("/root"):
+                    # What a host has in place of root's home would hide the Python of the tests.
+                    host.run("umount -l /root")
+                host.run(
+                    f"mkdir -p /etc/cron.d /srv/fleet && ln -s {sys.prefix} /srv/fleet/.venv"
+                    f" && echo '* {signer}' >/etc/signers"
+                    " && git config --system gpg.ssh.allowedSignersFile /etc/signers"
+                )
+            yield source
+            source.go_away()
+    finally:
+        shutil.rmtree(wheels)
+
+
+GOOD = {"source": 0, "install": 0, "deploy": 0, "check": 0}
+
+
+def test_it_is_set_up_once(source: Source) -> None:
+    source.ask_for(1)
+    source.commit("-S")
+    done = source.schedule("--data", "mode=pull")
+    assert done.returncode == 0, done.stdout
+    assert " changed" in done.stdout
+    assert "/usr/local/sbin/fleetwheel-pull" in source.rig["a"].run("cat /etc/cron.d/fleetwheel-*")
+    again = source.schedule("--data", "mode=pull")
+    assert "unchanged" in again.stdout
+    assert " changed" not in again.stdout, again.stdout
+
+
+def test_a_commit_arrives_at_every_host(source: Source) -> None:
+    for release in (1, 2):
+        source.ask_for(release)
+        commit = source.git("rev-parse", "HEAD") if release == 1 else source.commit("-S")
+        for host in source.rig.hosts:
+            code, said = source.pull(host)
+            assert code == 0, said
+            assert source.stages(host) == GOOD
+            assert source.commit_of(host) == commit
+            assert source.ballast(host) == f"{release}.0"
+    gauges = source.gauges("b")
+    assert gauges['fleetwheel_host_up{host="b"}'] == "1.0"
+    assert source.rig["b"].run(f"stat -c %a {TEXTFILE}") == "644\n"
+    last = json.loads(source.rig["b"].run("cat /var/lib/fleetwheel-pull/last.json"))
+    assert [host["name"] for host in last["hosts"]] == ["b"]
+
+
+def test_an_unsigned_commit_is_refused(source: Source) -> None:
+    before = source.commit_of("a")
+    source.ask_for(3)
+    source.commit()
+    code, _ = source.pull("a")
+    assert code != 0
+    assert source.stages("a") == GOOD | {"source": 1}
+    assert source.commit_of("a") == before
+    assert source.ballast("a") == "2.0"
+
+
+def test_history_that_was_rewritten_is_refused(source: Source) -> None:
+    before = source.commit_of("a")
+    source.git("reset", "-q", "--soft", "HEAD~2")
+    source.commit("-S")
+    code, said = source.pull("a")
+    assert code != 0
+    assert "history was rewritten" in said
+    assert source.commit_of("a") == before
+
+
+def test_a_source_that_is_away(source: Source) -> None:
+    source.go_away()
+    code, said = source.pull("b")
+    assert code != 0, said
+    stages = source.stages("b")
+    assert stages.pop("source") != 0
+    assert stages == {"install": 0, "deploy": 0, "check": 0}
+    assert source.ballast("b") == "2.0"
+
+
+def test_it_is_taken_away(source: Source) -> None:
+    source.ask_for(2, present=False)
+    assert source.schedule().returncode == 0
+    source.rig["a"].run("! ls /etc/cron.d/fleetwheel-pull /usr/local/sbin/fleetwheel-pull")

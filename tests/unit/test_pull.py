@@ -1,0 +1,360 @@
+"""Pull mode: what it asks of a schedule, and its program in a real shell with git and rsync."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fleetwheel import itself, pull
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory import Host, fleet
+from fleetwheel.report import HostReport, report_of
+from fleetwheel.schedule import Schedule
+from fleetwheel.settings import Settings
+
+URL = "https://git.example.org/fleet.git"
+UGLY = """50% of $HOME's "fleet" `id`"""
+NAME = 'a"b\\c'
+COMMAND = """#!/bin/sh
+printf '%s\\n' "$FLEETWHEEL_SELF" "$@" >>said-{name}
+test ! -e fail-{name}
+"""
+
+
+def of(**values: Any) -> Schedule:
+    return Schedule(**{"mode": "pull", "directory": "/srv/fleet", "source": URL, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"source": None}, "needs a source"),
+        ({"source": "https://me:secret@git.example.org/x"}, "credentials do not belong"),
+        ({"source": "https://token@git.example.org/x"}, "credentials do not belong"),
+        ({"source": "ssh://me:secret@git.example.org/x"}, "credentials do not belong"),
+        ({"source": "ext::sh -c id"}, "neither a URL"),
+        ({"source": "--upload-pack=id"}, "neither a URL"),
+        ({"source": "ssh://-oProxyCommand=id/x"}, "neither a URL"),
+        ({"source": "fleet"}, "neither a URL"),
+        ({"source": "http://git.example.org/x"}, "add verify: true"),
+        ({"source": "git://git.example.org/x"}, "add verify: true"),
+        ({"source": "/srv/nfs/fleet", "verify": True}, "only what comes from git"),
+        ({"branch": "--force"}, "no branch"),
+        ({"branch": "a b"}, "no branch"),
+        ({"user": "fleet"}, "runs as root"),
+        ({"mode": "push"}, "must be 'check' or 'pull'"),
+    ],
+)
+def test_what_cannot_be_pulled(values: dict[str, Any], words: str) -> None:
+    said = {"mode": "pull", "directory": "/srv/fleet", "source": URL, **values}
+    with pytest.raises(FleetwheelError) as raised:
+        Settings.from_data({"schedule": said})
+    assert words in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert "token@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "git"),
+    [
+        (URL, True),
+        ("git@git.example.org:team/fleet.git", True),
+        ("ssh://git@git.example.org:2222/fleet", True),
+        ("file:///srv/nfs/fleet", True),
+        ("/srv/nfs/fleet.git", True),
+        ("/srv/nfs/fleet", False),
+    ],
+)
+def test_what_is_from_git(source: str, git: bool) -> None:
+    assert of(source=source).from_git == git
+    assert ("git" in pull.programs(of(source=source))) == git
+
+
+def test_the_command_line_names_another_mode() -> None:
+    check = Schedule(directory="/srv/fleet", source=URL)
+    assert check.in_mode("pull") == of()
+    with pytest.raises(FleetwheelError, match="needs a source"):
+        Schedule(directory="/srv/fleet").in_mode("pull")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [({"uniform": True}, "uniform"), ({"mirror": "@local:8080"}, "mirror"), ({}, "")],
+)
+def test_a_host_that_pulls_sees_no_others(data: dict[str, Any], words: str) -> None:
+    settings = Settings.from_data({**data, "schedule": of()})
+    if words:
+        with pytest.raises(FleetwheelError, match=words):
+            pull.demand(settings)
+    else:
+        pull.demand(settings)
+
+
+LAB = """\
+defaults: {user: ops, sudo: true}
+hosts:
+  a: {keep: 7, mirror: store, key: /k, pyinfra: {_timeout: 9}}
+  store: {address: 192.0.2.9}
+"""
+
+
+def test_a_host_of_the_inventory_is_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab.yaml").write_text(LAB)
+    monkeypatch.setenv("FLEETWHEEL_INVENTORY", str(tmp_path))
+    monkeypatch.setenv(itself.SELF, "a")
+    data = {"keep": 7, "mirror": "http://192.0.2.9:8765"}
+    (host,) = fleet()
+    assert host == Host("@local", None, {**data, "mirror": host.data["mirror"]})
+    assert host.data["mirror"].startswith("http://192.0.2.9:")
+    entry = HostReport(name="@local", status="clean", why="")
+    assert [found.name for found in report_of([entry]).hosts] == ["a"]
+
+    monkeypatch.setenv(itself.SELF, "gone")
+    with pytest.raises(FleetwheelError, match="gone: the inventory has no such host"):
+        fleet()
+    monkeypatch.delenv(itself.SELF)
+    assert [found.name for found in report_of([entry]).hosts] == ["@local"]
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        of(),
+        of(verify=True, hook=["tell", UGLY], prometheus="/srv/" + UGLY, html="/srv/w/f.html"),
+        of(source="/srv/" + UGLY, directory="/srv/" + UGLY, inventory=UGLY, deep=True),
+    ],
+    ids=["plain", "all", "ugly"],
+)
+def test_shellcheck_accepts_the_program(schedule: Schedule) -> None:
+    text = pull.pull_files(schedule, NAME, systemd=True)[pull.PROGRAM]
+    # As information it says that quoted text is not expanded, and functions are not called here.
+    command = ["shellcheck", "--shell=sh", "--severity=warning", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    files = pull.pull_files(of(at="Mon..Fri 06:30"), "a", systemd=True)
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    units = [tmp_path / "fleetwheel-pull.service", tmp_path / "fleetwheel-pull.timer"]
+    units[0].write_text(files[pull.SERVICE].replace(pull.PROGRAM, str(program)))
+    units[1].write_text(files[pull.TIMER])
+    command = ["systemd-analyze", "verify", "--man=no", *units]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_cron_starts_it() -> None:
+    files = pull.pull_files(of(at="03:15", delay=0), "a", systemd=False)
+    line = "15 3 * * * root /usr/local/sbin/fleetwheel-pull 2>&1 | logger -t fleetwheel-pull\n"
+    assert files[pull.CRON].endswith(line)
+    with pytest.raises(FleetwheelError, match="needs systemd"):
+        pull.pull_files(of(at="Mon 03:15"), "a", systemd=False)
+
+
+class Lab:
+    """A host with the program, whose fleetwheel only notes what it was told."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.source = base / "a source"
+        self.repository = base / "fleet.git"
+        self.state = base / "state"
+        self.directory = base / UGLY
+        self.textfile = base / "metrics of 50%.prom"
+        for directory in (self.source, self.state, self.directory):
+            directory.mkdir()
+        (self.source / "inventory.py").write_text("first")
+        for name in ("pyinfra", "fleetwheel"):
+            program = self.directory / ".venv/bin" / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(COMMAND.replace("{name}", name))
+            program.chmod(0o755)
+
+    def git(self, *arguments: str) -> None:
+        who = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *who, "-C", str(self.source), *arguments], check=True)
+
+    def publish(self) -> None:
+        """Commit what the source has."""
+        if not self.repository.exists():
+            self.git("init", "-q", "--bare", "-b", "main", str(self.repository))
+            self.git("init", "-q", "-b", "main")
+        self.git("add", "--all")
+        self.git("commit", "-q", "-m", "change")
+        self.git("push", "-q", "--force", str(self.repository), "HEAD:main")
+
+    def pull(self, **values: Any) -> tuple[int, str]:
+        """Run the program; return its exit code and what it said."""
+        said = {"directory": self.directory, "prometheus": self.textfile, **values}
+        # The schedule refuses paths below /tmp, which is where tests live.
+        plain = {name: str(v) if isinstance(v, Path) else v for name, v in said.items()}
+        schedule = of().model_copy(update=plain)
+        text = pull.pull_files(schedule, NAME, systemd=True)[pull.PROGRAM]
+        program = self.base / "program"
+        program.write_text(text.replace(pull.STATE, str(self.state)))
+        done = subprocess.run(
+            ["sh", str(program)],
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "HOME": str(self.base)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=30,
+        )
+        return done.returncode, done.stdout
+
+    def stages(self) -> dict[str, float]:
+        """Return how each stage ended, as Prometheus reads the text file."""
+        families = text_string_to_metric_families(self.textfile.read_text())
+        samples = [sample for family in families for sample in family.samples]
+        assert {sample.labels["host"] for sample in samples} == {NAME}
+        named = [sample for sample in samples if sample.name == "fleetwheel_pull_exit_code"]
+        return {sample.labels["stage"]: sample.value for sample in named}
+
+    def has(self, name: str) -> str | None:
+        path = self.directory / name
+        return path.read_text() if path.exists() else None
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    lacks = [tool for tool in ("git", "rsync", "flock") if not shutil.which(tool)]
+    if lacks:
+        pytest.skip(f"no {' and no '.join(lacks)}: scripts/install-test-tools.sh")
+    return Lab(tmp_path)
+
+
+GOOD = {"source": 0, "install": 0, "deploy": 0, "check": 0}
+
+
+def test_a_directory_is_copied(lab: Lab) -> None:
+    (lab.source / "locks").mkdir()
+    (lab.source / "old").write_text("")
+    for name in (".venv", "reports"):
+        (lab.source / name).mkdir()
+        (lab.source / name / "theirs").write_text("")
+    assert lab.pull(source=lab.source) == (0, "")
+    assert lab.stages() == GOOD
+    assert lab.has("said-pyinfra") == f"{NAME}\n-y\n--\ninventory.py\ndeploys/torch.py\n"
+    assert lab.has(".venv/theirs") is None
+
+    for name in ("locks/own", "reports/own"):
+        (lab.directory / name).parent.mkdir(exist_ok=True)
+        (lab.directory / name).write_text("")
+    (lab.source / "inventory.py").write_text("second one")
+    (lab.source / "old").unlink()
+    assert lab.pull(source=lab.source) == (0, "")
+    assert lab.has("inventory.py") == "second one"
+    assert lab.has("old") is None
+    assert lab.has("locks/own") == lab.has("reports/own") == ""
+
+
+def test_a_directory_that_is_not_mounted_takes_nothing_away(lab: Lab) -> None:
+    lab.pull(source=lab.source)
+    (lab.source / "inventory.py").unlink()
+    code, said = lab.pull(source=lab.source)
+    assert code == 1
+    assert "there is no project directory" in said
+    assert lab.stages() == GOOD | {"source": 1}
+    assert lab.has("inventory.py") == "first"
+
+
+@pytest.mark.parametrize("from_git", [True, False])
+def test_a_directory_of_somebody_else_is_left_alone(lab: Lab, from_git: bool) -> None:
+    (lab.directory / "precious").write_text("")
+    lab.publish()
+    code, said = lab.pull(source=lab.repository if from_git else lab.source)
+    assert code == 1
+    assert "holds something else" in said
+    assert lab.has("precious") == ""
+    assert lab.has("inventory.py") is None
+
+
+def test_git_goes_forward_and_never_elsewhere(lab: Lab) -> None:
+    lab.publish()
+    assert lab.pull(source=lab.repository) == (0, "")
+    (lab.source / "inventory.py").write_text("second one")
+    lab.publish()
+    (lab.directory / "inventory.py").write_text("edited by hand")
+    assert lab.pull(source=lab.repository) == (0, "")
+    assert lab.has("inventory.py") == "second one"
+
+    lab.git("commit", "-q", "--amend", "-m", "another history")
+    (lab.source / "inventory.py").write_text("third one")
+    lab.publish()
+    code, said = lab.pull(source=lab.repository)
+    assert code == 1
+    assert "its history was rewritten" in said
+    assert lab.has("inventory.py") == "second one"
+
+
+def test_a_failed_pull_is_told(lab: Lab) -> None:
+    lab.publish()
+    hook = lab.base / "hook"
+    hook.write_text('#!/bin/sh\necho "$1 $(cat)" >"${0%/*}/told"\n')
+    hook.chmod(0o755)
+    schedule = {"source": lab.repository, "hook": [str(hook), UGLY]}
+    assert lab.pull(**schedule)[0] == 0
+    assert not (lab.base / "told").exists()
+    (lab.directory / "fail-pyinfra").write_text("")
+    shutil.rmtree(lab.repository)
+    assert lab.pull(**schedule)[0] != 0
+    assert (lab.base / "told").read_text() == f"{UGLY} \n"
+    stages = lab.stages()
+    assert stages["source"] != 0
+    assert (stages["install"], stages["deploy"], stages["check"]) == (0, 1, 0)
+
+
+def test_the_clone_installs_itself(lab: Lab) -> None:
+    shutil.rmtree(lab.directory / ".venv")
+    code, said = lab.pull(source=lab.source)
+    assert code == 127
+    assert "no quickstart.py that could install it" in said
+    assert lab.stages() == {"source": 0, "install": 1, "check": 127}
+
+    (lab.source / "quickstart.py").write_text(
+        "import os, pathlib, sys\n"
+        "assert sys.argv[1:] == ['install']\n"
+        "os.makedirs('.venv/bin')\n"
+        "for name in ('pyinfra', 'fleetwheel'):\n"
+        "    program = pathlib.Path('.venv/bin', name)\n"
+        "    program.write_text('#!/bin/sh\\n')\n"
+        "    program.chmod(0o755)\n"
+    )
+    assert lab.pull(source=lab.source) == (0, "")
+    assert lab.stages() == GOOD
+
+
+def test_nothing_is_deployed_by_what_is_half_installed(lab: Lab) -> None:
+    (lab.source / "quickstart.py").write_text("raise SystemExit(3)")
+    assert lab.pull(source=lab.source)[0] == 3
+    assert lab.stages() == {"source": 0, "install": 3, "check": 0}
+    assert lab.has("said-pyinfra") is None
+
+
+def test_one_pull_at_a_time(lab: Lab) -> None:
+    with subprocess.Popen(
+        ["flock", lab.state / "lock", "sh", "-c", "echo locked; read _"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout and other.stdin
+        assert other.stdout.readline() == "locked\n"
+        code, said = lab.pull(source=lab.source)
+        other.stdin.write("\n")
+        other.stdin.close()
+    assert code == 75
+    assert "the pull before this one still runs" in said
+    assert lab.has("inventory.py") is None
