@@ -4,9 +4,10 @@ import base64
 from functools import cache
 from importlib.resources import files
 
+from fleetwheel.asking._nvml_probe import nvml_probe
 from fleetwheel.windows_quoting import set_for_cmd
 
-PROGRAMS = ("python", "environments")
+PROGRAMS = ("python", "environments", "nvml")
 NOT_IN_PATHS = '"*?<>|'
 CHUNK = 4000
 """Characters of a line; cmd takes 8191."""
@@ -16,7 +17,7 @@ def batch(*sections: str, root: str = "", gpu_seconds: int = 20) -> str:
     """Return the batch file that asks these sections: platform, pythons, environments, gpu.
 
     + root: the root directory; empty for ``%ProgramData%\\fleetwheel``
-    + gpu_seconds: what nvidia-smi gets before the driver counts as hung
+    + gpu_seconds: what NVML and nvidia-smi get before the driver counts as hung
     """
     # Inside double quotes cmd reads everything else as it is.
     plain = "".join(character for character in root if character not in NOT_IN_PATHS)
@@ -32,6 +33,7 @@ def batch(*sections: str, root: str = "", gpu_seconds: int = 20) -> str:
             "call :end",
             "exit /b 0",
             _text(),
+            *(_lines("archive", nvml_probe()) if "gpu" in sections else []),
         ]
     )
 
@@ -42,7 +44,11 @@ def _text() -> str:
     lines = [(here / "windows.cmd").read_text(encoding="utf-8").rstrip()]
     for name in PROGRAMS:
         program = (here / f"windows_{name}.py").read_bytes()
-        encoded = base64.b64encode(program).decode()
-        chunks = [encoded[start : start + CHUNK] for start in range(0, len(encoded), CHUNK)]
-        lines += [f"::{name} {chunk}" for chunk in chunks]
+        lines += _lines(name, base64.b64encode(program).decode())
     return "\n".join(lines)
+
+
+def _lines(name: str, encoded: str) -> list[str]:
+    """Return a long text as lines that cmd takes for labels, and passes over."""
+    chunks = (encoded[start : start + CHUNK] for start in range(0, len(encoded), CHUNK))
+    return [f"::{name} {chunk}" for chunk in chunks]

@@ -40,7 +40,8 @@ def parse(section: Section) -> Platform:
         raise ValueError(f"{kernel or 'nothing'} is the system's name, which is not Linux")
     arch = ARCHITECTURES.get(machine.lower(), machine)
     if kernel == "Windows":
-        return _windows(arch, registry(section), "reboot" in section)
+        windows = _windows(arch, registry(section), "reboot" in section)
+        return windows.model_copy(update={"memory_total_mib": _mib(first(section, "memory_kib"))})
     glibc, problem = _glibc(first(section, "libc"))
     memory, clock = first(section, "memory_kib"), first(section, "clock")
     return Platform(
@@ -48,7 +49,7 @@ def parse(section: Section) -> Platform:
         arch=arch,
         distribution=first(section, "distribution").strip("\"'"),
         glibc=glibc,
-        memory_total_mib=int(memory) // 1024 if re.fullmatch(r"[0-9]{1,15}", memory) else None,
+        memory_total_mib=_mib(memory),
         boot_id=first(section, "boot_id") or None,
         secure_boot={"0": False, "1": True}.get(first(section, "secure_boot").strip()),
         wsl="microsoft" in first(section, "release").lower(),
@@ -89,6 +90,10 @@ def _windows(arch: str, values: dict[str, str], reboot: bool) -> Platform:
         reboot_pending=reboot,
         problems=(SHORT_PATHS,) if short else (),
     )
+
+
+def _mib(kib: str) -> int | None:
+    return int(kib) // 1024 or None if re.fullmatch(r"[0-9]{1,15}", kib) else None
 
 
 def _number(dword: str) -> str:

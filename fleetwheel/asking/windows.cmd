@@ -102,12 +102,20 @@ if exist "%trial%\." echo environments writable yes
 rd "%trial%" 2>nul
 goto :eof
 
-rem nvidia-smi can hang where nothing ends it, so nobody waits for it: it writes to files.
+rem nvidia-smi and NVML can hang where nothing ends them, so nobody waits for them: they write to
+rem files, and remove the one that says that they run.
 :start_gpu
 md "%work%" 2>nul
 call :find_smi
-if not defined smi goto :eof
-start "" /b cmd /d /c call "%self%" background smi <nul >nul 2>&1
+if defined smi call :start smi
+set nvml=
+for %%f in ("%SystemRoot%\System32\nvml.dll" "%ProgramFiles%\NVIDIA Corporation\NVSMI\nvml.dll") do if exist %%f set "nvml=%%~f"
+if defined nvml call :start nvml
+goto :eof
+
+:start
+>"%work%\%1.runs" echo yes
+start "" /b cmd /d /c call "%self%" background %1 <nul >nul 2>&1
 goto :eof
 
 :smi
@@ -119,9 +127,18 @@ find "is not a valid field" "%work%\query" >nul 2>&1
 if not errorlevel 1 set "fields=index,uuid,pci.bus_id,name,memory.total,driver_version,driver_model.current"
 if not errorlevel 1 "%smi%" --query-gpu=%fields% %options% >"%work%\query" 2>&1 <nul & call set code=%%errorlevel%%
 "%smi%" >"%work%\banner" 2>nul <nul
->"%work%\ended.new" echo fields %fields%
->>"%work%\ended.new" echo exit %code%
-ren "%work%\ended.new" ended
+>"%work%\smi" echo gpu fields %fields%
+>>"%work%\smi" echo gpu exit %code%
+del "%work%\smi.runs"
+exit 0
+
+:nvml
+call :find_python
+set code=127
+if defined python "%python%" -E -s -S -B -c "%run%" "%self%" nvml "%work%\nvml.zip" >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
+>>"%work%\nvml" echo.
+>>"%work%\nvml" echo gpu nvml_exit %code%
+del "%work%\nvml.runs"
 exit 0
 
 :find_smi
@@ -138,11 +155,13 @@ goto :eof
 :ask_gpu
 for /f "delims=" %%k in ('reg query HKLM\SYSTEM\CurrentControlSet\Enum\PCI 2^>nul') do call :ask_pci "%%k"
 for /f "delims=" %%k in ('reg query "HKLM\SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}" 2^>nul') do for %%v in (MatchingDeviceId DriverVersion) do call :value gpu "%%k" %%v
+for /l %%i in (1,1,%gpu_seconds%) do if exist "%work%\*.runs" ping -n 2 127.0.0.1 >nul
+if exist "%work%\nvml.runs" echo gpu nvml_exit 124
+if not exist "%work%\nvml.runs" if exist "%work%\nvml" type "%work%\nvml"
 if not defined smi goto :eof
 for /f "delims=" %%v in ("%smi%") do echo gpu smi %%v
-for /l %%i in (1,1,%gpu_seconds%) do if not exist "%work%\ended" ping -n 2 127.0.0.1 >nul
-if exist "%work%\ended" for /f "usebackq delims=" %%l in ("%work%\ended") do echo gpu %%l
-if not exist "%work%\ended" echo gpu exit 124
+if exist "%work%\smi.runs" echo gpu exit 124
+if not exist "%work%\smi.runs" type "%work%\smi"
 if exist "%work%\query" for /f "usebackq delims=" %%l in ("%work%\query") do echo gpu query %%l
 if exist "%work%\banner" for /f "usebackq delims=" %%l in ("%work%\banner") do echo gpu banner %%l
 goto :eof

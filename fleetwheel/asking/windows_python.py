@@ -3,6 +3,7 @@
 An older one than 3.8 need not get through this; exit code 3 is one that fleetwheel cannot use.
 """
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,12 @@ def home(path: Path) -> Path:
     return Path(values["home"], "python.exe")
 
 
+def memory_kib() -> int:
+    """Return the memory that Windows has to give; 0 where it does not say."""
+    status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX begins with its size, and a load
+    return status[1] // 1024 if ctypes.CDLL("kernel32").GlobalMemoryStatusEx(status) else 0
+
+
 if __name__ == "__main__":
     bits = 64 if sys.maxsize > 2**32 else 32
     free_threaded = "t" if "free-threading" in sys.version else "-"
@@ -25,4 +32,6 @@ if __name__ == "__main__":
     version, name = sys.version.split()[0], sys.implementation.name
     path = home(Path(sys.executable).resolve())
     print(f"pythons python {version} {name} {bits} {free_threaded} {venv:d} {path}")
+    if bits == 64:
+        print(f"platform memory_kib {memory_kib()}")
     sys.exit(0 if sys.version_info >= (3, 8) and bits == 64 else 3)

@@ -1,0 +1,95 @@
+"""NVML on a Windows host under Wine: the real pynvml against a nvml.dll with scripted answers."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetwheel.asking import batch, host, sections
+from fleetwheel.profile import DriverState, HostState
+from tests.machine import HEALTHY
+from tests.rig.windows import Rig, windows_rig
+from tests.rig.windows.calls import connect_and_call
+from tests.rig.windows.prefix import COMPILER, missing
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(bool(missing()), reason=str(missing())),
+]
+FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
+WDDM = f"{HEALTHY}driver-model * 0\n"
+ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 591.86, WDDM\n"
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with windows_rig(tmp_path_factory.mktemp("rig") / "windows") as rig:
+        library = rig.drive_c / "windows/system32/nvml.dll"
+        subprocess.run([COMPILER, "-O1", "-s", "-shared", "-o", library, FAKE], check=True)
+        yield rig
+
+
+def ask(rig: Rig, script: str, seconds: int = 20) -> HostState:
+    """Return what the host says while its NVML answers by this script."""
+    (rig.drive_c / "fake_nvml.txt").write_text(script)
+    question = batch(*host.SECTIONS, gpu_seconds=seconds)
+    [answer] = connect_and_call(rig.data, {"run": [question]})
+    assert answer["ok"], answer
+    found = sections(answer["stdout"], *host.SECTIONS)
+    return host.parse(*(found[section] for section in host.SECTIONS))
+
+
+def test_nvml_tells_more_than_nvidia_smi(rig: Rig) -> None:
+    rig.nvidia_smi(ROW)
+    profile = ask(rig, WDDM).profile
+    assert profile.driver.to_json() == {
+        "state": "ok",
+        "version": "580.95.05",
+        "cuda": "13.0",
+        "nvml": "13.580.95.05",
+        "detail": "",
+    }
+    assert [gpu.uuid for gpu in profile.gpus] == ["GPU-aaaa", "GPU-bbbb"]
+    gpu = profile.gpus[1]
+    assert (gpu.driver_model, gpu.temperature_c, gpu.pcie_width) == ("WDDM", 41, 8)
+    assert (gpu.fabric_pending, gpu.unavailable["ecc"]) == (None, "Not Supported")
+    assert profile.memory_total_mib and profile.memory_total_mib > 256
+
+
+def test_one_lost_gpu_does_not_hide_the_other(rig: Rig) -> None:
+    rig.nvidia_smi("Unable to determine the device handle: GPU is lost.\n", code=15)
+    profile = ask(rig, f"handle 0 error 15\n{WDDM}").profile
+    assert (profile.driver.state, profile.driver.detail) == ("gpu-lost", "GPU 0: GPU is lost")
+    assert [gpu.uuid for gpu in profile.gpus] == ["GPU-bbbb"]
+
+
+def test_a_call_that_never_returns_costs_seconds_and_its_own_answer(rig: Rig) -> None:
+    rig.nvidia_smi(ROW)
+    started = time.monotonic()
+    profile = ask(rig, WDDM.replace("temperature * 41", "temperature * hang"), seconds=2).profile
+    assert time.monotonic() - started < 12
+    assert (profile.driver.state, profile.driver.detail) == ("ok", "NVML did not answer in time")
+    assert [gpu.uuid for gpu in profile.gpus] == ["GPU-1"]
+
+
+def test_a_nvidia_smi_that_hangs_loses_nothing_of_nvml(rig: Rig) -> None:
+    rig.nvidia_smi(ROW, delay=30_000)
+    profile = ask(rig, WDDM, seconds=2).profile
+    assert profile.driver.state is DriverState.OK
+    assert profile.driver.detail == "nvidia-smi did not end in time"
+    assert [gpu.uuid for gpu in profile.gpus] == ["GPU-aaaa", "GPU-bbbb"]
+
+
+def test_without_a_python_nvidia_smi_stands_alone(rig: Rig) -> None:
+    rig.nvidia_smi(ROW)
+    python = rig.drive_c / "Python311"
+    python.rename(rig.drive_c / "away")
+    try:
+        profile = ask(rig, WDDM).profile
+    finally:
+        (rig.drive_c / "away").rename(python)
+    assert (profile.pythons, profile.memory_total_mib) == ((), None)
+    assert (profile.driver.state, profile.driver.detail) == (DriverState.OK, "")
+    assert [gpu.uuid for gpu in profile.gpus] == ["GPU-1"]
