@@ -7,7 +7,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from fleetwheel.choice import Choice, choose, runs
-from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.driver_states import explain
 from fleetwheel.lock import Lock
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import DriverState, Generation, Gpu, HostState, Profile
@@ -140,7 +140,7 @@ def _driver(record: Record, profile: Profile, matrix: Matrix) -> list[Drift]:
     before, now, installed = record.driver, profile.driver, profile.installed_driver
     drifts = []
     if now.state is not before.state:
-        explained = EXPLANATIONS[now.state]
+        explained = explain(now.state, profile.os)
         drifts.append(
             _drift("driver", "state", before.state, now.state, explained.repair or ACCEPT)
         )
@@ -149,7 +149,7 @@ def _driver(record: Record, profile: Profile, matrix: Matrix) -> list[Drift]:
         drifts.append(_drift("driver", "version", before.version or "none", now.version, repair))
     if installed.module and installed.library and installed.module != installed.library:
         module, library = f"kernel module {installed.module}", f"library {installed.library}"
-        reboot = EXPLANATIONS[DriverState.VERSION_MISMATCH].repair
+        reboot = explain(DriverState.VERSION_MISMATCH, profile.os).repair
         drifts.append(_drift("driver", "library", module, library, reboot))
     choice = record.choice
     obstacle = runs(choice.torch, choice.variant, profile, record.request, matrix)

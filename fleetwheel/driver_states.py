@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from fleetwheel.profile import DriverState
+from fleetwheel.profile import DriverState, OperatingSystem
 
 
 class Explanation(NamedTuple):
@@ -59,3 +59,47 @@ EXPLANATIONS = {
         "Run nvidia-smi on the host, and report what it prints.",
     ),
 }
+ON_WINDOWS = {
+    DriverState.NO_DRIVER: Explanation(
+        "There is an NVIDIA GPU, but its driver is not, or not wholly, installed.",
+        "Install NVIDIA's driver for Windows.",
+    ),
+    DriverState.NOT_LOADED: Explanation(
+        "The driver is installed, but does not run.",
+        "Look at the GPU in Device Manager, which says why: disabled (code 22), stopped after a"
+        " fault (43), a driver without a valid signature (52).",
+    ),
+    DriverState.VERSION_MISMATCH: Explanation(
+        "The driver was updated, but the old one still runs.",
+        "Reboot the host.",
+    ),
+    DriverState.NO_DEVICES: Explanation(
+        "The driver runs, but finds no GPU that it can use.",
+        "Look for `nvlddmkm` in the System event log: the GPU may need another driver branch, more"
+        " power, or a reset.",
+    ),
+    DriverState.GPU_LOST: Explanation(
+        "A GPU does not answer any more.",
+        "Look for `nvlddmkm` in the System event log, then power the host off and on; if it comes"
+        " back, the GPU or its power or seat is at fault.",
+    ),
+    DriverState.BLOCKED: Explanation(
+        "The operating system keeps programs from the GPU.",
+        "Update the driver, then reboot the host.",
+    ),
+    DriverState.NO_PERMISSION: Explanation(
+        "The user may not use the GPU.",
+        "Connect as an administrator.",
+    ),
+    DriverState.HUNG: Explanation(
+        "The driver did not answer in time.",
+        "Look for `nvlddmkm` in the System event log, then reboot the host.",
+    ),
+}
+"""What is said in other words there."""
+
+
+def explain(state: DriverState, os: OperatingSystem) -> Explanation:
+    """Return what a state means and what mends it, in the words of the host's system."""
+    there = ON_WINDOWS if os == "windows" else {}
+    return there.get(state, EXPLANATIONS[state])

@@ -1,4 +1,4 @@
-"""Unpacks the NVML probe that the batch file carries, and runs it: runs there, Python 3.8 or newer."""
+"""Unpacks the NVML probe that the batch file carries, and runs it on Python 3.8 or newer."""
 
 import base64
 import runpy

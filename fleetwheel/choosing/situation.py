@@ -6,10 +6,10 @@ from packaging.version import Version
 
 from fleetwheel.choosing.compatibility import Device, Host, device_of, driver_problem, host_of
 from fleetwheel.choosing.pins import Pins
-from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.driver_states import explain
 from fleetwheel.gpu_names import nearest, words
 from fleetwheel.matrix import Matrix
-from fleetwheel.profile import DriverState, Gpu, Profile, Python
+from fleetwheel.profile import DriverState, Gpu, OperatingSystem, Profile, Python
 from fleetwheel.request import Request
 
 
@@ -45,11 +45,11 @@ def served_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...] | Obstacl
     """Return the GPUs that have to be served, once the driver is known to work."""
     driver = profile.driver
     if driver.state not in (DriverState.OK, DriverState.NO_GPU):
-        return _broken(driver.state, driver.detail)
+        return _broken(profile.os, driver.state, driver.detail)
     if not profile.gpus:
-        return _broken(DriverState.NO_DEVICES)
+        return _broken(profile.os, DriverState.NO_DEVICES)
     if not driver.version:
-        return _broken(DriverState.NO_DRIVER)
+        return _broken(profile.os, DriverState.NO_DRIVER)
     if request.gpus is None:
         return profile.gpus
     chosen: set[int] = set()
@@ -64,8 +64,8 @@ def served_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...] | Obstacl
     return tuple(gpu for gpu in profile.gpus if gpu.index in chosen)
 
 
-def _broken(state: DriverState, detail: str = "") -> Obstacle:
-    meaning, repair = EXPLANATIONS[state]
+def _broken(os: OperatingSystem, state: DriverState, detail: str = "") -> Obstacle:
+    meaning, repair = explain(state, os)
     said = f" ({detail})" if detail else ""
     return Obstacle(f"driver {state.value}: {meaning}{said}", repair)
 

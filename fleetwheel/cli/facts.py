@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.cli._table import print_rows
-from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.driver_states import explain
 from fleetwheel.profile import DriverState, Profile
 from fleetwheel.recorded import Answer, save
 
@@ -66,7 +66,7 @@ def _facts_row(answer: Answer) -> tuple[str, ...]:
         profile.driver.version or "-",
         profile.driver.state.value,
         "-" if free is None else decimal(free),
-        EXPLANATIONS[profile.driver.state].meaning if broken else "",
+        explain(profile.driver.state, profile.os).meaning if broken else "",
     )
 
 
