@@ -1,5 +1,7 @@
 """Bare Debian hosts become members: real apt, real uv, real torch for CPU, over real SSH."""
 
+import os
+import pty
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,24 @@ class Controller:
             timeout=300,
         )
 
+    def onboard_at_a_terminal(self, password: str) -> str:
+        """Onboard as a person does, who gives the password when asked; return what was said."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.project.directory)
+            words = ["-y", "--use-sudo-password", "inventory.py", "deploys/onboard.py"]
+            os.execv(self.project.command()[0], ["pyinfra", *words, "--data", PUSH])
+        said = ""
+        while True:
+            try:
+                text = os.read(terminal, 4096).decode(errors="replace")
+            except OSError:  # it has ended
+                os.waitpid(pid, 0)
+                return said
+            said += text
+            if text.rstrip().endswith("sudo password:"):
+                os.write(terminal, f"{password}\n".encode())
+
 
 def test_a_user_without_sudo_is_told_what_to_do(bare: Bare, tmp_path: Path) -> None:
     controller = Controller(tmp_path / "project", bare.inventory(USER))
@@ -89,6 +109,19 @@ def test_root_makes_it_a_member_and_then_changes_nothing(bare: Bare, tmp_path: P
     assert controller.project.report()["status"] == "unchanged"
 
 
+def test_a_jump_host_on_the_way(bare: Bare, tmp_path: Path) -> None:
+    """The host is its own jump host; its sshd sees who comes."""
+    way = f"  HostName 127.0.0.1\n  Port {bare.port}\n  IdentityFile {bare.directory}/id\n"
+    way += f"  UserKnownHostsFile {bare.directory}/known_hosts\n"
+    config = tmp_path / "config"
+    config.write_text(f"Host jump\n  User {USER}\n{way}Host inner\n  ProxyJump jump\n{way}")
+    inventory = bare.inventory(ssh_config=config, address="inner").replace("bare:", "inner:")
+    controller = Controller(tmp_path / "project", inventory.replace(f"    port: {bare.port}\n", ""))
+    done = controller.onboard("-y")
+    assert done.returncode == 0, done.stdout
+    assert controller.project.report()["smoke"]["passed"] is True
+
+
 def test_with_a_python_there_a_user_needs_no_sudo(bare: Bare, tmp_path: Path) -> None:
     done = Controller(tmp_path / "project", bare.inventory(USER)).onboard("-y")
     assert done.returncode == 0, done.stdout
@@ -103,3 +136,15 @@ def test_a_user_with_sudo_does_as_root(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
         assert controller.project.report()["smoke"]["passed"] is True
         assert bare.run("stat -c %U /opt/fleetwheel/current/bin/python").strip() == "root"
+
+
+def test_a_user_gives_the_password_for_sudo_at_the_terminal(tmp_path: Path) -> None:
+    with bare_host(tmp_path / "host", sudoers="ALL=(ALL) ALL") as bare:
+        bare.run(f"echo {USER}:s3cret | chpasswd")
+        controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
+        said = controller.onboard_at_a_terminal("s3cret")
+        entry = controller.project.report()
+        assert (entry["status"], entry["smoke"]["passed"]) == ("changed", True), said
+        assert "s3cret" not in said
+        for path in (tmp_path / "project").rglob("*.json"):
+            assert "s3cret" not in path.read_text()
