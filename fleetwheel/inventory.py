@@ -25,7 +25,7 @@ from fleetwheel.plain_yaml import Place, Problem, Reading
 from fleetwheel.profile import Value
 from fleetwheel.recorded import load as recorded
 from fleetwheel.recorded import replay
-from fleetwheel.settings import Settings, suggestion, words
+from fleetwheel.settings import Settings, misplaced, suggestion, words
 
 DIRECTORY = Path("inventory")
 VARIABLE = "FLEETWHEEL_INVENTORY"
@@ -216,7 +216,7 @@ def read(place: Path, instead: Mapping[Path, str] | None = None) -> list[File]:
     paths = sorted({*_files(place), *instead}) if place.is_dir() else [place]
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, instead.get(path), problems))]
-    problems += _duplicates(files)
+    problems += [*_duplicates(files), *_misplaced_roots(files)]
     if problems:
         raise FleetwheelError("\n".join(problems), hint=HINT)
     return files
@@ -326,6 +326,36 @@ def _duplicates(files: Sequence[File]) -> list[str]:
                 problems.append(_told(path, Problem(line, place, text)))
             first.setdefault((kind, name), f"{path}:{line}")
     return problems
+
+
+def _misplaced_roots(files: Sequence[File]) -> Iterator[str]:
+    """Return a problem for every host whose root is a path of another system than its own."""
+    stating = (file for file in files if _states_defaults(file.document))
+    defaults = [(file, ("defaults",), file.document.defaults) for file in stating][:1]
+    for file in files:
+        for kind, name, place in _names(file.document):
+            if kind == "host":
+                yield from _misplaced_root(name, [*defaults, *_layers(file, place)])
+
+
+def _misplaced_root(name: str, layers: Sequence[tuple[File, Place, HostEntry]]) -> Iterator[str]:
+    windows = _named(name, *(entry for _, _, entry in layers)).startswith("@winssh/")
+    stating = [layer for layer in layers if "root" in layer[2].model_fields_set]
+    for (path, _, reading), place, entry in stating[-1:]:
+        if wrong := misplaced(entry.root, windows=windows):
+            line = reading.line((*place, "root"))
+            yield _told(path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
+
+
+def _layers(file: File, place: Place) -> Iterator[tuple[File, Place, HostEntry]]:
+    """Return what a file says of the host at a place: by its group, and by itself."""
+    section, name = file.document, place[-1]
+    if place[0] == "groups":
+        group = section.groups[str(place[1])]
+        yield file, place[:2], group
+        yield file, place, group.hosts[str(name)]
+    else:
+        yield file, place, section.hosts[str(name)]
 
 
 def _names(document: Document) -> Iterator[tuple[str, str, Place]]:

@@ -248,6 +248,14 @@ class Settings(Value):
         return settings
 
 
+def misplaced(root: str | None, *, windows: bool) -> str | None:
+    """Return what is wrong with a root that is a path of the other system."""
+    if root is None or root.startswith(("/", "~")) != windows:
+        return None
+    there, example = ("Windows", r"C:\fleetwheel") if windows else ("Linux", "/opt/fleetwheel")
+    return f"{root} is no absolute path on {there}, where it is such as {example}"
+
+
 def suggestion(key: str, known: Iterable[str]) -> str | None:
     """Return what an unknown key was probably meant to be."""
     known = list(known)

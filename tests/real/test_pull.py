@@ -5,13 +5,13 @@ The hosts of the test fleet have no systemd, so the crontab's program is run as 
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,11 +129,12 @@ class Source:
 
     def stages(self, host: str) -> dict[str, float]:
         """Return how each stage of the last pull ended."""
-        pattern = re.compile(
-            f'fleetwheel_pull_exit_code{{host="{host}",stage="(.*)"}}'.replace("{", r"\{", 1)
-        )
-        found = {pattern.fullmatch(key): value for key, value in self.gauges(host).items()}
-        return {match[1]: float(value) for match, value in found.items() if match}
+        begin, end = f'fleetwheel_pull_exit_code{{host="{host}",stage="', '"}'
+        return {
+            gauge.removeprefix(begin).removesuffix(end): float(value)
+            for gauge, value in self.gauges(host).items()
+            if gauge.startswith(begin)
+        }
 
     def commit_of(self, host: str) -> str:
         """Return the commit that the text file names."""
@@ -193,9 +194,10 @@ def test_a_commit_arrives_at_every_host(source: Source) -> None:
     for release in (1, 2):
         source.ask_for(release)
         commit = source.git("rev-parse", "HEAD") if release == 1 else source.commit("-S")
+        with ThreadPoolExecutor() as together:
+            ends = list(together.map(source.pull, source.rig.hosts))
+        assert [code for code, _ in ends] == [0, 0], ends
         for host in source.rig.hosts:
-            code, said = source.pull(host)
-            assert code == 0, said
             assert source.stages(host) == GOOD
             assert source.commit_of(host) == commit
             assert source.ballast(host) == f"{release}.0"
@@ -210,8 +212,9 @@ def test_an_unsigned_commit_is_refused(source: Source) -> None:
     before = source.commit_of("a")
     source.ask_for(3)
     source.commit()
-    code, _ = source.pull("a")
+    code, said = source.pull("a")
     assert code != 0
+    assert "has no signature that this host accepts" in said
     assert source.stages("a") == GOOD | {"source": 1}
     assert source.commit_of("a") == before
     assert source.ballast("a") == "2.0"

@@ -1,7 +1,7 @@
 """The schedule put on a machine and taken away: real files and real systemd-analyze.
 
-The machine is a mount namespace in which /etc, /run, /srv and /var/lib are its own. systemd cannot
-run in it, so systemctl is a program that keeps in a file what it was told.
+The machine is a mount namespace in which /etc, /run, /srv, /var/lib and /usr/local/sbin are its
+own. systemd cannot run in it, so systemctl is a program that keeps in a file what it was told.
 """
 
 import os
@@ -38,7 +38,7 @@ esac
 MOUNTS = """
 set -e
 cp -a /etc "$0/etc"
-for place in /run /srv /var/lib; do mount -t tmpfs tmpfs "$place"; done
+for place in /run /srv /var/lib /usr/local/sbin; do mount -t tmpfs tmpfs "$place"; done
 mount --bind "$0/etc" /etc
 mkdir -p /srv/fleet/.venv/bin /etc/systemd/system /etc/cron.d
 printf '#!/bin/sh\n' >/srv/fleet/.venv/bin/fleetwheel
@@ -51,9 +51,14 @@ FILES = (
     "/etc/systemd/system/fleetwheel-drift.timer",
     "/etc/systemd/system/fleetwheel-drift-hook.service",
     "/etc/cron.d/fleetwheel-drift",
+    "/usr/local/sbin/fleetwheel-pull",
+    "/etc/systemd/system/fleetwheel-pull.service",
+    "/etc/systemd/system/fleetwheel-pull.timer",
+    "/etc/cron.d/fleetwheel-pull",
 )
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 DIRECTORY = "directory: /srv/fleet"
+PULL = f"{DIRECTORY}, mode: pull, source: /srv/source.git, prometheus: /srv/metrics/fleet.prom"
 
 
 class Namespace:
@@ -98,7 +103,7 @@ class Namespace:
 
     def tree(self) -> str:
         """Return every file of the machine that a schedule could touch, with its time of change."""
-        places = ("/etc/systemd/system", "/etc/cron.d", "/run", "/srv", "/var/lib")
+        places = ("/etc/systemd/system", "/etc/cron.d", "/run", "/srv", "/usr/local", "/var/lib")
         return self.run("find", *places, "-printf", "%p %T@ %m %u\n").stdout
 
 
@@ -169,6 +174,47 @@ def test_cron_where_there_is_no_systemd(machine: Namespace) -> None:
     machine.run("mkdir", "-p", "/run/systemd/system")
     assert machine.schedule(DIRECTORY).returncode == 0
     assert machine.there() == {*FILES[:2]}
+
+
+def test_a_pull_takes_the_place_of_a_check(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    machine.schedule(DIRECTORY)
+    before = machine.tree()
+    assert "would change" in machine.schedule(PULL, "--dry").stdout
+    assert machine.tree() == before
+
+    done = machine.schedule(PULL)
+    assert done.returncode == 0, done.stdout
+    assert machine.there() == {*FILES[4:7]}
+    told = machine.run("cat", "/run/told").stdout
+    assert "disable --now fleetwheel-drift.timer\n" in told
+    assert "enable fleetwheel-pull.timer\n" in told
+    modes = machine.run("stat", "-c", "%a", FILES[4], "/srv/metrics", "/var/lib/fleetwheel-pull")
+    assert modes.stdout.split() == ["755", "755", "700"]
+
+    before = machine.tree()
+    assert "unchanged" in machine.schedule(PULL).stdout
+    assert machine.tree() == before
+    assert machine.schedule(f"{PULL}, present: false").returncode == 0
+    assert machine.there() == set()
+
+
+def test_a_pull_needs_git_and_somewhere_to_pull_from(machine: Namespace) -> None:
+    git = shutil.which("git")
+    assert git
+    machine.run("mount", "--bind", "/dev/null", git)
+    done = machine.schedule(PULL)
+    assert done.returncode == 1
+    assert "the host has no git" in done.stdout
+    entries = {f"{{schedule: {{{DIRECTORY}}}}}": "needs a source", "": "this host no schedule"}
+    for entry, words in entries.items():
+        lab = machine.project / "lab.yaml"
+        lab.write_text(f'hosts: {{"@local": {entry}}}\n')
+        deploy = ["-y", "inventory.py", "deploys/schedule.py", "--data", "mode=pull"]
+        done = machine.run(PYINFRA, *deploy, FLEETWHEEL_INVENTORY=str(lab))
+        assert done.returncode == 1
+        assert words in done.stdout
+    assert machine.there() == set()
 
 
 @pytest.mark.parametrize(

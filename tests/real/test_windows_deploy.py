@@ -130,6 +130,25 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
     assert there["lock"] == hashlib.sha256((generation / "pylock.toml").read_bytes()).hexdigest()
 
 
+def test_a_gpu_never_gets_the_cpu_wheels_that_pypi_has_for_windows(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.nvidia_smi(ROW, name=QUERY[:KEY])
+    make_wheel(tmp_path / "wheels", "torch", "2.13.0", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
+    file = lab.directory / "inventory" / "lab.yaml"
+    file.write_text(file.read_text().replace("    accelerator: cpu\n", ""))
+    done = lab.deploy(packages="[]")
+    assert done.returncode == 1, done.stdout
+    entry = lab.report()
+    assert entry["status"] == "refused", done.stdout
+    assert entry["why"].startswith("the sources that answer hold no CUDA wheels for Windows x86_64")
+    assert (entry["choice"], entry["generation"]) == (None, None)
+
+
 @pytest.mark.slow
 def test_torch_for_windows(
     rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

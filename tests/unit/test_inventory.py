@@ -244,6 +244,16 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
         ),
         ("hosts: {a: {root: here}}\n", "lab.yaml:1: hosts.a.root: 'here' is no absolute path"),
         (
+            "defaults:\n  root: /srv/x\ngroups:\n  ws: {os: windows, hosts: {a: }}\n",
+            "lab.yaml:2: defaults.root: for a, /srv/x is no absolute path on Windows,"
+            r" where it is such as C:\fleetwheel",
+        ),
+        (
+            "hosts:\n  a:\n    root: 'C:\\x'\n",
+            r"lab.yaml:3: hosts.a.root: for a, C:\x is no absolute path on Linux,"
+            " where it is such as /opt/fleetwheel",
+        ),
+        (
             "groups:\n  all:\n",
             f"lab.yaml:2: groups.all: {GROUP_NAME}",
         ),
@@ -269,6 +279,13 @@ def test_what_is_wrong_as_yaml_hides_nothing_else(tmp_path: Path) -> None:
         "a.yaml:4: hosts.y: stands in line 3 already",
         "b.yaml:2: hosts: stands in line 1 already",
     ]
+
+
+@pytest.mark.parametrize("root", ["root: 'D:/x'", "root: null"])
+def test_a_windows_host_has_a_root_of_its_own(tmp_path: Path, root: str) -> None:
+    text = f"defaults: {{root: ~/x}}\ngroups: {{ws: {{{root}, hosts: {{a: {{os: windows}}}}}}}}\n"
+    [host] = loaded(tmp_path, lab=text)
+    assert host.data["root"] == yaml.safe_load(root)["root"]
 
 
 def test_a_host_in_two_files(tmp_path: Path) -> None:

@@ -299,6 +299,17 @@ def test_git_goes_forward_and_never_elsewhere(lab: Lab) -> None:
     assert lab.has("inventory.py") == "second one"
 
 
+def test_a_branch(lab: Lab) -> None:
+    lab.publish()
+    (lab.source / "inventory.py").write_text("canary")
+    lab.git("commit", "-q", "-a", "-m", "canary")
+    lab.git("push", "-q", str(lab.repository), "HEAD:canary/first")
+    assert lab.pull(source=lab.repository, branch="canary/first") == (0, "")
+    assert lab.has("inventory.py") == "canary"
+    assert lab.pull(source=lab.repository, branch="no-such")[0] != 0
+    assert lab.has("inventory.py") == "canary"
+
+
 def test_a_failed_pull_is_told(lab: Lab) -> None:
     lab.publish()
     hook = lab.base / "hook"

@@ -94,6 +94,9 @@ def test_a_number_is_refused_with_the_way_to_quote_it(key: str, value: float, wo
         ({"smoke": "never"}, "'auto', 'always' or 'full'"),
         ({"acelerator": "cpu"}, 'unknown key (did you mean "accelerator"?)'),
         ({"install_timeout": 0}, "greater than or equal to 1"),
+        ({"driver": "newest"}, "none of keep, install, or a branch"),
+        ({"driver": "580.95"}, "none of keep, install, or a branch"),
+        ({"driver": True}, "none of keep, install, or a branch"),
     ],
 )
 def test_a_bad_value_gets_one_sentence(data: dict[str, object], words: str) -> None:
@@ -109,6 +112,13 @@ def test_every_problem_gets_a_line() -> None:
 @pytest.mark.parametrize("torch", ["2.14.1", "2.14", ">=2.10,<2.13", "~=2.14", "2.13.0+cpu"])
 def test_versions_and_specifiers(torch: str) -> None:
     assert Settings.from_data({"torch": torch}).request.torch == torch
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("keep", "keep"), ("install", "install"), ("580", "580"), (580, "580")]
+)
+def test_drivers(written: object, meant: str) -> None:
+    assert Settings.from_data({"driver": written}).driver == meant
 
 
 @pytest.mark.parametrize("root", ["/opt/fleetwheel", "~/wheels", "C:\\fleetwheel", "D:/wheels"])
