@@ -34,10 +34,13 @@ apt-get indextargets --format '$(SOURCESENTRY)' \
     *) sed -n -E "s/^(deb .*) main( .*)?\$/\1$missing/p" "$file" >>"$0.list" ;;
     esac
 done
-if ! apt-get indextargets >/dev/null; then
-    rm -f "$0.list" "$0.sources"
-    exit 1
+if [ ! -s "$0.list" ] && [ ! -s "$0.sources" ]; then
+    echo "apt has no lists of $1's component main: no such source, or it does not answer" >&2
+elif apt-get indextargets >/dev/null; then
+    exit
 fi
+rm -f "$0.list" "$0.sources"
+exit 1
 """
 """Adds components of the distribution to the mirrors that its component main comes from, with
 their keys and options. What apt does not take would stop it altogether, so that goes again."""
@@ -58,6 +61,8 @@ class Step(Value):
     """What it does, in a few words for people."""
     command: tuple[str, ...]
     """Program and arguments, one word each."""
+    hint: str = "mend the package sources or the network of the host, then run again"
+    """What a person can do where it fails."""
 
 
 class Recipe(Value):
@@ -284,7 +289,8 @@ def _debian_headers(arch: str) -> tuple[Step, ...]:
 
 def _headers(stem: str, install: tuple[str, ...]) -> Step:
     what = f"install {stem}* for the kernel that runs"
-    return Step(what=what, command=("sh", "-c", HEADERS, stem, *install))
+    hint = "update the host's kernel, for older ones are dropped; reboot it, then run again"
+    return Step(what=what, command=("sh", "-c", HEADERS, stem, *install), hint=hint)
 
 
 def _apt(*packages: str) -> Step:

@@ -71,7 +71,7 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     if profile.driver.state is DriverState.NO_GPU:
         return DriverPlan(reasons=("there is no NVIDIA GPU",))
     if _right(profile, branch):
-        return DriverPlan(reasons=(f"driver {profile.driver.version} works",))
+        return DriverPlan(reasons=(f"driver {profile.driver.version} runs",))
     _require_own_driver(profile)
     generations = gpu_generations.of_host(profile)
     limits = gpu_generations.limits(generations)
@@ -87,8 +87,14 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
 
 
 def _right(profile: Profile, branch: int | None) -> bool:
-    """Whether the driver works and is of this branch; Windows counts on within one branch."""
-    if profile.driver.state is not DriverState.OK:
+    """Whether the driver works and is of this branch; Windows counts on within one branch.
+
+    One that runs counts too where nothing is there yet that could ask it: neither nvidia-smi nor a
+    Python.
+    """
+    there = profile.installed_driver
+    unasked = profile.driver.state is DriverState.NO_DRIVER and there.module and there.library
+    if profile.driver.state is not DriverState.OK and not unasked:
         return False
     has = _major(profile.driver.version)
     return branch is None or has == branch or (profile.os == "windows" and has > branch)

@@ -113,7 +113,7 @@ def _manager_for(facts: HostState) -> PackageManager:
     if manager is None:
         raise FleetwheelError(
             f"{lacking}, and how {profile.distribution or profile.os} gets one is not known",
-            hint="install a Python by hand, then run again",
+            hint="install a Python by hand, on Windows one from python.org, then run again",
         )
     if user != "root":
         raise FleetwheelError(

@@ -10,8 +10,8 @@ LONGEST = 8191
 """UTF-16 units of a line that cmd takes, in a batch file too."""
 ROOM = 300
 """What may stand around a line: cmd's own path, and the user's profile."""
-TEMP = r"AppData\Local\Temp"
-"""Where batch files go, below the user's profile, in which sshd and SFTP both start."""
+TEMP = r"AppData\Local\Temp\fleetwheel"
+"""Where batch files alone go, below the user's profile, in which sshd and SFTP both start."""
 OUTPUT = ("chcp 65001>nul", "set PYTHONUTF8=1")
 """Makes cmd and its own commands write UTF-8, and Python to a pipe."""
 AT_HOME = {

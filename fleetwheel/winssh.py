@@ -49,6 +49,8 @@ ANSWER_SECONDS = 60
 """The first command of a user may have to make the profile."""
 SPOOL = 1 << 20
 """Bytes of a fetched file that are kept in memory."""
+LEFT_SECONDS = 86400
+"""A batch file of this age was left by a connection that dropped: no command runs for so long."""
 END_SECONDS = 5
 """A process that was told to end and has not ended by then is left, with its connection."""
 UNKNOWN = {
@@ -72,6 +74,8 @@ class WinSSHConnector(SSHConnector):
     sftp: SFTPClient | None = None
     abandoned = False
     """Whether the connection was closed, to be made anew by what needs it next."""
+    swept = False
+    """Whether this connection looked for batch files that an earlier one left."""
 
     @override
     @staticmethod
@@ -81,7 +85,7 @@ class WinSSHConnector(SSHConnector):
     @override
     def connect(self) -> None:
         super().connect()
-        self.sftp, self.abandoned = None, False
+        self.sftp, self.abandoned, self.swept = None, False, False
         try:
             _, answer = self._execute(QUESTION, ANSWER_SECONDS)
         except (OSError, SSHException) as error:
@@ -179,7 +183,7 @@ class WinSSHConnector(SSHConnector):
         """Run the lines of a batch file by the shortest way that gives them their meaning."""
         if self.shell == "cmd" and (line := windows_batch.one_line(lines)):
             return self._execute(line, seconds, *more)
-        name = f"fleetwheel-{secrets.token_hex(8)}.cmd"
+        name = f"{secrets.token_hex(8)}.cmd"
         words, content = windows_batch.batch_file(lines)
         start = windows_batch.start(self.shell, name, words)
         path = f"{sftp_path(windows_batch.TEMP)}/{name}"
@@ -195,7 +199,7 @@ class WinSSHConnector(SSHConnector):
             sftp.remove(path)
 
     def _upload(self, path: str, content: bytes, seconds: int | None) -> None:
-        """Put a batch file where temporary files go; a new profile has no such directory yet."""
+        """Put a batch file where such files go; a new profile has no such directory yet."""
         with self._transfer(path, seconds) as sftp:
             try:
                 sftp.putfo(BytesIO(content), path, confirm=False)
@@ -204,6 +208,10 @@ class WinSSHConnector(SSHConnector):
                     with suppress(OSError):
                         sftp.mkdir(str(directory))
                 sftp.putfo(BytesIO(content), path, confirm=False)
+            if not self.swept:
+                self.swept = True
+                with suppress(OSError):
+                    _sweep(sftp, path)
 
     def _execute(
         self, line: str, seconds: int | None, stdin: Any = None, print_output: bool = False
@@ -313,6 +321,16 @@ class WinSSHConnector(SSHConnector):
     def _note(self, words: str, print_output: bool) -> None:
         if print_output:
             echo(f"{self.host.print_prefix}{words}", err=True)
+
+
+def _sweep(sftp: SFTPClient, new: str) -> None:
+    """Remove the files beside a new one that are old beside it: it tells the host's own time."""
+    directory = str(PurePosixPath(new).parent)
+    oldest = (sftp.stat(new).st_mtime or 0) - LEFT_SECONDS
+    for file in sftp.listdir_attr(directory):
+        if file.st_mtime and file.st_mtime < oldest:
+            with suppress(OSError):
+                sftp.remove(f"{directory}/{file.filename}")
 
 
 def is_windows(host: Host) -> bool:

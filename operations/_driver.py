@@ -10,13 +10,12 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
-from fleetwheel.driver_packages import Step
 from fleetwheel.driver_plan import DriverPlan
 from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.profile import DriverState, Profile
 from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.settings import Settings
-from operations import _commands, _probe
+from operations import _packages, _probe
 from operations._ask import ask, forget
 from operations._outcome import note, refuse
 
@@ -41,7 +40,7 @@ def ready(
         return True
     _say(profile, "would change", plan.summary)
     if plan.steps:
-        yield FunctionCommand(_install, [plan, profile, settings.install_timeout], {})
+        yield FunctionCommand(_install, [plan, profile, settings], {})
     obstacle = _reboot_obstacle(plan, settings)
     if obstacle is None:
         yield FunctionCommand(_reboot, [profile], {})
@@ -66,30 +65,18 @@ def _reboot_obstacle(plan: DriverPlan, settings: Settings) -> str | None:
     return None
 
 
-def _install(state: State, host: Host, plan: DriverPlan, profile: Profile, timeout: int) -> bool:
+def _install(
+    state: State, host: Host, plan: DriverPlan, profile: Profile, settings: Settings
+) -> bool:
     """Run the steps up to the first that fails; what it said stands in the report."""
     for step in plan.steps:
         logger.info(f"{host.print_prefix}{step.what}")
-        said = _failure(host, step, timeout)
-        if said is not None:
+        done, said = _packages.run(host, step.command, settings)
+        if not done:
             why = "\n".join([f"the driver is not installed, for this failed: {step.what}", *said])
-            hint = "mend the package sources or the network of the host, then run again"
-            return _fail(host, profile, f"{why}\n  hint: {hint}")
+            return _fail(host, profile, f"{why}\n  hint: {step.hint}")
     forget()
     return True
-
-
-def _failure(host: Host, step: Step, timeout: int) -> list[str] | None:
-    """Run one step, and return the last lines that it said if it failed."""
-    program, *arguments = step.command
-    command = _commands.program(host, program, *arguments, timeout=timeout)
-    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE}
-    try:
-        done, output = host.run_shell_command(command, **connector)
-    except TimeoutError:
-        return [f"no answer within {timeout} s"]
-    said = [*output.stdout_lines[-4:], *output.stderr_lines[-8:]]
-    return None if done else said or [f"it ended without a word within {timeout} s"]
 
 
 def _reboot(state: State, host: Host, profile: Profile) -> bool:
@@ -137,7 +124,7 @@ def _check(state: State, host: Host, plan: DriverPlan, settings: Settings) -> bo
 
 def _say(profile: Profile, status: Status, why: str) -> None:
     note(HostReport(name=host.name, status=status, why=why, profile=profile))
-    logger.info(f"{host.print_prefix}{printable(why)}")
+    logger.info(f"{host.print_prefix}{printable(why.splitlines()[0])}")
 
 
 def _fail(host: Host, profile: Profile, why: str) -> bool:

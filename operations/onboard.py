@@ -13,7 +13,7 @@ from fleetwheel.onboarding import PackageManager
 from fleetwheel.profile import Profile
 from fleetwheel.report import HostReport, printable
 from fleetwheel.settings import Settings
-from operations import _commands, _driver, _probe, torch
+from operations import _driver, _packages, torch
 from operations._ask import ask, forget
 from operations._outcome import note, refuse
 from operations._steps import MATRIX
@@ -58,28 +58,22 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
         why = f"install {manager.package} by {manager.name}, then the torch that runs with it"
         note(HostReport(name=host.name, status="would change", why=why, profile=facts.profile))
         logger.info(f"{host.print_prefix}{why}")
-        given = [manager, facts.profile, settings.install_timeout]
+        given = [manager, facts.profile, settings]
         yield FunctionCommand(_install, given, {})
     yield from torch.environment._inner(settings)
 
 
 def _install(
-    state: State, host: Host, manager: PackageManager, profile: Profile, timeout: int
+    state: State, host: Host, manager: PackageManager, profile: Profile, settings: Settings
 ) -> bool:
     """Install a Python; what went wrong stands in the report, with what the commands said."""
-    said: list[str] = []
-    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE}
-    for program, *arguments in manager.commands():
-        command = _commands.program(host, program, *arguments, timeout=timeout)
-        try:
-            done, output = host.run_shell_command(command, **connector)
-        except TimeoutError:
-            done, output = False, None
-        said += output.stderr_lines if output else [f"no answer within {timeout} s"]
+    before: list[str] = []
+    for command in manager.commands():
+        done, said = _packages.run(host, command, settings)
+        before += said
         if not done:
-            why = "\n".join(
-                [f"{manager.package} cannot be installed by {manager.name}:", *said[-8:]]
-            )
+            lines = [f"{manager.package} cannot be installed by {manager.name}:", *before]
+            why = "\n".join(lines)
             why += "\n  hint: mend the package sources or the network of the host, then run again"
             note(HostReport(name=host.name, status="failed", why=why, profile=profile))
             logger.error(f"{host.print_prefix}{printable(why)}")

@@ -4,7 +4,7 @@ set -eu
 
 PATH=$PATH:/usr/sbin:/usr/lib/wine
 missing=""
-for tool in busybox:busybox shellcheck:shellcheck sshd:openssh-server nginx:nginx-light rsync:rsync \
+for tool in busybox:busybox shellcheck:shellcheck sshd:openssh-server nginx:nginx-light rsync:rsync git:git \
     wine64:wine64 x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64-win32 ssh-keygen:openssh-client \
     chromium:chromium systemd-analyze:systemd debootstrap:debootstrap; do
     command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"

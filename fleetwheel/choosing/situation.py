@@ -114,4 +114,5 @@ def usable_pythons(profile: Profile, pins: Pins) -> list[Python] | Obstacle:
         return sorted(usable, key=lambda python: Version(python.version), reverse=True)
     there = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
     wanted = f"Python {pins.python}" if pins.python else "Python that can be used"
-    return Obstacle(f"the host has no {wanted} (it has {there})")
+    mend = "install one for all users, from python.org" if profile.os == "windows" else ""
+    return Obstacle(f"the host has no {wanted} (it has {there})", mend)

@@ -1,5 +1,6 @@
 """The connector for Windows over the rig: real cmd, real Windows Python, under Wine."""
 
+import os
 import random
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def run(*bits: str | list[str], **arguments: Any) -> dict[str, Any]:
 
 
 def leftovers(rig: Rig) -> list[Path]:
-    return list(rig.drive_c.glob("users/*/AppData/Local/Temp/fleetwheel-*"))
+    return list(rig.drive_c.glob("users/*/AppData/Local/Temp/fleetwheel/*"))
 
 
 def test_arguments_arrive(rig: Rig) -> None:
@@ -223,6 +224,21 @@ def test_a_connection_that_drops_while_a_command_runs_is_said(rig: Rig) -> None:
     assert "dropped" in broken["message"]
     assert broken["seconds"] < 20
     assert after["error"] == "SSHException"
+
+
+def test_what_a_dropped_connection_left_is_removed_a_day_later(rig: Rig) -> None:
+    connect_and_call(rig.data, run("echo %OS%"))
+    [directory] = rig.drive_c.glob("users/*/AppData/Local/Temp/fleetwheel")
+    ages = {"old.cmd": 90_000, "in-use.cmd": 80_000, "from-a-wrong-clock.cmd": -200_000}
+    for name, age in ages.items():
+        (directory / name).write_text("rem secret\n")
+        os.utime(directory / name, times=(time.time() - age,) * 2)
+    [answer] = connect_and_call(rig.data, run("echo %OS%"))
+    assert answer["stdout"] == ["Windows_NT"]
+    left = leftovers(rig)
+    assert {path.name for path in left} == {"in-use.cmd", "from-a-wrong-clock.cmd"}
+    for path in left:
+        path.unlink()
 
 
 def test_what_windows_has_not_is_said(rig: Rig) -> None:

@@ -208,6 +208,8 @@ REFUSED = [
     (machine("H100", driver="580.95.05", pythons=["3.14t"]), "Python 3.15 unlocks",
      "free-threaded was not asked for"),
     (machine("H100", driver="580.95.05", pythons=[]), "the host has no Python", "none at all"),
+    (windows("H100", driver="581.15", pythons=[]), "install one for all users, from python.org",
+     "nothing here brings one to Windows"),
     (machine("RTX 5090", driver="580.95.05", glibc="2.27"),
      "a distribution with glibc 2.28 or newer unlocks 2.15.0+cu132", "12.0 begins with 2.7"),
     (machine("H100", driver="580.95.05", glibc="2.12"), "glibc 2.17 or newer", "CentOS 6"),

@@ -239,6 +239,15 @@ def test_a_driver_that_has_dropped_the_gpu_is_replaced() -> None:
     assert planned.branch == 580
 
 
+@pytest.mark.parametrize(("library", "nothing"), [("580.95.05", True), (None, False)])
+def test_a_driver_that_nothing_can_ask_yet_is_left_alone(
+    library: str | None, nothing: bool
+) -> None:
+    host = profile(UBUNTU, "Ada", version="580.95.05", library=library)
+    runs = host.installed_driver.model_copy(update={"module": "580.95.05"})
+    assert plan(host.model_copy(update={"installed_driver": runs}), "580").nothing is nothing
+
+
 def test_nouveau_is_turned_off_where_it_is_loaded() -> None:
     off = plan(profile(ROCKY_9, "Ada", nouveau=True), "install")
     assert "blacklist nouveau" in commands(off)
@@ -386,7 +395,7 @@ def test_a_virtual_gpu_of_unknown_id_is_known_by_what_the_driver_says() -> None:
 APT_GET = """#!/bin/sh
 case $*: in
 *'$(COMPONENT)'*) printf '%s\\n' {components} ;;
-*'$(SOURCESENTRY)'*) echo '{entry}:1' ;;
+*'$(SOURCESENTRY)'*) printf '%s' '{entries}' ;;
 *) exit {status} ;;
 esac
 """
@@ -413,9 +422,11 @@ class Apt:
 
     def add(self, components: str, source: str = "a.list", status: int = 0) -> int:
         entry = self.directory / source
-        entry.write_text(STANZA if source.endswith(".sources") else ONE_LINE)
+        entries = f"{entry}:1\n" if source else ""
+        if source:
+            entry.write_text(STANZA if source.endswith(".sources") else ONE_LINE)
         program = self.directory / "apt-get"
-        program.write_text(APT_GET.format(components=components, entry=entry, status=status))
+        program.write_text(APT_GET.format(components=components, entries=entries, status=status))
         program.chmod(0o755)
         words = ["sh", "-c", COMPONENTS, f"{self.directory}/new", "Debian", "contrib non-free"]
         path = f"{self.directory}:/usr/bin:/bin"
@@ -451,6 +462,11 @@ def test_stanzas_keep_their_key(apt: Apt) -> None:
 
 def test_components_that_are_there_are_not_added(apt: Apt) -> None:
     assert apt.add("main contrib non-free") == 0
+    assert apt.added() == {}
+
+
+def test_a_host_without_a_mirror_of_main_is_told_so(apt: Apt) -> None:
+    assert apt.add("main", source="") == 1
     assert apt.added() == {}
 
 

@@ -129,12 +129,12 @@ def test_a_batch_file_is_started_by_either_shell() -> None:
     words = {"FLEETWHEEL_0": "ü", "FLEETWHEEL_1": "\u2019"}
     assert start("cmd", "x.cmd", words) == (
         "set FLEETWHEEL_0=ü&set FLEETWHEEL_1=\u2019&"
-        r'cd /d "%USERPROFILE%"&AppData\Local\Temp\x.cmd'
+        r'cd /d "%USERPROFILE%"&AppData\Local\Temp\fleetwheel\x.cmd'
     )
     assert start("powershell", "x.cmd", words) == (
         "$env:FLEETWHEEL_0='ü'; $env:FLEETWHEEL_1='\u2019\u2019'; "
         "Set-Location -LiteralPath $env:USERPROFILE; "
-        r"cmd.exe /d /c AppData\Local\Temp\x.cmd; exit $LASTEXITCODE"
+        r"cmd.exe /d /c AppData\Local\Temp\fleetwheel\x.cmd; exit $LASTEXITCODE"
     )
 
 

@@ -105,19 +105,20 @@ def _wine(prefix: Path) -> Iterator[None]:
     """Keep a Wine server, and the services that the first program starts, while in use."""
     environment = wine.environment(prefix)
 
-    def start(*command: str | Path) -> subprocess.Popen[bytes]:
+    def run(*command: str | Path) -> int:
         nothing = subprocess.DEVNULL
-        return subprocess.Popen(
-            command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing
-        )
+        return subprocess.run(
+            command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing, timeout=120
+        ).returncode
 
-    server = start(wine.WINESERVER, "-f", "-p")
+    # It comes back when it is ready: a program that is earlier starts a server that does not stay.
+    assert run(wine.WINESERVER, "-p") == 0
     try:
-        assert start(wine.WINE, "cmd", "/c", "ver").wait(timeout=120) == 0
+        assert run(wine.WINE, "cmd", "/c", "ver") == 0
         yield
     finally:
-        start(wine.WINESERVER, "-k").wait(timeout=60)
-        server.wait(timeout=60)
+        run(wine.WINESERVER, "-k")
+        run(wine.WINESERVER, "-w")
 
 
 @contextmanager
