@@ -5,6 +5,10 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from fleetwheel.winssh import is_windows
 
 
+SHARED = "umask 022;"
+"""All users of a machine read what stands under the root, wherever root's own files are closed."""
+
+
 def program(host: Host, path: str, *arguments: str, timeout: int) -> StringCommand:
     """
     Return what runs a program of the host that may take so long.
@@ -16,15 +20,16 @@ def program(host: Host, path: str, *arguments: str, timeout: int) -> StringComma
     words = [QuoteString(argument) for argument in arguments]
     if is_windows(host):
         return StringCommand(_windows_path(path), *words)
-    return StringCommand("timeout", "-k", "10", str(timeout), QuoteString(path), *words)
+    limited = ("timeout", "-k", "10", str(timeout))
+    return StringCommand(SHARED, *limited, QuoteString(path), *words)
 
 
 def make_directory(host: Host, path: str) -> StringCommand:
-    """Return what makes a directory, and those above it, where it is not there."""
+    """Return what makes a directory that all can read, and those above it, if it is not there."""
     if is_windows(host):
         there = _windows_path(path)
         return StringCommand("if not exist", there, "md", there)
-    return StringCommand("mkdir", "-p", QuoteString(path))
+    return StringCommand(SHARED, "mkdir", "-p", QuoteString(path))
 
 
 def read_file(host: Host, path: str) -> StringCommand:

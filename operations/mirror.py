@@ -13,7 +13,6 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import (
     FunctionCommand,
     Host,
-    QuoteString,
     State,
     StringCommand,
     operation,
@@ -29,7 +28,7 @@ from fleetwheel.settings import Settings
 from fleetwheel.sources import certificate, configured_sources, official_source
 from fleetwheel.survey import survey
 from fleetwheel.templates import render
-from operations import _push
+from operations import _commands, _push
 from operations._ask import ask
 from operations._delivery import mirror_address
 from operations._outcome import note, refuse
@@ -77,7 +76,7 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         host.noop(why)
         return
     note(HostReport(name=host.name, status="would change", why=why))
-    yield StringCommand("mkdir", "-p", QuoteString(f"{directory}/cache"))
+    yield _commands.make_directory(host, f"{directory}/cache")
     for name in changed:
         yield _push.upload(StringIO(files[name]), f"{directory}/{name}")
     yield from _start(directory, ground)

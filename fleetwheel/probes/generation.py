@@ -196,6 +196,7 @@ def place_wheels(root: Path, wheels: dict[str, str]) -> list[str]:
         sent, place = incoming / name, wheel_path(root, name, sha256)
         if sent.exists() and file_hash(sent).hex() == sha256:
             place.parent.mkdir(exist_ok=True)
+            sent.chmod(0o644)
             sent.replace(place)
     return [name for name, sha256 in wheels.items() if not wheel_path(root, name, sha256).exists()]
 

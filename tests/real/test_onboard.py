@@ -104,6 +104,9 @@ def test_root_makes_it_a_member_and_then_changes_nothing(bare: Bare, tmp_path: P
     assert (entry["status"], entry["smoke"]["passed"]) == ("changed", True)
     python = "/opt/fleetwheel/current/bin/python"
     assert bare.run(f"{python} {VERSION}", USER).strip() == entry["choice"]["packages"]["torch"]
+    closed = "find /opt/fleetwheel -not -name .lock -not -perm -o=r -not -type l"
+    assert bare.run(closed) == "", "every user shares the environments"
+    assert bare.run(". /opt/fleetwheel/current/bin/activate && python " + VERSION, USER)
     again = controller.onboard("-y")
     assert again.returncode == 0, again.stdout
     assert controller.project.report()["status"] == "unchanged"

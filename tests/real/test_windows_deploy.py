@@ -149,6 +149,23 @@ def test_a_gpu_never_gets_the_cpu_wheels_that_pypi_has_for_windows(
     assert (entry["choice"], entry["generation"]) == (None, None)
 
 
+def test_what_a_windows_host_cannot_be_deployed_with(rig: Rig, lab: Project) -> None:
+    """No Python, which nothing brings there, and a root that is a path of another system."""
+    python = rig.drive_c / "Python311"
+    python.rename(rig.drive_c / "away")
+    try:
+        done = lab.deploy()
+    finally:
+        (rig.drive_c / "away").rename(python)
+    assert done.returncode == 1, done.stdout
+    assert (lab.report()["status"], lab.report()["profile"]["pythons"]) == ("refused", [])
+    assert "install one for all users, from python.org" in lab.report()["why"]
+    done = Project(lab.directory, Path("/opt/x")).deploy()
+    assert done.returncode == 1, done.stdout
+    assert "root: /opt/x is no absolute path on Windows" in done.stdout
+    assert not (rig.drive_c / "opt").exists()
+
+
 @pytest.mark.slow
 def test_torch_for_windows(
     rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

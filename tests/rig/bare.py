@@ -37,6 +37,7 @@ cd disk/root
 chroot . useradd --create-home --shell /bin/bash "$user"
 echo "$user:*" | chroot . chpasswd -e
 if [ "$sudoers" ]; then echo "$user $sudoers" >etc/sudoers.d/rig; fi
+umask 077 # as where security guides are followed
 exec chroot . /usr/sbin/sshd -D -e -q -f /etc/rig/sshd_config
 """
 

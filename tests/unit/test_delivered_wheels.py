@@ -9,7 +9,6 @@ from fleetwheel.distribution import deliver, parcels
 from fleetwheel.lock import Lock
 from tests.small_wheels import lock_of, make_wheel
 from tests.unit.test_generation import activating, building, built, run
-from tests.unit.test_generation import root as root
 
 
 def pushed(root: Path, *wheels: Path) -> dict[str, object]:
