@@ -1,10 +1,12 @@
 """What a host needs before PyTorch can be deployed to it: decided by its facts alone."""
 
 import re
+from collections import Counter
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import Matrix, numbers
 from fleetwheel.profile import HostState, Profile, Value
+from fleetwheel.settings import Settings
 
 SMALLEST = 1 << 30
 """Bytes that a Python and the smallest set of wheels take, roughly."""
@@ -19,6 +21,7 @@ class PackageManager(Value):
     package: str
     refresh: tuple[str, ...]
     install: tuple[str, ...]
+    hint: str = "mend the package sources or the network of the host, then run again"
 
     def commands(self) -> tuple[tuple[str, ...], ...]:
         """Return the commands, in words, that root runs one after the other."""
@@ -72,7 +75,37 @@ def package_manager(profile: Profile) -> PackageManager | None:
     return next((each for each in PACKAGE_MANAGERS if re.match(each.distributions, system)), None)
 
 
-def python_to_install(facts: HostState, matrix: Matrix) -> PackageManager | None:
+class UvPython(Value):
+    """A Python of python-build-standalone, which uv puts under the root: no root user needed."""
+
+    name: str = "uv"
+    minor: str
+    root: str
+    mirror: str | None = None
+
+    hint: str = "let the host reach releases.astral.sh, or name a python_mirror; then run again"
+
+    @property
+    def package(self) -> str:
+        """What is installed, for people."""
+        return f"Python {self.minor}"
+
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """Return the command of the uv that was sent."""
+        install = ("--no-config", "--no-progress", "python", "install", "--no-bin", "--no-registry")
+        source = "--python-downloads-json-url" if self._listed else "--mirror"
+        given = (source, self.mirror) if self.mirror else ()
+        where = ("--install-dir", f"{self.root}/pythons")
+        return ((f"{self.root}/bin/uv", *install, *given, *where, self.minor),)
+
+    @property
+    def _listed(self) -> bool:
+        return self.mirror is not None and self.mirror.endswith(".json")
+
+
+def python_to_install(
+    facts: HostState, matrix: Matrix, settings: Settings
+) -> PackageManager | UvPython | None:
     """Return what has to install a Python first; None where the host has one that suits.
 
     Raises FleetwheelError, before anything is changed, for a host that cannot be helped.
@@ -80,11 +113,15 @@ def python_to_install(facts: HostState, matrix: Matrix) -> PackageManager | None
     usable = _usable_pythons(facts.profile, matrix)
     if any(python.minor in usable for python in facts.profile.pythons):
         return None
+    if settings.install_python == "uv":
+        minor = settings.python or _most_served(usable)
+        root = facts.installation.root
+        return UvPython(minor=minor, root=root, mirror=settings.python_mirror)
     return _manager_for(facts)
 
 
-def _usable_pythons(profile: Profile, matrix: Matrix) -> frozenset[str]:
-    """Return the Pythons that some release has wheels for on this system."""
+def _usable_pythons(profile: Profile, matrix: Matrix) -> Counter[str]:
+    """Return how many builds of torch have wheels for each Python on this system."""
     system = (profile.os, profile.arch)
     builds = [
         build
@@ -102,7 +139,13 @@ def _usable_pythons(profile: Profile, matrix: Matrix) -> frozenset[str]:
             f"the host has {has}, and torch's wheels need {oldest} or newer",
             hint="install a newer release of its distribution, or one that has glibc",
         )
-    return frozenset().union(*(build.pythons for build in loading))
+    return Counter(python for build in loading for python in build.pythons)
+
+
+def _most_served(usable: Counter[str]) -> str:
+    """Return the Python that most builds have wheels for, the newest of several."""
+    usual = [minor for minor in usable if not minor.endswith("t")]
+    return max(usual, key=lambda minor: (usable[minor], numbers(minor)))
 
 
 def _manager_for(facts: HostState) -> PackageManager:
@@ -113,11 +156,12 @@ def _manager_for(facts: HostState) -> PackageManager:
     if manager is None:
         raise FleetwheelError(
             f"{lacking}, and how {profile.distribution or profile.os} gets one is not known",
-            hint="install a Python by hand, on Windows one from python.org, then run again",
+            hint="use install_python: uv, or install one by hand, on Windows from python.org",
         )
     if user != "root":
         raise FleetwheelError(
             f"{lacking}, and {user or 'the user'} may not install one",
-            hint=f"use sudo: true, or have an admin install the package {manager.package}",
+            hint=f"use sudo: true, or install_python: uv, or have an admin install the package"
+            f" {manager.package}",
         )
     return manager

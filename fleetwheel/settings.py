@@ -129,6 +129,13 @@ def _proxy(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[\w.~%+/-]*)?", value, re.ASCII):
+        shown = "an address with credentials" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no address: write http://HOST/PATH, and no password")
+    return value
+
+
 def _mirror(value: str) -> str:
     if not re.fullmatch(r"(@local|(https?://)?[A-Za-z0-9._-]+)(:\d{1,5})?/?", value):
         shown = "an address with credentials" if "@" in value[1:] else repr(value)
@@ -194,6 +201,10 @@ class Settings(Value):
     """Disk space in GB that the cache of the mirror may take, on the host that is one."""
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     """What the host reaches wheel sources and package archives through, ``http://HOST:PORT``."""
+    install_python: Literal["packages", "uv"] = "packages"
+    """Whether onboarding gets a Python by the distribution's packages, or by uv into the root."""
+    python_mirror: Annotated[str, AfterValidator(_address)] | None = None
+    """Where uv gets a Python, if not where it always does: a mirror, or a list (``.json``)."""
     keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations that stay, the one in use included."""
     smoke: Literal["auto", "always", "full"] = "auto"

@@ -4,7 +4,6 @@ from pyinfra.api import Host, QuoteString, StringCommand
 
 from fleetwheel.winssh import is_windows
 
-
 SHARED = "umask 022;"
 """All users of a machine read what stands under the root, wherever root's own files are closed."""
 
@@ -30,6 +29,14 @@ def make_directory(host: Host, path: str) -> StringCommand:
         there = _windows_path(path)
         return StringCommand("if not exist", there, "md", there)
     return StringCommand(SHARED, "mkdir", "-p", QuoteString(path))
+
+
+def make_program(host: Host, sent: str, path: str) -> StringCommand:
+    """Return what puts a file that was sent in the place of a program; on Windows an ``.exe``."""
+    if is_windows(host):
+        return StringCommand("move /y", _windows_path(sent), _windows_path(f"{path}.exe"))
+    ready = StringCommand("chmod", "755", QuoteString(sent))
+    return StringCommand(ready, "&& mv -f", QuoteString(sent), QuoteString(path))
 
 
 def read_file(host: Host, path: str) -> StringCommand:

@@ -9,14 +9,14 @@ from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import driver_plan, onboarding, preflight
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.onboarding import PackageManager
+from fleetwheel.onboarding import PackageManager, UvPython
 from fleetwheel.profile import Profile
 from fleetwheel.report import HostReport, printable
 from fleetwheel.settings import Settings
-from operations import _driver, _packages, torch
+from operations import _commands, _driver, _packages, _push, torch
 from operations._ask import ask, forget
 from operations._outcome import note, refuse
-from operations._steps import MATRIX
+from operations._steps import MATRIX, uv_to_send
 
 
 @operation()
@@ -46,7 +46,8 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
     try:
         named = settings.root is not None
         preflight.check(facts, onboarding.SMALLEST, now=time.time(), root_named=named)
-        manager = onboarding.python_to_install(facts, MATRIX)
+        manager = onboarding.python_to_install(facts, MATRIX, settings)
+        uv = uv_to_send(facts) if isinstance(manager, UvPython) else None
         driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
     except FleetwheelError as error:
         why, profile = str(error), facts.profile
@@ -58,13 +59,25 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
         why = f"install {manager.package} by {manager.name}, then the torch that runs with it"
         note(HostReport(name=host.name, status="would change", why=why, profile=facts.profile))
         logger.info(f"{host.print_prefix}{why}")
+        if uv:
+            yield from _send_uv(str(uv), f"{facts.installation.root}/bin")
         given = [manager, facts.profile, settings]
         yield FunctionCommand(_install, given, {})
     yield from torch.environment._inner(settings)
 
 
+def _send_uv(program: str, directory: str) -> Generator[PyinfraCommand]:
+    yield _commands.make_directory(host, directory)
+    yield _push.upload(program, f"{directory}/uv.new")
+    yield _commands.make_program(host, f"{directory}/uv.new", f"{directory}/uv")
+
+
 def _install(
-    state: State, host: Host, manager: PackageManager, profile: Profile, settings: Settings
+    state: State,
+    host: Host,
+    manager: PackageManager | UvPython,
+    profile: Profile,
+    settings: Settings,
 ) -> bool:
     """Install a Python; what went wrong stands in the report, with what the commands said."""
     before: list[str] = []
@@ -74,7 +87,7 @@ def _install(
         if not done:
             lines = [f"{manager.package} cannot be installed by {manager.name}:", *before]
             why = "\n".join(lines)
-            why += "\n  hint: mend the package sources or the network of the host, then run again"
+            why += f"\n  hint: {manager.hint}"
             note(HostReport(name=host.name, status="failed", why=why, profile=profile))
             logger.error(f"{host.print_prefix}{printable(why)}")
             return False

@@ -21,11 +21,11 @@ class FleetProject:
     def inventory(self, **defaults: object) -> None:
         self.rig.inventory(self.directory / "inventory" / "fleet.yaml", **defaults)
 
-    def begin(self, *options: str) -> subprocess.Popen[str]:
-        """Start deploys/torch.py; what it says is kept together in ``stdout``."""
+    def begin(self, *options: str, deploy: str = "torch") -> subprocess.Popen[str]:
+        """Start one of deploys/; what it says is kept together in ``stdout``."""
         pyinfra = str(Path(sys.executable).with_name("pyinfra"))
         return subprocess.Popen(
-            [pyinfra, "-y", "inventory.py", "deploys/torch.py", *options],
+            [pyinfra, "-y", "inventory.py", f"deploys/{deploy}.py", *options],
             cwd=self.directory,
             env={**os.environ, "COLUMNS": "200"},
             stdin=subprocess.DEVNULL,
@@ -35,9 +35,9 @@ class FleetProject:
             start_new_session=True,
         )
 
-    def deploy(self, *options: str, timeout: float = 240) -> tuple[int, str]:
-        """Run deploys/torch.py to its end; return its exit code and what it said."""
-        running = self.begin(*options)
+    def deploy(self, *options: str, deploy: str = "torch", timeout: float = 240) -> tuple[int, str]:
+        """Run one of deploys/ to its end; return its exit code and what it said."""
+        running = self.begin(*options, deploy=deploy)
         try:
             said, _ = running.communicate(timeout=timeout)
         finally:

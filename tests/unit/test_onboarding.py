@@ -4,8 +4,9 @@ import pytest
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
-from fleetwheel.onboarding import package_manager, python_to_install
+from fleetwheel.onboarding import UvPython, package_manager, python_to_install
 from fleetwheel.profile import HostState, Installation, Profile, Python
+from fleetwheel.settings import Settings
 
 DEBIAN = Profile(
     os="linux", arch="x86_64", glibc="2.36", distribution="Debian GNU/Linux 12 (bookworm)"
@@ -15,7 +16,7 @@ ROOT = Installation(root="/opt/fleetwheel", user="root", writable=True)
 
 def needs(installation: Installation = ROOT, **profile: object) -> str | None:
     state = HostState(profile=DEBIAN.model_copy(update=profile), installation=installation)
-    manager = python_to_install(state, load_matrix())
+    manager = python_to_install(state, load_matrix(), Settings())
     return manager and manager.package
 
 
@@ -92,3 +93,22 @@ def test_who_is_not_root_hears_what_to_do() -> None:
 )
 def test_a_system_that_cannot_be_helped(profile: dict[str, object], words: str) -> None:
     assert words in refusal(**profile)
+
+
+@pytest.mark.parametrize("system", ["Debian GNU/Linux 12", "Arch Linux", "Windows 11 24H2"])
+def test_uv_gets_a_python_without_root_and_whatever_the_system(system: str) -> None:
+    profile = DEBIAN.model_copy(update={"distribution": system})
+    there = ROOT.model_copy(update={"user": "ada", "root": "/home/ada/x"})
+    state = HostState(profile=profile, installation=there)
+    said = {"install_python": "uv", "python_mirror": "https://mirror.example.org/pythons.json"}
+    found = python_to_install(state, load_matrix(), Settings.from_data(said))
+    assert isinstance(found, UvPython)
+    (words,) = found.commands()
+    assert words[0] == "/home/ada/x/bin/uv"
+    assert words[-3:] == ("--install-dir", "/home/ada/x/pythons", found.minor)
+    listed = words.index("--python-downloads-json-url")
+    assert words[listed + 1] == "https://mirror.example.org/pythons.json"
+    assert not found.minor.endswith("t")
+    asked = python_to_install(state, load_matrix(), Settings(install_python="uv", python="3.11"))
+    assert asked and asked.package == "Python 3.11"
+    assert "--mirror" not in asked.commands()[0]
