@@ -54,6 +54,12 @@ NOUVEAU_FILE = "/etc/modprobe.d/fleetwheel-nouveau.conf"
 NOUVEAU = "blacklist nouveau\noptions nouveau modeset=0\n"
 
 
+INSTALL_HINT = (
+    "mend the package sources or the network of the host, or end the hold on another driver"
+    " (apt-mark unhold, dnf versionlock delete), then run again"
+)
+
+
 class Step(Value):
     """One command that root runs."""
 
@@ -150,7 +156,7 @@ def _debian(found: re.Match[str], arch: str, limits: Limits, wanted: int | None)
         )
     if wanted in (None, own) and limits.serve(own) and "proprietary" in limits.modules:
         return _debian_own(own, "nvidia-driver", arch)
-    if release == 12 and 470 in (wanted, limits.last):
+    if release == 12 and (wanted or limits.last) == 470:
         return _debian_own(470, "nvidia-tesla-470-driver", arch)
     return _debian_from_nvidia(release, own, limits, arch, wanted)
 
@@ -196,6 +202,7 @@ def _debian_from_nvidia(
         packages=(package,),
         steps=(
             *_components("Debian", "contrib"),
+            Step(what="unpin Debian's own branch", command=("rm", "-f", PIN_FILE)),
             *_debian_headers(arch),
             _apt("ca-certificates"),
             Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
@@ -295,8 +302,9 @@ def _headers(stem: str, install: tuple[str, ...]) -> Step:
 
 def _apt(*packages: str) -> Step:
     what = f"install {' '.join(packages)}"
-    return Step(what=what, command=(*APT_INSTALL, *APT_LOCK, *packages))
+    return Step(what=what, command=(*APT_INSTALL, *APT_LOCK, *packages), hint=INSTALL_HINT)
 
 
 def _dnf(*packages: str) -> Step:
-    return Step(what=f"install {' '.join(packages)}", command=(*DNF, "install", *packages))
+    what = f"install {' '.join(packages)}"
+    return Step(what=what, command=(*DNF, "install", *packages), hint=INSTALL_HINT)

@@ -43,6 +43,16 @@ class DriverPlan(Value):
             does = "the driver is installed and waits for a reboot" if self.reboot else ""
         return "\n".join(filter(None, [does, *self.reasons]))
 
+    def mismatch(self, library: str | None) -> str | None:
+        """Return what is wrong with the version of the library that an installation has left."""
+        if not (self.branch and library) or _major(library) == self.branch:
+            return None
+        return (
+            f"driver {library} is there after the installation, not {self.branch}"
+            "\n  hint: name that branch in driver:, or remove the other driver first; one that is"
+            " held needs apt-mark unhold, or dnf versionlock delete"
+        )
+
 
 def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> DriverPlan:
     """Return the plan for a host, as ``plan`` does, if the user there may carry it out."""

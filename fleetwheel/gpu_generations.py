@@ -27,6 +27,7 @@ class Generation(NamedTuple):
 
 
 CLOSED: frozenset[Modules] = frozenset({"proprietary"})
+OPEN: frozenset[Modules] = frozenset({"open"})
 GENERATIONS = (
     Generation("Kepler", (3, 0), 390, 470, CLOSED),
     Generation("Maxwell", (5, 0), 390, 580, CLOSED),
@@ -35,8 +36,9 @@ GENERATIONS = (
     Generation("Turing", (7, 5), 410),
     Generation("Ampere", (8, 0), 455),
     Generation("Ada", (8, 9), 525),
+    Generation("Grace Hopper", (9, 0), 535, modules=OPEN),
     Generation("Hopper", (9, 0), 525),
-    Generation("Blackwell", (10, 0), 570, modules=frozenset({"open"})),
+    Generation("Blackwell", (10, 0), 570, modules=OPEN),
 )
 """Last branches: NVIDIA's matrix of toolkits, drivers and architectures. Modules: the chapter on
 kernel modules in its driver installation guide."""
@@ -57,7 +59,9 @@ DEVICES = (
     (0x2180, 0x21FF, "Turing"),
     (0x2200, 0x229F, "Ampere"),
     (0x22A0, 0x22BF, "Ada"),
-    (0x2300, 0x237F, "Hopper"),
+    (0x2300, 0x233F, "Hopper"),
+    (0x2340, 0x234F, "Grace Hopper"),
+    (0x2350, 0x237F, "Hopper"),
     (0x2400, 0x25FF, "Ampere"),
     (0x2680, 0x28FF, "Ada"),
     (0x2900, 0x2FFF, "Blackwell"),

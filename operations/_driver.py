@@ -44,7 +44,7 @@ def ready(
     obstacle = _reboot_obstacle(plan, settings)
     if obstacle is None:
         yield FunctionCommand(_reboot, [profile], {})
-        yield FunctionCommand(_check, [plan, settings], {})
+        yield FunctionCommand(_check, [settings], {})
         return True
     why = f"{obstacle}\n{plan.summary}"
     if plan.steps:
@@ -68,7 +68,7 @@ def _reboot_obstacle(plan: DriverPlan, settings: Settings) -> str | None:
 def _install(
     state: State, host: Host, plan: DriverPlan, profile: Profile, settings: Settings
 ) -> bool:
-    """Run the steps up to the first that fails; what it said stands in the report."""
+    """Run the steps up to the first that fails, and look what driver that has brought."""
     for step in plan.steps:
         logger.info(f"{host.print_prefix}{step.what}")
         done, said = _packages.run(host, step.command, settings)
@@ -76,7 +76,9 @@ def _install(
             why = "\n".join([f"the driver is not installed, for this failed: {step.what}", *said])
             return _fail(host, profile, f"{why}\n  hint: {step.hint}")
     forget()
-    return True
+    facts = ask(settings)
+    wrong = plan.mismatch(facts.profile.installed_driver.library) if facts else None
+    return _fail(host, profile, wrong) if wrong else True
 
 
 def _reboot(state: State, host: Host, profile: Profile) -> bool:
@@ -107,7 +109,7 @@ def _boot_id(host: Host) -> str | None:
     return output.stdout.strip() or None
 
 
-def _check(state: State, host: Host, plan: DriverPlan, settings: Settings) -> bool:
+def _check(state: State, host: Host, settings: Settings) -> bool:
     """Look whether the driver works now."""
     facts = ask(settings)
     if facts is None:

@@ -20,12 +20,18 @@ echo 0x10de >$gpu/vendor
 echo 0x030000 >$gpu/class
 echo 0x2684 >$gpu/device
 """
-APT_GET = """cat >/usr/local/sbin/apt-get <<'END'
+LIBRARY = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so"
+APT_GET = f"""cat >/usr/local/sbin/apt-get <<'END'
 #!/bin/sh
 case " $* " in
-*' install '*) exec /usr/bin/apt-get --simulate "$@" >>/root/apt.log ;;
+*' install '*) /usr/bin/apt-get --simulate "$@" >>/root/apt.log || exit ;;
 *) exec /usr/bin/apt-get "$@" ;;
 esac
+if read -r version </root/brings; then
+    mkdir -p {LIBRARY.rpartition("/")[0]}
+    echo >{LIBRARY}.$version
+    ln -sf libnvidia-ml.so.$version {LIBRARY}.1
+fi 2>/dev/null
 END
 chmod +x /usr/local/sbin/apt-get
 """
@@ -56,10 +62,10 @@ END
 chmod +x /usr/local/sbin/reboot
 """
 """Another boot as far as one can see over SSH: every connection ends, and the boot id changes."""
-NOT_LOADED = """
-mkdir -p /usr/lib/x86_64-linux-gnu
-echo >/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.535.261.03
-ln -sf libnvidia-ml.so.535.261.03 /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1
+NOT_LOADED = f"""
+mkdir -p {LIBRARY.rpartition("/")[0]}
+echo >{LIBRARY}.535.261.03
+ln -sf libnvidia-ml.so.535.261.03 {LIBRARY}.1
 """
 
 EFI = "/sys/firmware/efi/efivars"
@@ -141,6 +147,18 @@ def test_what_fails_is_said_and_ends_it(bare: Bare, tmp_path: Path) -> None:
     assert "hint: mend the package sources" in why
     assert "it does not answer" in why
     assert bare.run("find /root /etc/apt/sources.list.d -name 'apt.log' -o -name 'fleet*'") == ""
+
+
+def test_another_branch_than_planned_is_found(bare: Bare, tmp_path: Path) -> None:
+    bare.run("echo 550.163.01 >/root/brings")
+    inventory = bare.inventory(driver="install", reboot="true")
+    controller = Controller(tmp_path / "project", inventory)
+    done = controller.onboard("-y")
+    bare.run(f"rm /root/brings {LIBRARY}*")
+    assert done.returncode == 1, done.stdout
+    why = controller.project.report()["why"]
+    assert "driver 550.163.01 is there after the installation, not 535" in why
+    assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
 
 
 def test_an_installed_driver_waits_for_a_reboot(bare: Bare, tmp_path: Path) -> None:

@@ -1,19 +1,13 @@
 """A host without any Python gets one by uv, from a list that a lab serves itself."""
 
-import functools
-import hashlib
-import json
 import platform
 import sys
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.python_list import serving, write_list
 from tests.rig.fleet import HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 
@@ -22,21 +16,8 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
+SYSTEM = ("linux", platform.machine(), "gnu")
 LEFT_OUT = {"__pycache__", "dist-packages", "site-packages", "test", "idlelib", "tkinter"}
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(directory: Path, address: str) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(directory))
-    with ThreadingHTTPServer((address, 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{address}:{server.server_port}"
-        server.shutdown()
 
 
 def pack(directory: Path) -> Path:
@@ -55,26 +36,6 @@ def pack(directory: Path) -> Path:
     return archive
 
 
-def listed(archive: Path, url: str) -> str:
-    """Return the list with this one Python, as ``uv python install`` reads it."""
-    major, minor, patch = sys.version_info[:3]
-    entry = {
-        "name": "cpython",
-        "arch": {"family": platform.machine(), "variant": None},
-        "os": "linux",
-        "libc": "gnu",
-        "major": major,
-        "minor": minor,
-        "patch": patch,
-        "prerelease": "",
-        "url": f"{url}/{archive.name}",
-        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
-        "variant": None,
-        "build": None,
-    }
-    return json.dumps({f"cpython-{major}.{minor}.{patch}-linux-{platform.machine()}-gnu": entry})
-
-
 def test_uv_brings_the_python_and_the_deploy_goes_on(tmp_path: Path) -> None:
     (tmp_path / "pythons").mkdir()
     archive = pack(tmp_path / "pythons")
@@ -82,10 +43,9 @@ def test_uv_brings_the_python_and_the_deploy_goes_on(tmp_path: Path) -> None:
         fleet(tmp_path / "fleet", [HostSpec("bare", python=False)]) as rig,
         serving(archive.parent, str(rig.controller)) as url,
     ):
-        (archive.parent / "pythons.json").write_text(listed(archive, url))
+        mirror = write_list(archive, url, platform.python_version(), *SYSTEM)
         project = FleetProject(tmp_path / "project", rig)
-        way = {"install_python": "uv", "python_mirror": f"{url}/pythons.json", "python": MINOR}
-        project.inventory(torch="2.13.0", **way)
+        project.inventory(torch="2.13.0", install_python="uv", python_mirror=mirror, python=MINOR)
         code, said = project.deploy(deploy="onboard")
         assert code == 0, said
         assert f"install Python {MINOR} by uv" in said

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.project import Project
+from tests.python_list import serving, write_list
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.prefix import missing
 from tests.small_wheels import make_wheel
@@ -164,6 +166,37 @@ def test_what_a_windows_host_cannot_be_deployed_with(rig: Rig, lab: Project) -> 
     assert done.returncode == 1, done.stdout
     assert "root: /opt/x is no absolute path on Windows" in done.stdout
     assert not (rig.drive_c / "opt").exists()
+
+
+def test_uv_brings_a_python(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it the made-up torch is installed; it fails its smoke test."""
+    wheels, python = tmp_path / "wheels", rig.drive_c / "Python311"
+    make_wheel(wheels, "torch", "2.13.0", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    archive = tmp_path / "python.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        tar.add(python, "python")
+    python.rename(rig.drive_c / "away")
+    try:
+        with serving(tmp_path, "127.0.0.1") as url:
+            done = lab.run(
+                "-y",
+                "deploys/onboard.py",
+                packages="[]",
+                torch="2.13.0",
+                install_python="uv",
+                python='"3.11"',
+                python_mirror=write_list(archive, url, "3.11.9", "windows", "x86_64", "none"),
+            )
+    finally:
+        (rig.drive_c / "away").rename(python)
+    assert "cpython-3.11.9-windows-x86_64-none" in str(lab.report()["choice"]["python"]), (
+        done.stdout
+    )
+    assert "AttributeError" in lab.report()["why"]
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ BOARDS = {
     "0x2571": ("Ampere", "RTX A2000 12GB"),
     "0x2684": ("Ada", "RTX 4090"),
     "0x27b8": ("Ada", "L4"),
+    "0x2342": ("Grace Hopper", "GH200 120GB / 480GB"),
     "0x2331": ("Hopper", "H100 PCIe"),
     "0x2901": ("Blackwell", "B200"),
     "0x2b85": ("Blackwell", "RTX 5090"),
@@ -94,6 +95,7 @@ def commands(planned: DriverPlan) -> str:
         (BOOKWORM, "Volta", 535, "proprietary", "nvidia-driver"),
         (BOOKWORM, "Ada", 535, "proprietary", "nvidia-driver"),
         (BOOKWORM, "Hopper", 535, "proprietary", "nvidia-driver"),
+        (BOOKWORM, "Grace Hopper", 580, "open", "nvidia-open"),
         (BOOKWORM, "Blackwell", 580, "open", "nvidia-open"),
         (TRIXIE, "Maxwell", 550, "proprietary", "nvidia-driver"),
         (TRIXIE, "Turing", 550, "proprietary", "nvidia-driver"),
@@ -172,6 +174,7 @@ def test_a_mixed_host_gets_what_serves_all(
         (profile("Debian GNU/Linux forky/sid", "Ada"), "install", ["how Debian GNU/Linux forky"]),
         (profile(TRIXIE, "Ada"), "535", ["branch 550", "from 580 on, but none 535"]),
         (profile(TRIXIE, "Kepler"), "install", ["but none 470"]),
+        (profile(BOOKWORM, "Kepler"), "450", ["but none 450"]),
         (profile(ROCKY_9, "Kepler"), "install", ["Rocky Linux 9 gets the driver branch 470"]),
         (profile("Rocky Linux 11.0", "Ada"), "install", ["how Rocky Linux 11"]),
         (profile(UBUNTU, "Ada", container="docker"), "install", ["docker container", "toolkit"]),
@@ -239,6 +242,26 @@ def test_a_driver_that_has_dropped_the_gpu_is_replaced() -> None:
     assert planned.branch == 580
 
 
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [
+        ("580.95.05", []),
+        (None, []),
+        ("590.48.01", ["590.48.01 is there", "not 580", "apt-mark unhold"]),
+        ("535.261.03", ["535.261.03 is there", "not 580"]),
+    ],
+)
+def test_what_is_installed_is_compared_with_the_plan(library: str | None, words: list[str]) -> None:
+    planned = plan(profile(UBUNTU, "Ada"), "580")
+    wrong = planned.mismatch(library)
+    assert bool(wrong) == bool(words)
+    assert all(word in str(wrong) for word in words)
+
+
+def test_without_an_installation_any_branch_matches() -> None:
+    assert plan(profile(UBUNTU, "Ada"), "keep").mismatch("535.1") is None
+
+
 @pytest.mark.parametrize(("library", "nothing"), [("580.95.05", True), (None, False)])
 def test_a_driver_that_nothing_can_ask_yet_is_left_alone(
     library: str | None, nothing: bool
@@ -287,6 +310,7 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (TRIXIE, "Pascal", "580", "debian13/x86_64/cuda-keyring_1.1-1_all.deb"),
         (TRIXIE, "Pascal", "580", "nvidia-driver-pinning-580"),
         (TRIXIE, "Pascal", "580", "cuda-drivers"),
+        (TRIXIE, "Pascal", "580", "rm -f /etc/apt/preferences.d/fleetwheel-driver"),
         (BOOKWORM, "Ada", "535", "Pin: version 535.*"),
         (BOOKWORM, "Ada", "535", "Debian contrib non-free non-free-firmware"),
         (BOOKWORM, "Ada", "535", "linux-headers-amd64"),
@@ -379,7 +403,13 @@ def test_ranges_of_device_ids_are_in_order_and_apart() -> None:
 
 @pytest.mark.parametrize(
     ("capability", "name"),
-    [("3.7", "Kepler"), ("7.2", "Volta"), ("8.6", "Ampere"), ("12.1", "Blackwell")],
+    [
+        ("3.7", "Kepler"),
+        ("7.2", "Volta"),
+        ("8.6", "Ampere"),
+        ("9.0", "Hopper"),
+        ("12.1", "Blackwell"),
+    ],
 )
 def test_generations_by_compute_capability(capability: str, name: str) -> None:
     assert of_capability(capability) == GENERATION[name]
