@@ -1,13 +1,12 @@
 """A bare Debian host with an NVIDIA GPU in its /sys: real apt, whose installation is simulated."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project import Project, copy_of_checkout
 from tests.rig.bare import Bare, bare_host, missing
+from tests.rig.bare_deploy import Controller
 
 pytestmark = [
     pytest.mark.real,
@@ -82,27 +81,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
         for text in (RTX_4090, KERNEL, APT_GET, OTHERS, REBOOT):
             bare.run(text)
         yield bare
-
-
-class Controller:
-    """A project directory whose inventory is one host that is to get a driver."""
-
-    def __init__(self, directory: Path, inventory: str) -> None:
-        directory.mkdir()
-        self.project = Project(copy_of_checkout(directory), Path())
-        (directory / "inventory" / "lab.yaml").write_text(inventory)
-
-    def onboard(self, *options: str) -> subprocess.CompletedProcess[str]:
-        program = self.project.command()[0]
-        return subprocess.run(
-            [program, *options, "inventory.py", "deploys/onboard.py"],
-            cwd=self.project.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=200,
-        )
 
 
 def test_a_dry_run_says_the_plan_and_does_nothing(bare: Bare, tmp_path: Path) -> None:

@@ -1,21 +1,17 @@
 """Bare Debian hosts become members: real apt, real uv, real torch for CPU, over real SSH."""
 
-import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project import Project, copy_of_checkout
 from tests.rig.bare import USER, Bare, bare_host, missing
+from tests.rig.bare_deploy import Controller
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
-PUSH = "distribution=push"
 VERSION = "-c 'import torch; print(torch.__version__)'"
 HAS_PYTHON = "command -v python3 || echo none"
 
@@ -25,45 +21,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
     """A host that is bare for the first test of this module, which then follow each other."""
     with bare_host(tmp_path_factory.mktemp("bare") / "host") as bare:
         yield bare
-
-
-class Controller:
-    """A project directory whose inventory is one bare host."""
-
-    def __init__(self, directory: Path, inventory: str) -> None:
-        directory.mkdir()
-        self.project = Project(copy_of_checkout(directory), Path())
-        (directory / "inventory" / "lab.yaml").write_text(inventory)
-
-    def onboard(self, *options: str) -> subprocess.CompletedProcess[str]:
-        program = self.project.command()[0]
-        return subprocess.run(
-            [program, *options, "inventory.py", "deploys/onboard.py", "--data", PUSH],
-            cwd=self.project.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-
-    def onboard_at_a_terminal(self, password: str) -> str:
-        """Onboard as a person does, who gives the password when asked; return what was said."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.chdir(self.project.directory)
-            words = ["-y", "--use-sudo-password", "inventory.py", "deploys/onboard.py"]
-            os.execv(self.project.command()[0], ["pyinfra", *words, "--data", PUSH])
-        said = ""
-        while True:
-            try:
-                text = os.read(terminal, 4096).decode(errors="replace")
-            except OSError:  # it has ended
-                os.waitpid(pid, 0)
-                return said
-            said += text
-            if text.rstrip().endswith("sudo password:"):
-                os.write(terminal, f"{password}\n".encode())
 
 
 def test_a_user_without_sudo_is_told_what_to_do(bare: Bare, tmp_path: Path) -> None:
@@ -133,21 +90,18 @@ def test_with_a_python_there_a_user_needs_no_sudo(bare: Bare, tmp_path: Path) ->
 
 
 def test_a_user_with_sudo_does_as_root(tmp_path: Path) -> None:
-    with bare_host(tmp_path / "host", sudoers="ALL=(ALL) NOPASSWD: ALL") as bare:
-        controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
-        done = controller.onboard("-y")
-        assert done.returncode == 0, done.stdout
-        assert controller.project.report()["smoke"]["passed"] is True
-        assert bare.run("stat -c %U /opt/fleetwheel/current/bin/python").strip() == "root"
-
-
-def test_a_user_gives_the_password_for_sudo_at_the_terminal(tmp_path: Path) -> None:
+    """First with a password, given at the terminal, then without one."""
     with bare_host(tmp_path / "host", sudoers="ALL=(ALL) ALL") as bare:
         bare.run(f"echo {USER}:s3cret | chpasswd")
         controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
         said = controller.onboard_at_a_terminal("s3cret")
         entry = controller.project.report()
         assert (entry["status"], entry["smoke"]["passed"]) == ("changed", True), said
+        assert bare.run("stat -c %U /opt/fleetwheel/current/bin/python").strip() == "root"
         assert "s3cret" not in said
         for path in (tmp_path / "project").rglob("*.json"):
             assert "s3cret" not in path.read_text()
+        bare.run("sed -i 's/) ALL/) NOPASSWD: ALL/' /etc/sudoers.d/rig")
+        done = controller.onboard("-y")
+        assert done.returncode == 0, done.stdout
+        assert controller.project.report()["status"] == "unchanged"

@@ -50,13 +50,17 @@ class Bare:
     port: int
 
     def inventory(self, user: str = "root", **more: object) -> str:
-        """Return the YAML of an inventory that has this host alone, named ``bare``."""
+        """Return the YAML of an inventory that has this host alone, named ``bare``.
+
+        Wheels are pushed: some of them only this machine has.
+        """
         entry = {
             "address": "127.0.0.1",
             "port": self.port,
             "user": user,
             "key": self.directory / "id",
             "known_hosts": self.directory / "known_hosts",
+            "distribution": "push",
             **more,
         }
         lines = [f"    {key}: {value}" for key, value in entry.items()]
