@@ -5,6 +5,7 @@ The hosts of the test fleet have no systemd, so the crontab's program is run as 
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -153,7 +154,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     # Hosts have a /tmp of their own, and see the rest of this machine.
     wheels = Path(tempfile.mkdtemp(prefix="fleetwheel-pull-", dir="/var/tmp"))
     try:
-        tag = "cp311-cp311-manylinux_2_28_x86_64"
+        python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+        tag = f"{python}-{python}-manylinux_2_28_{platform.machine()}"
         make_wheel(wheels, "torch", "2.13.0+cpu", tag=tag, files={"torch/__init__.py": TORCH})
         for release in (1, 2, 3):
             make_wheel(wheels, "ballast", f"{release}.0")
@@ -161,9 +163,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
             source = Source(base, rig, wheels)
             signer = " ".join((base / "signer.pub").read_text().split()[:2])
             for host in rig.hosts.values():
-                if Path(sys.base_prefix).is_relative_to("/root"):
-                    # What a host has in place of root's home would hide the Python of the tests.
-                    host.run("umount -l /root")
+                for own in ("/root", "/tmp"):
+                    # What a host has in their place would hide the Python of the tests.
+                    if any(
+                        Path(used).is_relative_to(own) for used in (sys.prefix, sys.base_prefix)
+                    ):
+                        host.run(f"umount -l {own}")
                 host.run(
                     f"mkdir -p /etc/cron.d /srv/fleet && ln -s {sys.prefix} /srv/fleet/.venv"
                     f" && echo '* {signer}' >/etc/signers"
