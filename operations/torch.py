@@ -113,8 +113,9 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
         return
     if wanted not in built:
         why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
-        others = ", ".join(sorted(built - {facts.installation.current})) or "none"
-        yield refuse(_failed(facts, f"{why} to go back to; there are: {others}"))
+        others = ", ".join(sorted(built - {facts.installation.current}))
+        there = f"; there are: {others}" if others else ""
+        yield refuse(_failed(facts, f"{why} to go back to{there}"))
         return
     try:
         deployment = _deployment_of(settings, facts, record, str(wanted))
