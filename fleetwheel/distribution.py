@@ -1,16 +1,17 @@
 """How the wheels of a lock reach one host: fetched by itself, through a mirror, or pushed."""
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 import tomli_w
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
 from fleetwheel.profile import Value
 from fleetwheel.sources import local_path
 from fleetwheel.web import host_of
+from fleetwheel.wheel import Source, file_name
 
 Way = Literal["direct", "mirror", "push"]
 
@@ -25,7 +26,7 @@ class Parcel(Value):
     @property
     def filename(self) -> str:
         """Its file name, with which it also arrives."""
-        return unquote(urlsplit(self.url).path.rpartition("/")[2])
+        return file_name(self.url)
 
     def place(self, root: str) -> str:
         """Return its path under the root directory of a host."""
@@ -53,6 +54,21 @@ def parcels(lock: Lock, way: Way, *, here: bool) -> tuple[Parcel, ...]:
         for wheel in package.wheels or ()
         if wheel.url and (way == "push" or (not here and local_path(wheel.url) is not None))
     )
+
+
+def require_own_files(lock: Lock, sources: Sequence[Source]) -> None:
+    """Refuse a lock that a host sent back and that names a file beside this machine's sources.
+
+    It would be read here, and sent to that host.
+    """
+    places = [path for source in sources if (path := local_path(source.url))]
+    for url in lock.urls.values() if lock.from_host else ():
+        file = local_path(url)
+        if file and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
+            raise FleetwheelError(
+                f"the host's copy of its lock names {file}, which is in no wheel source here",
+                hint="add its directory to the sources, or run with --data relock=true",
+            )
 
 
 def deliver(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 import tomllib
@@ -85,9 +86,10 @@ class Lock(Value):
                 f"locks/{self.name} cannot be read: {error}", hint=RELOCK
             ) from error
         for package in document.packages:
-            if not all("sha256" in wheel.hashes for wheel in package.wheels or ()):
-                words = f"locks/{self.name}: a wheel of {package.name} has no sha256"
-                raise FleetwheelError(words, hint=RELOCK)
+            for wheel in package.wheels or ():
+                if not re.fullmatch("[0-9a-f]{64}", wheel.hashes.get("sha256", "")):
+                    words = f"locks/{self.name}: a wheel of {package.name} has no sha256"
+                    raise FleetwheelError(words, hint=RELOCK)
         return document
 
     @cached_property

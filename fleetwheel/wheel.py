@@ -1,13 +1,29 @@
 """A wheel that some source really holds, and the source that holds it."""
 
+import re
 from functools import cached_property
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
+
+PLAIN = re.compile(r"[A-Za-z0-9_][\w.+!-]*\.whl", re.ASCII)
+
+
+def file_name(url: str) -> str:
+    """Return the file name of the wheel at an address.
+
+    Raises FleetwheelError for one that would lead elsewhere as part of a path.
+    """
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    if not PLAIN.fullmatch(name):
+        raise FleetwheelError(f"{name!r} is no file name of a wheel", hint="look at its source")
+    return name
 
 
 class Source(Value):

@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from fleetwheel import web
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import local_path
-from fleetwheel.wheel import Source
+from fleetwheel.wheel import Source, file_name
 
 SECONDS = 3600
 """How long one wheel may take from its source; the largest in use have 900 MB."""
@@ -32,7 +31,7 @@ def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -
     fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
     the same host. Raises FleetwheelError when the wheel does not come, or is another.
     """
-    late = f"{_name(url)} did not come within {SECONDS} s"
+    late = f"{file_name(url)} did not come within {SECONDS} s"
     key = ("wheel", url, frozenset(accepted))
     return web.once(key, partial(_fetch, url, accepted, sources), SECONDS, late).answer()
 
@@ -56,14 +55,14 @@ def beside(path: Path) -> Iterator[Path]:
 def _fetch(url: str, accepted: Collection[str], sources: Sequence[Source]) -> Path:
     store = cache_directory() / "wheels"
     local = local_path(url)
-    kept = [local] if local else [store / hash / _name(url) for hash in accepted]
+    kept = [local] if local else [store / hash / file_name(url) for hash in accepted]
     try:
         found = next((path for path in kept if path.exists() and sha256(path) in accepted), None)
         return found or _keep(url, accepted, sources, store)
     except OSError as error:
         reason = error.strerror or "it cannot be read or written"
         raise FleetwheelError(
-            f"{_name(url)} cannot be had on this machine: {reason}",
+            f"{file_name(url)} cannot be had on this machine: {reason}",
             hint=f"check the disk with {store}, or set XDG_CACHE_HOME",
         ) from error
 
@@ -74,7 +73,7 @@ def _keep(url: str, accepted: Collection[str], sources: Sequence[Source], store:
         raise _other(url)
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".") as directory:
-        new = Path(directory) / _name(url)
+        new = Path(directory) / file_name(url)
         bare, login = web.split_login(url)
         web.download(bare, login or web.logins(sources).get(web.host_of(bare)), new)
         hash = sha256(new)
@@ -91,7 +90,3 @@ def _other(url: str) -> FleetwheelError:
         f"{web.split_login(url)[0]} is not there, or is another file than the one that was locked",
         hint="a wheel or the lock was changed: run with --data relock=true",
     )
-
-
-def _name(url: str) -> str:
-    return unquote(urlsplit(url).path.rpartition("/")[2])

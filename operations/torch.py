@@ -15,6 +15,7 @@ from fleetwheel import mirror, preflight
 from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, pinned, python_for
+from fleetwheel.distribution import require_own_files
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
@@ -230,6 +231,7 @@ def _prepare(deployment: Deployment) -> str:
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
     deployment.sources = configured_sources(settings.sources)
+    require_own_files(lock, deployment.sources)
     deployment.delivery = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in deployment.delivery.parcels}
     fetched = {name: url for name, url in missing(lock, there).items() if url not in parcels}
