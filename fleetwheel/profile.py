@@ -135,11 +135,6 @@ class Gpu(Value):
     """Field that NVML does not give, and why."""
 
     @property
-    def lasting(self) -> "Gpu":
-        """The GPU by what stays the same from one look to the next, whoever was asked."""
-        return Gpu(**{name: getattr(self, name) for name in LASTING})
-
-    @property
     def baseline(self) -> "Gpu":
         """The GPU as a record keeps it, for later looks to compare with."""
         return Gpu(**{name: getattr(self, name) for name in (*LASTING, "ecc", "mig", "pcie_width")})

@@ -204,7 +204,7 @@ def test_a_python_that_comes_later_changes_no_target(machine: Machine) -> None:
     machine.environment["LD_LIBRARY_PATH"] = str(machine.home / "broken")
     before = machine.state().profile
     assert (before.gpus[0].temperature_c, now.gpus[0].temperature_c) == (None, 41)
-    assert before.gpus[0].lasting == now.gpus[0].lasting
+    assert before.gpus[0].baseline == now.gpus[0].baseline
     assert target_of(before, Request()) == target_of(now, Request())
 
 

@@ -156,7 +156,7 @@ def test_what_changes_all_the_time_decides_nothing() -> None:
     )
     assert before != after
     assert target_of(before, Request()) == target_of(after, Request())
-    assert before.gpus[0].lasting == after.gpus[0].lasting
+    assert before.gpus[0].baseline == after.gpus[0].baseline
     assert smoke_pass("one-1", before, {}).holds("one-1", after)
 
 
