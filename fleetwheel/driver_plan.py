@@ -106,7 +106,7 @@ def _right(profile: Profile, branch: int | None) -> bool:
     unasked = profile.driver.state is DriverState.NO_DRIVER and there.module and there.library
     if profile.driver.state is not DriverState.OK and not unasked:
         return False
-    has = _major(profile.driver.version)
+    has = _major(profile.driver.version or there.module or there.library)
     return branch is None or has == branch or (profile.os == "windows" and has > branch)
 
 
@@ -185,6 +185,8 @@ def _installed(profile: Profile, limits: Limits, branch: int | None) -> bool:
 def _wake(profile: Profile) -> DriverPlan:
     """Return the plan for a driver that is installed and does not work: a reboot, if that helps."""
     state, version = profile.driver.state, profile.installed_driver.library
+    if state is DriverState.OK:  # another branch than that of the library runs
+        state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
     if state not in SLEEPING:
         raise FleetwheelError(f"driver {version} is installed: {meaning}", hint=repair)
