@@ -1,6 +1,7 @@
 """Settling how wheels reach the host of the moment: by itself, through the mirror, or pushed."""
 
 import socket
+from collections.abc import Iterable
 
 from pyinfra import host, inventory, logger
 from pyinfra.connectors.local import LocalConnector
@@ -10,6 +11,8 @@ from fleetwheel.distribution import Delivery, deliver, parcels, unserved
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import Lock
 from fleetwheel.settings import Settings
+from fleetwheel.sources import local_path
+from fleetwheel.web import host_of
 
 
 def delivery(settings: Settings, lock: Lock, root: str) -> Delivery:
@@ -31,6 +34,16 @@ def delivery(settings: Settings, lock: Lock, root: str) -> Delivery:
     if others := unserved(lock, served):
         logger.warning(f"{host.print_prefix}not from the mirror: {', '.join(others)}")
     return deliver(lock, root, pushed, address, served)
+
+
+def places(settings: Settings, urls: Iterable[str]) -> tuple[str, ...]:
+    """Return what a host connects to for the wheels at these addresses, ``https://HOST``."""
+    afar = {host_of(url) for url in urls if local_path(url) is None}
+    if afar and settings.distribution == "mirror":
+        return (mirror_address(settings),)
+    if afar and settings.proxy:
+        return (settings.proxy,)
+    return tuple(sorted(afar))
 
 
 def mirror_address(settings: Settings) -> str:

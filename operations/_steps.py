@@ -30,6 +30,8 @@ from operations._ask import forget
 from operations._outcome import note
 
 LOCKS = Path("locks")
+CONNECT_SECONDS = 15
+"""For each place that a host has to reach."""
 MATRIX = load_matrix()
 
 
@@ -50,6 +52,8 @@ class Deployment:
     needed_bytes: int = 0
     environment: dict[str, str] | None = None
     delivery: Delivery = field(default_factory=Delivery)
+    places: tuple[str, ...] = ()
+    """What the host has to reach, ``https://HOST``."""
     sources: tuple[Source, ...] = ()
     """Sources whose credentials the controller needs for what it sends."""
     hold: Hold | None = None
@@ -90,6 +94,8 @@ def commands(deployment: Deployment) -> Iterator[PyinfraCommand]:
     if deployment.settings.serial:
         yield FunctionCommand(_await_turn, [deployment], {})
     if plan.build:
+        if deployment.places:
+            yield FunctionCommand(_reach, [deployment], {})
         if deployment.uv:
             yield _commands.make_directory(host, f"{deployment.root}/bin")
             yield FunctionCommand(_send_uv, [deployment], {})
@@ -120,6 +126,19 @@ def _save_lock(state: State, host: Host, deployment: Deployment) -> bool:
 def _await_turn(state: State, host: Host, deployment: Deployment) -> bool:
     obstacle = _waves.wait(deployment.settings)
     return obstacle is None or deployment.fail(host, obstacle)
+
+
+def _reach(state: State, host: Host, deployment: Deployment) -> bool:
+    """Look whether the host gets to the wheels, before anything is sent or changed."""
+    input = {"places": deployment.places, "seconds": CONNECT_SECONDS}
+    limit = deployment.settings.fact_timeout
+    answer = _probe.run(host, deployment.python.path, "reach", input, limit)
+    unreached = answer.get("unreached") or {}
+    if not unreached:
+        return bool(answer["ok"]) or deployment.fail(host, _words(answer))
+    lines = [f"the host cannot connect to {place}: {why}" for place, why in unreached.items()]
+    hint = "check its network; or name a proxy in the inventory, or use distribution: push"
+    return deployment.fail(host, str(FleetwheelError("\n".join(lines), hint=hint)))
 
 
 def _send_uv(state: State, host: Host, deployment: Deployment) -> bool:

@@ -28,7 +28,7 @@ from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import amount, download_bytes, missing, needed_bytes
 from fleetwheel.survey import sizes
 from operations._ask import ask
-from operations._delivery import delivery, mirror_address
+from operations._delivery import delivery, mirror_address, places
 from operations._group import members
 from operations._outcome import note, refuse
 from operations._steps import LOCKS, MATRIX, Deployment, commands, keep_lock, uv_to_send
@@ -244,6 +244,7 @@ def _prepare(deployment: Deployment) -> str:
         near = str(urlsplit(mirror_address(settings)).hostname)
         deployment.environment |= variables(settings.proxy, [near])
         deployment.environment |= {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
+    deployment.places = places(settings, fetched.values())
     deployment.needed_bytes = needed_bytes(lock, download_bytes(wheels, known))
     deployment.needed_bytes += download_bytes(pushed, known)
     deployment.uv = uv_to_send(deployment.facts)

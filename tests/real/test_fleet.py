@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.python_list import serving
 from tests.rig.fleet import Gpu, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
+from tests.small_wheels import make_wheel
 
 pytestmark = [
     pytest.mark.real,
@@ -61,6 +63,24 @@ def test_a_mixed_fleet(tmp_path: Path) -> None:
         assert (code, project.status()) == (0, {"cpu": "unchanged"}), said
         assert rig["cpu"].commands() - commands <= 4
         assert rig["cpu"].connections() - connections == 1
+
+
+def test_a_host_without_a_way_out_is_told_before_anything_changes(tmp_path: Path) -> None:
+    """The source is on this machine's loopback, which is not that of the host."""
+    wheel = make_wheel(tmp_path / "wheels", "ballast", "1.0")
+    with (
+        fleet(tmp_path / "fleet", [HostSpec("alone")]) as rig,
+        serving(wheel.parent, "127.0.0.1") as url,
+    ):
+        project = FleetProject(tmp_path / "project", rig)
+        (wheel.parent / "links.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+        project.inventory(torch="2.13.0", packages=["ballast"], sources=[f"{url}/links.html"])
+        code, said = project.deploy()
+        assert (code, project.status()) == (1, {"alone": "failed"}), said
+        why = project.report()["alone"]["why"]
+        assert why.startswith("the host cannot connect to http://127.0.0.1:"), why
+        assert "distribution: push" in why
+        assert rig["alone"].run("ls /opt/fleetwheel 2>/dev/null || true") == ""
 
 
 def test_hosts_that_are_down_cost_one_connect_timeout(tmp_path: Path) -> None:

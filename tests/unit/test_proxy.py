@@ -12,6 +12,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.proxy import variables
 from fleetwheel.settings import Settings
+from operations._delivery import places
 from tests.small_wheels import lock_of, make_wheel
 from tests.unit.test_generation import building, run
 from tests.upstream import make_certificate, upstream
@@ -67,6 +68,13 @@ def test_what_is_near_is_reached_without_it() -> None:
     assert said["https_proxy"] == said["HTTPS_PROXY"] == "http://proxy:3128"
     assert said["no_proxy"].split(",")[-1] == "mirror"
     assert variables(None, ["mirror"]) == {}
+
+
+def test_what_a_host_has_to_reach() -> None:
+    urls = ["https://a.example/x.whl", "file:///y.whl", "https://u:p@b.example:8/x.whl"]
+    assert places(Settings(), urls) == ("https://a.example", "https://b.example:8")
+    assert places(Settings(proxy="http://proxy:3128"), urls) == ("http://proxy:3128",)
+    assert places(Settings(proxy="http://proxy:3128"), urls[1:2]) == ()
 
 
 @pytest.mark.parametrize(
