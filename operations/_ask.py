@@ -1,14 +1,20 @@
 """One answer per host and run to everything that fleetwheel asks; dropped after a change."""
 
+from collections.abc import Callable, Generator
 from threading import Lock as Mutex
 
 import gevent
 from pyinfra import host, logger
+from pyinfra.api.command import PyinfraCommand
 
 from facts.host import Host
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.profile import HostState
 from fleetwheel.settings import Settings
+from operations._outcome import failed
+
+Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 
 _answers: dict[str, HostState] = {}
 _mutexes: dict[str, Mutex] = {}
@@ -23,6 +29,18 @@ def ask(settings: Settings) -> HostState | None:
                 return None
             _answers[host.name] = answer
         return _answers[host.name]
+
+
+def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
+    """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
+    facts = ask(settings)
+    if facts is None:
+        yield failed("its facts cannot be read")
+        return
+    try:
+        yield from steps(settings, facts)
+    except (FleetwheelError, OSError) as error:
+        yield failed(error, facts.profile)
 
 
 def _answer(settings: Settings) -> HostState | None:

@@ -17,7 +17,7 @@ from fleetwheel.report import HostReport, Status, printable
 from fleetwheel.settings import Settings
 from operations import _packages, _probe
 from operations._ask import ask, forget
-from operations._outcome import note, refuse
+from operations._outcome import failed, note
 
 REBOOT_LIMIT = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""
@@ -50,7 +50,7 @@ def ready(
     if plan.steps:
         _say(profile, "changed", why)
     else:
-        yield refuse(HostReport(name=host.name, status="failed", why=why, profile=profile))
+        yield failed(why, profile)
     return False
 
 

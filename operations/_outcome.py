@@ -13,6 +13,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel import report
+from fleetwheel.profile import Profile
 from fleetwheel.report import HostReport, Report, Status
 
 _reports: dict[str, HostReport] = {}
@@ -40,6 +41,11 @@ def refuse(entry: HostReport) -> FunctionCommand:
     note(entry)
     logger.error(f"{host.print_prefix}{report.printable(entry.why)}")
     return FunctionCommand(_fail, [], {})
+
+
+def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
+    """Return a command that fails on this host, for a reason; see ``refuse``."""
+    return refuse(HostReport(name=host.name, status="failed", why=str(why), profile=profile))
 
 
 def _fail(state: State, host: Host) -> bool:

@@ -15,7 +15,7 @@ from fleetwheel.report import HostReport
 from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
 from fleetwheel.settings import Settings
 from operations import _push
-from operations._outcome import note, refuse
+from operations._outcome import failed, note
 
 
 def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
@@ -28,7 +28,7 @@ def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
         there = _look(settings, wanted)
         files = windows_files(wanted)
     except FleetwheelError as error:
-        yield refuse(HostReport(name=host.name, status="failed", why=str(error)))
+        yield failed(error)
         return
     why = f"Task Scheduler checks {wanted.inventory} in {wanted.directory} for drift: {wanted.at}"
     if not wanted.present:

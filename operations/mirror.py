@@ -31,7 +31,7 @@ from fleetwheel.templates import render
 from operations import _commands, _push
 from operations._ask import ask
 from operations._delivery import mirror_address
-from operations._outcome import note, refuse
+from operations._outcome import failed, note
 from operations._steps import LOCKS
 
 USER = "fleetwheel-mirror"
@@ -66,7 +66,7 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         files = _files(settings, directory, ground, upstreams)
         address = mirror_address(settings)
     except FleetwheelError as error:
-        yield refuse(HostReport(name=host.name, status="failed", why=str(error)))
+        yield failed(error)
         return
     served = tuple(upstream.url for upstream in upstreams)
     why = f"{address} serves wheels from {', '.join(served)}"

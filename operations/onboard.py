@@ -8,14 +8,13 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import driver_plan, onboarding, preflight
-from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding import PackageManager, UvPython
-from fleetwheel.profile import Profile
+from fleetwheel.profile import HostState, Profile
 from fleetwheel.report import HostReport, printable
 from fleetwheel.settings import Settings
 from operations import _commands, _driver, _packages, _push, torch
-from operations._ask import ask, forget
-from operations._outcome import note, refuse
+from operations._ask import forget, with_answer
+from operations._outcome import note
 from operations._steps import MATRIX, uv_to_send
 
 
@@ -39,20 +38,15 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    facts = ask(settings)
-    if facts is None:
-        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
-        return
-    try:
-        named = settings.root is not None
-        preflight.check(facts, onboarding.SMALLEST, now=time.time(), root_named=named)
-        manager = onboarding.python_to_install(facts, MATRIX, settings)
-        uv = uv_to_send(facts) if isinstance(manager, UvPython) else None
-        driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
-    except FleetwheelError as error:
-        why, profile = str(error), facts.profile
-        yield refuse(HostReport(name=host.name, status="failed", why=why, profile=profile))
-        return
+    yield from with_answer(settings, _member)
+
+
+def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
+    named = settings.root is not None
+    preflight.check(facts, onboarding.SMALLEST, now=time.time(), root_named=named)
+    manager = onboarding.python_to_install(facts, MATRIX, settings)
+    uv = uv_to_send(facts) if isinstance(manager, UvPython) else None
+    driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
     if not (yield from _driver.ready(driver, facts.profile, settings)):
         return
     if manager:

@@ -24,7 +24,7 @@ from fleetwheel.schedule import Schedule
 from fleetwheel.settings import Settings
 from fleetwheel.winssh import is_windows
 from operations import _push, _windows_schedule
-from operations._outcome import note, refuse
+from operations._outcome import failed, note
 
 FILES = (*schedules.FILES, *pull.FILES)
 
@@ -59,7 +59,7 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
         there = _look(settings, wanted)
         files = _files(wanted, there) if wanted.present else {}
     except FleetwheelError as error:
-        yield refuse(HostReport(name=host.name, status="failed", why=str(error)))
+        yield failed(error)
         return
     stale = [path for path in there.files if path not in files]
     changed = {path: text for path, text in files.items() if there.files.get(path) != _hash(text)}

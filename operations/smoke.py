@@ -16,10 +16,9 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import smoke_pass
-from fleetwheel.report import HostReport
 from fleetwheel.settings import Settings
-from operations._ask import ask, forget
-from operations._outcome import note, refuse
+from operations._ask import forget, with_answer
+from operations._outcome import note
 from operations._steps import Deployment, remember, run_smoke_test
 
 
@@ -42,16 +41,11 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    facts = ask(settings)
-    if facts is None:
-        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
-        return
-    try:
-        deployment = _in_use(settings, facts)
-    except FleetwheelError as error:
-        profile = facts.profile
-        yield refuse(HostReport(name=host.name, status="failed", why=str(error), profile=profile))
-        return
+    yield from with_answer(settings, _test)
+
+
+def _test(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
+    deployment = _in_use(settings, facts)
     what = f"test torch {deployment.lock.choice.packages['torch']} of {deployment.plan.generation}"
     note(deployment.entry("would change", what))
     logger.info(f"{host.print_prefix}{what}")

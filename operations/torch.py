@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from pyinfra import host, logger
@@ -27,7 +28,7 @@ from fleetwheel.settings import Settings
 from fleetwheel.sources import configured_sources, uv_credentials
 from fleetwheel.space import amount, download_bytes, missing, needed_bytes
 from fleetwheel.survey import sizes
-from operations._ask import ask
+from operations._ask import with_answer
 from operations._delivery import delivery, mirror_address, places
 from operations._group import members
 from operations._outcome import note, refuse
@@ -52,23 +53,17 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    facts = ask(settings)
-    if facts is None:
-        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
+    yield from with_answer(settings, _environment)
+
+
+def _environment(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
+    record = records.parse(facts.installation.record)
+    if record and record.hold and not settings.lift_hold:
+        why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
+        note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
+        host.noop(why)
         return
-    try:
-        record = records.parse(facts.installation.record)
-        if record and record.hold and not settings.lift_hold:
-            why = (
-                f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
-            )
-            note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
-            host.noop(why)
-            return
-        deployment = _decide(settings, facts, record)
-    except (FleetwheelError, OSError) as error:
-        yield refuse(_failed(facts, str(error)))
-        return
+    deployment = _decide(settings, facts, record)
     if isinstance(deployment, HostReport):
         yield refuse(deployment)
         return
@@ -94,18 +89,15 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
             settings=settings(),
         )
     """
-    facts = ask(settings)
-    if facts is None:
-        yield refuse(HostReport(name=host.name, status="failed", why="its facts cannot be read"))
-        return
-    try:
-        record = records.parse(facts.installation.record)
-    except FleetwheelError as error:
-        yield refuse(_failed(facts, str(error)))
-        return
+    yield from with_answer(settings, partial(_rollback, generation))
+
+
+def _rollback(
+    generation: str | None, settings: Settings, facts: HostState
+) -> Generator[PyinfraCommand]:
+    record = records.parse(facts.installation.record)
     if record is None:
-        yield refuse(_failed(facts, "nothing was deployed here"))
-        return
+        raise FleetwheelError("nothing was deployed here")
     wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
     if wanted == facts.installation.current:
@@ -116,14 +108,8 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
         why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
         others = ", ".join(sorted(built - {facts.installation.current}))
         there = f"; there are: {others}" if others else ""
-        yield refuse(_failed(facts, f"{why} to go back to{there}"))
-        return
-    try:
-        deployment = _deployment_of(settings, facts, record, str(wanted))
-    except (FleetwheelError, OSError) as error:
-        yield refuse(_failed(facts, str(error)))
-        return
-    yield from _carry_out(deployment)
+        raise FleetwheelError(f"{why} to go back to{there}")
+    yield from _carry_out(_deployment_of(settings, facts, record, str(wanted)))
 
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
@@ -263,7 +249,3 @@ def _intention(deployment: Deployment, transfer: str) -> str:
     if steps.activate:
         return f"use {wanted}: {steps.because}"
     return f"test {wanted}: {steps.because}"
-
-
-def _failed(facts: HostState, why: str) -> HostReport:
-    return HostReport(name=host.name, status="failed", why=why, profile=facts.profile)
