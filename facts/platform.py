@@ -4,10 +4,11 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from facts._question import question, read
+from fleetwheel import profile
 from fleetwheel.asking import platform
 
 
-class Platform(FactBase[platform.Platform]):
+class Platform(FactBase[profile.Platform]):
     """
     Returns the system: its kind, architecture, distribution, C library, memory and boot.
 
@@ -29,5 +30,5 @@ class Platform(FactBase[platform.Platform]):
         return question("platform")
 
     @override
-    def process(self, output: list[str]) -> platform.Platform:
+    def process(self, output: list[str]) -> profile.Platform:
         return read(platform.parse, output, "platform")

@@ -173,8 +173,8 @@ class Python(Value):
         return "cp" + self.minor.replace(".", "")
 
 
-class Profile(Value):
-    """What one host is: the system, its interpreters, its driver and GPUs."""
+class Platform(Value):
+    """What system a host runs, on what machine."""
 
     os: OperatingSystem
     arch: str
@@ -195,12 +195,17 @@ class Profile(Value):
     """L4T release of a Jetson, such as ``36.4.3``."""
     reboot_pending: bool = False
     """An update waits for a reboot: of the driver, or the distribution says so."""
+    problems: tuple[str, ...] = ()
+    """What could not be found out, one sentence each."""
+
+
+class Profile(Platform):
+    """What one host is: the system, its interpreters, its driver and GPUs."""
+
     pythons: tuple[Python, ...] = ()
     driver: Driver = Driver()
     installed_driver: InstalledDriver = InstalledDriver()
     gpus: tuple[Gpu, ...] = ()
-    problems: tuple[str, ...] = ()
-    """What could not be found out, one sentence each."""
 
 
 class Generation(Value):

@@ -1,4 +1,4 @@
-"""Quoting for Windows: for a program's arguments, for cmd.exe, and for PowerShell.
+"""Quoting for Windows: for cmd.exe, and for PowerShell.
 
 A Windows program gets one string and splits it into arguments itself; nearly all do so by the rules
 of CommandLineToArgvW. cmd.exe reads the same string before that, by rules of its own, so an
@@ -26,17 +26,6 @@ CMD_SPECIAL = re.compile(r'["&|<>()^]')
 """What a caret has to stand before, outside of quotes."""
 NOT_IN_CMD = "\0\n\r\x1a"
 """cmd ends a line at these, or drops them, whatever stands before them."""
-
-
-def for_program(argument: str) -> str:
-    """Quote one argument for CreateProcess, so that the program gets it as it is.
-
-    Raises FleetwheelError for NUL, which no command line can hold.
-    """
-    _refuse(argument, "\0")
-    if argument and not re.search(r'[\s"]', argument):
-        return argument
-    return _in_quotes(argument)
 
 
 def for_cmd(argument: str) -> str:

@@ -13,6 +13,22 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PARTS = ("deploys", "facts", "operations", "templates", "inventory", "inventory.py", "config.py")
 
 
+def run_pyinfra(
+    directory: Path, *arguments: str, env: dict[str, str] | None = None, seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run pyinfra in a project directory as a person would; its output is in ``stdout``."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("pyinfra"), *arguments],
+        cwd=directory,
+        env={**os.environ, "COLUMNS": "300", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+    )
+
+
 @dataclass
 class Project:
     """A project directory of its own, which deploys to this machine under a root of its own."""
@@ -34,16 +50,8 @@ class Project:
         self, *arguments: str, env: dict[str, str] | None = None, **data: str
     ) -> subprocess.CompletedProcess[str]:
         """Run pyinfra as a person would; the output is kept together in ``stdout``."""
-        return subprocess.run(
-            self.command(*arguments, **data),
-            cwd=self.directory,
-            env={**os.environ, "COLUMNS": "200", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
+        words = self.command(*arguments, **data)[1:]
+        return run_pyinfra(self.directory, *words, env=env, seconds=600)
 
     def deploy(self, **data: str) -> subprocess.CompletedProcess[str]:
         return self.run("-y", "deploys/torch.py", **data)

@@ -2,7 +2,7 @@
 
 from fleetwheel.asking import environments, gpu, platform, pythons
 from fleetwheel.asking._answer import Section
-from fleetwheel.profile import Driver, DriverState, HostState, Profile
+from fleetwheel.profile import Driver, DriverState, HostState, Platform, Profile
 
 SECTIONS = ("platform", "pythons", "environments", "gpu")
 
@@ -17,7 +17,7 @@ def parse(
     module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
     updated = module is not None and library is not None and module != library
     profile = Profile(
-        **system.model_dump(exclude={"problems", "reboot_pending", "clock_s"}),
+        **system.model_dump(exclude={"problems", "reboot_pending"}),
         reboot_pending=system.reboot_pending or updated,
         pythons=interpreters.pythons,
         driver=_driver(system, nvidia.driver),
@@ -26,10 +26,10 @@ def parse(
         problems=system.problems + interpreters.problems,
     )
     there = environments.parse(environments_)
-    return HostState(profile=profile, installation=there, clock_s=system.clock_s)
+    return HostState(profile=profile, installation=there, clock_s=platform.clock_s(platform_))
 
 
-def _driver(system: platform.Platform, driver: Driver) -> Driver:
+def _driver(system: Platform, driver: Driver) -> Driver:
     """Return the driver; a Jetson always has a GPU, which nvidia-smi knows from L4T 36 on."""
     if system.jetson is None or driver.state is not DriverState.NO_GPU:
         return driver

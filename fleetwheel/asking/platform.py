@@ -3,7 +3,7 @@
 import re
 
 from fleetwheel.asking._answer import Section, first
-from fleetwheel.profile import OperatingSystem, Value
+from fleetwheel.profile import OperatingSystem, Platform
 
 KERNELS: dict[str, OperatingSystem] = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
@@ -13,24 +13,6 @@ FIRST_WINDOWS_11 = 22000
 VALUE = re.compile(r" +(?P<name>\S.*?) {4}REG_[A-Z_]+ {4}(?P<data>.*)")
 """A line of ``reg query``."""
 SHORT_PATHS = "Windows cuts paths at 260 characters here: a file of a long name may not be usable"
-
-
-class Platform(Value):
-    """The fields of a profile that tell what system a host runs."""
-
-    os: OperatingSystem
-    arch: str
-    distribution: str = ""
-    glibc: str | None = None
-    memory_total_mib: int | None = None
-    boot_id: str | None = None
-    secure_boot: bool | None = None
-    wsl: bool = False
-    container: str | None = None
-    jetson: str | None = None
-    reboot_pending: bool = False
-    clock_s: int | None = None
-    problems: tuple[str, ...] = ()
 
 
 def parse(section: Section) -> Platform:
@@ -43,22 +25,26 @@ def parse(section: Section) -> Platform:
         windows = _windows(arch, registry(section), "reboot" in section)
         return windows.model_copy(update={"memory_total_mib": _mib(first(section, "memory_kib"))})
     glibc, problem = _glibc(first(section, "libc"))
-    memory, clock = first(section, "memory_kib"), first(section, "clock")
     return Platform(
         os=KERNELS[kernel],
         arch=arch,
         distribution=first(section, "distribution").strip("\"'"),
         glibc=glibc,
-        memory_total_mib=_mib(memory),
+        memory_total_mib=_mib(first(section, "memory_kib")),
         boot_id=first(section, "boot_id") or None,
         secure_boot={"0": False, "1": True}.get(first(section, "secure_boot").strip()),
         wsl="microsoft" in first(section, "release").lower(),
         container=first(section, "container") or None,
         jetson=_l4t(first(section, "jetson")),
         reboot_pending="reboot" in section,
-        clock_s=int(clock) if re.fullmatch(r"[0-9]{1,15}", clock) else None,
         problems=(problem,) if problem else (),
     )
+
+
+def clock_s(section: Section) -> int | None:
+    """Return what the host takes for the time, in seconds since 1970; None where it did not say."""
+    said = first(section, "clock")
+    return int(said) if re.fullmatch(r"[0-9]{1,15}", said) else None
 
 
 def registry(section: Section) -> dict[str, str]:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.small_wheels import make_wheel
 from tests.sshd import PROGRAM, known_hosts, sshd
 from tests.upstream import Upstream, make_certificate, upstream
@@ -24,7 +23,6 @@ from tests.upstream import Upstream, make_certificate, upstream
 pytestmark = pytest.mark.real
 USER = "fleetwheel-mirror"
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-PYINFRA = Path(sys.executable).with_name("pyinfra")
 HOSTS = ["m1", *(f"h{number:02}" for number in range(1, 20))]
 TORCH = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
 SLICE = 8 << 20
@@ -46,15 +44,14 @@ class Lab:
     environment: dict[str, str]
 
     def deploy(self, deploy: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PYINFRA, "-y", "inventory.py", f"deploys/{deploy}.py", *options],
-            cwd=self.directory,
-            env={**os.environ, "COLUMNS": "200", **self.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
+        return run_pyinfra(
+            self.directory,
+            "-y",
+            "inventory.py",
+            f"deploys/{deploy}.py",
+            *options,
+            env=self.environment,
+            seconds=300,
         )
 
 

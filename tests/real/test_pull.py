@@ -4,7 +4,6 @@ The hosts of the test fleet have no systemd, so the crontab's program is run as 
 """
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import run_pyinfra
 from tests.rig.fleet import Fleet, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 from tests.small_wheels import make_wheel
@@ -103,16 +103,8 @@ class Source:
 
     def schedule(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run deploys/schedule.py on the controller."""
-        pyinfra = Path(sys.executable).with_name("pyinfra")
-        return subprocess.run(
-            [pyinfra, "-y", "inventory.py", "deploys/schedule.py", *options],
-            cwd=self.project.directory,
-            env={**os.environ, "COLUMNS": "300"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
+        return run_pyinfra(
+            self.project.directory, "-y", "inventory.py", "deploys/schedule.py", *options
         )
 
     def pull(self, host: str) -> tuple[int, str]:

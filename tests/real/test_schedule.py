@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call
 from tests.rig.windows.prefix import missing
@@ -280,16 +280,7 @@ class WindowsFleet:
             "from operations._outcome import show_at_exit as _show\n\n_show()\n"
             f"hosts = [('@winssh/w', {data})]\n"
         )
-        done = subprocess.run(
-            [PYINFRA, *(options or ["-y"]), "lab.py", "deploys/schedule.py"],
-            cwd=self.project,
-            env={**os.environ, "COLUMNS": "300"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-        )
+        done = run_pyinfra(self.project, *(options or ["-y"]), "lab.py", "deploys/schedule.py")
         assert done.returncode == 0, done.stdout
         return done.stdout
 

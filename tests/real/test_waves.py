@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.small_wheels import make_wheel
 from tests.sshd import PROGRAM, known_hosts, sshd
 
@@ -32,16 +30,14 @@ class Lab:
 
     def deploy(self, *options: str, **environment: str) -> str:
         """Run a deploy and return what it says."""
-        pyinfra = Path(sys.executable).with_name("pyinfra")
-        return subprocess.run(
-            [pyinfra, "-y", "inventory.py", "deploys/torch.py", *options],
-            cwd=self.project,
-            env={**os.environ, "COLUMNS": "200", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
+        return run_pyinfra(
+            self.project,
+            "-y",
+            "inventory.py",
+            "deploys/torch.py",
+            *options,
+            env=environment,
+            seconds=300,
         ).stdout
 
     def built(self, number: int) -> bool:

@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call
 from tests.rig.windows.prefix import missing
@@ -288,15 +286,7 @@ groups:
 """)
 
     def pyinfra(*arguments: str) -> str:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("pyinfra"), "inventory.py", *arguments],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-        )
+        done = run_pyinfra(project, "inventory.py", *arguments)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

@@ -1,8 +1,6 @@
 """Whole deploys over pretended hosts: what a dry run says of each, and that it does nothing."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 import yaml
 
 from fleetwheel.record import Hold, Record
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.samples import CPU_HOST, REQUEST, choice
 from tests.small_wheels import make_wheel
 
@@ -97,24 +95,18 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     (project / "answers").mkdir()
     for name, host in HOSTS.items():
         (project / "answers" / f"{name}.txt").write_text(answer(*host))
-    pyinfra = Path(sys.executable).with_name("pyinfra")
-    done = subprocess.run(
-        [pyinfra, "inventory.py", "deploys/torch.py", "--dry"],
-        cwd=project,
+    done = run_pyinfra(
+        project,
+        "inventory.py",
+        "deploys/torch.py",
+        "--dry",
         env={
-            **os.environ,
-            "COLUMNS": "300",
             "XDG_CACHE_HOME": str(base / "cache"),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(wheels),
             "FLEETWHEEL_PYTORCH_INDEX": "http://127.0.0.1:9",
         },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
     )
     assert done.returncode == 0, done.stdout
     assert not list((project / "locks").glob("*"))

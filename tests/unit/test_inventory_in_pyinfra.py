@@ -1,17 +1,15 @@
 """The inventory as pyinfra sees it: pyinfra is run for real, in a copy of the project."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleetwheel.inventory import VARIABLE
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 
 STRICT = {"ssh_strict_host_key_checking": "yes"}
 
@@ -27,15 +25,10 @@ def pyinfra(
     """Run pyinfra in a copy of the project, with an inventory of this text if there is one."""
     lab = project / "lab.yaml"
     lab.write_text(text)
-    return subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), *arguments],
-        cwd=cwd or project,
-        env={**os.environ, VARIABLE: str(lab) if text else "", "COLUMNS": "300"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
+    return run_pyinfra(
+        cwd or project,
+        *arguments,
+        env={VARIABLE: str(lab) if text else ""},
     )
 
 

@@ -1,8 +1,6 @@
 """Uniform groups: all CUDA hosts of a group get one release, whatever each could run alone."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,7 @@ from fleetwheel.record import Record
 from fleetwheel.recorded import Answer, save
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, run_pyinfra
 from tests.small_wheels import make_wheel
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.2")
@@ -74,28 +72,18 @@ def plan(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
         project = copy_of_checkout(tmp_path_factory.mktemp("planned"))
         (project / "inventory.py").write_text(INVENTORY)
         save(project / "records", hosts)
-        done = subprocess.run(
-            [
-                Path(sys.executable).with_name("pyinfra"),
-                "inventory.py",
-                "deploys/torch.py",
-                "--dry",
-                *options,
-            ],
-            cwd=project,
+        done = run_pyinfra(
+            project,
+            "inventory.py",
+            "deploys/torch.py",
+            "--dry",
+            *options,
             env={
-                **os.environ,
-                "COLUMNS": "300",
                 "PIP_CONFIG_FILE": os.devnull,
                 "PIP_NO_INDEX": "1",
                 "PIP_FIND_LINKS": str(wheels),
                 "FLEETWHEEL_PYTORCH_INDEX": "http://127.0.0.1:9",
             },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.windows_quoting import for_cmd, for_powershell, for_program, set_for_cmd
+from fleetwheel.windows_quoting import for_cmd, for_powershell, set_for_cmd
 
 SPECIAL = r"""\"'%^&|<>()!=,;@ *?`$~"""
 any_text = st.text(st.sampled_from(SPECIAL) | st.characters(exclude_characters="\0"), max_size=12)
@@ -55,12 +55,6 @@ def read_by_cmd(line: str) -> str:
     return out
 
 
-@given(st.lists(any_text))
-@example(["a b\\", "", "\\", 'a\\"', "\\\\ ", '"', "a\nb", "\t"])
-def test_a_program_gets_what_was_quoted(arguments: list[str]) -> None:
-    assert split(" ".join(["program", *map(for_program, arguments)])) == arguments
-
-
 @given(st.lists(one_line))
 @example(
     ["a b\\", "%PATH%", "%a:b=c%", '"&x&"', "a\\", 'a\\"b', "^", "", "100%", "%%", "a^b c", "(x)"]
@@ -98,7 +92,6 @@ def test_a_powershell_literal_is_read_back(text: str) -> None:
 @pytest.mark.parametrize(
     ("quote", "text"),
     [
-        (for_program, "secret\0"),
         (for_powershell, "secret\0"),
         (for_cmd, "secret\0"),
         (for_cmd, "secret\n"),
@@ -118,4 +111,4 @@ def test_what_cannot_arrive_is_refused(quote: Callable[[str], str], text: str) -
 
 @pytest.mark.parametrize("text", ["C:\\a\\b.exe", "/S", "--flag", "a+b", "1.2"])
 def test_plain_words_stay_as_they_are(text: str) -> None:
-    assert for_cmd(text) == for_program(text) == text
+    assert for_cmd(text) == text
