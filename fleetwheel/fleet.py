@@ -112,8 +112,6 @@ def _visit(
         )
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
-    # What paramiko logs with a traceback is what the host's error says in a sentence.
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     state, hosts = _prepare(inventory, limit)
     visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
     gevent.joinall(visits)

@@ -235,10 +235,18 @@ def _run(command: list[str], work: Path, timeout: int) -> None:
             f"locking took longer than {timeout} s", hint="a wheel source is slow: run again"
         ) from error
     if done.returncode != 0:
-        raise FleetwheelError(
-            "uv finds no wheel set: " + done.stderr.strip().replace(str(work), ""),
-            hint="change the packages or the torch version that the inventory asks for",
-        )
+        said = done.stderr.strip().replace(str(work), "")
+        hint = "change the packages or the torch version that the inventory asks for"
+        if "first index that contains" in said:
+            hint += ", or put what is missing into the first source that holds the package"
+        raise FleetwheelError("uv finds no wheel set: " + _without_options(said), hint=hint)
+
+
+def _without_options(said: str) -> str:
+    """Return uv's words without the hints that name its options: nobody can give them here."""
+    paragraphs = re.split(r"\n\s*\n", said)
+    kept = [text for text in paragraphs if not re.match(r"\s*hint:.*`--", text, re.DOTALL)]
+    return "\n".join(kept)
 
 
 def _tool_table(choice: Choice, target: Target) -> str:

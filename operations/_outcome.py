@@ -1,6 +1,7 @@
 """What a run did on each host: kept for the table at its end, and the way to refuse one host."""
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from click import unstyle
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
@@ -18,6 +20,14 @@ from fleetwheel.report import HostReport, Report, Status
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
+_errors: list[str] = []
+
+
+class _Errors(logging.Handler):
+    """Keeps what pyinfra logs as an error: nothing else says why a host cannot be reached."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _errors.append(unstyle(record.getMessage()).strip())
 
 
 def note(entry: HostReport) -> None:
@@ -39,7 +49,8 @@ def refuse(entry: HostReport) -> FunctionCommand:
     reason is logged at once as well, because a dry run never gets to the command.
     """
     note(entry)
-    logger.error(f"{host.print_prefix}{report.printable(entry.why)}")
+    why = report.printable(entry.why).replace("\n", "\n        ")
+    logger.error(f"{host.print_prefix}{why}")
     return FunctionCommand(_fail, [], {})
 
 
@@ -57,6 +68,7 @@ def show_at_exit() -> None:
     if any(Path(word).parent.name == "deploys" for word in sys.argv[1:]):
         atexit.register(_show)
         signal.signal(signal.SIGINT, _interrupted)
+        logger.addHandler(_Errors(logging.ERROR))
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:
@@ -69,7 +81,7 @@ def _interrupted(number: int, frame: object) -> NoReturn:
     os._exit(130)
 
 
-def _show(unfinished: str = "a step did not end well: see above") -> None:
+def _show(unfinished: str = "a step did not end well") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
     finished = report.report_of([*entries, *_unreachable()])
@@ -99,13 +111,20 @@ def _kind() -> str:
 def _settled(entry: HostReport, unfinished: str) -> HostReport:
     """A step that was begun in a real run and never reported its end has failed."""
     if state.is_executing and entry.status == "would change":
-        return entry.model_copy(update={"status": "failed", "why": unfinished})
+        why = f"{unfinished}\n{_said_of(entry.name)}".strip()
+        return entry.model_copy(update={"status": "failed", "why": why})
     return entry
 
 
 def _unreachable() -> list[HostReport]:
     return [
-        HostReport(name=host.name, status="unreachable", why="no connection: see above")
+        HostReport(name=host.name, status="unreachable", why=_said_of(host.name) or "no connection")
         for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
         if host.name not in _reports
     ]
+
+
+def _said_of(name: str) -> str:
+    """Return the errors that were logged of a host."""
+    said = [line for line in _errors if line.startswith(f"[{name}]")]
+    return "\n".join(line.removeprefix(f"[{name}]").strip() for line in said)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import socket
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,21 @@ def test_pyinfra_from_elsewhere_says_where_to_run_it(project: Path, tmp_path: Pa
     done = pyinfra(project, str(project / "inventory.py"), "debug-inventory", cwd=tmp_path)
     assert done.returncode == 1
     assert "in the root of the clone" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_server_that_is_no_ssh_server_is_told_in_a_sentence(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        port = listener.getsockname()[1]
+        hangs_up = threading.Thread(target=lambda: listener.accept()[0].close())
+        hangs_up.start()
+        text = f"hosts: {{a: {{address: 127.0.0.1, port: {port}}}}}\n"
+        done = pyinfra(project, "-y", "inventory.py", "deploys/torch.py", text=text)
+        hangs_up.join()
+    assert "[a] SSH error (Error reading SSH protocol banner)" in done.stdout
+    table = done.stdout.partition("smoke  why")[2]
+    assert re.search(r"a +unreachable .*SSH error \(Error reading SSH protocol banner\)", table)
     assert "Traceback" not in done.stdout
 
 

@@ -69,6 +69,24 @@ def test_what_cannot_be_locked_is_said_in_uv_words(family: Source) -> None:
     assert "inventory" in caught.value.hint
 
 
+def index(directory: Path, name: str, version: str) -> Source:
+    """Return an index on disk that holds one wheel."""
+    wheel = make_wheel(directory / name, name, version)
+    (directory / name / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    return Source(name=directory.name, url=directory.as_uri())
+
+
+def test_a_version_behind_the_first_source_is_no_matter_of_uvs_options(
+    family: Source, tmp_path: Path
+) -> None:
+    sources = [index(tmp_path / "first", "numpy", "1.0"), index(tmp_path / "next", "numpy", "2.0")]
+    wanted = choice(family).model_copy(update={"requirements": ("numpy==2.0",)})
+    with pytest.raises(FleetwheelError, match=r"there is no version of numpy==2\.0") as caught:
+        locks.resolve(wanted, TARGET, sources)
+    assert "--" not in str(caught.value)
+    assert "into the first source that holds the package" in caught.value.hint
+
+
 def test_another_torch_than_the_chosen_one_is_refused(family: Source, ordinary: Source) -> None:
     """==2.14.1 also matches 2.14.1+cpu: the lock must hold what was chosen, or nothing."""
     with pytest.raises(FleetwheelError, match=r"2\.14\.1 was chosen, but uv locked 2\.14\.1\+cpu"):
