@@ -3,8 +3,10 @@
 import logging
 import sys
 
-REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
-PARALLEL = 200
+from pyinfra import config
+
+config.REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
+config.PARALLEL = 200
 
 # pyinfra looks here last, so that any "facts" in site-packages would stand before ours.
 sys.path.insert(0, ".")

@@ -1,6 +1,6 @@
 """What an installation costs on one host: fleetwheel against uv alone, and against Ansible's pip.
 
-Run it with ``python benchmarks/install.py [--ansible PROGRAM] [--rounds 3]``. Everything goes to a
+Run it with ``python -m benchmarks.install [--ansible PROGRAM] [--rounds 3]``. Everything goes to a
 temporary directory, from the wheel sources that pip is configured with, each time with an empty
 cache; the three take turns, and medians are printed. Needs 6 GB of disk.
 """

@@ -53,8 +53,9 @@ class Draft:
         self.file = self.base if single else self.base / (file.name if file else DEFAULT_FILE)
         """Where hosts go whose group stands nowhere."""
         if file and not _same_file(file, self.file):
+            readable = self.file if single else self.file.with_suffix(".yaml")
             raise FleetwheelError(
-                f"{file}: inventory.py does not read it", hint=f"such as --file {self.file}"
+                f"{file}: inventory.py does not read it", hint=f"such as --file {readable}"
             )
         self.files = inventory.read(self.base) if self.base.exists() else []
 

@@ -1,5 +1,6 @@
 """What differs on a host from what it should be, of which class, and what mends it."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -64,6 +65,23 @@ def exit_status(hosts: Sequence[HostReport]) -> int:
     """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
     states = {host.status for host in hosts}
     return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
+
+
+def repairs(hosts: Sequence[HostReport], inventory: str) -> list[str]:
+    """Return the deploys that mend what hosts differ in, as far as deploys can."""
+    drifted = [host for host in hosts if host.status == "drifted"]
+    anew = [host for host in drifted if any(drift.repair == REBUILD for drift in host.drift)]
+    mended = [host for host in drifted if any("deploys/" in drift.repair for drift in host.drift)]
+    others = [host for host in mended if host not in anew]
+    return [
+        shlex.join(["pyinfra", inventory, "deploys/torch.py", *how, *_limits(group)])
+        for group, how in ((others, []), (anew, ["--data", "rebuild=true"]))
+        if group
+    ]
+
+
+def _limits(hosts: Sequence[HostReport]) -> list[str]:
+    return [word for host in hosts for word in ("--limit", host.name)]
 
 
 def odd_ones_out(hosts: Sequence[HostReport]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one exception that fleetwheel raises for something a person has to mend."""
+"""What fleetwheel raises for something a person has to mend."""
 
 
 class FleetwheelError(Exception):
@@ -11,3 +11,13 @@ class FleetwheelError(Exception):
     def __str__(self) -> str:
         message = super().__str__()
         return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+class SudoPasswordError(FleetwheelError):
+    """sudo on a host asks for a password, and nobody can type one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "sudo asks for a password there, and here is no terminal to type it at",
+            hint="let sudo ask this user for none (NOPASSWD), log in as root, or run at a terminal",
+        )

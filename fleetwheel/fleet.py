@@ -23,7 +23,8 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.inventory import group_of
 from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.recorded import Answer
 from fleetwheel.report import HostReport, Status
@@ -87,9 +88,8 @@ def check(
         )
 
     def failed(host: Host, settings: Settings, error: str) -> HostReport:
-        group = next((name for name in host.groups if name not in ("all", "ungrouped")), "")
         status: Status = "failed" if host.connected else "unreachable"
-        return HostReport(name=host.name, group=group, status=status, why=error)
+        return HostReport(name=host.name, group=group_of(host.groups), status=status, why=error)
 
     return _visit(inventory, limit, warn, look, failed)
 
@@ -120,6 +120,11 @@ def _visit(
 
 def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[Host]]:
     """Read config.py and the inventory, and return the hosts in their order."""
+    if isinstance(inventory, str) and not all(inventory.split(",")):
+        raise FleetwheelError(
+            f"{inventory!r} names a host without a name",
+            hint="no comma at either end; one host alone is @ssh/HOST",
+        )
     sys.path.insert(0, str(Path.cwd()))
     shown = inventory if isinstance(inventory, str) else ", ".join(name for name, _ in inventory)
     state, config = State(), Config()
@@ -145,7 +150,7 @@ def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[
     if not hosts:
         raise FleetwheelError(
             f"{shown} names no host",
-            hint="INVENTORY is what pyinfra takes: inventory.py, @local, or hosts with commas",
+            hint="INVENTORY is what pyinfra takes: inventory.py, @local, @ssh/HOST, or A,B",
         )
     return state, hosts
 
@@ -191,8 +196,11 @@ def _answer(host: Host, settings: Settings) -> Answer:
     fact = importlib.import_module("facts.host").Host
     arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
     limit = settings.fact_timeout + SILENCE
-    with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
-        found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    try:
+        with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
+            found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+    except EOFError:  # pyinfra asks for a password
+        raise SudoPasswordError from None
     if found is None:
         raise FleetwheelError("it gave no answer")
     return Answer(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -227,6 +227,11 @@ def hosts(files: Sequence[File]) -> list[Host]:
     documents = [file.document for file in files]
     defaults = next(filter(_states_defaults, documents), Document()).defaults
     return [host for document in documents for host in _hosts(document, defaults)]
+
+
+def group_of(names: Iterable[str]) -> str:
+    """Return the inventory's own group among those that pyinfra puts a host in; empty for none."""
+    return next((name for name in names if name not in RESERVED and name[0] != "@"), "")
 
 
 def _files(directory: Path) -> list[Path]:

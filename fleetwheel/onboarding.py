@@ -83,7 +83,10 @@ class UvPython(Value):
     root: str
     mirror: str | None = None
 
-    hint: str = "let the host reach releases.astral.sh, or name a python_mirror; then run again"
+    hint: str = (
+        "let the host reach releases.astral.sh or github.com, or name a python_mirror;"
+        " then run again"
+    )
 
     @property
     def package(self) -> str:

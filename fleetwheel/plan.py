@@ -65,7 +65,7 @@ def plan(
         build=False,
         smoke=not tested,
         activate=activate,
-        because=_because(chosen != current, activate, tested),
+        because=_because(chosen != current, activate, tested, held=bool(record and record.hold)),
     )
 
 
@@ -87,9 +87,11 @@ def _why_build(built: bool, good: bool) -> str:
     return "there is no environment with these wheels yet"
 
 
-def _because(elsewhere: bool, activate: bool, tested: bool) -> str:
+def _because(elsewhere: bool, activate: bool, tested: bool, *, held: bool) -> str:
     if elsewhere:
         return "it is built, but not in use"
+    if held:
+        return "it is in use, and its hold has ended"
     if activate:
         return "it is in use, but the host's record says otherwise"
     if not tested:

@@ -7,6 +7,8 @@ from fleetwheel.errors import FleetwheelError
 
 PARTS = ("config.py", "inventory.py", "deploys", "facts", "inventory", "operations", "templates")
 """What a project directory holds, as files and folders of the clone."""
+EXAMPLE = Path("docs/inventory.example.yaml")
+"""Explains every key, and errors name it."""
 
 _packaged = Path(__file__).parent / "skeleton"
 ORIGIN = _packaged if _packaged.is_dir() else Path(__file__).parents[1]
@@ -15,7 +17,7 @@ ORIGIN = _packaged if _packaged.is_dir() else Path(__file__).parents[1]
 
 def parts() -> list[Path]:
     """Return every file of a project directory, relative to ``ORIGIN``."""
-    found = [ORIGIN / part for part in PARTS if (ORIGIN / part).is_file()]
+    found = [ORIGIN / part for part in (*PARTS, EXAMPLE) if (ORIGIN / part).is_file()]
     for part in PARTS:
         found += [path for path in (ORIGIN / part).rglob("*") if _belongs(path)]
     return sorted(path.relative_to(ORIGIN) for path in found)

@@ -115,7 +115,7 @@ def save(directory: Path, report: Report) -> Path:
 def print_table(report: Report, console: Console) -> None:
     """Print one row for each host; text from hosts is shown, never interpreted.
 
-    Where the lines are short, the reasons stand below the table instead of in it.
+    Where the lines are short, the reasons stand below the table instead of in it, each once.
     """
     wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -129,9 +129,18 @@ def print_table(report: Report, console: Console) -> None:
         row[1] = f"[{COLOURS[host.status]}]{row[1]}[/]"
         table.add_row(*row)
     console.print(table)
-    for host in () if wide else (host for host in report.hosts if host.why):
-        lines = printable(host.why).replace("\n", "\n  ")
-        console.print(escape(f"\n{printable(host.name)}: {lines}"), soft_wrap=True, highlight=False)
+    for why, names in () if wide else _reasons(report.hosts).items():
+        text = printable(f"{', '.join(names)}: {why}").replace("\n", "\n  ")
+        console.print(escape(f"\n{text}"), soft_wrap=True, highlight=False)
+
+
+def _reasons(hosts: Sequence[HostReport]) -> dict[str, list[str]]:
+    """Return every reason with the names of the hosts that have it."""
+    found: dict[str, list[str]] = {}
+    for host in hosts:
+        if host.why:
+            found.setdefault(host.why, []).append(host.name)
+    return found
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from pyinfra import host, logger
 from pyinfra.api.command import PyinfraCommand
 
 from facts.host import Host
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.profile import HostState
 from fleetwheel.settings import Settings
@@ -21,7 +21,10 @@ _mutexes: dict[str, Mutex] = {}
 
 
 def ask(settings: Settings) -> HostState | None:
-    """Return what the host is and has; None when it gave no usable answer."""
+    """Return what the host is and has; None when it gave no usable answer.
+
+    Raises SudoPasswordError.
+    """
     with _mutexes.setdefault(host.name, Mutex()):
         if host.name not in _answers:
             answer = _answer(settings)
@@ -33,14 +36,14 @@ def ask(settings: Settings) -> HostState | None:
 
 def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
     """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
-    facts = ask(settings)
-    if facts is None:
-        yield failed("its facts cannot be read")
-        return
+    facts = None
     try:
+        facts = ask(settings)
+        if facts is None:
+            raise FleetwheelError("its facts cannot be read")
         yield from steps(settings, facts)
     except (FleetwheelError, OSError) as error:
-        yield failed(error, facts.profile)
+        yield failed(error, facts.profile if facts else None)
 
 
 def _answer(settings: Settings) -> HostState | None:
@@ -50,6 +53,8 @@ def _answer(settings: Settings) -> HostState | None:
         with gevent.Timeout(limit + SILENCE):
             found: HostState | None = host.get_fact(Host, root=settings.root, _timeout=limit)
             return found
+    except EOFError:  # pyinfra asks for a password
+        raise SudoPasswordError from None
     except gevent.Timeout:
         logger.error(f"{host.print_prefix}no answer within {limit + SILENCE} s")
         return None

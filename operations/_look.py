@@ -10,6 +10,7 @@ from fleetwheel import lock as locks
 from fleetwheel import record as records
 from fleetwheel.decision import python_for
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory import group_of
 from fleetwheel.lock import Lock
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
@@ -19,8 +20,6 @@ from fleetwheel.settings import Settings
 from operations import _probe
 from operations._ask import ask
 from operations._steps import LOCKS, MATRIX, Deployment, run_smoke_test
-
-UNGROUPED = ("all", "ungrouped")
 
 
 def look(settings: Settings, deep: bool = False) -> HostReport:
@@ -32,14 +31,12 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
 
     Nothing is written and no lock is taken, so a deploy may run at the same time.
     """
-    group = next((name for name in host.groups if name not in UNGROUPED), "")
-    facts = ask(settings)
-    if facts is None:
-        return HostReport(
-            name=host.name, group=group, status="failed", why="its facts cannot be read"
-        )
-    seen: dict[str, Any] = {"name": host.name, "group": group, "profile": facts.profile}
+    seen: dict[str, Any] = {"name": host.name, "group": group_of(host.groups)}
     try:
+        facts = ask(settings)
+        if facts is None:
+            raise FleetwheelError("its facts cannot be read")
+        seen["profile"] = facts.profile
         record = records.parse(facts.installation.record)
         lock = _lock(facts, record)
         found = [*drift.differences(record, lock, facts, settings, MATRIX)]

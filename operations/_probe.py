@@ -1,6 +1,7 @@
 """Running a probe on the host of the moment and reading the JSON that it prints."""
 
 import json
+import time
 from typing import Any, cast
 
 from pyinfra.api import Host
@@ -29,6 +30,7 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
     command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
     connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
+    began = time.monotonic()
     try:
         with noticed(host):
             _, output = host.run_shell_command(command, **connector)
@@ -43,8 +45,10 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
             continue
         if isinstance(answer, dict):
             return answer
-    said = "\n".join(output.stderr_lines[-10:])
-    return {"ok": False, "error": said or f"ended within {timeout} s without a word", "hint": _SLOW}
+    said = "\n".join(output.stderr_lines[-10:]) or f"ended within {timeout} s without a word"
+    early = time.monotonic() - began < timeout
+    hint = f"it ended before it had an answer: try {python} -V on the host" if early else _SLOW
+    return {"ok": False, "error": said, "hint": hint}
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def wait(settings: Settings) -> str | None:
     together = [other for other in inventory if other.data.get("serial") == host.data.get("serial")]
     in_run = [other for other in together if other in state.activated_hosts]
     if state.pool is not None and len(in_run) > state.pool.size:
-        return f"serial: {len(in_run)} hosts need PARALLEL = {len(in_run)} in config.py"
+        return f"serial: {len(in_run)} hosts need config.PARALLEL = {len(in_run)} in config.py"
     by_name = {other.name: other for other in in_run}
     for number, wave in enumerate(waves(list(by_name), settings.serial), start=1):
         if host.name in wave:

@@ -58,7 +58,8 @@ def _look(settings: Settings, wanted: Schedule) -> Scheduling:
     if wanted.present and not there.program:
         raise FleetwheelError(
             f"{program} is no program on this host",
-            hint="run there, in the project directory: python quickstart.py",
+            hint="run in the clone there: python quickstart.py install; "
+            "without a clone, install fleetwheel into that .venv",
         )
     return there
 

@@ -117,12 +117,13 @@ def _demand(wanted: Schedule, there: Scheduling) -> None:
     if not there.directory:
         raise FleetwheelError(
             f"there is no project directory {wanted.directory} on this host",
-            hint=f"make one there with: fleetwheel init {wanted.directory}",
+            hint="clone fleetwheel there, and run in the clone: python3 quickstart.py install",
         )
     if not there.program:
         raise FleetwheelError(
             f"{wanted.check('')[0]} is no program on this host",
-            hint="run there, in the project directory: python3 quickstart.py",
+            hint="run in the clone there: python3 quickstart.py install; "
+            "without a clone, install fleetwheel into that .venv",
         )
     if not there.user:
         raise FleetwheelError(f"there is no user {wanted.user} on this host")

@@ -104,7 +104,7 @@ def _accelerator(text: str) -> str:
     if text in ("auto", "cuda") or VARIANT.fullmatch(text):
         return text
     raise FleetwheelError(
-        f"accelerator: {text!r} is none",
+        f"accelerator: {text!r} is not known",
         hint="write auto, cpu, cuda, or a variant such as cu126",
     )
 

@@ -112,7 +112,8 @@ def usable_pythons(profile: Profile, pins: Pins) -> list[Python] | Obstacle:
     ]
     if usable:
         return sorted(usable, key=lambda python: Version(python.version), reverse=True)
-    there = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
+    versions = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
+    there = "; ".join([versions, *profile.problems])
     wanted = f"Python {pins.python}" if pins.python else "Python that can be used"
     mend = "install one for all users, from python.org" if profile.os == "windows" else ""
     return Obstacle(f"the host has no {wanted} (it has {there})", mend)

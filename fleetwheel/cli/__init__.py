@@ -40,4 +40,8 @@ class Group(click.Group):
 @click.group(cls=Group)
 @click.version_option(__version__)
 def main() -> None:
-    """Put working PyTorch on many machines, and prove that it works."""
+    """Put working PyTorch on many machines, and prove that it works.
+
+    Deploys are pyinfra's: `pyinfra inventory.py deploys/torch.py`, in the root of a clone or in a
+    directory that `fleetwheel init` wrote.
+    """

@@ -32,13 +32,34 @@ class Spreading(click.Command):
 
 
 HOST_OPTIONS = (
-    click.option("--os", "system", type=click.Choice(["linux", "windows"]), default="linux"),
-    click.option("--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64"),
+    click.option(
+        "--os",
+        "system",
+        type=click.Choice(["linux", "windows"]),
+        default="linux",
+        show_default=True,
+    ),
+    click.option(
+        "--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True
+    ),
     click.option("--wsl", is_flag=True, help="Linux under Windows, whose driver counts."),
     click.option("--driver", metavar="VERSION", help="Version of the NVIDIA driver."),
-    click.option("--gpu", "gpus", multiple=True, metavar="NAME-OR-CC...", help="None: a CPU host."),
-    click.option("--python", "pythons", multiple=True, metavar="3.12...", default=["3.12"]),
-    click.option("--glibc", default="2.35", metavar="VERSION"),
+    click.option(
+        "--gpu",
+        "gpus",
+        multiple=True,
+        metavar="NAME-OR-CC...",
+        help='Such as "GTX 1080", or a compute capability: 8.9. None: a CPU host.',
+    ),
+    click.option(
+        "--python",
+        "pythons",
+        multiple=True,
+        metavar="VERSION...",
+        default=["3.12"],
+        help="Those that the host has.  [default: 3.12]",
+    ),
+    click.option("--glibc", default="2.35", metavar="VERSION", help="Of Linux.  [default: 2.35]"),
 )
 HOST_NAMES = {"system", "arch", "wsl", "driver", "gpus", "pythons", "glibc"}
 

@@ -33,13 +33,25 @@ REFUSED = 3
 
 @click.command("choose", cls=Spreading)
 @host_options
-@click.option("--profile", metavar="FILE", help="A host that `facts --save` has recorded.")
+@click.option(
+    "--profile",
+    type=click.Path(),
+    metavar="FILE",
+    help="A host that `facts --save` has recorded, instead of --os to --glibc.",
+)
 @click.option("--torch", metavar="SPEC", help='"2.14.1", "2.14" or ">=2.10,<2.13".')
-@click.option("--accelerator", default="auto", metavar="auto|cpu|cuda|cuNNN")
-@click.option("--packages", multiple=True, metavar="REQUIREMENT...")
+@click.option(
+    "--accelerator",
+    default="auto",
+    metavar="auto|cpu|cuda|cuNNN",
+    help="auto: CUDA where there is a GPU.",
+)
+@click.option(
+    "--packages", multiple=True, metavar="REQUIREMENT...", help="Such as torchvision or numpy>=2."
+)
 @click.option("--offline", is_flag=True, help="Decide by the matrix alone.")
 @click.option("--explain", "explaining", is_flag=True, help="Every release and variant.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
 def choose_command(
     profile: str | None,
     torch: str | None,

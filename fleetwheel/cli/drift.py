@@ -3,7 +3,6 @@
 # Importing pyinfra makes sockets cooperative, so it comes before what uses them.
 from fleetwheel.fleet import check  # isort: skip
 
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,10 +48,10 @@ def _file(name: str, what: str) -> Callable[[Command], Command]:
 
 
 @click.command("drift", cls=Detailed)
-@click.argument("inventory")
+@click.argument("inventory", type=click.Path())
 @click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Look at these alone.")
 @click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
-@click.option("--repair", is_flag=True, help="Print the deploy that mends the drifted hosts.")
+@click.option("--repair", is_flag=True, help="Print the deploys that mend the drifted hosts.")
 @_file("json", "The report; - is standard output.")
 @_file("junit", "One test case for each host and class.")
 @_file("prometheus", "Gauges for node_exporter's textfile collector.")
@@ -84,12 +83,10 @@ def drift_command(
 
 
 def _print_repair(inventory: str, found: Report, console: Console) -> None:
-    """Print the deploy for the hosts that drifted; nothing is repaired by itself."""
-    drifted = [host.name for host in found.hosts if host.status == "drifted"]
-    limits = [word for name in drifted for word in ("--limit", name)]
-    command = shlex.join(["pyinfra", inventory, "deploys/torch.py", *limits])
-    line = command if drifted else "nothing has drifted"
-    console.print(f"\n{line}", markup=False, highlight=False, soft_wrap=True)
+    """Print the deploys for the hosts that drifted; nothing is repaired by itself."""
+    commands = drift.repairs(found.hosts, inventory)
+    lines = "\n".join(commands) or "there is nothing that a deploy would mend"
+    console.print(f"\n{lines}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:

@@ -15,12 +15,12 @@ from fleetwheel.recorded import Answer, save
 
 
 @click.command("facts")
-@click.argument("inventory")
+@click.argument("inventory", type=click.Path())
 @click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
 @click.option(
     "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
 def facts_command(
     inventory: str, limit: Sequence[str], save_to: Path | None, as_json: bool
 ) -> None:

@@ -16,10 +16,10 @@ from fleetwheel.recorded import Answer
 
 
 @click.command("outlook", cls=Spreading)
-@click.argument("inventory", required=False)
+@click.argument("inventory", required=False, type=click.Path())
 @host_options
 @click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
 def outlook_command(
     inventory: str | None, limit: Sequence[str], as_json: bool, **options: Any
 ) -> None:

@@ -18,10 +18,18 @@ REPORTS = Path("reports")
 
 @click.command("report")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
-@click.option("--kind", type=click.Choice(get_args(history.Kind)), default="drift")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(history.Kind)),
+    default="drift",
+    show_default=True,
+    help="Which of those in reports/.",
+)
 @click.option("--compare", is_flag=True, help="What is new, mended and unchanged since then.")
-@click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write one page."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
 def report_command(
     paths: Sequence[Path], kind: history.Kind, compare: bool, html: Path | None, as_json: bool
 ) -> None:
@@ -43,6 +51,7 @@ def report_command(
     elif as_json:
         click.echo(last.model_dump_json(by_alias=True, indent=2))
     else:
+        click.echo(f"{last.kind} of {last.at:%Y-%m-%d %H:%M} UTC\n")
         report.print_table(last, Console())
 
 

@@ -217,7 +217,7 @@ def install(root: Path, stage: Path, environment: dict[str, str], lock: str, off
     """
     interpreter = str(environment_python(stage))
     sync = ["pip", "sync", "--no-build", "--link-mode", "hardlink", "--python", interpreter]
-    sync += ["--offline"] if offline else []
+    sync += ["--preview-features", "pylock", *(["--offline"] if offline else [])]
     delivered = stage / "pylock.delivered.toml"
     delivered.write_bytes(lock.encode())
     sync.append(str(delivered))

@@ -540,7 +540,7 @@ def arguments() -> dict[str, Any]:
     parser = argparse.ArgumentParser(description="Test the torch of this Python on every device.")
     parser.add_argument("--json-input", type=Path, metavar="FILE", help="see docs/smoke-test.md")
     file = parser.parse_args().json_input
-    given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file else {}
+    given: dict[str, Any] = read_input(file) if file else {}
     files = {
         "program": "smoke_device.py",
         "full_program": "smoke_full.py",
@@ -549,6 +549,14 @@ def arguments() -> dict[str, Any]:
     here = Path(__file__)
     texts = {key: here.with_name(name).read_text("utf-8") for key, name in files.items()}
     return {**texts, **given}
+
+
+def read_input(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        print(f"{file} cannot be read as an object of JSON: {error}", file=sys.stderr)
+        sys.exit(3)
 
 
 if __name__ == "__main__":

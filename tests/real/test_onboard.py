@@ -1,5 +1,7 @@
 """Bare Debian hosts become members: real apt, real uv, real torch for CPU, over real SSH."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,23 @@ def test_a_user_without_sudo_is_told_what_to_do(bare: Bare, tmp_path: Path) -> N
     assert "may not install one" in done.stdout
     assert bare.run(HAS_PYTHON).strip() == "none"
     assert "fleetwheel" not in bare.run("find / -xdev -name '*fleetwheel*'")
+
+
+def test_a_password_that_nobody_can_type_fails_that_host_alone(bare: Bare, tmp_path: Path) -> None:
+    controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
+    (controller.project.directory / "inventory/this.yaml").write_text('hosts: {"@local": }')
+    assert "sudo asks for a password" in controller.onboard("--dry").stdout
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("fleetwheel"), "facts", "inventory.py", "--json"],
+        cwd=controller.project.directory,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert checked.returncode == 4, checked.stderr
+    assert "sudo asks for a password" in checked.stdout
+    assert checked.stdout.count('"glibc"') == 1, "@local has answered"
 
 
 def test_a_dry_run_installs_nothing(bare: Bare, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ namespace of its own, so nothing of it stays. Network and kernel are this machin
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,3 +148,24 @@ def _await(port: int, server: subprocess.Popen[bytes]) -> None:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
+
+
+def main() -> None:
+    """Keep a bare host up until Ctrl-C, and print where its inventory is."""
+    if reason := missing():
+        sys.exit(reason)
+    # Ends as with Ctrl-C, so that the host ends too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="bare-") as base,
+        bare_host(Path(base, "host")) as host,
+    ):
+        inventory = Path(base, "inventory.yaml")
+        inventory.write_text(host.inventory())
+        print(inventory, flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ class Controller:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=300,
+            start_new_session=True,  # no terminal: sudo's password is asked for at /dev/tty
         )
 
     def onboard_at_a_terminal(self, password: str) -> str:

@@ -5,9 +5,11 @@ own, its changes in memory), sshd and host key, and a cable (veth) to the machin
 on processes that end with the one that brought the fleet up, so that nothing of it stays.
 """
 
+import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -391,16 +393,20 @@ def _answers(address: str, port: int) -> bool:
 
 
 def main() -> None:
-    """Keep a fleet up until Ctrl-C."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    """Keep a fleet up until Ctrl-C, and print where its inventory is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.rig.fleet", description=main.__doc__)
+    parser.add_argument("hosts", type=int, nargs="?", default=3, help="how many; 3 by default")
+    number = parser.parse_args().hosts
     if reason := missing():
         sys.exit(reason)
+    # Ends as with Ctrl-C, so that nothing of it stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fleet-") as base:
         specs = [HostSpec(f"h{place:03}") for place in range(number)]
         with fleet(Path(base), specs) as rig:
             print(rig.inventory(Path(base, "inventory.yaml")), flush=True)
             with suppress(KeyboardInterrupt):
-                threading.Event().wait()
+                signal.pause()
 
 
 if __name__ == "__main__":

@@ -208,6 +208,8 @@ REFUSED = [
     (machine("H100", driver="580.95.05", pythons=["3.14t"]), "Python 3.15 unlocks",
      "free-threaded was not asked for"),
     (machine("H100", driver="580.95.05", pythons=[]), "the host has no Python", "none at all"),
+    (machine(pythons=[]).model_copy(update={"problems": ("/usr/bin/python3 does not answer",)}),
+     "(it has none; /usr/bin/python3 does not answer)", "the host is very busy"),
     (windows("H100", driver="581.15", pythons=[]), "install one for all users, from python.org",
      "nothing here brings one to Windows"),
     (machine("RTX 5090", driver="580.95.05", glibc="2.27"),

@@ -94,7 +94,7 @@ def test_options(arguments: list[str], expected: str) -> None:
         (["--glibc", "new"], "--glibc: 'new' is no version"),
         (["--python", "three"], "--python: 'three' is no Python version"),
         (["--torch", "2.x"], "torch: '2.x' is no version"),
-        (["--accelerator", "gpu"], "accelerator: 'gpu' is none"),
+        (["--accelerator", "gpu"], "accelerator: 'gpu' is not known"),
         (["--packages", "numpy=2"], "is no requirement"),
         (["--packages", "torch==2.13.0"], "pins torch"),
         (["--os", "plan9"], "plan9"),

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleetwheel.drift import damaged, differences, exit_status, failed_test, odd_ones_out
+from fleetwheel.drift import (
+    ACCEPT,
+    DEPLOY,
+    REBUILD,
+    damaged,
+    differences,
+    exit_status,
+    failed_test,
+    odd_ones_out,
+    repairs,
+)
 from fleetwheel.junit import junit
 from fleetwheel.lock import Lock
 from fleetwheel.matrix import load_matrix
@@ -263,6 +273,21 @@ HOSTS = [
 )
 def test_exit_status(states: str, expected: int) -> None:
     assert exit_status([host for host in HOSTS if host.name in states.split()]) == expected
+
+
+@pytest.mark.parametrize(
+    ("repair", "command"),
+    [
+        (DEPLOY, "pyinfra inventory.py deploys/torch.py --limit 'a b'"),
+        (ACCEPT, "pyinfra inventory.py deploys/torch.py --limit 'a b'"),
+        (REBUILD, "pyinfra inventory.py deploys/torch.py --data rebuild=true --limit 'a b'"),
+        ("reboot the host", None),
+    ],
+)
+def test_the_deploy_that_mends_a_host(repair: str, command: str | None) -> None:
+    drift = DRIFT.model_copy(update={"repair": repair})
+    hosts = [*HOSTS, HostReport(name="a b", status="drifted", drift=(drift,))]
+    assert repairs(hosts, "inventory.py") == ([command] if command else [])
 
 
 def test_junit_has_a_case_for_each_host_and_class() -> None:

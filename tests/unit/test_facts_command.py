@@ -129,6 +129,7 @@ def test_a_limit_names_a_host_or_a_group(project: Path) -> None:
     [
         (["inventory.py", "--limit", "nobody"], "no such host or group"),
         (["no-such-thing"], "names no host"),
+        (["gpu-01,"], "a host without a name"),
         (["@nowhere"], "Invalid connector: nowhere"),
         (["broken.py"], "broken.py"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fleetwheel.inventory import VARIABLE
+from fleetwheel.inventory import VARIABLE, group_of
 from tests.project import copy_of_checkout, run_pyinfra
 
 STRICT = {"ssh_strict_host_key_checking": "yes"}
@@ -39,12 +39,12 @@ def inventory_of(output: str) -> dict[str, tuple[str, Any]]:
     shown = re.findall(
         r"\[(\S+)\] *\n--> Groups: ([^\n]*)\n--> Data:\n(\{.*?\})\n", output, re.DOTALL
     )
-    return {name: (groups.split(",")[0], json.loads(data)) for name, groups, data in shown}
+    return {name: (group_of(groups.split(", ")), json.loads(data)) for name, groups, data in shown}
 
 
 def test_pyinfra_without_a_file_sees_this_machine(project: Path) -> None:
     done = pyinfra(project, "inventory.py", "debug-inventory")
-    assert inventory_of(done.stdout) == {"@local": ("ungrouped", {})}
+    assert inventory_of(done.stdout) == {"@local": ("", {})}
     assert pyinfra(project, "-y", "inventory.py", "exec", "--", "true").returncode == 0
 
 
@@ -60,7 +60,7 @@ hosts: {"@local": }
     assert inventory_of(done.stdout) == {
         "ws-01": ("work-stations", keep),
         "ws-02": ("work-stations", {"ssh_hostname": "192.0.2.1", **keep}),
-        "@local": ("ungrouped", STRICT),
+        "@local": ("", STRICT),
     }
 
 

@@ -107,6 +107,7 @@ def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
     held = record(f"{NAME}-1").model_copy(update={"hold": hold})
     there = host(current=f"{NAME}-1", generations=(generation(),))
     assert steps(there, held) == ("-1", False, False, True)
+    assert "hold has ended" in plan(LOCK, PYTHON, there, held, always_smoke=False).because
 
 
 def test_a_record_survives_the_way_to_the_host_and_back() -> None:

@@ -11,7 +11,8 @@ from fleetwheel.project import ORIGIN, create
 def test_a_project_directory_has_all_that_a_deploy_needs(tmp_path: Path) -> None:
     written = create(tmp_path / "lab")
     assert {path.parts[0] for path in written} == {
-        *("config.py", "inventory.py", "deploys", "facts", "inventory", "operations", "templates")
+        *("config.py", "inventory.py", "deploys", "facts", "inventory", "operations", "templates"),
+        "docs",
     }
     for path in written:
         assert (tmp_path / "lab" / path).read_bytes() == (ORIGIN / path).read_bytes()

@@ -44,11 +44,12 @@ def test_a_driver_that_does_not_work_is_named() -> None:
     assert "version-mismatch" in printed(HostReport(name="a", status="failed", profile=broken))
 
 
-def test_reasons_stand_below_a_narrow_table() -> None:
+def test_reasons_stand_below_a_narrow_table_each_once() -> None:
     out = io.StringIO()
-    entry = HostReport(name="a", status="failed", why="first\nsecond")
-    report.print_table(report.report_of([entry]), Console(file=out, width=80))
-    assert out.getvalue().endswith("\na: first\n  second\n")
+    whys = {"a": "first\nsecond", "b": "other", "c": "first\nsecond", "d": ""}
+    hosts = [HostReport(name=name, status="failed", why=why) for name, why in whys.items()]
+    report.print_table(report.report_of(hosts), Console(file=out, width=80))
+    assert out.getvalue().endswith("\na, c: first\n  second\n\nb: other\n")
 
 
 def test_hosts_stand_in_the_order_of_their_names() -> None:

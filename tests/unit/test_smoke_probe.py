@@ -307,6 +307,16 @@ def test_runs_as_a_plain_script(fake_python: Path, tmp_path: Path) -> None:
     assert "2.14.1 differs" in done.stderr
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "3", None])
+def test_a_file_that_holds_no_input_is_named(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "input.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as raised:
+        probe.read_input(file)
+    assert raised.value.code == 3
+
+
 @pytest.mark.parametrize(
     ("capability", "built", "runs"),
     [
