@@ -3,11 +3,13 @@
 FLEETWHEEL_INVENTORY names another directory or file.
 """
 
+from pyinfra import logger as _logger
 from pyinfra.api.exceptions import InventoryError as _InventoryError
 
 try:
     from fleetwheel.errors import FleetwheelError as _FleetwheelError
     from fleetwheel.inventory import fleet as _fleet
+    from fleetwheel.login_keys import leave_out_unusable as _leave_out_unusable
     from operations._outcome import show_at_exit as _show_at_exit
 except ModuleNotFoundError as _error:
     raise _InventoryError(f"{_error}: run .venv/bin/pyinfra in the root of the clone") from None
@@ -17,6 +19,9 @@ try:
     _hosts = _fleet()
 except _FleetwheelError as _error:
     raise _InventoryError(f"the inventory cannot be used\n{_error}") from None
+
+for _warning in _leave_out_unusable(_hosts):
+    _logger.warning(_warning)
 
 # pyinfra takes every public list for a group, and "all" for everything.
 for _host in _hosts:

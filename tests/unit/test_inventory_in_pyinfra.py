@@ -120,3 +120,11 @@ def test_mistakes_on_the_command_line_are_told_at_once(project: Path) -> None:
     assert "keep: must be greater than or equal to 1" in done.stdout
     assert 'pakages: unknown key (did you mean "packages"?)' in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_a_lost_key_does_not_end_the_run_for_others(project: Path) -> None:
+    text = "hosts: {a: {address: 127.0.0.1, port: 9, key: ~/lost}, '@local': }\n"
+    done = pyinfra(project, "-y", "inventory.py", "exec", "--", "true", text=text)
+    assert "key: ~/lost cannot be used (No such file or directory); a: tried with" in done.stdout
+    assert "[@local] Success" in done.stdout
+    assert "Traceback" not in done.stdout
