@@ -10,12 +10,12 @@ from fleetwheel.project import ORIGIN, create
 
 def test_a_project_directory_has_all_that_a_deploy_needs(tmp_path: Path) -> None:
     written = create(tmp_path / "lab")
-    assert {path.parts[0] for path in written} == {
+    assert {name.partition("/")[0] for name in written} == {
         *("config.py", "inventory.py", "deploys", "facts", "inventory", "operations", "templates"),
         "docs",
     }
-    for path in written:
-        assert (tmp_path / "lab" / path).read_bytes() == (ORIGIN / path).read_bytes()
+    for name in written:
+        assert (tmp_path / "lab" / name).read_bytes() == (ORIGIN / name).read_bytes()
     assert not list((tmp_path / "lab").rglob("__pycache__"))
 
 
