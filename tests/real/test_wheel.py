@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.project import parts
+from fleetwheel.project import contents
 from tests.project import CHECKOUT
 
 pytestmark = pytest.mark.real
@@ -49,7 +49,7 @@ def test_the_wheel_is_complete_and_holds_one_package(built: tuple[Path, Path]) -
     tops = {name.split("/")[0] for name in names(wheel)}
     assert [top for top in tops if not top.endswith(".dist-info")] == ["fleetwheel"]
     skeleton = {n.removeprefix("fleetwheel/skeleton/") for n in names(wheel) if "/skeleton/" in n}
-    assert {str(part) for part in parts()} == skeleton - {"quickstart.py"}
+    assert set(contents()) == skeleton - {"quickstart.py"}
     code = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "fleetwheel").rglob("*.*")}
     assert {n for n in code if "__pycache__" not in n} <= names(wheel)
 
