@@ -11,7 +11,7 @@ from pyinfra.context import ctx_host
 from fleetwheel.asking import batch, script, sections
 from fleetwheel.profile import HostState
 from fleetwheel.recorded import replayed
-from fleetwheel.winssh import is_windows
+from fleetwheel.windows.winssh import is_windows
 
 T = TypeVar("T")
 

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
-from fleetwheel import lock as locks
 from fleetwheel.choice import Choice, Refusal, candidate_variants, choose, family, runs, uniform
-from fleetwheel.lock import Lock, Target, target_of
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import Profile, Python
 from fleetwheel.record import Record
 from fleetwheel.request import Request
-from fleetwheel.sources import configured_sources, official_source
-from fleetwheel.survey import Survey, survey
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import Lock, Target, target_of
+from fleetwheel.wheels.sources import configured_sources, official_source
+from fleetwheel.wheels.survey import Survey, survey
 
 
 class Member(NamedTuple):

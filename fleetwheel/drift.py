@@ -9,12 +9,12 @@ from packaging.version import Version
 
 from fleetwheel.choice import Choice, choose, runs
 from fleetwheel.driver_states import explain
-from fleetwheel.lock import Lock
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import DriverState, Generation, Gpu, HostState, Profile
 from fleetwheel.record import Record
-from fleetwheel.report import Drift, DriftClass, HostReport
+from fleetwheel.reporting.report import Drift, DriftClass, HostReport
 from fleetwheel.settings import Expect, Settings
+from fleetwheel.wheels.lock import Lock
 
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"

@@ -27,7 +27,7 @@ from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.inventory import group_of
 from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.recorded import Answer
-from fleetwheel.report import HostReport, Status
+from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.settings import Settings
 
 T = TypeVar("T")

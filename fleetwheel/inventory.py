@@ -185,7 +185,7 @@ def _itself(hosts: Sequence[Host], name: str) -> Host:
     said = {key: value for key, value in data.items() if key in Settings.model_fields}
     if said.get("mirror"):
         # It brings sockets, which must not come before pyinfra does.
-        from fleetwheel import mirror
+        from fleetwheel.wheels import mirror
 
         addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
         said["mirror"] = mirror.address(said["mirror"], addresses)

@@ -2,9 +2,9 @@
 
 import re
 
-from fleetwheel.lock import Lock
 from fleetwheel.profile import Generation, HostState, Python, Value
 from fleetwheel.record import Record
+from fleetwheel.wheels.lock import Lock
 
 
 class Plan(Value):

@@ -2,7 +2,7 @@
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import HostState, Installation
-from fleetwheel.space import readable
+from fleetwheel.wheels.space import readable
 
 SHARED = frozenset(
     [

@@ -3,7 +3,7 @@
 import shlex
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.prometheus import label
+from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule import Schedule, cron_times, timer
 from fleetwheel.settings import Settings
 from fleetwheel.templates import render

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
 from fleetwheel.templates import render
-from fleetwheel.windows_quoting import for_cmd
+from fleetwheel.windows.quoting import for_cmd
 
 NAME = "fleetwheel-drift"
 STATE = f"/var/lib/{NAME}"

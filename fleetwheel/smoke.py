@@ -12,10 +12,10 @@ from fleetwheel.asking._nvml_probe import nvml_probe
 from fleetwheel.choosing.compatibility import dotted
 from fleetwheel.choosing.situation import Obstacle, served_gpus
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.matrix import DriverSystem, Matrix
 from fleetwheel.profile import Profile, Value
 from fleetwheel.request import Request
+from fleetwheel.wheels.lock import Lock
 
 Level = Literal["quick", "full"]
 STAGES: dict[Level, int] = {"quick": 2, "full": 5}

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pyinfra import host, inventory, logger
 from pyinfra.connectors.local import LocalConnector
 
-from fleetwheel import mirror
-from fleetwheel.distribution import Delivery, deliver, parcels, unserved
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.settings import Settings
-from fleetwheel.sources import local_path
-from fleetwheel.web import host_of
+from fleetwheel.wheels import mirror
+from fleetwheel.wheels.distribution import Delivery, deliver, parcels, unserved
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.sources import local_path
+from fleetwheel.wheels.web import host_of
 
 
 def delivery(settings: Settings, lock: Lock, root: str) -> Delivery:

@@ -6,17 +6,17 @@ from pyinfra import host
 
 from facts.lock import LockCopy
 from fleetwheel import drift, smoke
-from fleetwheel import lock as locks
 from fleetwheel import record as records
 from fleetwheel.decision import python_for
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import group_of
-from fleetwheel.lock import Lock
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Record
-from fleetwheel.report import Drift, HostReport
+from fleetwheel.reporting.report import Drift, HostReport
 from fleetwheel.settings import Settings
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import Lock
 from operations import _probe
 from operations._ask import ask
 from operations._steps import LOCKS, MATRIX, Deployment, run_smoke_test

@@ -14,9 +14,9 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
-from fleetwheel import report
 from fleetwheel.profile import Profile
-from fleetwheel.report import HostReport, Report, Status
+from fleetwheel.reporting import report
+from fleetwheel.reporting.report import HostReport, Report, Status
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()

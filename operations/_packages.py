@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pyinfra.api import Host
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.proxy import variables
 from fleetwheel.settings import Settings
+from fleetwheel.wheels.proxy import variables
 from operations import _commands, _probe
 from operations._connection import noticed
 

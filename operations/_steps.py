@@ -10,21 +10,22 @@ from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel import lock as locks
-from fleetwheel import smoke, uv_binary, wheel_store
-from fleetwheel.distribution import Delivery
+from fleetwheel import smoke
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
-from fleetwheel.report import HostReport, Status, printable
+from fleetwheel.reporting.report import HostReport, Status, printable
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
-from fleetwheel.sources import certificate
-from fleetwheel.space import readable
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels import store, uv_binary
+from fleetwheel.wheels.distribution import Delivery
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.sources import certificate
+from fleetwheel.wheels.space import readable
 from operations import _commands, _probe, _progress, _push, _waves
 from operations._ask import forget
 from operations._outcome import note
@@ -213,7 +214,7 @@ def _make(host: Host, deployment: Deployment, needed_bytes: int) -> dict[str, An
 def _send_wheels(host: Host, deployment: Deployment, missing: list[str]) -> None:
     """Fetch wheels to this machine, where they are not yet, and send them to the host."""
     files = {
-        parcel.filename: wheel_store.fetch(parcel.url, {parcel.sha256}, deployment.sources)
+        parcel.filename: store.fetch(parcel.url, {parcel.sha256}, deployment.sources)
         for parcel in deployment.delivery.parcels
         if parcel.filename in missing
     }

@@ -11,7 +11,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from facts.schedule import Scheduling, WindowsDriftSchedule
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import HostReport
+from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
 from fleetwheel.settings import Settings
 from operations import _push

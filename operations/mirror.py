@@ -20,14 +20,14 @@ from pyinfra.api import (
 from pyinfra.api.command import PyinfraCommand
 
 from facts.mirror import Ground, MirrorGround
-from fleetwheel import lock as locks
-from fleetwheel import mirror
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import HostReport
+from fleetwheel.reporting.report import HostReport
 from fleetwheel.settings import Settings
-from fleetwheel.sources import certificate, configured_sources, official_source
-from fleetwheel.survey import survey
 from fleetwheel.templates import render
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels import mirror
+from fleetwheel.wheels.sources import certificate, configured_sources, official_source
+from fleetwheel.wheels.survey import survey
 from operations import _commands, _push
 from operations._ask import ask
 from operations._delivery import mirror_address

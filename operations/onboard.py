@@ -7,10 +7,11 @@ from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel import driver_plan, onboarding, preflight
-from fleetwheel.onboarding import PackageManager, UvPython
+from fleetwheel import preflight
+from fleetwheel.onboarding import driver_plan, interpreter
+from fleetwheel.onboarding.interpreter import PackageManager, UvPython
 from fleetwheel.profile import HostState, Profile
-from fleetwheel.report import HostReport, printable
+from fleetwheel.reporting.report import HostReport, printable
 from fleetwheel.settings import Settings
 from operations import _commands, _driver, _packages, _push, torch
 from operations._ask import forget, with_answer
@@ -43,8 +44,8 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
 
 def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     named = settings.root is not None
-    preflight.check(facts, onboarding.SMALLEST, now=time.time(), root_named=named)
-    manager = onboarding.python_to_install(facts, MATRIX, settings)
+    preflight.check(facts, interpreter.SMALLEST, now=time.time(), root_named=named)
+    manager = interpreter.python_to_install(facts, MATRIX, settings)
     uv = uv_to_send(facts) if isinstance(manager, UvPython) else None
     driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
     if not (yield from _driver.ready(driver, facts.profile, settings)):

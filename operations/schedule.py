@@ -19,10 +19,10 @@ from facts.schedule import HostSchedule, Scheduling
 from fleetwheel import pull
 from fleetwheel import schedule as schedules
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import HostReport
+from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule import Schedule
 from fleetwheel.settings import Settings
-from fleetwheel.winssh import is_windows
+from fleetwheel.windows.winssh import is_windows
 from operations import _push, _windows_schedule
 from operations._outcome import failed, note
 

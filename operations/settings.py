@@ -5,7 +5,7 @@ from pyinfra.api import OperationValueError
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.settings import Settings, misplaced
-from fleetwheel.winssh import is_windows
+from fleetwheel.windows.winssh import is_windows
 
 
 def settings() -> Settings:

@@ -8,7 +8,6 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.lock import LockCopy
-from fleetwheel import lock as locks
 from fleetwheel import record as records
 from fleetwheel import smoke
 from fleetwheel.decision import python_for
@@ -17,6 +16,7 @@ from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import smoke_pass
 from fleetwheel.settings import Settings
+from fleetwheel.wheels import lock as locks
 from operations._ask import forget, with_answer
 from operations._outcome import note
 from operations._steps import Deployment, remember, run_smoke_test

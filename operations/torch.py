@@ -11,23 +11,24 @@ from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.lock import LockCopy
-from fleetwheel import lock as locks
-from fleetwheel import mirror, preflight
+from fleetwheel import preflight
 from fleetwheel import record as records
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, pinned, python_for
-from fleetwheel.distribution import require_own_files
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
-from fleetwheel.proxy import variables
 from fleetwheel.record import Hold, Record
-from fleetwheel.report import HostReport
+from fleetwheel.reporting.report import HostReport
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
-from fleetwheel.sources import configured_sources, uv_credentials
-from fleetwheel.space import amount, download_bytes, missing, needed_bytes
-from fleetwheel.survey import sizes
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels import mirror
+from fleetwheel.wheels.distribution import require_own_files
+from fleetwheel.wheels.proxy import variables
+from fleetwheel.wheels.sources import configured_sources, uv_credentials
+from fleetwheel.wheels.space import amount, download_bytes, missing, needed_bytes
+from fleetwheel.wheels.survey import sizes
 from operations._ask import with_answer
 from operations._delivery import delivery, mirror_address, places
 from operations._group import members

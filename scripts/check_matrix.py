@@ -16,9 +16,9 @@ from packaging.version import Version
 from fleetwheel.choosing.offers import public
 from fleetwheel.choosing.tags import platforms
 from fleetwheel.matrix import Matrix, Platform, load_matrix
-from fleetwheel.sources import configured_sources, official_source
-from fleetwheel.survey import survey
 from fleetwheel.wheel import Wheel
+from fleetwheel.wheels.sources import configured_sources, official_source
+from fleetwheel.wheels.survey import survey
 
 ANY_GLIBC = (2, 99)
 Key = tuple[Version, Platform, str]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleetwheel.choice import Choice
 from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
-from fleetwheel.report import Drift, HostReport, Report
+from fleetwheel.reporting.report import Drift, HostReport, Report
 from fleetwheel.wheel import Source
 
 LAST = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)

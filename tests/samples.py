@@ -3,9 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleetwheel import lock as locks
 from fleetwheel.choice import Choice
-from fleetwheel.lock import Lock, target_of
 from fleetwheel.profile import (
     Driver,
     DriverState,
@@ -19,6 +17,8 @@ from fleetwheel.profile import (
 from fleetwheel.record import Record, smoke_pass
 from fleetwheel.request import Request
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import Lock, target_of
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.7")
 CPU_HOST = Profile(os="linux", arch="x86_64", glibc="2.36", pythons=(PYTHON,), boot_id="boot-1")

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 from fleetwheel.asking._nvml_probe import nvml_probe
-from fleetwheel.windows_quoting import set_for_cmd
+from fleetwheel.windows.quoting import set_for_cmd
 
 PROGRAMS = ("python", "environments", "nvml")
 NOT_IN_PATHS = '"*?<>|'

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from fleetwheel import nvidia_smi, nvml
+from fleetwheel.asking import nvidia_smi, nvml
 from fleetwheel.asking._answer import TIMED_OUT, Section, first, unfinished
 from fleetwheel.profile import Driver, DriverState, InstalledDriver, Nvidia
 

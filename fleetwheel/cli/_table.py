@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetwheel.report import printable
+from fleetwheel.reporting.report import printable
 
 UNBROKEN = ("driver", "state", "free disk", "last release")
 """Columns of short words, which stay on one line."""

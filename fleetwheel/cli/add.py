@@ -14,15 +14,15 @@ from typing import NamedTuple
 import click
 from paramiko import PKey
 
-from fleetwheel import host_keys, known_hosts
-from fleetwheel.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.cli._fleet import warn
 from fleetwheel.cli._table import print_rows
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host_keys import Offer
 from fleetwheel.inventory import Host
+from fleetwheel.joining import host_keys, known_hosts
+from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound
+from fleetwheel.joining.host_keys import Offer
 from fleetwheel.profile import DriverState, Profile
-from fleetwheel.report import printable
+from fleetwheel.reporting.report import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 

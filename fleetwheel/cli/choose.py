@@ -99,8 +99,8 @@ def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
 
 def _survey(profile: Profile, request: Request, matrix: Matrix) -> tuple[Wheel, ...]:
     """Return what pip's sources and the official indexes hold; warnings go to standard error."""
-    from fleetwheel.sources import configured_sources, official_source
-    from fleetwheel.survey import survey
+    from fleetwheel.wheels.sources import configured_sources, official_source
+    from fleetwheel.wheels.survey import survey
 
     official = [official_source(name) for name in candidate_variants(profile, request, matrix)]
     found = survey([*configured_sources(), *official], family(request))
@@ -111,7 +111,7 @@ def _survey(profile: Profile, request: Request, matrix: Matrix) -> tuple[Wheel, 
 
 def _index(choice: Choice) -> str:
     """Return where the torch family comes from, without credentials."""
-    from fleetwheel.sources import official_source
+    from fleetwheel.wheels.sources import official_source
 
     return (choice.source or official_source(choice.variant)).redacted
 

@@ -10,11 +10,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fleetwheel import drift, history, junit, page, prometheus, report
+from fleetwheel import drift
 from fleetwheel.cli._fleet import warn
 from fleetwheel.cli.report import REPORTS, write
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import Report
+from fleetwheel.reporting import history, junit, page, prometheus, report
+from fleetwheel.reporting.report import Report
 
 Command = Callable[..., None]
 

@@ -8,10 +8,11 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from fleetwheel import files, history, page, report
+from fleetwheel import files
 from fleetwheel.cli._fleet import warn
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import Report
+from fleetwheel.reporting import history, page, report
+from fleetwheel.reporting.report import Report
 
 REPORTS = Path("reports")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.sources import configured_sources
-from fleetwheel.survey import survey
+from fleetwheel.wheels.sources import configured_sources
+from fleetwheel.wheels.survey import survey
 from tests.project import Project
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.page import render
-from fleetwheel.report import HostReport
+from fleetwheel.reporting.page import render
+from fleetwheel.reporting.report import HostReport
 from tests.browser import Browser
 from tests.made_up_fleet import past, report
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel import report
-from fleetwheel.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.profile import Driver, DriverState, Gpu, Profile
-from fleetwheel.report import HostReport, report_of
+from fleetwheel.reporting import report
+from fleetwheel.reporting.report import HostReport, report_of
 
 LAB = """\
 defaults: {user: ops}

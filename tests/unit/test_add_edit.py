@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleetwheel import inventory
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory_edit import Entry, insert
+from fleetwheel.joining.inventory_edit import Entry, insert
 
 LAB = """\
 # Ours

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.asking._nvml_probe import nvml_probe
-from fleetwheel.lock import target_of
 from fleetwheel.profile import DriverState, Profile
 from fleetwheel.request import Request
+from fleetwheel.wheels.lock import target_of
 from tests.machine import HEALTHY, Machine
 
 MISMATCH = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"

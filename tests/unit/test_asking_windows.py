@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleetwheel.asking import batch, gpu, host, platform, sections
 from fleetwheel.profile import DriverState, HostState
-from fleetwheel.windows_batch import batch_file
+from fleetwheel.windows.batch import batch_file
 
 FIXTURES = Path("tests/fixtures/windows")
 GPU = "gpu smi C:\\Windows\\System32\\nvidia-smi.exe"

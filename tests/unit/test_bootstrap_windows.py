@@ -7,7 +7,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 from fleetwheel.templates import render
-from fleetwheel.windows_quoting import for_powershell
+from fleetwheel.windows.quoting import for_powershell
 
 COMMANDS = {
     "Add-WindowsCapability",

@@ -139,8 +139,8 @@ def test_what_the_sources_hold(monkeypatch: pytest.MonkeyPatch) -> None:
         wheel = Wheel(filename=filename, url=f"{own.url}/{filename}", source=own)
         return Surveyed(wheels=(wheel,), warnings=("https://dead.example.org does not answer",))
 
-    monkeypatch.setattr("fleetwheel.sources.configured_sources", lambda: ())
-    monkeypatch.setattr("fleetwheel.survey.survey", survey)
+    monkeypatch.setattr("fleetwheel.wheels.sources.configured_sources", lambda: ())
+    monkeypatch.setattr("fleetwheel.wheels.survey.survey", survey)
     result = CliRunner().invoke(main, ["choose", "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)
     assert found["packages"] == {"torch": "2.13.0+cpu"}

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel import web
 from fleetwheel.choice import Refusal
 from fleetwheel.decision import Decider, python_for
-from fleetwheel.lock import Lock
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import Profile
 from fleetwheel.record import Record
 from fleetwheel.request import Request
-from fleetwheel.sources import pip_settings
+from fleetwheel.wheels import web
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.sources import pip_settings
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST
 from tests.small_wheels import make_wheel
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.distribution import deliver, parcels
-from fleetwheel.lock import Lock
+from fleetwheel.wheels.distribution import deliver, parcels
+from fleetwheel.wheels.lock import Lock
 from tests.small_wheels import lock_of, make_wheel
 from tests.unit.test_generation import activating, building, built, run
 

@@ -8,13 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import mirror
-from fleetwheel.distribution import Delivery, Parcel, Way, deliver, mirrored, parcels, unserved
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.settings import Settings
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import mirror
+from fleetwheel.wheels.distribution import (
+    Delivery,
+    Parcel,
+    Way,
+    deliver,
+    mirrored,
+    parcels,
+    unserved,
+)
+from fleetwheel.wheels.lock import Lock
 
 SHA = "a" * 64
 ROOT = "/opt/fleetwheel"

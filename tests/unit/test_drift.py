@@ -21,8 +21,6 @@ from fleetwheel.drift import (
     odd_ones_out,
     repairs,
 )
-from fleetwheel.junit import junit
-from fleetwheel.lock import Lock
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import (
     Driver,
@@ -33,10 +31,12 @@ from fleetwheel.profile import (
     InstalledDriver,
     Profile,
 )
-from fleetwheel.prometheus import metrics
 from fleetwheel.record import Hold, Record
-from fleetwheel.report import Drift, HostReport, Report, report_of
+from fleetwheel.reporting.junit import junit
+from fleetwheel.reporting.prometheus import metrics
+from fleetwheel.reporting.report import Drift, HostReport, Report, report_of
 from fleetwheel.settings import Expect, Settings
+from fleetwheel.wheels.lock import Lock
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, RTX_4090, host, lock_with, record_of
 
 MATRIX = load_matrix()

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import gpu_generations
-from fleetwheel.driver_packages import COMPONENTS, DEBIAN_OWN, Step
-from fleetwheel.driver_plan import DriverPlan, driver_to_install, plan
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.gpu_generations import DEVICES, GENERATIONS, of_capability, of_device
+from fleetwheel.onboarding import gpu_generations
+from fleetwheel.onboarding.driver_packages import COMPONENTS, DEBIAN_OWN, Step
+from fleetwheel.onboarding.driver_plan import DriverPlan, driver_to_install, plan
+from fleetwheel.onboarding.gpu_generations import DEVICES, GENERATIONS, of_capability, of_device
 from fleetwheel.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
 from tests.samples import host
 

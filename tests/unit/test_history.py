@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleetwheel.history import compare, findings, load, print_comparison
-from fleetwheel.report import Drift, HostReport, Report, Status, save
+from fleetwheel.reporting.history import compare, findings, load, print_comparison
+from fleetwheel.reporting.report import Drift, HostReport, Report, Status, save
 from tests.made_up_fleet import report
 
 AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)

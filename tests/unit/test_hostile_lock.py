@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import wheel_store
-from fleetwheel.distribution import parcels, require_own_files
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.wheel import Source, file_name
+from fleetwheel.wheels import store
+from fleetwheel.wheels.distribution import parcels, require_own_files
+from fleetwheel.wheels.lock import Lock
 from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel
 
@@ -57,7 +57,7 @@ def test_the_store_writes_nothing_beside_itself(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serve_index({"cpu": []}) as index, pytest.raises(FleetwheelError):
-        wheel_store.fetch(f"{index.url}/..%2F..%2F..%2Fwritten-1-py3-none-any.whl", {"a" * 64})
+        store.fetch(f"{index.url}/..%2F..%2F..%2Fwritten-1-py3-none-any.whl", {"a" * 64})
     assert not list(tmp_path.rglob("*written*"))
 
 

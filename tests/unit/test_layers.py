@@ -1,6 +1,8 @@
 """Imports point one way: deploys -> operations -> facts -> fleetwheel -> libraries."""
 
 import ast
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ ALLOWED = {
     "facts": {"facts", "fleetwheel", "pyinfra"},
     "fleetwheel": {"fleetwheel"},
 }
-MAY_IMPORT_PYINFRA = {"fleetwheel/fleet.py", "fleetwheel/host_keys.py", "fleetwheel/winssh.py"}
+MAY_IMPORT_PYINFRA = {
+    "fleetwheel/fleet.py",
+    "fleetwheel/joining/host_keys.py",
+    "fleetwheel/windows/winssh.py",
+}
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
 
 
@@ -63,3 +69,28 @@ def test_deploys_are_short_scripts() -> None:
 def test_every_module_says_what_it_is_for(folder: str) -> None:
     for path in files(folder):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def modules_used(path: Path) -> set[str]:
+    """Return the files of fleetwheel/ that a file there imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fleetwheel"):
+            place = Path(*str(node.module).split("."))
+            places = [place.with_suffix(".py"), *(place / f"{a.name}.py" for a in node.names)]
+            found |= {place.as_posix() for place in places if place.exists()}
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    used = {path.as_posix(): modules_used(path) for path in files("fleetwheel")}
+    assert used["fleetwheel/decision.py"] >= {"fleetwheel/choice.py", "fleetwheel/wheels/lock.py"}
+    TopologicalSorter(used).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", *Path("docs").glob("*.md")])
+def test_files_that_documents_name_are_there(document: str | Path) -> None:
+    text = Path(document).read_text(encoding="utf-8")
+    folders = "benchmarks|deploys|facts|fleetwheel|operations|scripts|templates|tests"
+    named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w/]+(?:/|\.(?:py|sh|yaml|j2))", text)
+    assert [name for name in named if not Path(name).exists()] == []

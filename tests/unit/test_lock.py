@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel import lock as locks
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock, Target, target_of, uv_platform
 from fleetwheel.profile import Gpu
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import Lock, Target, target_of, uv_platform
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice
 from tests.small_wheels import make_wheel
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetwheel.asking.nvidia_smi import FIELDS, cuda_ceiling, parse
 from fleetwheel.driver_states import EXPLANATIONS
-from fleetwheel.nvidia_smi import FIELDS, cuda_ceiling, parse
 from fleetwheel.profile import DriverState, Gpu
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"

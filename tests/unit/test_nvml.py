@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import nvml
-from fleetwheel.lock import target_of
+from fleetwheel.asking import nvml
 from fleetwheel.profile import DriverState, Gpu, Nvidia, Profile
 from fleetwheel.record import smoke_pass
 from fleetwheel.request import Request
+from fleetwheel.wheels.lock import target_of
 
 DRIVER = {"state": "ok", "version": "580.95.05", "cuda": "13.0", "nvml": "13.580.95.05"}
 GPU = {

@@ -4,7 +4,7 @@ import pytest
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
-from fleetwheel.onboarding import UvPython, package_manager, python_to_install
+from fleetwheel.onboarding.interpreter import UvPython, package_manager, python_to_install
 from fleetwheel.profile import HostState, Installation, Profile, Python
 from fleetwheel.settings import Settings
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel import lock as locks
-from fleetwheel.lock import target_of
-from fleetwheel.sources import uv_credentials
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import target_of
+from fleetwheel.wheels.sources import uv_credentials
 from tests.samples import CPU_HOST, REQUEST, choice
 from tests.serve_index import Index, serve_index
 from tests.small_wheels import make_wheel

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.proxy import variables
 from fleetwheel.settings import Settings
+from fleetwheel.wheels.proxy import variables
 from operations._delivery import places
 from tests.small_wheels import lock_of, make_wheel
 from tests.unit.test_generation import building, run

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleetwheel import itself, pull
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import Host, fleet
-from fleetwheel.report import HostReport, report_of
+from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import Schedule
 from fleetwheel.settings import Settings
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetwheel.cli import main
-from fleetwheel.report import HostReport, report_of, save
+from fleetwheel.reporting.report import HostReport, report_of, save
 
 FIXTURES = Path("tests/fixtures/reports").resolve()
 LAST = FIXTURES / "2026-11-20T03-12-00.000000Z.json"

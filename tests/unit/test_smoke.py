@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel import faults, smoke
-from fleetwheel import lock as locks
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock, target_of
 from fleetwheel.matrix import load_matrix
 from fleetwheel.probes import smoke as probe
 from fleetwheel.profile import Gpu
+from fleetwheel.wheels import lock as locks
+from fleetwheel.wheels.lock import Lock, target_of
 from tests.samples import GPU_HOST, REQUEST, choice
 
 UNEXPECTED = (

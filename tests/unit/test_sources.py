@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from fleetwheel import sources
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import (
+from fleetwheel.wheels import sources
+from fleetwheel.wheels.sources import (
     certificate,
     configured_sources,
     local_path,

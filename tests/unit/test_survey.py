@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwheel import __version__, web
+from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import pip_settings
-from fleetwheel.survey import JSON, Survey, listing, sizes, survey
-from fleetwheel.web import Page
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import web
+from fleetwheel.wheels.sources import pip_settings
+from fleetwheel.wheels.survey import JSON, Survey, listing, sizes, survey
+from fleetwheel.wheels.web import Page
 from tests.serve_index import Index, Reply, serve_index, silent_server
 from tests.small_wheels import make_wheel
 
@@ -494,8 +495,8 @@ def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) 
 def test_a_program_ends_while_a_host_is_silent(index: Index, first: str) -> None:
     """Also inside pyinfra, where gevent has replaced threads and sockets."""
     program = (
-        f"{first}\nimport sys; from fleetwheel import web; web.PROBE_SECONDS = 3.0\n"
-        "from fleetwheel.survey import survey; from fleetwheel.wheel import Source\n"
+        f"{first}\nimport sys; from fleetwheel.wheels import web; web.PROBE_SECONDS = 3.0\n"
+        "from fleetwheel.wheels.survey import survey; from fleetwheel.wheel import Source\n"
         "found = survey([Source(name='t', url=url) for url in sys.argv[1:]], ['torch'])\n"
         "print(len(found.wheels), len(found.silent))"
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from fleetwheel import sources, uv_binary, web, wheel_store
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.wheels import sources, store, uv_binary, web
 from tests.serve_index import serve_index
 
 NAMES = {
@@ -49,7 +49,7 @@ def make_uv(directory: Path, tag: str, program: str, version: str = uv_binary.VE
 
 
 def pin(monkeypatch: pytest.MonkeyPatch, *wheels: Path) -> None:
-    hashes = frozenset(map(wheel_store.sha256, wheels))
+    hashes = frozenset(map(store.sha256, wheels))
     monkeypatch.setattr(uv_binary, "hashes", lambda: hashes)
 
 
@@ -101,17 +101,17 @@ def test_a_wheel_is_fetched_once_and_kept_under_its_hash(
 ) -> None:
     wheel = make_uv(tmp_path, "win_amd64", "uv.exe")
     with serve_index({"cpu": [wheel]}) as index:
-        url, hash = f"{index.files_url}/whl/{wheel.name}", wheel_store.sha256(wheel)
+        url, hash = f"{index.files_url}/whl/{wheel.name}", store.sha256(wheel)
         for _ in range(2):
-            found = wheel_store.fetch(url, {hash})
+            found = store.fetch(url, {hash})
             assert found == tmp_path / "cache/fleetwheel/wheels" / hash / wheel.name
             web.forget()
         assert len(index.pages()) == 1
         found.write_bytes(b"damaged")
-        assert wheel_store.sha256(wheel_store.fetch(url, {hash})) == hash
+        assert store.sha256(store.fetch(url, {hash})) == hash
         web.forget()
         with pytest.raises(FleetwheelError, match="another file"):
-            wheel_store.fetch(url, {"0" * 64})
+            store.fetch(url, {"0" * 64})
     assert [path.name for path in (tmp_path / "cache/fleetwheel/wheels").iterdir()] == [hash]
 
 
@@ -120,10 +120,10 @@ def test_a_download_that_fails_says_so_without_its_password(tmp_path: Path) -> N
     with serve_index({"cpu": [wheel]}, login="me:secret", one_address=True) as index:
         url = f"{index.with_login('me:wrong').removesuffix('/whl')}/whl/{wheel.name}"
         with pytest.raises(FleetwheelError, match="HTTP status 401") as error:
-            wheel_store.fetch(url, {wheel_store.sha256(wheel)})
+            store.fetch(url, {store.sha256(wheel)})
         assert "wrong" not in str(error.value)
         own = sources._source("lab", index.with_login("me:secret"))
-        found = wheel_store.fetch(f"{index.url}/{wheel.name}", {wheel_store.sha256(wheel)}, [own])
+        found = store.fetch(f"{index.url}/{wheel.name}", {store.sha256(wheel)}, [own])
         assert found.read_bytes() == wheel.read_bytes()
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.windows_quoting import for_cmd, for_powershell, set_for_cmd
+from fleetwheel.windows.quoting import for_cmd, for_powershell, set_for_cmd
 
 LONGEST = 8191
 """UTF-16 units of a line that cmd takes, in a batch file too."""

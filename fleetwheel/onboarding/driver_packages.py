@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.gpu_generations import Limits, Modules
-from fleetwheel.onboarding import APT_INSTALL, APT_LOCK
+from fleetwheel.onboarding.gpu_generations import Limits, Modules
+from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
 from fleetwheel.profile import Value
 
 PREFERRED = 580

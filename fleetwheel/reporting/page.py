@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleetwheel import history, templates
+from fleetwheel import templates
 from fleetwheel.profile import DriverState, Gpu, Profile
-from fleetwheel.report import Drift, HostReport, Report, Status, printable
+from fleetwheel.reporting import history
+from fleetwheel.reporting.report import Drift, HostReport, Report, Status, printable
 
 TONES: dict[Status, str] = {
     "failed": "bad",

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import requests
 
-from fleetwheel import web
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
-from fleetwheel.sources import certificate, local_path
 from fleetwheel.wheel import Source
+from fleetwheel.wheels import web
+from fleetwheel.wheels.sources import certificate, local_path
 
 PORT = 8870
 PATH = "/fleetwheel"

@@ -7,11 +7,11 @@ from typing import Literal
 import tomli_w
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock import Lock
 from fleetwheel.profile import Value
-from fleetwheel.sources import local_path
-from fleetwheel.web import host_of
 from fleetwheel.wheel import Source, file_name
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.sources import local_path
+from fleetwheel.wheels.web import host_of
 
 Way = Literal["direct", "mirror", "push"]
 

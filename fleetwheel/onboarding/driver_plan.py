@@ -1,10 +1,10 @@
 """Which NVIDIA driver a host should get, how, and why: decided by its profile alone."""
 
-from fleetwheel import driver_packages, gpu_generations
-from fleetwheel.driver_packages import Recipe, Step
 from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.gpu_generations import Generation, Limits
+from fleetwheel.onboarding import driver_packages, gpu_generations
+from fleetwheel.onboarding.driver_packages import Recipe, Step
+from fleetwheel.onboarding.gpu_generations import Generation, Limits
 from fleetwheel.profile import DriverState, HostState, Profile, Value
 
 WINDOWS_FLOOR = 528

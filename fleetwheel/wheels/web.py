@@ -13,8 +13,8 @@ from pypi_simple import ACCEPT_ANY
 
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import certificate
 from fleetwheel.wheel import Source
+from fleetwheel.wheels.sources import certificate
 
 PROBE_SECONDS = 5.0
 """How long a host may take to answer anything at all, name resolution included."""

@@ -38,10 +38,10 @@ from pyinfra.connectors.util import (
 )
 from typing_extensions import override
 
-from fleetwheel import windows_batch
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.windows_batch import sftp_path
-from fleetwheel.windows_quoting import for_cmd
+from fleetwheel.windows import batch
+from fleetwheel.windows.batch import sftp_path
+from fleetwheel.windows.quoting import for_cmd
 
 QUESTION = "echo %OS%:$PSHOME"
 """A line that cmd, PowerShell and POSIX shells answer differently."""
@@ -181,12 +181,12 @@ class WinSSHConnector(SSHConnector):
 
     def _run(self, lines: list[str], seconds: int | None, *more: Any) -> tuple[int, CommandOutput]:
         """Run the lines of a batch file by the shortest way that gives them their meaning."""
-        if self.shell == "cmd" and (line := windows_batch.one_line(lines)):
+        if self.shell == "cmd" and (line := batch.one_line(lines)):
             return self._execute(line, seconds, *more)
         name = f"{secrets.token_hex(8)}.cmd"
-        words, content = windows_batch.batch_file(lines)
-        start = windows_batch.start(self.shell, name, words)
-        path = f"{sftp_path(windows_batch.TEMP)}/{name}"
+        words, content = batch.batch_file(lines)
+        start = batch.start(self.shell, name, words)
+        path = f"{sftp_path(batch.TEMP)}/{name}"
         self._upload(path, content, seconds)
         try:
             return self._execute(start, seconds, *more)
@@ -374,7 +374,7 @@ def command_lines(
     """Return a command, and before it what its arguments set, as lines of a batch file."""
     env = arguments.get("_env") or {}
     variables = {name: _plain(value, masked) for name, value in env.items()}
-    before = windows_batch.settings(variables, arguments.get("_chdir"))
+    before = batch.settings(variables, arguments.get("_chdir"))
     return [*before, _plain(command, masked)]
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from fleetwheel.report import DriftClass, HostReport, Report, printable
+from fleetwheel.reporting.report import DriftClass, HostReport, Report, printable
 
 LONGEST = 64
 """Characters of a label: what a host says of itself must not grow without bound."""

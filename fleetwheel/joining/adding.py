@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from fleetwheel import files, history, inventory, inventory_edit
+from fleetwheel import files, inventory
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import Document, Host
-from fleetwheel.inventory_edit import Entry
+from fleetwheel.joining import inventory_edit
+from fleetwheel.joining.inventory_edit import Entry
 from fleetwheel.profile import DriverState, Profile
+from fleetwheel.reporting import history
 from fleetwheel.settings import words
 
 DEFAULT_FILE = "fleet.yaml"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import uv
 
-from fleetwheel import wheel_store
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import configured_sources
-from fleetwheel.survey import Survey, survey
 from fleetwheel.wheel import Wheel
+from fleetwheel.wheels import store
+from fleetwheel.wheels.sources import configured_sources
+from fleetwheel.wheels.survey import Survey, survey
 
 VERSION = version("uv")
 HASHES = "uv.txt"
@@ -39,7 +39,7 @@ def path(os: str, arch: str) -> Path:
     if (os, arch) == (_own(sys.platform), _own(platform.machine())):
         return Path(uv.find_uv_bin())
     program = "uv.exe" if os == "windows" else "uv"
-    kept = wheel_store.cache_directory() / f"uv-{VERSION}-{os}-{arch}" / program
+    kept = store.cache_directory() / f"uv-{VERSION}-{os}-{arch}" / program
     if not kept.exists():
         _unpack(_wheel(os, arch), program, kept)
     return kept
@@ -48,7 +48,7 @@ def path(os: str, arch: str) -> Path:
 @cache
 def sha256(program: Path) -> str:
     """Hash of a program, which the host compares with what arrived."""
-    return wheel_store.sha256(program)
+    return store.sha256(program)
 
 
 def _own(word: str) -> str:
@@ -69,7 +69,7 @@ def _wheel(os: str, arch: str) -> Path:
             "\n".join([words, *offered.warnings]),
             hint=f"put uv {VERSION} into <root>/bin of the host, or its wheel into a source",
         )
-    return wheel_store.fetch(found.url, hashes(), sources)
+    return store.fetch(found.url, hashes(), sources)
 
 
 def _suits(wheel: Wheel, tag: str | None) -> bool:
@@ -81,7 +81,7 @@ def _suits(wheel: Wheel, tag: str | None) -> bool:
 @cache
 def hashes() -> frozenset[str]:
     """Return the SHA-256 hashes that the files of this version of uv may have."""
-    text = (files("fleetwheel") / HASHES).read_text(encoding="utf-8")
+    text = (files("fleetwheel.wheels") / HASHES).read_text(encoding="utf-8")
     if f"uv=={VERSION} " not in text:
         raise FleetwheelError(
             f"uv {VERSION} is installed, but fleetwheel works with another version",
@@ -92,6 +92,6 @@ def hashes() -> frozenset[str]:
 
 def _unpack(wheel: Path, program: str, kept: Path) -> None:
     """Put the program out of a wheel in its place, in one step."""
-    with zipfile.ZipFile(wheel) as archive, wheel_store.beside(kept) as new:
+    with zipfile.ZipFile(wheel) as archive, store.beside(kept) as new:
         new.write_bytes(archive.read(f"uv-{VERSION}.data/scripts/{program}"))
         new.chmod(0o755)

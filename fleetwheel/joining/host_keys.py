@@ -13,8 +13,8 @@ from paramiko import PKey, ProxyCommand, SSHException, Transport
 from paramiko.ssh_exception import IncompatiblePeer
 from pyinfra.connectors.sshuserclient import SSHClient
 
-from fleetwheel import known_hosts
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.joining import known_hosts
 
 CONNECT_SECONDS = 10
 ALGORITHMS = (

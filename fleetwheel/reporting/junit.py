@@ -4,7 +4,7 @@ from typing import get_args
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from fleetwheel.report import DriftClass, HostReport, Report, printable
+from fleetwheel.reporting.report import DriftClass, HostReport, Report, printable
 
 
 def junit(report: Report) -> str:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fleetwheel import web
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import local_path
 from fleetwheel.wheel import Source, file_name
+from fleetwheel.wheels import web
+from fleetwheel.wheels.sources import local_path
 
 SECONDS = 3600
 """How long one wheel may take from its source; the largest in use have 900 MB."""

@@ -22,9 +22,9 @@ from fleetwheel.choice import Choice
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Profile, Python, Value
 from fleetwheel.request import Request
-from fleetwheel.sources import certificate
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source
+from fleetwheel.wheels.sources import certificate
 
 V = TypeVar("V", bound=Value)
 

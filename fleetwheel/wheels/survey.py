@@ -11,12 +11,12 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 
-from fleetwheel import web
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
-from fleetwheel.sources import local_path
-from fleetwheel.web import Errand, Login
 from fleetwheel.wheel import Source, Wheel
+from fleetwheel.wheels import web
+from fleetwheel.wheels.sources import local_path
+from fleetwheel.wheels.web import Errand, Login
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = ("text/html", "application/vnd.pypi.simple.v1+html")

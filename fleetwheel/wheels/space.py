@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from fleetwheel.lock import Lock
 from fleetwheel.profile import Installation
+from fleetwheel.wheels.lock import Lock
 
 UNPACKED = {"cpu": 4, "cuda": 2}
 """Bytes on disk for each byte of download: torch 2.13.0+cpu and 2.14.1 (CUDA 13.0), rounded up."""

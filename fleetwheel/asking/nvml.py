@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fleetwheel.nvidia_smi import LONGEST_DETAIL, LONGEST_NAME, capability, is_version
+from fleetwheel.asking.nvidia_smi import LONGEST_DETAIL, LONGEST_NAME, capability, is_version
 from fleetwheel.profile import Driver, DriverState, Gpu, Nvidia
 
 STRANGE = "the value is not one that is known here"

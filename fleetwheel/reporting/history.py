@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.report import HostReport, Report, Status, printable
+from fleetwheel.reporting.report import HostReport, Report, Status, printable
 
 Kind = Literal["deploy", "smoke", "drift"]
 

@@ -1,0 +1,1 @@
+"""What was done and found, for people and for other programs."""

@@ -1,0 +1,1 @@
+"""Windows hosts: the connector, and how a command gets there unchanged."""
