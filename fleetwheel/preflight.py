@@ -37,6 +37,13 @@ def check(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) 
             f"{there.user or 'the user'} cannot write to {there.root}",
             hint="name another root in the inventory, or use sudo: true",
         )
+    if there.others_write:
+        raise FleetwheelError(
+            f"{there.root} belongs to another user, or everyone can write to it:"
+            " what is installed there could be replaced",
+            hint=f"chown it to {there.user or 'the deploying user'} and chmod o-w it on the host,"
+            " deploy as its owner, or name another root in the inventory",
+        )
     _check_mount(there, root_named)
     if there.free_bytes is not None and there.free_bytes < needed_bytes:
         raise FleetwheelError(

@@ -228,6 +228,8 @@ class Installation(Value):
     exists: bool = False
     writable: bool = False
     """Whether the root, or the nearest directory above it that exists, can be written to."""
+    others_write: bool = False
+    """Whether the root belongs to another user but root, or everyone can write to it."""
     free_bytes: int | None = None
     """Free space on the file system of the root."""
     file_system: str = ""

@@ -28,6 +28,7 @@ def parse(section: Section) -> Installation:
         user=first(section, "user"),
         exists="exists" in section,
         writable="writable" in section,
+        others_write=_others_write(first(section, "exists")),
         free_bytes=(
             _free_bytes(section["free"])
             if "free" in section
@@ -41,6 +42,12 @@ def parse(section: Section) -> Installation:
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         record="\n".join(section.get("record", [])),
     )
+
+
+def _others_write(listed: str) -> bool:
+    """Whether the line of ``ls -ldn``, behind the user's own id, names somebody but root."""
+    found = re.match(r"(\d+) d.{7}(.).\S* +\d+ +(\d+) ", listed)
+    return found is not None and (found[2] == "w" or found[3] not in ("0", found[1]))
 
 
 def _free_bytes(df: list[str]) -> int | None:

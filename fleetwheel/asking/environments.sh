@@ -5,7 +5,7 @@ ask_environments() {
     near=$root
     while [ ! -e "$near" ] && [ "$near" ]; do near=${near%/*}; done
     near=${near:-/}
-    if [ -d "$root" ]; then say exists yes; fi
+    if [ -d "$root" ]; then say exists "$uid $(ls -ldn "$root/.")"; fi
     if [ -d "$near" ] && [ -w "$near" ] && [ -x "$near" ]; then say writable yes; fi
     df -Pk "$near" | say_lines free
     # The last mount of a place hides those before it.

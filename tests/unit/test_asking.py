@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.asking import AnswerError, host, script, sections
+from fleetwheel.asking import AnswerError, environments, host, script, sections
 from fleetwheel.profile import DriverState, HostState
 from tests.machine import ROW, Machine
 
@@ -323,6 +323,24 @@ def test_a_package_that_is_there_twice_equals_no_lock(machine: Machine) -> None:
     generation(machine, "a-1", {"torch": "2.12.0"})
     generation(machine, "a-1", {"torch": "2.13.0"})
     assert machine.state().installation.generations[0].packages == {"torch": "2.12.0, 2.13.0"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("mode", "expected"), [(0o755, False), (0o775, False), (0o1777, True)])
+def test_whether_others_write_to_the_root(
+    machine: Machine, shell: list[str], mode: int, expected: bool
+) -> None:
+    machine.shell = shell
+    machine.write("root of it/state.json", "{}")
+    machine.root.chmod(mode)
+    assert machine.state().installation.others_write is expected
+
+
+@pytest.mark.parametrize(("owner", "expected"), [(1000, False), (0, False), (33, True)])
+def test_whose_the_root_is(owner: int, expected: bool) -> None:
+    listed = f"1000 drwxr-xr-x    7 {owner}     {owner}  4096 Nov 23 12:00 /opt/fleetwheel/."
+    found = environments.parse({"root": ["/opt/fleetwheel"], "exists": [listed], "ended": ["0"]})
+    assert found.others_write is expected
 
 
 def test_a_root_that_is_not_there_yet(machine: Machine) -> None:

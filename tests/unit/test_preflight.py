@@ -41,6 +41,7 @@ def test_nothing_stands_in_the_way() -> None:
     ("changes", "words"),
     [
         ({"writable": False}, "ada cannot write to /opt/x"),
+        ({"others_write": True}, "/opt/x belongs to another user, or everyone can write to it"),
         ({"free_bytes": 10**9 - 1}, "/opt/x has 1000 MB free, the environment needs 1.0 GB"),
         ({"mount_options": ("rw", "noexec")}, "/opt/x is on a file system that is mounted noexec"),
         ({"file_system": "nfs4"}, "/opt/x is on nfs4, which other hosts may see too"),
