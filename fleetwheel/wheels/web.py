@@ -22,6 +22,8 @@ PAGE_SECONDS = 30.0
 """How long one page may take from a host that answers."""
 PAGE_BYTES = 16 * 2**20
 """The largest page that is read, unpacked; the biggest ones in use have 4 MB."""
+WHEEL_BYTES = 8 * 2**30
+"""More than twice the largest wheel of torch: what goes on after that has no end."""
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
 ABSENT = (403, 404, 410)
@@ -150,6 +152,8 @@ def download(url: str, login: Login, path: Path) -> None:
             with path.open("wb") as file:
                 for chunk in response.iter_content(2**20):
                     file.write(chunk)
+                    if file.tell() > WHEEL_BYTES:
+                        raise FleetwheelError(f"{url} is larger than any wheel")
         except requests.RequestException as error:
             raise FleetwheelError(f"{url} stops halfway: {_reason(error)}") from error
 

@@ -14,7 +14,7 @@ import uv
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.wheels import sources, store, uv_binary, web
-from tests.serve_index import serve_index
+from tests.serve_index import Reply, serve_index
 
 NAMES = {
     "linux": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
@@ -125,6 +125,18 @@ def test_a_download_that_fails_says_so_without_its_password(tmp_path: Path) -> N
         own = sources._source("lab", index.with_login("me:secret"))
         found = store.fetch(f"{index.url}/{wheel.name}", {store.sha256(wheel)}, [own])
         assert found.read_bytes() == wheel.read_bytes()
+
+
+def test_a_download_without_an_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetwheel.wheels.web.WHEEL_BYTES", 2 * 2**20)
+    wheel = make_uv(tmp_path, "win_amd64", "uv.exe")
+    with serve_index({"cpu": [wheel]}) as index:
+        index.replies[f"/whl/{wheel.name}"] = Reply(body=bytes(5 * 2**20))
+        with pytest.raises(FleetwheelError, match="is larger than any wheel"):
+            store.fetch(f"{index.url}/{wheel.name}", {store.sha256(wheel)})
+    assert list((tmp_path / "cache/fleetwheel/wheels").iterdir()) == []
 
 
 def test_the_pinned_hashes_are_those_of_the_requirements() -> None:
