@@ -10,6 +10,7 @@ from fleetwheel.wheel import Source
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels.lock import Lock, Target, target_of, uv_platform
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice
+from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel
 
 TARGET = target_of(CPU_HOST, REQUEST)
@@ -67,6 +68,16 @@ def test_what_cannot_be_locked_is_said_in_uv_words(family: Source) -> None:
     with pytest.raises(FleetwheelError, match="numpy was not found") as caught:
         locks.resolve(choice(family), TARGET, [])
     assert "inventory" in caught.value.hint
+
+
+def test_an_index_that_forbids_what_it_lacks_is_passed_over(
+    family: Source, ordinary: Source
+) -> None:
+    with serve_index({"cpu": []}) as bucket:
+        sources = [Source(name="bucket", url=f"{bucket.url}/cpu/"), ordinary]
+        lock = locks.resolve(choice(family), TARGET, sources)
+        assert "/whl/cpu/numpy/" in bucket.pages()
+    assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
 
 
 def index(directory: Path, name: str, version: str) -> Source:
