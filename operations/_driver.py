@@ -13,7 +13,8 @@ from pyinfra.connectors.util import clear_askpass_cache
 from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.onboarding.driver_plan import DriverPlan
 from fleetwheel.profile import DriverState, Profile
-from fleetwheel.reporting.report import HostReport, Status, printable
+from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.reporting.table import printable
 from fleetwheel.settings import Settings
 from operations import _packages, _probe
 from operations._ask import ask, forget

@@ -17,6 +17,7 @@ from rich.console import Console
 from fleetwheel.profile import Profile
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.reporting.table import printable
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
@@ -49,7 +50,7 @@ def refuse(entry: HostReport) -> FunctionCommand:
     reason is logged at once as well, because a dry run never gets to the command.
     """
     note(entry)
-    why = report.printable(entry.why).replace("\n", "\n        ")
+    why = printable(entry.why).replace("\n", "\n        ")
     logger.error(f"{host.print_prefix}{why}")
     return FunctionCommand(_fail, [], {})
 

@@ -9,7 +9,7 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import Host
 
-from fleetwheel.reporting.report import printable
+from fleetwheel.reporting.table import printable
 from operations import _commands
 
 INTERVAL = 5

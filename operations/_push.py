@@ -14,7 +14,7 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.keepalive import SILENCE
-from fleetwheel.reporting.report import printable
+from fleetwheel.reporting.table import printable
 from operations._connection import noticed
 from operations._probe import connector_arguments
 

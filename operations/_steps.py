@@ -16,7 +16,8 @@ from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
-from fleetwheel.reporting.report import HostReport, Status, printable
+from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.reporting.table import printable
 from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.wheel import Source

@@ -11,7 +11,8 @@ from fleetwheel import preflight
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
 from fleetwheel.profile import HostState, Profile
-from fleetwheel.reporting.report import HostReport, printable
+from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.table import printable
 from fleetwheel.settings import Settings
 from operations import _commands, _driver, _packages, _push, torch
 from operations._ask import forget, with_answer

@@ -7,7 +7,7 @@ import click
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.recorded import Answer, load
-from fleetwheel.reporting.report import printable
+from fleetwheel.reporting.table import printable
 
 SILENT = 4
 """Exit status where some hosts could not be reached, or did not answer."""

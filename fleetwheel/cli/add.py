@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 import click
 from paramiko import PKey
+from rich.console import Console
 
 from fleetwheel.cli._fleet import warn
-from fleetwheel.cli._table import print_rows
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import Host
 from fleetwheel.joining import host_keys, known_hosts
 from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.joining.host_keys import Offer
 from fleetwheel.profile import DriverState, Profile
-from fleetwheel.reporting.report import printable
+from fleetwheel.reporting.table import print_rows, printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
@@ -234,7 +234,8 @@ def _write(draft: Draft, found: Sequence[Found]) -> None:
         (name, *_row(there.profile), newcomer.group or "-")
         for name, newcomer, there in zip(names, newcomers, found, strict=True)
     ]
-    print_rows(("host", "system", "GPUs", "driver", "group"), rows)
+    headings = ("host", "system", "GPUs", "driver", "group")
+    print_rows(headings, rows, Console(highlight=False))
     click.echo(f"\nwritten to {', '.join(map(str, written))}")
     if not any(file.document.groups or file.document.hosts for file in draft.files):
         click.echo("These are the fleet now: deploys no longer go to this machine by themselves.")

@@ -16,6 +16,7 @@ from fleetwheel.cli.report import REPORTS, write
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
+from fleetwheel.reporting.table import printable
 
 Command = Callable[..., None]
 
@@ -72,7 +73,7 @@ def drift_command(
     console = Console(stderr=to_stdout)
     report.print_table(found, console)
     for sentence in drift.odd_ones_out(found.hosts):
-        console.print(f"  {report.printable(sentence)}", markup=False, highlight=False)
+        console.print(f"  {printable(sentence)}", markup=False, highlight=False)
     if repair:
         _print_repair(inventory, found, console)
     _write(found, earlier, outputs)

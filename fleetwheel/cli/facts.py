@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.console import Console
 from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers
-from fleetwheel.cli._table import print_rows
 from fleetwheel.driver_states import explain
 from fleetwheel.profile import DriverState, Profile
 from fleetwheel.recorded import Answer, save
+from fleetwheel.reporting.table import print_rows
 
 
 @click.command("facts")
@@ -51,7 +52,8 @@ def _save(directory: Path, answers: Sequence[Answer]) -> None:
 def _print_facts(answers: Sequence[Answer]) -> None:
     """Print one row for each host; text from hosts is shown, never interpreted."""
     rows = [(answer.name, *_facts_row(answer)) for answer in answers]
-    print_rows(("host", "system", "GPUs", "driver", "state", "free disk", "why"), rows)
+    headings = ("host", "system", "GPUs", "driver", "state", "free disk", "why")
+    print_rows(headings, rows, Console(highlight=False))
 
 
 def _facts_row(answer: Answer) -> tuple[str, ...]:

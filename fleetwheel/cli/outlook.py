@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from rich.console import Console
 
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options
-from fleetwheel.cli._table import print_rows
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
 from fleetwheel.outlook import Outlook, outlook
 from fleetwheel.recorded import Answer
+from fleetwheel.reporting.table import print_rows
 
 
 @click.command("outlook", cls=Spreading)
@@ -59,9 +60,8 @@ def _print_outlook(answers: Sequence[Answer], seen: Mapping[str, Outlook]) -> No
     for newest in {found.newest for found in seen.values()}:
         click.echo(f"torch {newest}, the newest release, serves {len(served)} of {len(answers)}")
     rows = [(a.name, *_outlook_row(a, seen.get(a.name))) for a in answers]
-    print_rows(
-        ("host", "last release", "why", "what would keep it"), [row for row in rows if row[1]]
-    )
+    headings = ("host", "last release", "why", "what would keep it")
+    print_rows(headings, [row for row in rows if row[1]], Console(highlight=False))
 
 
 def _outlook_row(answer: Answer, found: Outlook | None) -> tuple[str, str, str]:

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.reporting.report import HostReport, Report, Status, printable
+from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.reporting.table import printable
 
 Kind = Literal["deploy", "smoke", "drift"]
 

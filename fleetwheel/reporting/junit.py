@@ -4,7 +4,8 @@ from typing import get_args
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from fleetwheel.reporting.report import DriftClass, HostReport, Report, printable
+from fleetwheel.reporting.report import DriftClass, HostReport, Report
+from fleetwheel.reporting.table import printable
 
 
 def junit(report: Report) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from fleetwheel import templates
 from fleetwheel.profile import DriverState, Gpu, Profile
 from fleetwheel.reporting import history
-from fleetwheel.reporting.report import Drift, HostReport, Report, Status, printable
+from fleetwheel.reporting.report import Drift, HostReport, Report, Status
+from fleetwheel.reporting.table import printable
 
 TONES: dict[Status, str] = {
     "failed": "bad",

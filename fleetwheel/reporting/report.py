@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from fleetwheel import files, itself
 from fleetwheel.choice import Choice
 from fleetwheel.profile import DriverState, Profile, Value
+from fleetwheel.reporting.table import print_rows
 
 Status = Literal[
     "unchanged",
@@ -38,8 +38,6 @@ COLOURS: dict[Status, str] = {
     "clean": "green",
     "drifted": "yellow",
 }
-WIDE = 110
-"""Columns from which on the reasons have room in the table."""
 KEPT = 100
 """Reports that stay in reports/."""
 
@@ -113,39 +111,14 @@ def save(directory: Path, report: Report) -> Path:
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print one row for each host; text from hosts is shown, never interpreted.
-
-    Where the lines are short, the reasons stand below the table instead of in it, each once.
-    """
-    wide = console.width >= WIDE
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("host", "result", "torch", "python", "GPUs, driver", "smoke"):
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("host", "GPUs, driver"))
-    if wide:
-        table.add_column("why", overflow="fold")
-    for host in report.hosts:
-        cells = [host.name, host.status, *_chosen(host), _gpus(host.profile), _smoke(host)]
-        row = [escape(printable(cell)) for cell in [*cells, *([host.why] if wide else [])]]
-        row[1] = f"[{COLOURS[host.status]}]{row[1]}[/]"
-        table.add_row(*row)
-    console.print(table)
-    for why, names in () if wide else _reasons(report.hosts).items():
-        text = printable(f"{', '.join(names)}: {why}").replace("\n", "\n  ")
-        console.print(escape(f"\n{text}"), soft_wrap=True, highlight=False)
+    """Print one row for each host."""
+    headings = ("host", "result", "torch", "python", "GPUs, driver", "smoke", "why")
+    print_rows(headings, [_row(host) for host in report.hosts], console)
 
 
-def _reasons(hosts: Sequence[HostReport]) -> dict[str, list[str]]:
-    """Return every reason with the names of the hosts that have it."""
-    found: dict[str, list[str]] = {}
-    for host in hosts:
-        if host.why:
-            found.setdefault(host.why, []).append(host.name)
-    return found
-
-
-def printable(text: str) -> str:
-    """Return text without control characters: a host's output must not steer the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+def _row(host: HostReport) -> tuple[str | Text, ...]:
+    result = Text(host.status, style=COLOURS[host.status])
+    return (host.name, result, *_chosen(host), _gpus(host.profile), _smoke(host), host.why)
 
 
 def _chosen(host: HostReport) -> tuple[str, str]:
