@@ -38,6 +38,10 @@ CONNECT_SECONDS = 60
 """A connection that takes longer is given up, whatever it waits for."""
 
 
+MOST_LINES = 50
+"""Lines that are kept of what is said about one host: its own output is among them."""
+
+
 class Heard(logging.Handler):
     """Keeps what pyinfra logs about each host; the rest goes to ``warn``."""
 
@@ -52,8 +56,8 @@ class Heard(logging.Handler):
         """Keep one message."""
         if gevent.getcurrent() is self.main:
             self.warn(record.getMessage())
-        else:
-            self.lines[gevent.getcurrent()].append(record.getMessage())
+        elif len(lines := self.lines[gevent.getcurrent()]) < MOST_LINES:
+            lines.append(record.getMessage())
 
     def about(self, host: Host) -> str:
         """Return what was said in this greenlet, without the name of its host."""

@@ -21,14 +21,19 @@ from fleetwheel.reporting.table import printable
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
-_errors: list[str] = []
+_errors: dict[str, list[str]] = {}
+"""The first errors about each host, by its name in brackets."""
+MOST_LINES = 50
 
 
 class _Errors(logging.Handler):
     """Keeps what pyinfra logs as an error: nothing else says why a host cannot be reached."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _errors.append(unstyle(record.getMessage()).strip())
+        name, _, text = unstyle(record.getMessage()[:1000]).strip().partition("] ")
+        lines = _errors.setdefault(f"{name}]", [])
+        if len(lines) < MOST_LINES:
+            lines.append(text.strip())
 
 
 def note(entry: HostReport) -> None:
@@ -127,5 +132,4 @@ def _unreachable() -> list[HostReport]:
 
 def _said_of(name: str) -> str:
     """Return the errors that were logged of a host."""
-    said = [line for line in _errors if line.startswith(f"[{name}]")]
-    return "\n".join(line.removeprefix(f"[{name}]").strip() for line in said)
+    return "\n".join(_errors.get(f"[{name}]", ()))
