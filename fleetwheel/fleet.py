@@ -38,8 +38,8 @@ CONNECT_SECONDS = 60
 """A connection that takes longer is given up, whatever it waits for."""
 
 
-MOST_LINES = 50
-"""Lines that are kept of what is said about one host: its own output is among them."""
+MOST_LINES, LONGEST = 50, 4000
+"""Lines, and characters of each, that are kept of what is said about one host: its output too."""
 
 
 class Heard(logging.Handler):
@@ -57,7 +57,7 @@ class Heard(logging.Handler):
         if gevent.getcurrent() is self.main:
             self.warn(record.getMessage())
         elif len(lines := self.lines[gevent.getcurrent()]) < MOST_LINES:
-            lines.append(record.getMessage())
+            lines.append(record.getMessage()[:LONGEST])
 
     def about(self, host: Host) -> str:
         """Return what was said in this greenlet, without the name of its host."""

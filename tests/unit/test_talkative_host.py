@@ -21,12 +21,14 @@ def test_the_first_lines_of_a_host_are_heard() -> None:
     heard = Heard(pytest.fail)
 
     def talk() -> str:
+        heard.emit(record("x" * 10_000_000))
         for number in range(100_000):
             heard.emit(record(f"{HOST.print_prefix}line {number}"))
         return heard.about(HOST)  # type: ignore[arg-type]
 
-    lines = gevent.spawn(talk).get().splitlines()
-    assert lines == [f"line {number}" for number in range(fleet.MOST_LINES)]
+    first, *lines = gevent.spawn(talk).get().splitlines()
+    assert len(first) == fleet.LONGEST
+    assert lines == [f"line {number}" for number in range(fleet.MOST_LINES - 1)]
 
 
 def test_a_report_has_the_first_errors_of_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
