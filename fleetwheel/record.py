@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from fleetwheel.choice import Choice
+from fleetwheel.documents import Document
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Driver, Gpu, Profile, Value
 from fleetwheel.request import Request
@@ -20,7 +21,7 @@ class SmokePass(Value):
     """UUIDs of the GPUs, in index order."""
     boot_id: str | None
     at: datetime
-    result: dict[str, Any] = Field(default_factory=dict)
+    result: Document = Field(default_factory=dict)
     """The JSON document of probes/smoke.py."""
 
     def holds(self, generation: str, profile: Profile) -> bool:

@@ -1,13 +1,12 @@
 """The smoke test as the controller sees it: what is expected of a host, and what it found."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from packaging.version import Version
 from pydantic import Field, ValidationError, model_validator
 
-from fleetwheel import faults, remote
+from fleetwheel import documents, faults, remote
 from fleetwheel.asking._nvml_probe import nvml_probe
 from fleetwheel.choosing.compatibility import dotted
 from fleetwheel.choosing.situation import Obstacle, served_gpus
@@ -191,13 +190,9 @@ def programs() -> dict[str, str]:
 
 def parse(stdout: str) -> SmokeResult:
     """Return the result that a host printed; FleetwheelError when there is none to be believed."""
-    for line in reversed(stdout.splitlines()):
-        try:
-            document = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(document, dict):
-            return result_of(document)
+    document = documents.last(stdout.splitlines())
+    if document is not None:
+        return result_of(document)
     raise FleetwheelError(
         f"the smoke test printed no result: {stdout.strip()[-500:] or 'nothing at all'}",
         hint="run it on the host with the environment's own Python (docs/smoke-test.md)",

@@ -93,7 +93,7 @@ def _deeper(
         raise FleetwheelError(answer["error"], hint=answer.get("hint", ""))
     result = run_smoke_test(host, deployment)
     seen["smoke"] = result
-    found = drift.damaged(answer["damaged"])
+    found = drift.damaged(answer.get("damaged", ()))
     if not smoke.passed(result) and not smoke.busy(result):
         found.append(drift.failed_test(smoke.explain(result)))
     return found

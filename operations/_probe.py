@@ -1,13 +1,14 @@
 """Running a probe on the host of the moment and reading the JSON that it prints."""
 
-import json
 import time
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
 from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from typing_extensions import TypedDict
 
-from fleetwheel import remote
+from fleetwheel import documents, remote
 from fleetwheel.errors import FleetwheelError
 from operations import _commands
 from operations._connection import noticed
@@ -38,17 +39,34 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
         return {"ok": False, "error": error.args[0], "hint": error.hint}
     except TimeoutError:
         return {"ok": False, "error": f"no answer within {timeout + GRACE} s", "hint": _SLOW}
-    for line in reversed(output.stdout_lines):
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(answer, dict):
-            return answer
+    answer = documents.last(output.stdout_lines)
+    if answer is not None:
+        return answer if probe == "smoke" else believed(answer)
     said = "\n".join(output.stderr_lines[-10:]) or f"ended within {timeout} s without a word"
     early = time.monotonic() - began < timeout
     hint = f"it ended before it had an answer: try {python} -V on the host" if early else _SLOW
     return {"ok": False, "error": said, "hint": hint}
+
+
+class _Known(TypedDict, total=False):
+    ok: bool
+    error: str
+    hint: str
+    missing: list[str]
+    damaged: list[str]
+    unreached: dict[str, str]
+
+
+def believed(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer, or a failure where what is used of it is of another type."""
+    try:
+        TypeAdapter(_Known).validate_python(answer, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = f"the host's answer cannot be believed: {where}: {first['msg']}"
+        return {"ok": False, "error": said, "hint": "look at the host before it is used again"}
+    return {"ok": False, "error": "it gave no reason"} | answer
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Lock(Value):
         """The lock as PEP 751 has it; FleetwheelError when it is not one."""
         try:
             document = Pylock.from_dict(tomllib.loads(self.text))
-        except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        except (ValueError, RecursionError, PylockValidationError) as error:
             raise FleetwheelError(
                 f"locks/{self.name} cannot be read: {error}", hint=RELOCK
             ) from error

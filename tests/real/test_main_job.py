@@ -164,7 +164,7 @@ def test_a_root_that_cannot_be_written(project: Project) -> None:
 
 
 def test_too_little_disk_is_found_before_anything_is_fetched(project: Project) -> None:
-    with small_disk(project.root, "size=100m"):
+    with small_disk(project.root, "size=100m,mode=755"):
         done = project.deploy()
         assert list(project.root.iterdir()) == []
     assert done.returncode == 1

@@ -1,0 +1,95 @@
+"""What a hostile host prints: it can fail the host itself, and no other one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel import documents, smoke
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.record import SmokePass
+from fleetwheel.reporting import history, report
+from fleetwheel.reporting.report import HostReport
+from fleetwheel.wheels.lock import from_copy
+from operations import _probe
+
+DEEP = 100_000
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * DEEP, "x = " + "{a=" * DEEP, ".".join("a" * 5000)])
+def test_a_lock_without_a_bottom_is_none(text: str) -> None:
+    with pytest.raises(FleetwheelError, match="cannot be read"):
+        from_copy(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * DEEP,
+        nested(DEEP),
+        nested(documents.DEEPEST),
+        r'{"error": "\ud800"}',
+        f'{{"error": {"9" * 5000}}}',
+        "[1]",
+        "",
+    ],
+)
+def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
+    assert documents.last(['{"ok": true}', line]) == {"ok": True}
+    with pytest.raises(FleetwheelError, match="printed no result"):
+        smoke.parse(line)
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats() | st.integers() | st.text(st.characters(codec=None)),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_a_host_prints_leaves_a_report_that_can_be_read(value: object) -> None:
+    found = documents.last([json.dumps({"error": value})])
+    host = HostReport(name="h", status="failed", smoke=found)
+    text = json.dumps(report.report_of([host]).model_dump(mode="json", by_alias=True))
+    report.Report.model_validate_json(text)
+
+
+def test_the_deepest_document_can_be_kept(tmp_path: Path) -> None:
+    found = documents.last([nested(documents.DEEPEST - 1)])
+    host = HostReport(name="h", status="failed", smoke=found)
+    kept = report.save(tmp_path, report.report_of([host]))
+    assert history.read(kept).hosts[0].smoke == found
+
+
+def test_a_record_holds_no_deeper_document() -> None:
+    start = '{"generation": "g", "driver": null, "gpus": [], "boot_id": null'
+    text = f'{start}, "at": "2026-01-01T00:00:00Z", "result": {nested(100)}}}'
+    with pytest.raises(ValueError, match="32 levels"):
+        SmokePass.model_validate_json(text)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"ok": "yes"},
+        {"ok": True, "missing": 5},
+        {"ok": True, "missing": [["x"]]},
+        {"ok": True, "damaged": None},
+        {"ok": True, "unreached": ["x"]},
+        {"ok": False, "error": {"a": 1}},
+        {"ok": False, "error": "x", "hint": 7},
+    ],
+)
+def test_an_answer_of_other_types_is_a_failure(answer: dict[str, object]) -> None:
+    found = _probe.believed(answer)
+    assert found["ok"] is False
+    assert "cannot be believed" in found["error"]
+
+
+def test_an_answer_without_a_verdict_is_a_failure() -> None:
+    assert _probe.believed({}) == {"ok": False, "error": "it gave no reason"}
