@@ -30,7 +30,7 @@ first, *lines = gevent.spawn(talk).get().splitlines()
 assert len(first) == LONGEST
 assert lines == [f"line {{number}}" for number in range(MOST_LINES - 1)]
 """
-"""In a process of its own, because pyinfra's command makes the sockets of its process other ones."""
+"""In a process of its own, whose sockets pyinfra's command makes cooperative."""
 
 
 def record(text: str) -> logging.LogRecord:
