@@ -1,22 +1,27 @@
-"""From a profile and a request to a lock: kept, shared with another host, or made now."""
+"""From a host's target to a lock: kept, shared with another host, or made now."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import NamedTuple
 
 from packaging.version import Version
 
-from fleetwheel.choice import Choice, Refusal, candidate_variants, choose, family, runs, uniform
+from fleetwheel.choice.answer import exact, narrowed, refusal_of, ways_out
+from fleetwheel.choice.choose import Refusal, runs, uniform
+from fleetwheel.choice.request import Request, read_pins
+from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.making import make
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import Profile, Python
 from fleetwheel.record import Record
-from fleetwheel.request import Request
-from fleetwheel.wheel import Source
+from fleetwheel.supply import Supply, supply
+from fleetwheel.unmet import unmet
 from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock, Target, target_of
-from fleetwheel.wheels.sources import configured_sources, official_source
-from fleetwheel.wheels.survey import Survey, survey
+from fleetwheel.wheels.constraints import Constraint, configured_constraints
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.sources import redacted
 
 
 class Member(NamedTuple):
@@ -48,22 +53,33 @@ class Decider:
         *,
         extra_sources: Sequence[str] = (),
         relock: bool = False,
+        tested: bool = True,
     ) -> Lock | Refusal:
         """Return the lock for a host, or why there is none.
 
-        A host keeps the lock of its record while its request is the same and its wheels still run;
+        A host keeps the lock of its record while that meets its request and its wheels still run;
         ``host_copy`` reads the host's own copy, for a controller that has not got the file.
+        ``tested`` is that of ``read_target``.
         """
-        if record and not relock and record.request == request and self._fits(record, profile):
-            kept = locks.load(self.directory, record.lock)
-            copy = None if kept else host_copy()
-            if kept or copy:
-                return kept or locks.from_copy(str(copy))
-        target = target_of(profile, request)
-        with self._mutexes.setdefault(target, Mutex()):
-            if target not in self._made:
-                self._made[target] = self._lock(profile, target, extra_sources, relock)
-            return self._made[target]
+        target = read_target(
+            profile,
+            request,
+            constraints=[constraint.requirement for constraint in self._constraints],
+            sources=redacted(extra_sources),
+            tested=tested,
+        )
+        if isinstance(target, Blocker):
+            return self._blocked(target, profile, request, extra_sources)
+        own = exact(target, profile)
+        if record and not relock:
+            kept = self._recorded(record, host_copy)
+            if kept and self._serves(kept, own, profile, record):
+                return kept
+        found = self._shared(target, request, extra_sources, relock)
+        choice = found.choice if isinstance(found, Lock) else found
+        if narrow := narrowed(target, choice, profile, self.matrix):
+            found = self._shared(narrow, request, extra_sources, relock)
+        return _for_interpreter(found, profile, record)
 
     def common(
         self, members: Sequence[Member], *, extra_sources: Sequence[str] = (), relock: bool = False
@@ -72,48 +88,69 @@ class Decider:
 
         None where no release runs on all of them.
         """
-        hosts = {target_of(m.profile, m.request): (m.profile, m.request) for m in members}.values()
+        targets = [
+            exact(target, member.profile)
+            for member in members
+            if isinstance(target := read_target(member.profile, member.request), Target)
+        ]
         for release in () if relock else sorted(_held(members), key=Version, reverse=True):
-            if uniform([(p, pinned(r, release)) for p, r in hosts], self.matrix, None):
+            pinned_to = [t.model_copy(update={"torch": f"=={release}"}) for t in targets]
+            if uniform(pinned_to, self.matrix, None):
                 return release
-        return uniform(hosts, self.matrix, self._survey(hosts, extra_sources).wheels)
+        return uniform(targets, self.matrix, self._supply(targets, extra_sources).stock)
 
-    def _fits(self, record: Record, profile: Profile) -> bool:
-        return python_for(record.choice, profile) is not None and not runs(
-            record.choice.torch, record.choice.variant, profile, record.request, self.matrix
+    @cached_property
+    def _constraints(self) -> tuple[Constraint, ...]:
+        return configured_constraints()
+
+    def _recorded(self, record: Record, host_copy: Callable[[], str | None]) -> Lock | None:
+        """Return the lock that a record names: from locks/, else the host's own copy."""
+        kept = locks.load(self.directory, record.lock)
+        if kept:
+            return kept
+        copy = host_copy()
+        return locks.from_copy(copy, record.lock) if copy else None
+
+    def _serves(self, lock: Lock, own: Target, profile: Profile, record: Record) -> bool:
+        return (
+            not unmet(lock, own)
+            and not runs(lock.choice, own, self.matrix)
+            and python_for(lock, profile, record) is not None
         )
 
-    def _lock(
-        self, profile: Profile, target: Target, extra: Sequence[str], relock: bool
+    def _blocked(
+        self, blocker: Blocker, profile: Profile, request: Request, extra: Sequence[str]
+    ) -> Refusal:
+        found = self._supply(ways_out(profile, request, self.matrix), extra)
+        return refusal_of(blocker, profile, request, self.matrix, found.stock)
+
+    def _shared(
+        self, target: Target, request: Request, extra: Sequence[str], relock: bool
     ) -> Lock | Refusal:
-        existing = None if relock else locks.load(self.directory, target.name)
-        if existing:
-            locks.require_target(existing, target)
-            return existing
-        choice, answering = self._choose(profile, target.request, extra)
-        if isinstance(choice, Refusal):
-            return choice
-        return locks.resolve(choice, target, answering)
+        """Return the answer of a target, found or made by the first host that has it."""
+        with self._mutexes.setdefault(target, Mutex()):
+            if target not in self._made:
+                existing = None if relock else locks.find(self.directory, target)
+                self._made[target] = existing or make(
+                    target,
+                    request,
+                    self._supply([target], extra),
+                    self.matrix,
+                    self._constraints,
+                )
+            return self._made[target]
 
-    def _choose(
-        self, profile: Profile, request: Request, extra: Sequence[str]
-    ) -> tuple[Choice | Refusal, list[Source]]:
-        """Ask the sources and choose; also return the ordinary sources that answer."""
-        found = self._survey([(profile, request)], extra)
-        choice = choose(profile, request, self.matrix, found.wheels)
-        ordinary = configured_sources(extra)
-        return choice, [source for source in ordinary if source not in found.silent]
-
-    def _survey(self, hosts: Iterable[tuple[Profile, Request]], extra: Sequence[str]) -> Survey:
-        """Ask the ordinary sources, and the official ones that matter to these hosts."""
-        variants = [v for host in hosts for v in candidate_variants(*host, self.matrix)]
-        projects = [project for _, request in hosts for project in family(request)]
-        official = [official_source(variant) for variant in dict.fromkeys(variants)]
-        found = survey([*configured_sources(extra), *official], tuple(dict.fromkeys(projects)))
+    def _supply(self, targets: Sequence[Target], extra: Sequence[str]) -> Supply:
+        found = supply(targets, self.matrix, extra)
         for warning in set(found.warnings) - self._warned:
             self._warned.add(warning)
             self.warn(warning)
         return found
+
+
+def takes_cuda(profile: Profile, request: Request) -> bool:
+    """Whether a host counts among those of a uniform group that have to agree on a release."""
+    return bool(profile.gpus) and read_pins(request).accelerator != "cpu"
 
 
 def pinned(request: Request, release: str) -> Request:
@@ -124,12 +161,31 @@ def pinned(request: Request, release: str) -> Request:
 def _held(members: Sequence[Member]) -> set[str]:
     """Return the releases that a uniform group has, while its requests are the same."""
     records = [(member.request, member.record) for member in members if member.record]
-    return {r.choice.torch for asked, r in records if r.request == pinned(asked, r.choice.torch)}
+    return {
+        record.choice.torch
+        for asked, record in records
+        if read_pins(record.request) == read_pins(pinned(asked, record.choice.torch))
+    }
 
 
-def python_for(choice: Choice, profile: Profile) -> Python | None:
-    """Return the host's interpreter of the version that a choice is for."""
-    same = [python for python in profile.pythons if python.minor == choice.python.minor]
-    return next((python for python in same if python.path == choice.python.path), None) or next(
-        iter(same), None
-    )
+def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Python | None:
+    """Return the host's interpreter for a lock: that of its record, else the newest that fits."""
+    fitting = [
+        python
+        for python in profile.pythons
+        if python.minor == lock.choice.python.minor and not lock.excludes(python)
+    ]
+    before = record.choice.python.path if record else lock.choice.python.path
+    newest = sorted(fitting, key=lambda python: Version(python.version), reverse=True)
+    return next((python for python in fitting if python.path == before), next(iter(newest), None))
+
+
+def _for_interpreter(
+    found: Lock | Refusal, profile: Profile, record: Record | None
+) -> Lock | Refusal:
+    """Refuse a lock that none of the host's interpreters may use, by their whole versions."""
+    if isinstance(found, Refusal) or python_for(found, profile, record):
+        return found
+    there = [p for p in profile.pythons if p.minor == found.choice.python.minor]
+    reasons = [f"the host has Python {p.version}; {found.excludes(p)}" for p in there]
+    return Refusal(reasons=tuple(reasons), unlocks=("another patch release of this Python",))

@@ -3,17 +3,22 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from fleetwheel.choice import Choice, choose, runs
+from fleetwheel.choice.answer import answer, exact
+from fleetwheel.choice.choose import Choice, runs
+from fleetwheel.choice.request import read_pins
+from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.driver_states import explain
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import DriverState, Generation, Gpu, HostState, Profile
 from fleetwheel.record import Record
 from fleetwheel.reporting.report import Drift, DriftClass, HostReport
 from fleetwheel.settings import Expect, Settings
+from fleetwheel.unmet import unmet
 from fleetwheel.wheels.lock import Lock
 
 DEPLOY = "run deploys/torch.py for this host"
@@ -34,12 +39,13 @@ def differences(
     if record is None:
         missing = _drift("package", "environment", "a deploy", "nothing was deployed", DEPLOY)
         return (missing, *_expected(profile, expect))
+    target = read_target(profile, settings.request, tested=settings.smoke != "none")
     return (
-        *_request(record, settings),
+        *_request(record, lock, target, settings),
         *_package(record, lock, found),
-        *_driver(record, profile, matrix),
+        *_driver(record, target, profile, matrix),
         *_hardware(record.gpus, profile.gpus),
-        *_runtime(record, profile.gpus),
+        *_runtime(record, profile.gpus, tested=settings.smoke != "none"),
         *_expected(profile, expect),
     )
 
@@ -116,15 +122,25 @@ def _drift(class_: DriftClass, what: str, expected: str, found: str, repair: str
     return Drift.model_validate({"class": class_, **said})
 
 
-def _request(record: Record, settings: Settings) -> list[Drift]:
-    """Return what the inventory asks for since the deploy; a uniform group pins torch itself."""
-    asked, served = settings.request.model_dump(), record.request.model_dump()
-    others = {"torch"} if settings.uniform else set()
-    return [
-        _drift("package", f"request for {key}", str(asked[key]), str(served[key]), DEPLOY)
-        for key in asked
-        if asked[key] != served[key] and key not in others
-    ]
+def _request(
+    record: Record, lock: Lock | None, target: Target | Blocker, settings: Settings
+) -> list[Drift]:
+    """Return what the inventory asks for and the lock does not meet, as a deploy decides it."""
+    before, now = read_pins(record.request), read_pins(settings.request)
+    if isinstance(target, Blocker):
+        pinned = replace(now, torch=before.torch) if settings.uniform else now
+        why = ("request", "what the inventory asks for", target.reason)
+        asked = [why] if before != pinned else []
+    else:
+        lacking = unmet(lock, target) if lock else []
+        asked = [(f"request for {one.key}", one.asked, one.found) for one in lacking]
+    if before.gpus != now.gpus:
+        asked.append(("request for gpus", _selected(now.gpus), _selected(before.gpus)))
+    return [_drift("package", what, wanted, served, DEPLOY) for what, wanted, served in asked]
+
+
+def _selected(gpus: frozenset[int | str] | None) -> str:
+    return "all" if gpus is None else ", ".join(sorted(map(str, gpus)))
 
 
 def _package(record: Record, lock: Lock | None, found: HostState) -> list[Drift]:
@@ -154,7 +170,9 @@ def _packages(lock: Lock, generation: Generation) -> list[Drift]:
     ]
 
 
-def _driver(record: Record, profile: Profile, matrix: Matrix) -> list[Drift]:
+def _driver(
+    record: Record, target: Target | Blocker, profile: Profile, matrix: Matrix
+) -> list[Drift]:
     before, now, installed = record.driver, profile.driver, profile.installed_driver
     drifts = []
     if now.state is not before.state:
@@ -170,7 +188,9 @@ def _driver(record: Record, profile: Profile, matrix: Matrix) -> list[Drift]:
         reboot = explain(DriverState.VERSION_MISMATCH, profile.os).repair
         drifts.append(_drift("driver", "library", module, library, reboot))
     choice = record.choice
-    obstacle = runs(choice.torch, choice.variant, profile, record.request, matrix)
+    obstacle = None
+    if isinstance(target, Target) and target.wants(choice.variant):
+        obstacle = runs(choice, exact(target, profile), matrix)
     if obstacle and now.state in (DriverState.OK, DriverState.NO_GPU):
         wheels = f"torch {choice.torch} {choice.variant} runs here"
         drifts.append(_drift("driver", "wheels", wheels, obstacle, DEPLOY))
@@ -180,7 +200,7 @@ def _driver(record: Record, profile: Profile, matrix: Matrix) -> list[Drift]:
 def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
     """Return what the new driver makes possible that the old one did not, by the matrix alone."""
     old = profile.model_copy(update={"driver": record.driver})
-    before, now = (choose(host, record.request, matrix, None) for host in (old, profile))
+    before, now = (answer(host, record.request, matrix, None) for host in (old, profile))
     if not isinstance(now, Choice):
         return ""
     same = isinstance(before, Choice) and (before.torch, before.variant) == (now.torch, now.variant)
@@ -249,10 +269,11 @@ def _gpu(gpu: Gpu | None) -> str:
     return f"{gpu.name} ({gpu.uuid})" if gpu else "no GPU"
 
 
-def _runtime(record: Record, gpus: Sequence[Gpu]) -> list[Drift]:
+def _runtime(record: Record, gpus: Sequence[Gpu], *, tested: bool) -> list[Drift]:
     """Return a test that failed since the deploy, and GPUs that say themselves that they fail."""
     drifts = []
-    if record.smoke is None or record.smoke.generation != record.generation:
+    failed = record.smoke is None or record.smoke.generation != record.generation
+    if tested and failed:
         repair = "run deploys/smoke.py for this host: it says what fails"
         drifts.append(_drift("runtime", "smoke test", "passed", "no pass that counts", repair))
     for gpu in gpus:

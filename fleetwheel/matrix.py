@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
+from fleetwheel.variant import Variant
 
 PATH = Path(__file__).with_name("matrix.yaml")
 
@@ -45,13 +47,13 @@ def _words(text: object) -> frozenset[str]:
     return frozenset(text.split())
 
 
-Architecture = Annotated[Capability, BeforeValidator(_capability)]
+Code = Annotated[Capability, BeforeValidator(_capability)]
 Dotted = Annotated[Numbers, BeforeValidator(lambda text: numbers(_text(text)))]
 Pythons = Annotated[
     frozenset[Annotated[str, Field(pattern=r"^3\.\d+t?$")]], BeforeValidator(_words)
 ]
-Variant = Annotated[str, Field(pattern=r"^(cpu|cu\d{3})$")]
 Exact = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+Specifiers = Annotated[str, AfterValidator(lambda text: str(SpecifierSet(text)))]
 Confidence = Literal["high", "medium", "low"]
 PlatformName = Literal[
     "linux x86_64",
@@ -86,11 +88,12 @@ class Cuda(Value):
     """The oldest that supports all of it, PTX included."""
 
 
-class Generation(Value):
+class Architecture(Value):
     """One GPU architecture and the driver branches that support it; NVIDIA names them by Linux."""
 
     name: str
-    capabilities: tuple[Architecture, ...]
+    capabilities: dict[Code, Dotted]
+    """Each compute capability, with the first CUDA that compiles for it."""
     first_driver: int = 0
     last_driver: dict[DriverSystem, int] | None = None
 
@@ -99,13 +102,35 @@ class _CudaTable(Evidenced):
     variants: dict[Variant, Cuda]
 
 
-class _GenerationTable(Evidenced):
-    rows: tuple[Generation, ...]
+class _ArchitectureTable(Evidenced):
+    rows: tuple[Architecture, ...]
+
+
+class Partner(Evidenced):
+    """A release of a project that asks for a range of torch, not for one release of it."""
+
+    project: Literal["torchvision", "torchaudio"]
+    version: Exact
+    torch: Specifiers
+    cuda: int | None = None
+    """The major version of the CUDA that it links: it goes with builds of no other."""
+    platforms: tuple[PlatformName, ...]
+
+
+class Limit(Evidenced):
+    """What a range of torch releases does not work with, though their metadata allow it."""
+
+    torch: Specifiers
+    platforms: tuple[PlatformName, ...]
+    requirement: str
+    """What has to be kept to, such as ``numpy<2``."""
+    why: str
 
 
 class _Build(Evidenced):
-    sm: tuple[Architecture, ...] = ()
-    ptx: Architecture | None = None
+    sm: tuple[Code, ...] = ()
+    ptx: Code | None = None
+    without_cudnn: tuple[Code, ...] = ()
     glibc: Dotted | None = None
     only: tuple[Exact, ...] | None = None
     published: bool = True
@@ -122,7 +147,7 @@ class _Platform(Value):
         if self.pypi and self.pypi not in self.builds:
             raise ValueError(f"pypi names {self.pypi}, which is not among the builds")
         for variant, build in self.builds.items():
-            if (variant == "cpu") == bool(build.sm):
+            if variant.cpu == bool(build.sm):
                 raise ValueError(f"{variant}: CUDA builds have an sm list, cpu has none")
         return self
 
@@ -145,8 +170,10 @@ class _Series(Value):
 class _File(Value):
     evidence: dict[str, str]
     cuda: _CudaTable
-    architectures: _GenerationTable
-    sm: dict[str, tuple[Architecture, ...]]
+    architectures: _ArchitectureTable
+    partners: tuple[Partner, ...]
+    limits: tuple[Limit, ...]
+    sm: dict[str, tuple[Code, ...]]
     releases: tuple[_Series, ...]
 
     @model_validator(mode="after")
@@ -157,7 +184,7 @@ class _File(Value):
                     where = f"{series.series}, {platform}, {variant}"
                     if missing := set(build.source) - set(self.evidence):
                         raise ValueError(f"{where}: no evidence called {', '.join(missing)}")
-                    if variant != "cpu" and variant not in self.cuda.variants:
+                    if not variant.cpu and variant not in self.cuda.variants:
                         raise ValueError(f"{where}: the cuda table lacks {variant}")
                     if unknown := set(build.only or ()) - set(series.versions):
                         raise ValueError(f"{where}: no version {', '.join(unknown)} in the series")
@@ -169,10 +196,12 @@ class Build:
     """One release in one variant on one platform."""
 
     release: Version
-    variant: str
+    variant: Variant
     sm: tuple[Capability, ...]
     """Architectures with machine code."""
     ptx: Capability | None
+    without_cudnn: tuple[Capability, ...]
+    """Architectures with machine code of torch, but not of the cuDNN that it brings."""
     glibc: Numbers | None
     """The oldest glibc it loads with; None where there is no glibc."""
     pythons: frozenset[str]
@@ -197,8 +226,8 @@ class Release:
     """Versions of torchvision and torchaudio that belong to it, the best one first."""
     download_gb: float | None
     """What PyPI's build for Linux x86_64 downloads with NVIDIA's libraries, in 10^9 bytes."""
-    builds: Mapping[Platform, Mapping[str, Build]]
-    pypi: Mapping[Platform, str]
+    builds: Mapping[Platform, Mapping[Variant, Build]]
+    pypi: Mapping[Platform, Variant]
     """The variant of PyPI's wheels, whose file names have no local label."""
 
 
@@ -208,11 +237,12 @@ class Matrix:
 
     releases: Mapping[Version, Release]
     """Newest first."""
-    cuda: Mapping[str, Cuda]
-    """By variant, such as ``cu130``."""
-    generations: tuple[Generation, ...]
+    cuda: Mapping[Variant, Cuda]
+    architectures: tuple[Architecture, ...]
+    partners: tuple[Partner, ...]
+    limits: tuple[Limit, ...]
 
-    def build(self, version: Version, variant: str, platform: Platform) -> Build | None:
+    def build(self, version: Version, variant: Variant, platform: Platform) -> Build | None:
         """Return the build of a release, a candidate or a post-release, if there is one."""
         release = self.release(version)
         return release.builds.get(platform, {}).get(variant) if release else None
@@ -221,9 +251,39 @@ class Matrix:
         """Return what is known of a version; ``2.15.0rc1`` counts as 2.15.0."""
         return self.releases.get(version) or self.releases.get(Version(version.base_version))
 
-    def generation(self, capability: Capability) -> Generation | None:
+    def architecture(self, capability: Capability) -> Architecture | None:
         """Return the GPU architecture that a compute capability belongs to."""
-        return next((row for row in self.generations if capability in row.capabilities), None)
+        return next((row for row in self.architectures if capability in row.capabilities), None)
+
+    def first_cuda(self, capability: Capability) -> Numbers | None:
+        """Return the first version of CUDA that knows a compute capability."""
+        architecture = self.architecture(capability)
+        return architecture.capabilities[capability] if architecture else None
+
+    def partners_of(
+        self, project: str, version: Version, variant: Variant, platform: Platform
+    ) -> tuple[str, ...]:
+        """Return the versions of a partner that go with a build of torch, the best one first."""
+        release = self.release(version)
+        own = release.partners[project] if release else ()
+        ranged = (
+            partner.version
+            for partner in self.partners
+            if partner.project == project
+            and partner.cuda in (None, *variant.version[:1])
+            and " ".join(platform) in partner.platforms
+            and SpecifierSet(partner.torch).contains(version, prereleases=True)
+        )
+        return tuple(dict.fromkeys([*own, *ranged]))
+
+    def limits_of(self, version: Version, platform: Platform) -> tuple[Limit, ...]:
+        """Return what has to be kept to beside a release."""
+        return tuple(
+            limit
+            for limit in self.limits
+            if " ".join(platform) in limit.platforms
+            and SpecifierSet(limit.torch).contains(version, prereleases=True)
+        )
 
 
 def load_matrix(path: Path = PATH) -> Matrix:
@@ -278,7 +338,9 @@ def _matrix(file: _File) -> Matrix:
     return Matrix(
         releases={release.version: release for release in releases},
         cuda=file.cuda.variants,
-        generations=file.architectures.rows,
+        architectures=file.architectures.rows,
+        partners=file.partners,
+        limits=file.limits,
     )
 
 
@@ -309,12 +371,13 @@ def _platform(name: str) -> Platform:
     return system, arch
 
 
-def _build(version: str, variant: str, build: _Build, block: _Platform, row: _Version) -> Build:
+def _build(version: str, variant: Variant, build: _Build, block: _Platform, row: _Version) -> Build:
     return Build(
         release=Version(version),
         variant=variant,
         sm=build.sm,
         ptx=build.ptx,
+        without_cudnn=build.without_cudnn,
         glibc=build.glibc or block.glibc,
         pythons=block.python or row.python,
         published=build.published,

@@ -2,8 +2,10 @@
 
 import re
 
+from fleetwheel.choice.request import Request, read_pins
 from fleetwheel.profile import Generation, HostState, Python, Value
 from fleetwheel.record import Record
+from fleetwheel.settings import SmokeMode
 from fleetwheel.wheels.lock import Lock
 
 
@@ -30,10 +32,11 @@ def plan(
     host: HostState,
     record: Record | None,
     *,
-    always_smoke: bool,
+    request: Request,
+    smoke: SmokeMode,
     rebuild: bool = False,
 ) -> Plan:
-    """Compare a host with its lock.
+    """Compare a host with its lock, and its record with what is asked for now.
 
     A generation is never repaired in place: one whose packages differ from the lock is left as it
     is, and the same wheels are built again under the next build number.
@@ -46,27 +49,50 @@ def plan(
         return Plan(
             generation=f"{name}-{number}",
             build=True,
-            smoke=True,
+            smoke=smoke != "none",
             activate=True,
             because=_why_build(bool(builds), bool(good)),
         )
     current = host.installation.current
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
-    tested = (
-        record is not None
-        and record.smoke is not None
-        and record.smoke.holds(chosen, host.profile)
-        and not always_smoke
-    )
-    recorded = record is not None and record.generation == chosen and record.hold is None
-    activate = chosen != current or not recorded
+    tested = smoke == "none" or (smoke == "auto" and _passed(chosen, host, record, request))
+    differs = _differs(chosen, lock, record, request)
     return Plan(
         generation=chosen,
         build=False,
         smoke=not tested,
-        activate=activate,
-        because=_because(chosen != current, activate, tested, held=bool(record and record.hold)),
+        activate=chosen != current or differs is not None,
+        because="it is built, but not in use" if chosen != current else differs or _why(tested),
     )
+
+
+def _passed(generation: str, host: HostState, record: Record | None, request: Request) -> bool:
+    """Whether the last pass still holds, of the GPUs that are to be served now."""
+    return (
+        record is not None
+        and record.smoke is not None
+        and record.smoke.holds(generation, host.profile)
+        and read_pins(record.request).gpus == read_pins(request).gpus
+    )
+
+
+def _differs(generation: str, lock: Lock, record: Record | None, request: Request) -> str | None:
+    """Return why the record of an environment in use has to be written; None where it is right."""
+    if record is not None and record.hold:
+        return "it is in use, and its hold has ended"
+    if record is None or record.generation != generation:
+        return "it is in use, but the host's record says otherwise"
+    if read_pins(record.request) != read_pins(request):
+        return "it is in use and meets what is asked for now, which its record is to say"
+    if record.lock != lock.name:
+        return "it is in use; its record is to name the lock of today"
+    return None
+
+
+def _why(tested: bool) -> str:
+    if not tested:
+        return "its smoke test has to run again"
+    return "it is in use, as locked, and its smoke test has passed"
 
 
 def _build_of(id: str, name: str) -> int | None:
@@ -85,15 +111,3 @@ def _why_build(built: bool, good: bool) -> str:
     if built:
         return "the environment's packages differ from the lock"
     return "there is no environment with these wheels yet"
-
-
-def _because(elsewhere: bool, activate: bool, tested: bool, *, held: bool) -> str:
-    if elsewhere:
-        return "it is built, but not in use"
-    if held:
-        return "it is in use, and its hold has ended"
-    if activate:
-        return "it is in use, but the host's record says otherwise"
-    if not tested:
-        return "its smoke test has to run again"
-    return "it is in use, as locked, and its smoke test has passed"

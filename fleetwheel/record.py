@@ -3,13 +3,16 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
+from pydantic_core import from_json
 
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.request import Request
 from fleetwheel.documents import Document
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Driver, Gpu, Profile, Value
-from fleetwheel.request import Request
+
+SCHEMA: Literal["fleetwheel.state/1"] = "fleetwheel.state/1"
 
 
 class SmokePass(Value):
@@ -52,7 +55,7 @@ class Hold(Value):
 class Record(Value):
     """What stands on a host since its last deploy or rollback."""
 
-    format: Literal["fleetwheel.state/1"] = Field(default="fleetwheel.state/1", alias="schema")
+    format: Literal["fleetwheel.state/1"] = Field(default=SCHEMA, alias="schema")
     generation: str
     previous: str | None = None
     """The generation that was in use before, which a rollback goes back to."""
@@ -82,14 +85,24 @@ class Record(Value):
 def parse(text: str) -> Record | None:
     """Read a host's state.json; None when there is none.
 
+    What a later version of this schema added is passed over.
     Raises FleetwheelError for one that cannot be read: it may hold the host on a rollback.
     """
     if not text:
         return None
     try:
-        return Record.model_validate_json(text)
-    except ValidationError as error:
+        document = from_json(text)
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, str) and schema != SCHEMA and schema.startswith("fleetwheel.state/"):
+            raise FleetwheelError(
+                f"the host's state.json is written in the schema {schema[:40]}, this fleetwheel"
+                f" knows {SCHEMA}",
+                hint="use a newer fleetwheel, as the one that deployed this host",
+            )
+        return Record.model_validate(document, extra="ignore", strict=False)
+    except (ValueError, RecursionError) as error:
         raise FleetwheelError(
             "the host's state.json cannot be read, so nobody knows whether the host is on hold",
-            hint="look at it, then remove it on the host: the next run writes a new one",
+            hint="look at it on the host; if it is damaged, move it aside there (mv state.json"
+            " state.json.damaged), and the next run writes a new one",
         ) from error

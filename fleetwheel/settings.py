@@ -5,16 +5,22 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from fleetwheel.choice.request import (
+    Request,
+    accelerator_of,
+    python_of,
+    requirement_of,
+    torch_pin,
+)
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
-from fleetwheel.request import Request
 from fleetwheel.schedule import Schedule
+
+SmokeMode = Literal["auto", "always", "full", "none"]
 
 EXAMPLES = {"torch": "2.10", "python": "3.10", "driver": "580.10"}
 """Versions that a number cannot hold."""
@@ -67,16 +73,8 @@ def _size(value: object) -> object:
     return value
 
 
-def _version_or_specifiers(value: str) -> str:
-    try:
-        Version(value)
-    except InvalidVersion:
-        try:
-            said = len(SpecifierSet(value)) > 0
-        except InvalidSpecifier:
-            said = False
-        if not said:
-            raise ValueError(f'{value!r} is no version: write "2.14.1" or ">=2.10,<2.13"') from None
+def _torch(value: str) -> str:
+    torch_pin(value)
     return value
 
 
@@ -89,22 +87,7 @@ def _specifiers(value: str) -> str:
 
 
 def _requirement(value: str) -> str:
-    try:
-        Requirement(value)
-    except InvalidRequirement as error:
-        raise ValueError(f"{value!r} is no requirement: {str(error).splitlines()[0]}") from None
-    return value
-
-
-def _accelerator(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda|cu\d{2,3}", value):
-        raise ValueError(f"{value!r} is none of auto, cpu, cuda, or a variant such as cu126")
-    return value
-
-
-def _python(value: str) -> str:
-    if not re.fullmatch(r"3\.\d{1,2}t?", value):
-        raise ValueError(f'{value!r} is no Python version: write "3.12", or "3.14t"')
+    requirement_of(value)
     return value
 
 
@@ -166,15 +149,15 @@ class Expect(Value):
 class Settings(Value):
     """Everything about a host but the way to it; the defaults are those of an empty inventory."""
 
-    torch: Annotated[Text, AfterValidator(_version_or_specifiers)] | None = None
+    torch: Annotated[Text, AfterValidator(_torch)] | None = None
     """``"2.14.1"``, ``"2.14"`` or ``">=2.10,<2.13"``; the newest that runs by default."""
-    accelerator: Annotated[str, AfterValidator(_accelerator)] = "auto"
+    accelerator: Annotated[str, AfterValidator(accelerator_of)] = "auto"
     """``auto``, ``cpu``, ``cuda``, or a variant such as ``cu126``."""
     packages: Annotated[
         tuple[Annotated[str, AfterValidator(_requirement)], ...], BeforeValidator(_listed)
     ] = ("numpy",)
     """Requirements to install beside torch."""
-    python: Annotated[Text, AfterValidator(_python)] | None = None
+    python: Annotated[Text, AfterValidator(python_of)] | None = None
     """``"3.12"`` or ``"3.14t"``; the newest that has a wheel by default."""
     gpus: (
         Annotated[
@@ -207,8 +190,11 @@ class Settings(Value):
     """Where uv gets a Python, if not where it always does: a mirror, or a list (``.json``)."""
     keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations that stay, the one in use included."""
-    smoke: Literal["auto", "always", "full"] = "auto"
-    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes."""
+    smoke: SmokeMode = "auto"
+    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes.
+
+    ``none`` tests nothing: the host only holds the environment, as an image or a login node does.
+    """
     smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the speed that a GPU's clocks promise that the full level must reach."""
     driver: Annotated[str, BeforeValidator(_driver)] = "keep"

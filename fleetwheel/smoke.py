@@ -8,12 +8,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from fleetwheel import documents, faults, remote
 from fleetwheel.asking._nvml_probe import nvml_probe
-from fleetwheel.choosing.compatibility import dotted
-from fleetwheel.choosing.situation import Obstacle, served_gpus
+from fleetwheel.choice.compatibility import dotted
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import joined, selected_gpus
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import DriverSystem, Matrix
 from fleetwheel.profile import Profile, Value
-from fleetwheel.request import Request
 from fleetwheel.wheels.lock import Lock
 
 Level = Literal["quick", "full"]
@@ -140,9 +140,7 @@ def uuids(profile: Profile, request: Request) -> list[str] | None:
     """Return which GPUs to test: those that the inventory wants served; None for all."""
     if request.gpus is None:
         return None
-    served = served_gpus(profile, request)
-    known = [] if isinstance(served, Obstacle) else [gpu.uuid for gpu in served]
-    return [uuid for uuid in known if uuid] or None
+    return [gpu.uuid for gpu in selected_gpus(profile, request) if gpu.uuid] or None
 
 
 def expectation(
@@ -155,19 +153,19 @@ def expectation(
     min_fraction: float | None = None,
 ) -> dict[str, Any]:
     """Return the input of probes/smoke.py: what lock and matrix promise (docs/smoke-test.md)."""
-    variant, target, packages = lock.choice.variant, lock.target, lock.packages
+    variant, origin, packages = lock.choice.variant, lock.origin, lock.packages
     torch = packages["torch"]
-    build = matrix.build(Version(torch), variant, (target.os, target.arch))
-    system: DriverSystem = "windows" if target.os == "windows" else "linux"
+    build = matrix.build(Version(torch), variant, (origin.os, origin.arch))
+    system: DriverSystem = "windows" if origin.os == "windows" else "linux"
     needs = matrix.cuda.get(variant)
     return {
         "packages": packages,
-        "variant": variant,
-        "cuda": None if variant == "cpu" else f"{variant[2:-1]}.{variant[-1]}",
+        "variant": str(variant),
+        "cuda": joined(variant.version) or None,
         "arch_list": build.arch_list if build and build.sm else None,
         "level": level,
         "device_deadline_s": device_deadline_s,
-        "accelerator": "cpu" if variant == "cpu" else "cuda",
+        "accelerator": variant.runtime,
         "gpus": gpus,
         "min_fraction": min_fraction,
         "faults": faults.table(

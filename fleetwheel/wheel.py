@@ -1,7 +1,8 @@
 """A wheel that some source really holds, and the source that holds it."""
 
 import re
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +12,10 @@ from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
+from fleetwheel.variant import Variant
+
+PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
+"""SHA-256 and file name of each torch wheel on PyPI; scripts/pypi_torch.py writes it."""
 
 PLAIN = re.compile(r"[A-Za-z0-9_][\w.+!-]*\.whl", re.ASCII)
 
@@ -35,7 +40,7 @@ class Source(Value):
     """Address or directory, credentials included: show ``redacted``, never this."""
     layout: Literal["simple", "flat"] = "simple"
     """``simple``: an index with a page for each project; ``flat``: one page or directory."""
-    variant: str | None = None
+    variant: Variant | None = None
     """The one variant that the source holds, where it is an index of the official kind."""
 
     @property
@@ -58,6 +63,11 @@ class Wheel(Value):
     """Bytes; None where the source does not say."""
     source: Source
 
+    @property
+    def from_pypi(self) -> bool:
+        """Whether this is a wheel of torch that PyPI has: the same file by name and hash."""
+        return self.sha256 is not None and pypi_torch().get(self.filename) == self.sha256
+
     @cached_property
     def version(self) -> Version:
         """Full version, with its local part where the file name has one (``2.13.0+cpu``)."""
@@ -72,3 +82,10 @@ class Wheel(Value):
     def tags(self) -> frozenset[Tag]:
         """Wheel tags of the file name, expanded."""
         return parse_wheel_filename(self.filename)[3]
+
+
+@cache
+def pypi_torch() -> dict[str, str]:
+    """Return the file name and SHA-256 of each torch wheel that PyPI has, as far as it is known."""
+    lines = PYPI_TORCH.read_text(encoding="ascii").splitlines()
+    return {name: sha256 for sha256, name in (line.split() for line in lines)}

@@ -6,7 +6,7 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.context import ctx_host
 
 from fleetwheel import record as records
-from fleetwheel.decision import Member
+from fleetwheel.decision import Member, takes_cuda
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.settings import Settings
 from operations._ask import ask
@@ -25,7 +25,7 @@ def members(settings: Settings) -> list[Member]:
 
 
 def _takes_cuda(member: Member) -> bool:
-    return bool(member.profile.gpus) and member.request.accelerator != "cpu"
+    return takes_cuda(member.profile, member.request)
 
 
 def _member(other: Host) -> Member | None:

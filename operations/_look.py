@@ -74,7 +74,7 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
         return None
     path = f"{facts.installation.root}/envs/{record.generation}"
     text = host.get_fact(LockCopy, generation=path)
-    return locks.from_copy(text) if text else None
+    return locks.from_copy(text, record.lock) if text else None
 
 
 def _deeper(
@@ -84,7 +84,7 @@ def _deeper(
     steps = Plan(
         generation=record.generation, build=False, smoke=True, activate=False, because="drift check"
     )
-    python = python_for(record.choice, facts.profile) or record.choice.python
+    python = python_for(lock, facts.profile, record) or record.choice.python
     request = record.request
     deployment = Deployment(host.name, settings, facts, record, request, lock, python, steps)
     input = {"action": "verify", "root": deployment.root, "id": record.generation}

@@ -11,6 +11,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import smoke
+from fleetwheel.choice.request import Request
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import Plan
@@ -18,7 +19,6 @@ from fleetwheel.profile import HostState, Python
 from fleetwheel.record import Hold, Record, SmokePass, smoke_pass
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.reporting.table import printable
-from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.wheel import Source
 from fleetwheel.wheels import lock as locks
@@ -64,6 +64,11 @@ class Deployment:
     @property
     def root(self) -> str:
         return self.facts.installation.root
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why these wheels, where they are new on the host."""
+        return self.lock.choice.reasons if self.plan.build else ()
 
     def entry(self, status: Status, why: str, result: dict[str, Any] | None = None) -> HostReport:
         """Return the host's line in the report."""
@@ -310,7 +315,6 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     forget()
     if not answer["ok"]:
         return deployment.fail(host, _words(answer))
-    reasons = deployment.lock.choice.reasons if deployment.plan.build else ()
-    why = "\n".join([deployment.plan.because, *reasons])
+    why = "\n".join([deployment.plan.because, *deployment.reasons])
     note(deployment.entry("changed", why))
     return True

@@ -62,15 +62,16 @@ def _in_use(settings: Settings, facts: HostState) -> Deployment:
         raise FleetwheelError(
             f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"
         )
-    lock = locks.from_copy(text)
+    record = records.parse(there.record)
+    lock = locks.from_copy(text, record.lock if record else "the host's copy")
     return Deployment(
         host.name,
         settings,
         facts,
-        records.parse(there.record),
-        lock.target.request,
+        record,
+        lock.origin.request,
         lock,
-        python_for(lock.choice, facts.profile) or lock.choice.python,
+        python_for(lock, facts.profile, record) or lock.choice.python,
         Plan(
             generation=there.current, build=False, smoke=True, activate=False, because="asked for"
         ),

@@ -13,14 +13,14 @@ from pyinfra.api.command import PyinfraCommand
 from facts.lock import LockCopy
 from fleetwheel import preflight
 from fleetwheel import record as records
-from fleetwheel.choice import Refusal
-from fleetwheel.decision import Decider, pinned, python_for
+from fleetwheel.choice.choose import Refusal
+from fleetwheel.choice.request import Request
+from fleetwheel.decision import Decider, pinned, python_for, takes_cuda
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan, plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Hold, Record
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import mirror
@@ -123,11 +123,12 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         lambda: _copy_of_lock(facts, facts.installation.current),
         extra_sources=settings.sources,
         relock=settings.relock,
+        tested=settings.smoke != "none",
     )
     if isinstance(lock, Refusal):
         why = "\n".join([*lock.reasons, *(f"what would change it: {u}" for u in lock.unlocks)])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
-    python = python_for(lock.choice, facts.profile)
+    python = python_for(lock, facts.profile, record)
     if python is None:
         raise FleetwheelError(
             f"the host has no Python {lock.choice.python.minor} any more",
@@ -138,7 +139,8 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         python,
         facts,
         record,
-        always_smoke=settings.smoke != "auto",
+        request=request,
+        smoke=settings.smoke,
         rebuild=settings.rebuild,
     )
     return Deployment(host.name, settings, facts, record, request, lock, python, steps)
@@ -146,7 +148,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
 
 def _request(settings: Settings, facts: HostState) -> Request:
     """Return what to choose by: in a uniform group, the release that all its CUDA hosts run."""
-    if not settings.uniform or not facts.profile.gpus or settings.accelerator == "cpu":
+    if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request
     release = _decider.common(
         members(settings), extra_sources=settings.sources, relock=settings.relock
@@ -166,7 +168,7 @@ def _deployment_of(
     text = _copy_of_lock(facts, generation)
     if text is None:
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
-    lock = locks.from_copy(text)
+    lock = locks.from_copy(text, record.lock)
     tested = record.smoke is not None and record.smoke.holds(generation, facts.profile)
     steps = Plan(
         generation=generation,
@@ -176,8 +178,8 @@ def _deployment_of(
         because=f"rolled back from {facts.installation.current}",
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
-    python = python_for(lock.choice, facts.profile) or lock.choice.python
-    request = lock.target.request
+    python = python_for(lock, facts.profile) or lock.choice.python
+    request = lock.origin.request
     return Deployment(host.name, settings, facts, record, request, lock, python, steps, hold=hold)
 
 
@@ -208,7 +210,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
             yield refuse(deployment.entry("failed", str(error)))
             return
     why = _intention(deployment, transfer)
-    note(deployment.entry("would change", why))
+    note(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
     logger.info(f"{host.print_prefix}{why}")
     yield from commands(deployment)
 
@@ -242,7 +244,8 @@ def _prepare(deployment: Deployment) -> str:
 def _intention(deployment: Deployment, transfer: str) -> str:
     """Return one sentence on what is about to happen."""
     choice, steps = deployment.lock.choice, deployment.plan
-    wanted = f"torch {choice.packages['torch']} ({choice.variant}, Python {choice.python.version})"
+    built = f"{choice.variant}, Python {deployment.python.version}"
+    wanted = f"torch {choice.packages['torch']} ({built})"
     if steps.build:
         count = len(deployment.lock.packages) - 1
         transfer = transfer or "nothing to fetch"

@@ -3,29 +3,26 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetwheel.choice import (
-    Choice,
-    Refusal,
-    Rejection,
-    candidate_variants,
-    choose,
-    explain,
-    family,
-)
+from fleetwheel.choice.answer import narrowed, refusal_of, ways_out
+from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options, split
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import Matrix, load_matrix
 from fleetwheel.profile import Profile
 from fleetwheel.recorded import read
-from fleetwheel.request import Request
-from fleetwheel.wheel import Wheel
+
+if TYPE_CHECKING:
+    from fleetwheel.supply import Supply
+    from fleetwheel.wheels.constraints import Constraint
 
 REFUSED = 3
 """Exit status where no wheel set serves the host."""
@@ -49,6 +46,12 @@ REFUSED = 3
 @click.option(
     "--packages", multiple=True, metavar="REQUIREMENT...", help="Such as torchvision or numpy>=2."
 )
+@click.option(
+    "--smoke",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    help="none: a host that only holds the environment may get CUDA wheels without a GPU.",
+)
 @click.option("--offline", is_flag=True, help="Decide by the matrix alone.")
 @click.option("--explain", "explaining", is_flag=True, help="Every release and variant.")
 @click.option("--json", "as_json", is_flag=True, help="The same for programs.")
@@ -57,6 +60,7 @@ def choose_command(
     torch: str | None,
     accelerator: str,
     packages: Sequence[str],
+    smoke: str,
     offline: bool,
     explaining: bool,
     as_json: bool,
@@ -71,18 +75,77 @@ def choose_command(
         host, request = _recorded(Path(profile), request)
     else:
         host = described(**options)
-    matrix = load_matrix()
-    wheels = None if offline else _survey(host, request, matrix)
-    found = choose(host, request, matrix, wheels)
-    table = explain(host, request, matrix, wheels) if explaining else []
+    decide = _offline if offline else _online
+    seen = decide(host, request, load_matrix(), smoke != "none")
     if as_json:
-        explained = {"explained": [row.model_dump() for row in table]} if explaining else {}
-        click.echo(json.dumps(_document(found) | explained, indent=2))
+        rows = {"explained": [row.model_dump() for row in seen.rows]} if explaining else {}
+        click.echo(json.dumps(_document(seen.found) | rows, indent=2))
     else:
-        _show(found)
-        _show_table(table)
-    if isinstance(found, Refusal):
+        _show(seen.found)
+        _show_table(seen.rows if explaining else ())
+    if isinstance(seen.found, Refusal):
         raise SystemExit(REFUSED)
+
+
+class _Seen(NamedTuple):
+    """What a host gets, and every release and variant with what came of it."""
+
+    found: Choice | Refusal
+    rows: Sequence[Rejection]
+
+
+def _offline(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _Seen:
+    """Decide by the matrix alone."""
+    target = read_target(host, request, tested=tested)
+    if isinstance(target, Blocker):
+        return _Seen(refusal_of(target, host, request, matrix, None), ())
+    found = choose(target, matrix, None)
+    own = narrowed(target, found, host, matrix) or target
+    found = choose(own, matrix, None)
+    unchecked = f"not checked offline: {', '.join(own.requirements)}"
+    noted = found.model_copy(update={"reasons": (*found.reasons, unchecked)})
+    return _Seen(noted if own.requirements else found, explain(own, matrix, None))
+
+
+def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _Seen:
+    """Decide by what pip's sources and the official indexes hold, as a deploy does."""
+    from fleetwheel.supply import supply
+    from fleetwheel.wheels.constraints import configured_constraints
+
+    constraints = configured_constraints()
+    kept_to = [constraint.requirement for constraint in constraints]
+    target = read_target(host, request, constraints=kept_to, tested=tested)
+    targets = [target] if isinstance(target, Target) else ways_out(host, request, matrix)
+    there = supply(targets, matrix)
+    for warning in there.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if isinstance(target, Blocker):
+        return _Seen(refusal_of(target, host, request, matrix, there.stock), ())
+    found = _made(target, request, there, matrix, constraints)
+    own = narrowed(target, found, host, matrix)
+    if own:
+        found = _made(own, request, there, matrix, constraints)
+    return _Seen(found, explain(own or target, matrix, there.stock))
+
+
+def _made(
+    target: Target,
+    request: Request,
+    there: "Supply",
+    matrix: Matrix,
+    constraints: "Sequence[Constraint]",
+) -> Choice | Refusal:
+    """Return the choice; what is asked for beside torch has its say, so that takes a lock."""
+    from fleetwheel.making import make
+    from fleetwheel.wheels.locking import NoSolutionError
+
+    if not target.requirements:
+        return choose(target, matrix, there.stock)
+    try:
+        made = make(target, request, there, matrix, constraints)
+    except NoSolutionError as error:
+        return Refusal(reasons=(str(error.args[0]),), unlocks=(error.hint,))
+    return made if isinstance(made, Refusal) else made.choice
 
 
 def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
@@ -97,18 +160,6 @@ def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
     return answer.profile, answer.settings.request.model_copy(update=asked_for)
 
 
-def _survey(profile: Profile, request: Request, matrix: Matrix) -> tuple[Wheel, ...]:
-    """Return what pip's sources and the official indexes hold; warnings go to standard error."""
-    from fleetwheel.wheels.sources import configured_sources, official_source
-    from fleetwheel.wheels.survey import survey
-
-    official = [official_source(name) for name in candidate_variants(profile, request, matrix)]
-    found = survey([*configured_sources(), *official], family(request))
-    for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    return found.wheels
-
-
 def _index(choice: Choice) -> str:
     """Return where the torch family comes from, without credentials."""
     from fleetwheel.wheels.sources import official_source
@@ -121,7 +172,7 @@ def _document(found: Choice | Refusal) -> dict[str, Any]:
         return {"refused": True, "reasons": found.reasons, "unlocks": found.unlocks}
     return {
         "torch": found.torch,
-        "variant": found.variant,
+        "variant": str(found.variant),
         "packages": found.packages,
         "index": _index(found),
         "reasons": found.reasons,

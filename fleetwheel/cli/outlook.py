@@ -7,11 +7,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
-from fleetwheel.outlook import Outlook, outlook
 from fleetwheel.recorded import Answer
 from fleetwheel.reporting.table import print_rows
 

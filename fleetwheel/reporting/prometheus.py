@@ -46,7 +46,7 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> G
 
 def _labels(host: HostReport) -> tuple[str, str, str, str]:
     driver = host.profile.driver.version if host.profile else None
-    torch, variant = (host.choice.torch, host.choice.variant) if host.choice else ("", "")
+    torch, variant = (host.choice.torch, str(host.choice.variant)) if host.choice else ("", "")
     return label(driver or ""), label(torch), label(variant), host.status
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fleetwheel import files, itself
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
 from fleetwheel.profile import DriverState, Profile, Value
 from fleetwheel.reporting.table import print_rows
 

@@ -2,70 +2,48 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import tempfile
 import tomllib
-from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
-import uv
 from packaging.pylock import Pylock, PylockValidationError
-from packaging.version import Version
+from pydantic import ValidationError
 
 from fleetwheel import files
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import Profile, Python, Value
-from fleetwheel.request import Request
-from fleetwheel.templates import render
-from fleetwheel.wheel import Source
-from fleetwheel.wheels.sources import certificate
+from fleetwheel.profile import Python, Value
 
 V = TypeVar("V", bound=Value)
 
 RELOCK = "run with --data relock=true"
 
-UV_GLIBC = (17, 28, *range(31, 41))
-"""Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
+FIRST = "fleetwheel.target/1"
+"""How the targets are called that name no schema: they held the request and the whole host."""
 
 
-class Target(Value):
-    """All that a lock depends on; hosts with equal targets share one lock."""
+class Origin(Value):
+    """What a lock says of itself, in its table ``[tool.fleetwheel]``."""
 
     request: Request
+    """As the host asked for it that the lock was made for."""
     os: str
     arch: str
-    glibc: str | None = None
-    pythons: tuple[str, ...] = ()
-    driver: str | None = None
-    gpus: tuple[str, ...] = ()
-    """Compute capability of each GPU, or its name where that is unknown."""
-
-    @property
-    def name(self) -> str:
-        """File name of the lock, which PEP 751 wants without another dot."""
-        accelerator = "-".join(f"sm{gpu}".replace(".", "") for gpu in dict.fromkeys(self.gpus))
-        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
-        safe = "".join(c if c.isalnum() or c == "-" else "-" for c in accelerator) or "cpu"
-        return f"pylock.{self.os}-{self.arch}-{safe}-{digest}.toml"
+    target: Target | None
+    """None in a lock that says too little of its target, as those of 0.1.0 do: such a lock is good
+    for the hosts whose record names it, and for no others."""
 
 
-def target_of(profile: Profile, request: Request) -> Target:
-    """Reduce a profile to what its wheels depend on."""
-    return Target(
-        request=request,
-        os=profile.os,
-        arch=profile.arch,
-        glibc=profile.glibc,
-        pythons=tuple(sorted({python.minor for python in profile.pythons})),
-        driver=profile.driver.version,
-        gpus=tuple(sorted(gpu.compute_capability or gpu.name for gpu in profile.gpus)),
-    )
+def name_of(target: Target) -> str:
+    """Return the file name of a target's lock, which PEP 751 wants without another dot."""
+    codes = "-".join(f"sm{major}{minor}" for major, minor in target.devices)
+    document = target.model_dump_json(exclude_defaults=True)
+    digest = hashlib.sha256(document.encode()).hexdigest()[:12]
+    return f"pylock.{target.os}-{target.arch}-{codes or target.runtime}-{digest}.toml"
 
 
 class Lock(Value):
@@ -95,22 +73,41 @@ class Lock(Value):
     @cached_property
     def choice(self) -> Choice:
         """The choice that the lock was made from."""
-        return self._own("choice", Choice)
+        return self._own(self._table("choice"), Choice)
 
     @cached_property
-    def target(self) -> Target:
-        """The target that the lock was made for."""
-        return self._own("target", Target)
-
-    def _own(self, key: str, kind: type[V]) -> V:
-        """Return an entry of the ``[tool.fleetwheel]`` table."""
-        try:
-            return kind.model_validate((self.document.tool or {})["fleetwheel"][key])
-        except (KeyError, TypeError, ValueError) as error:
+    def origin(self) -> Origin:
+        """What the lock was made for."""
+        table = self._table("target")
+        schema = table.get("schema", FIRST)
+        whole = {"os": table.get("os"), "arch": table.get("arch")}
+        if schema == FIRST:
+            return self._own({**whole, "request": table.get("request"), "target": None}, Origin)
+        if schema != Target.model_fields["format"].default:
             raise FleetwheelError(
-                f"locks/{self.name} does not say which {key} it was made for",
-                hint=RELOCK,
-            ) from error
+                f"locks/{self.name} is written in the schema {schema}, which this fleetwheel does"
+                " not know",
+                hint="use a newer fleetwheel, as whoever made the lock did",
+            )
+        whole |= {"request": self._table("request"), "target": table}
+        return self._own(whole, Origin)
+
+    def _table(self, key: str) -> dict[str, Any]:
+        """Return an entry of the ``[tool.fleetwheel]`` table."""
+        found = ((self.document.tool or {}).get("fleetwheel") or {}).get(key)
+        if not isinstance(found, dict):
+            raise self._silent_about(key)
+        return found
+
+    def _own(self, table: dict[str, Any], kind: type[V]) -> V:
+        try:
+            return kind.model_validate(table)
+        except ValidationError as error:
+            raise self._silent_about(kind.__name__.lower()) from error
+
+    def _silent_about(self, what: str) -> FleetwheelError:
+        words = f"locks/{self.name} does not say which {what} it was made for"
+        return FleetwheelError(words, hint=RELOCK)
 
     @cached_property
     def packages(self) -> dict[str, str]:
@@ -141,20 +138,65 @@ class Lock(Value):
         digest = hashlib.sha256(json.dumps([wheels, python.path]).encode()).hexdigest()[:12]
         return f"{self.choice.packages['torch']}-{python.tag}-{digest}"
 
+    def excludes(self, python: Python) -> str | None:
+        """Return which package of the lock an interpreter is not for, by its whole version."""
+        for package in self.document.packages:
+            asked = package.requires_python
+            if asked is not None and not asked.contains(python.version, prereleases=True):
+                return f"{package.name} {package.version} is for Python {asked}"
+        return None
 
-def from_copy(text: str) -> Lock:
-    """Return the lock of a copy that a host keeps, under the name that its target gives it."""
-    unnamed = Lock(name="the host's copy", text=text)
-    return Lock(name=unnamed.target.name, text=text, from_host=True)
+
+def from_copy(text: str, name: str) -> Lock:
+    """Return the lock of a copy that a host keeps, under the name that its record has for it."""
+    return Lock(name=name, text=text, from_host=True)
 
 
 def load(directory: Path, name: str) -> Lock | None:
     """Return the lock that a team has committed or an earlier run has made, if there is one."""
     path = directory / name
     try:
-        return Lock(name=name, text=path.read_text(encoding="utf-8")) if path.exists() else None
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return _load(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _load(path: Path, mtime_ns: int, size: int) -> Lock:
+    try:
+        return Lock(name=path.name, text=path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise FleetwheelError(f"locks/{name} cannot be read: it is no text", hint=RELOCK) from error
+        words = f"locks/{path.name} cannot be read: it is no text"
+        raise FleetwheelError(words, hint=RELOCK) from error
+
+
+def find(directory: Path, target: Target) -> Lock | None:
+    """Return the lock that was made for a target, whatever its file is called.
+
+    Raises FleetwheelError where the file of the target's own name holds another lock, as after a
+    wrong copy or merge; files that cannot be read are passed over.
+    """
+    named = load(directory, name_of(target))
+    if named:
+        if named.origin.target != target:
+            words = f"locks/{named.name} was made for another target"
+            raise FleetwheelError(words, hint=RELOCK)
+        require_family(named, named.choice)
+        return named
+    others = sorted(path.name for path in directory.glob("pylock.*.toml"))
+    return next((lock for name in others if (lock := _made_for(directory, name, target))), None)
+
+
+def _made_for(directory: Path, name: str, target: Target) -> Lock | None:
+    try:
+        lock = load(directory, name)
+        if lock and lock.origin.target == target:
+            require_family(lock, lock.choice)
+            return lock
+    except (FleetwheelError, OSError):
+        return None
+    return None
 
 
 def save(directory: Path, lock: Lock) -> None:
@@ -162,105 +204,7 @@ def save(directory: Path, lock: Lock) -> None:
     files.replace(directory / lock.name, lock.text)
 
 
-def require_target(lock: Lock, target: Target) -> None:
-    """Refuse a lock that bears the name of another target, as after a wrong copy or merge."""
-    if lock.target != target:
-        raise FleetwheelError(f"locks/{lock.name} was made for another target", hint=RELOCK)
-    _require_family(lock, lock.choice)
-
-
-def resolve(choice: Choice, target: Target, sources: Sequence[Source], timeout: int = 600) -> Lock:
-    """Lock a choice with uv: hashes for everything, wheels only, the torch family from one source.
-
-    ``sources`` are the ordinary ones that answer, in their order; without any, everything comes
-    from the source of the torch family. ``timeout`` is in seconds.
-    Raises FleetwheelError with uv's own words when there is no solution.
-    """
-    with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
-        work = Path(directory)
-        _write_input(work, choice, sources)
-        output = work / "pylock.toml"
-        command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
-        command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
-        command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
-        command += ["--generate-hashes", "--only-binary", ":all:", "--no-python-downloads"]
-        command += ["--python-version", _language(choice.python), "--python-platform"]
-        _run([*command, uv_platform(target)], work, timeout)
-        text = output.read_text(encoding="utf-8")
-    lock = Lock(name=target.name, text=text + _tool_table(choice, target))
-    _require_family(lock, choice)
-    return lock
-
-
-def _write_input(work: Path, choice: Choice, sources: Sequence[Source]) -> None:
-    pins = [f"{name}=={version}" for name, version in choice.packages.items()]
-    project = render(
-        "lock-input.toml.j2",
-        python=_language(choice.python),
-        requirements=[*pins, *choice.requirements],
-        family=list(choice.packages),
-        family_source=choice.source,
-    )
-    (work / "pyproject.toml").write_text(project, encoding="utf-8")
-    ordinary = render("lock-sources.toml.j2", sources=sources or [choice.source])
-    (work / "uv.toml").write_text(ordinary, encoding="utf-8")
-
-
-def _language(python: Python) -> str:
-    return python.minor.rstrip("t")
-
-
-def uv_platform(target: Target) -> str:
-    """Return uv's name for a platform: the newest glibc it knows that the host has."""
-    if target.os == "windows":
-        return f"{target.arch}-pc-windows-msvc"
-    minor = Version(target.glibc or "2.17").minor
-    return f"{target.arch}-manylinux_2_{max(n for n in UV_GLIBC if n <= max(minor, 17))}"
-
-
-def _reaches_uv(variable: str) -> bool:
-    """A person's own settings for uv must not change what a lock holds."""
-    return not variable.startswith("UV_") or variable == "UV_CACHE_DIR"
-
-
-def _run(command: list[str], work: Path, timeout: int) -> None:
-    environment = {key: value for key, value in os.environ.items() if _reaches_uv(key)}
-    environment |= {"SSL_CERT_FILE": bundle} if (bundle := certificate()) else {}
-    try:
-        done = subprocess.run(
-            command, cwd=work, env=environment, capture_output=True, text=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FleetwheelError(
-            f"locking took longer than {timeout} s", hint="a wheel source is slow: run again"
-        ) from error
-    if done.returncode != 0:
-        said = done.stderr.strip().replace(str(work), "")
-        hint = "change the packages or the torch version that the inventory asks for"
-        if "first index that contains" in said:
-            hint += ", or put what is missing into the first source that holds the package"
-        raise FleetwheelError("uv finds no wheel set: " + _without_options(said), hint=hint)
-
-
-def _without_options(said: str) -> str:
-    """Return uv's words without the hints that name its options: nobody can give them here."""
-    paragraphs = re.split(r"\n\s*\n", said)
-    kept = [text for text in paragraphs if not re.match(r"\s*hint:.*`--", text, re.DOTALL)]
-    return "\n".join(kept)
-
-
-def _tool_table(choice: Choice, target: Target) -> str:
-    """Return the ``[tool.fleetwheel]`` table: the choice, without credentials, and its target."""
-    source = choice.source and choice.source.model_copy(update={"url": choice.source.redacted})
-    kept = choice.model_copy(update={"source": source})
-    table: dict[str, Any] = {
-        "choice": kept.model_dump(mode="json", exclude_none=True),
-        "target": target.model_dump(mode="json", exclude_none=True),
-    }
-    return "\n" + tomli_w.dumps({"tool": {"fleetwheel": table}})
-
-
-def _require_family(lock: Lock, choice: Choice) -> None:
+def require_family(lock: Lock, choice: Choice) -> None:
     """Refuse a lock in which the torch family is not exactly what was chosen."""
     for name, version in choice.packages.items():
         if lock.packages.get(name) != version:

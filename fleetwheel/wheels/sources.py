@@ -11,12 +11,13 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.variant import Variant
 from fleetwheel.wheel import Source
 
 OFFICIAL_INDEX = "https://download.pytorch.org/whl"
@@ -46,10 +47,15 @@ def configured_sources(extra: Sequence[str] = ()) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def official_source(variant: str) -> Source:
+def redacted(extra: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of the inventory's sources without user names and passwords."""
+    return tuple(Source(name="inventory", url=entry).redacted for entry in extra)
+
+
+def official_source(variant: Variant) -> Source:
     """Return the official PyTorch index of a variant, such as ``cpu`` or ``cu130``."""
     base = os.environ.get(OFFICIAL_INDEX_VARIABLE) or OFFICIAL_INDEX
-    source = _source(f"official {variant}", f"{base.rstrip('/')}/{quote(variant, safe='')}/")
+    source = _source(f"official {variant}", f"{base.rstrip('/')}/{variant}/")
     return source.model_copy(update={"variant": variant})
 
 

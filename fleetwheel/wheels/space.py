@@ -29,7 +29,7 @@ def amount(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -> str:
 
 def needed_bytes(lock: Lock, download: int) -> int:
     """Return the disk space that a download takes once it is unpacked, cache included."""
-    return download * UNPACKED["cpu" if lock.choice.variant == "cpu" else "cuda"]
+    return download * UNPACKED[lock.choice.variant.runtime]
 
 
 def readable(size: int) -> str:

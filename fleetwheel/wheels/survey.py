@@ -1,5 +1,6 @@
 """What sources of wheels really hold: every source asked at once, the silent ones left out."""
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
-from fleetwheel.wheel import Source, Wheel
+from fleetwheel.wheel import Source, Wheel, pypi_torch
 from fleetwheel.wheels import web
 from fleetwheel.wheels.sources import local_path
 from fleetwheel.wheels.web import Errand, Login
@@ -124,7 +125,7 @@ def _read_disk(path: Path, project: str) -> tuple[File, ...]:
         raise FleetwheelError(f"{path} does not exist")
     if path.is_dir() and not project:
         wheels = sorted(p for p in path.iterdir() if _is_wheel(p.name) and p.is_file())
-        return tuple(File(p.name, p.as_uri(), None, p.stat().st_size) for p in wheels)
+        return tuple(File(p.name, p.as_uri(), _known(p), p.stat().st_size) for p in wheels)
     page = path / project / "index.html" if project else path
     if project and not page.exists():
         return ()
@@ -133,6 +134,17 @@ def _read_disk(path: Path, project: str) -> tuple[File, ...]:
     if len(content) > web.PAGE_BYTES:
         raise FleetwheelError(f"{page} is larger than {web.PAGE_BYTES / 2**20:.0f} MB")
     return listing(web.Page(content, "text/html", page.as_uri()))
+
+
+def _known(path: Path) -> str | None:
+    """Return the hash of a file that has the name of one of PyPI's torch wheels.
+
+    Their names do not tell their variant, so it has to be known whether it is that file.
+    """
+    if path.name not in pypi_torch():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _from_html(page: web.Page) -> list[DistributionPackage]:
@@ -184,8 +196,8 @@ def _wheels(source: Source, files: Iterable[File], projects: Collection[str]) ->
 
 def _serves(source: Source, wheel: Wheel) -> bool:
     """Whether a wheel is of the source's variant; an unknown one may get a general listing."""
-    local = wheel.version.local
-    return source.variant in (None, local) or (source.variant == "cpu" and local is None)
+    variant, local = source.variant, wheel.version.local
+    return variant is None or str(variant) == local or (variant.cpu and local is None)
 
 
 def _measure(url: str, logins: Mapping[str, Login]) -> int | None:

@@ -2,10 +2,11 @@
 
 from packaging.version import Version
 
-from fleetwheel.choice import Choice, choose
+from fleetwheel.choice.answer import answer
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.request import Request
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import Profile, Value
-from fleetwheel.request import Request
 
 
 class Outlook(Value):
@@ -26,11 +27,11 @@ class Outlook(Value):
 def outlook(profile: Profile, request: Request, matrix: Matrix) -> Outlook:
     """Return the outlook of a host, whichever release its inventory pins today."""
     newest = str(max(matrix.releases))
-    last = choose(profile, request.model_copy(update={"torch": None}), matrix, None)
+    last = answer(profile, request.model_copy(update={"torch": None}), matrix, None)
     found = f"{last.torch}+{last.variant}" if isinstance(last, Choice) else None
     if isinstance(last, Choice) and Version(last.torch) == Version(newest):
         return Outlook(newest=newest, served=True, last=found)
-    lost = choose(profile, request.model_copy(update={"torch": f"=={newest}"}), matrix, None)
+    lost = answer(profile, request.model_copy(update={"torch": f"=={newest}"}), matrix, None)
     ways = () if isinstance(lost, Choice) else lost.unlocks
     return Outlook(
         newest=newest,

@@ -1,0 +1,315 @@
+"""All that a choice may see of a host and its request, read once; it names the lock."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from fleetwheel.choice.request import Pins, Request, read_pins
+from fleetwheel.driver_states import explain
+from fleetwheel.gpu_names import capability as capability_of
+from fleetwheel.gpu_names import nearest, words
+from fleetwheel.matrix import Capability, DriverSystem, Numbers, Platform, numbers
+from fleetwheel.profile import DriverState, Gpu, OperatingSystem, Profile, Python, Value
+from fleetwheel.variant import Variant
+
+INTEGRATED: frozenset[Capability] = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
+"""GPUs of Tegra boards, Jetson and Thor: their drivers come with JetPack and have its numbers."""
+
+MACHINES: Mapping[Platform, str] = {("windows", "x86_64"): "AMD64", ("windows", "aarch64"): "ARM64"}
+"""What Python calls a machine where that is not its architecture."""
+
+
+def joined(version: Numbers) -> str:
+    """Return ``2.28`` for ``(2, 28)``."""
+    return ".".join(map(str, version))
+
+
+def _numbers(value: object) -> object:
+    return numbers(value) if isinstance(value, str) else value
+
+
+Dotted = Annotated[Numbers, BeforeValidator(_numbers), PlainSerializer(joined)]
+Code = Annotated[Capability, BeforeValidator(_numbers), PlainSerializer(joined)]
+
+
+class Driver(Value):
+    """What of an NVIDIA driver decides."""
+
+    system: DriverSystem
+    """Whose numbers it has: WSL shows Linux the driver of Windows."""
+    version: Dotted
+    """Its branch, which stands for the newest driver of it; a whole version where that decides."""
+    tegra: bool = False
+    """Whether it is that of a Tegra board, whose numbers are in no table of branches."""
+    ceiling: Dotted = ()
+    """The newest CUDA that it runs, where branches do not tell that; empty where it is unknown."""
+
+
+class Target(Value):
+    """What a lock depends on; hosts with equal targets share one lock.
+
+    Nothing in it is computed from the matrix, so that a newer matrix renames no lock. The exact
+    version of a driver is not in it, so that an update within a branch leads to no other lock.
+    """
+
+    format: Literal["fleetwheel.target/2"] = Field(default="fleetwheel.target/2", alias="schema")
+    os: OperatingSystem
+    arch: str
+    glibc: Dotted = ()
+    """Empty on musl, Windows and macOS."""
+    pythons: tuple[str, ...]
+    """Minor versions of the interpreters that may be used, newest first."""
+    runtime: Literal["cpu", "cuda"]
+    variant: Variant | None = None
+    """The one CUDA variant that is asked for by name."""
+    driver: Driver | None = None
+    """None where no GPU has to be served."""
+    devices: tuple[Code, ...] = ()
+    """Compute capability of each kind of GPU that has to be served, ascending."""
+    torch: str = ""
+    """Canonical specifiers of the release; empty for the newest."""
+    partners: tuple[str, ...] = ()
+    """torchvision and torchaudio with canonical specifiers, where they were asked for."""
+    requirements: tuple[str, ...] = ()
+    """Everything else that was asked for, canonical and sorted."""
+    constraints: tuple[str, ...] = ()
+    """What pip on the controller is told to keep to, canonical and sorted."""
+    sources: tuple[str, ...] = ()
+    """The inventory's own sources in their order, without credentials."""
+
+    @cached_property
+    def platform(self) -> Platform:
+        """Operating system and architecture, as the matrix has them."""
+        return self.os, self.arch
+
+    @cached_property
+    def partner_specifiers(self) -> Mapping[str, SpecifierSet]:
+        """What is asked of each partner, constraints included."""
+        asked = [Requirement(text) for text in self.partners]
+        return {found.name: found.specifier & self._constraint(found.name) for found in asked}
+
+    @cached_property
+    def torch_specifier(self) -> SpecifierSet:
+        """What is asked of torch, constraints included."""
+        return SpecifierSet(self.torch) & self._constraint("torch")
+
+    def allows(self, version: Version) -> bool:
+        """Whether a release is allowed; pre-releases only where the pin names one."""
+        if version.is_prerelease and not SpecifierSet(self.torch).prereleases:
+            return False
+        return self.torch_specifier.contains(version, prereleases=True)
+
+    def wants(self, variant: Variant) -> bool:
+        """Whether a variant is asked for."""
+        return variant.runtime == self.runtime and self.variant in (None, variant)
+
+    def with_driver(self, version: Numbers) -> "Target":
+        """Return the target of a host whose exact driver decides."""
+        if self.driver is None or self.driver.tegra:
+            return self
+        driver = self.driver.model_copy(update={"version": version})
+        return self.model_copy(update={"driver": driver})
+
+    def _constraint(self, name: str) -> SpecifierSet:
+        found = SpecifierSet()
+        for text in self.constraints:
+            requirement = Requirement(text)
+            if requirement.name == name and _holds(requirement, self):
+                found &= requirement.specifier
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why no wheel can be chosen for a host, whatever there is; it belongs to that host alone."""
+
+    reason: str
+    remedy: str = ""
+
+
+class _BlockedError(Exception):
+    """Carries a blocker out of the reading."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        self.blocker = Blocker(reason, remedy)
+
+
+def read_target(
+    profile: Profile,
+    request: Request,
+    *,
+    constraints: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    tested: bool = True,
+) -> Target | Blocker:
+    """Return what a choice may see of a host, or what keeps every wheel from it.
+
+    ``constraints`` are pip's, ``sources`` the inventory's own, without credentials. ``tested`` is
+    false for a host that only holds the environment (``smoke: none``): it may get CUDA wheels
+    that are asked for by name where no GPU works.
+    Raises FleetwheelError where the request cannot be read.
+    """
+    pins = read_pins(request)
+    try:
+        runtime = _runtime(profile, pins, tested)
+        held = not tested and not _works(profile)
+        gpus = _served_gpus(profile, request) if runtime == "cuda" and not held else ()
+        devices = tuple(sorted({_device(gpu) for gpu in gpus}))
+        return Target(
+            os=profile.os,
+            arch=profile.arch,
+            glibc=_readable("glibc", profile.glibc) if profile.glibc else (),
+            pythons=tuple(dict.fromkeys(p.minor for p in usable_pythons(profile, pins))),
+            runtime=runtime,
+            variant=pins.variant if runtime == "cuda" else None,
+            driver=_driver(profile, devices) if devices else None,
+            devices=devices,
+            torch=pins.torch,
+            partners=tuple(f"{name}{specifier}" for name, specifier in pins.partners.items()),
+            requirements=pins.requirements,
+            constraints=tuple(constraints),
+            sources=tuple(sources),
+        )
+    except _BlockedError as blocked:
+        return blocked.blocker
+
+
+def has_gpu(profile: Profile) -> bool:
+    """Whether there is an NVIDIA GPU, working or not."""
+    return bool(profile.gpus) or profile.driver.state is not DriverState.NO_GPU
+
+
+def _works(profile: Profile) -> bool:
+    return bool(profile.gpus) and profile.driver.state is DriverState.OK
+
+
+def _runtime(profile: Profile, pins: Pins, tested: bool) -> Literal["cpu", "cuda"]:
+    """Return what the wheels compute on."""
+    label, accelerator, gpu = pins.label, pins.accelerator, has_gpu(profile)
+    if label and accelerator not in ("auto", "cuda" if not label.cpu else "cpu", str(label)):
+        raise _BlockedError(f"torch asks for {label} and accelerator for {accelerator}")
+    if accelerator == "cpu":
+        return "cpu"
+    if label and label.cpu:
+        if gpu:
+            why = "torch asks for CPU wheels on a host with an NVIDIA GPU"
+            raise _BlockedError(why, "accelerator: cpu says that this is meant")
+        return "cpu"
+    if accelerator == "auto" and pins.variant is None:
+        return "cuda" if gpu else "cpu"
+    if not gpu and tested:
+        asked = f"accelerator is {accelerator}" if accelerator != "auto" else f"torch is {label}"
+        raise _BlockedError(
+            f"{asked}, but the host has no NVIDIA GPU to test CUDA wheels on",
+            "smoke: none says that the host only holds the environment, as an image or login node",
+        )
+    return "cuda"
+
+
+def _served_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...]:
+    """Return the GPUs that have to be served, once the driver is known to work."""
+    driver = profile.driver
+    if driver.state not in (DriverState.OK, DriverState.NO_GPU):
+        raise _broken(profile.os, driver.state, driver.detail)
+    if not profile.gpus:
+        raise _broken(profile.os, DriverState.NO_DEVICES)
+    if not driver.version:
+        raise _broken(profile.os, DriverState.NO_DRIVER)
+    if request.gpus == ():
+        raise _BlockedError("gpus: the list is empty", "accelerator: cpu takes CPU wheels")
+    for wanted in request.gpus or ():
+        if not any(_is(gpu, wanted) for gpu in profile.gpus):
+            there = ", ".join(f"{gpu.index} {gpu.name}" for gpu in profile.gpus)
+            raise _BlockedError(f"gpus: the host has no GPU {wanted}", f"it has {there}")
+    return selected_gpus(profile, request)
+
+
+def selected_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...]:
+    """Return the GPUs that a request names; all of them where it names none."""
+    if request.gpus is None:
+        return profile.gpus
+    return tuple(gpu for gpu in profile.gpus if any(_is(gpu, want) for want in request.gpus))
+
+
+def _broken(os: OperatingSystem, state: DriverState, detail: str = "") -> _BlockedError:
+    meaning, repair = explain(state, os)
+    said = f" ({detail})" if detail else ""
+    return _BlockedError(f"driver {state.value}: {meaning}{said}", repair)
+
+
+def _is(gpu: Gpu, wanted: int | str) -> bool:
+    """Whether an index, a UUID or a name from the inventory means a GPU."""
+    if isinstance(wanted, int):
+        return gpu.index == wanted
+    return wanted == gpu.uuid or words(wanted) == words(gpu.name)
+
+
+def _device(gpu: Gpu) -> Capability:
+    """Return the compute capability of a GPU, from its name if need be."""
+    for found in (gpu.compute_capability, capability_of(gpu.name)):
+        if found and re.fullmatch(r"[0-9]{1,2}\.[0-9]", found):
+            major, minor = found.split(".")
+            return int(major), int(minor)
+    alike = ", ".join(nearest(gpu.name))
+    raise _BlockedError(
+        f"the compute capability of GPU {gpu.index}, {gpu.name}, is not known",
+        f"names like it: {alike}" if alike else "install a driver that tells it",
+    )
+
+
+def _driver(profile: Profile, devices: Sequence[Capability]) -> Driver:
+    """Return the branch of a driver, and the CUDA that it runs where its number does not tell."""
+    version = _readable("driver", profile.driver.version or "")
+    tegra = bool(profile.jetson) or any(device in INTEGRATED for device in devices)
+    ceiling = profile.driver.cuda if tegra else None
+    return Driver(
+        system="windows" if profile.os == "windows" or profile.wsl else "linux",
+        version=version[:1],
+        tegra=tegra,
+        ceiling=_readable("driver's CUDA version", ceiling) if ceiling else (),
+    )
+
+
+def _readable(what: str, text: str) -> Numbers:
+    try:
+        return numbers(text)
+    except ValueError as error:
+        raise _BlockedError(f"the {what} of the host cannot be read: {error}") from error
+
+
+def usable_pythons(profile: Profile, pins: Pins) -> list[Python]:
+    """Return the interpreters that may be used, newest first; free-threaded ones only if pinned."""
+    usable = [
+        python
+        for python in profile.pythons
+        if (not python.free_threaded if pins.python is None else python.minor == pins.python)
+    ]
+    if usable:
+        return sorted(usable, key=lambda python: Version(python.version), reverse=True)
+    versions = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
+    there = "; ".join([versions, *profile.problems])
+    wanted = f"Python {pins.python}" if pins.python else "Python that can be used"
+    remedy = "install one for all users, from python.org" if profile.os == "windows" else ""
+    raise _BlockedError(f"the host has no {wanted} (it has {there})", remedy)
+
+
+def _holds(requirement: Requirement, target: Target) -> bool:
+    """Whether a constraint is meant for the target's system, by its marker."""
+    if requirement.marker is None:
+        return True
+    environment = {
+        "os_name": "nt" if target.os == "windows" else "posix",
+        "sys_platform": {"windows": "win32", "macos": "darwin"}.get(target.os, "linux"),
+        "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(target.os, "Linux"),
+        "platform_machine": MACHINES.get(target.platform, target.arch),
+        "python_version": target.pythons[0].rstrip("t"),
+        "python_full_version": target.pythons[0].rstrip("t") + ".0",
+    }
+    return requirement.marker.evaluate(environment)

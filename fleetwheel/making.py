@@ -1,0 +1,201 @@
+"""From a target to its lock: the best candidate that can be locked with what else is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from fleetwheel.choice.candidates import Candidate, public
+from fleetwheel.choice.choose import Choice, Refusal, choose
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.tags import wheel_tags
+from fleetwheel.choice.target import Target
+from fleetwheel.matrix import Matrix
+from fleetwheel.supply import Supply
+from fleetwheel.wheel import Source
+from fleetwheel.wheels import locking
+from fleetwheel.wheels.constraints import Constraint
+from fleetwheel.wheels.lock import Lock
+from fleetwheel.wheels.locking import NoSolutionError, Picked
+
+TRIES = 5
+"""Candidates that are locked at most, one after the other, before uv's first words stand."""
+LONG = timedelta(days=365)
+"""How far a package may be behind its newest release before the reasons say so."""
+
+
+@dataclass
+class Vetoes:
+    """What attempts to lock have shown about candidates."""
+
+    failed: dict[tuple[str, Source | None], str] = field(default_factory=dict)
+    ceiling: Version | None = None
+    """The newest torch that the packages beside it allow."""
+    because: str = ""
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        if self.ceiling and candidate.version > self.ceiling:
+            return self.because
+        return self.failed.get((candidate.name, candidate.source))
+
+
+@dataclass(frozen=True)
+class _Locked:
+    """A choice with what uv picked for it."""
+
+    choice: Choice
+    text: str
+
+    def version(self, name: str) -> Version:
+        return locking.picked(self.text)[name].version
+
+
+def make(
+    target: Target,
+    request: Request,
+    supply: Supply,
+    matrix: Matrix,
+    constraints: Sequence[Constraint] = (),
+) -> Lock | Refusal:
+    """Return the lock of a target, or why there is none.
+
+    Raises FleetwheelError with uv's words where the request cannot be locked with any torch.
+    """
+    if lacking := supply.lacking(target):
+        return Refusal(reasons=(f"no source that answers has a wheel of {', '.join(lacking)}",))
+    vetoes = Vetoes()
+    locked = _first_that_locks(target, supply, matrix, vetoes)
+    if isinstance(locked, Refusal):
+        return locked
+    held = _held_back(locked, target, supply)
+    if held and (older := _with_older_torch(locked, held, target, supply, matrix, vetoes)):
+        locked = older
+    notes = [*_kept_to(constraints, locked), *_held_notes(locked, held)]
+    choice = locked.choice.model_copy(update={"reasons": (*locked.choice.reasons, *notes)})
+    return locking.lock_of(locked.text, choice, target, request)
+
+
+def _first_that_locks(
+    target: Target, supply: Supply, matrix: Matrix, vetoes: Vetoes
+) -> _Locked | Refusal:
+    """Return the best candidate that uv can lock; uv's first words where none can be."""
+    first: NoSolutionError | None = None
+    for _ in range(TRIES):
+        choice = choose(target, matrix, supply.stock, vetoes)
+        if isinstance(choice, Refusal):
+            break
+        try:
+            return _Locked(choice, locking.pick(choice, target, supply.ordinary))
+        except NoSolutionError as error:
+            if first is None:
+                first = error
+                _bound(choice, target, supply, vetoes, error)
+            key = (f"{choice.torch}+{choice.variant}", choice.source)
+            vetoes.failed[key] = f"cannot be locked: {error.cause}"
+    if first is None and isinstance(choice, Refusal):
+        return choice
+    raise first or AssertionError
+
+
+def _bound(
+    choice: Choice, target: Target, supply: Supply, vetoes: Vetoes, error: NoSolutionError
+) -> None:
+    """Let what the packages beside torch ask of it bound the next candidates.
+
+    Raises the error where they do not go together even with torch left open.
+    """
+    if not target.requirements:
+        return
+    try:
+        free = locking.pick_freely(target, choice.python.minor, supply.ordinary)
+    except NoSolutionError:
+        raise error from None
+    if "torch" in free:
+        vetoes.ceiling = Version(free["torch"].version.public)
+        vetoes.because = f"is newer than what {', '.join(target.requirements)} take"
+
+
+def _held_back(locked: _Locked, target: Target, supply: Supply) -> dict[str, Picked]:
+    """Return what torch keeps from its newest release, with that release."""
+    there = locking.picked(locked.text)
+    behind = [
+        name
+        for name, newest in _newest(target, locked.choice.python.minor, supply).items()
+        if name in there and there[name].version < newest
+    ]
+    if not behind:
+        return {}
+    try:
+        free = locking.pick_freely(target, locked.choice.python.minor, supply.ordinary)
+    except NoSolutionError:
+        return {}
+    held = {n: free[n] for n in behind if n in free and free[n].version > there[n].version}
+    return held | {"torch": free["torch"]} if held and "torch" in free else {}
+
+
+def _newest(target: Target, python: str, supply: Supply) -> dict[str, Version]:
+    """Return the newest version that the sources have for a target of what is asked for."""
+    tags = wheel_tags(python, target.platform, target.glibc)
+    found: dict[str, Version] = {}
+    for requirement in map(Requirement, target.requirements):
+        fitting = (
+            public(wheel)
+            for wheel in supply.others.get(requirement.name, ())
+            if not wheel.tags.isdisjoint(tags) and requirement.specifier.contains(wheel.version)
+        )
+        if newest := max(fitting, default=None):
+            found[requirement.name] = newest
+    return found
+
+
+def _with_older_torch(
+    locked: _Locked,
+    held: dict[str, Picked],
+    target: Target,
+    supply: Supply,
+    matrix: Matrix,
+    vetoes: Vetoes,
+) -> _Locked | None:
+    """Return the newest torch that the newest releases beside it allow, where that helps them."""
+    ceiling = Version(held["torch"].version.public)
+    if ceiling >= Version(locked.choice.torch):
+        return None
+    names = [name for name in held if name != "torch"]
+    newest = ", ".join(f"{name} {held[name].version}" for name in names)
+    vetoes.ceiling, vetoes.because = ceiling, f"is newer than torch {ceiling}, which {newest} takes"
+    try:
+        older = _first_that_locks(target, supply, matrix, vetoes)
+    except NoSolutionError:
+        return None
+    if isinstance(older, Refusal):
+        return None
+    helped = any(older.version(name) > locked.version(name) for name in names)
+    return older if helped else None
+
+
+def _held_notes(locked: _Locked, held: dict[str, Picked]) -> list[str]:
+    """Say which packages torch keeps more than a year behind their newest release."""
+    there = locking.picked(locked.text)
+    notes = []
+    for name, newest in held.items():
+        if name == "torch" or there[name].version >= newest.version:
+            continue
+        old, new = there[name].uploaded, newest.uploaded
+        if old is None or new is None or new - old > LONG:
+            since = f" of {new:%Y-%m-%d}" if new else ""
+            notes.append(
+                f"{name} {there[name].version} is what goes with torch {locked.choice.torch};"
+                f" its newest release{since} is {newest.version}"
+            )
+    return notes
+
+
+def _kept_to(constraints: Sequence[Constraint], locked: _Locked) -> list[str]:
+    """Say which of pip's constraints are about what was locked, and where they stand."""
+    there = locking.picked(locked.text)
+    kept = [constraint for constraint in constraints if constraint.project in there]
+    return [
+        f"{constraint.requirement} is a constraint of {constraint.place}" for constraint in kept
+    ]

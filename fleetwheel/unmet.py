@@ -1,0 +1,72 @@
+"""What a lock does not meet of a host's request: by this a deploy and a drift check both decide."""
+
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from fleetwheel.choice.request import requirement_of
+from fleetwheel.choice.target import Target
+from fleetwheel.wheels.lock import Lock
+
+
+class Unmet(NamedTuple):
+    """One key of a request that a lock does not meet."""
+
+    key: str
+    asked: str
+    found: str
+
+
+def unmet(lock: Lock, target: Target) -> list[Unmet]:
+    """Return what a lock does not meet of what is asked for now; whether it runs is not asked here.
+
+    A lock stays while it meets the request: newer releases are reported, never taken unasked. What
+    pip is told to keep to, and which sources there are, decide about new locks alone.
+    """
+    choice = lock.choice
+    differences = []
+    if not SpecifierSet(target.torch).contains(choice.torch, prereleases=True):
+        differences.append(Unmet("torch", target.torch, choice.torch))
+    if not target.wants(choice.variant):
+        asked = str(target.variant or target.runtime)
+        differences.append(Unmet("accelerator", asked, str(choice.variant)))
+    if choice.python.minor not in target.pythons:
+        differences.append(Unmet("python", ", ".join(target.pythons), choice.python.minor))
+    return differences + _packages(lock, target)
+
+
+def _packages(lock: Lock, target: Target) -> list[Unmet]:
+    """Compare what is asked for beside torch with what was asked for and what is there."""
+    choice = lock.choice
+    partners = [Requirement(text) for text in target.partners]
+    asked = [*partners, *map(Requirement, target.requirements)]
+    before = {name: name for name in choice.packages if name != "torch"}
+    before |= {_identity(requirement_of(text)): text for text in choice.requirements}
+    missing = [r for r in asked if _identity(r) not in before or not _met(r, lock)]
+    wanted = {_identity(requirement) for requirement in asked}
+    extra = [text for identity, text in before.items() if identity not in wanted]
+    if not missing and not extra:
+        return []
+    have = ", ".join([*(_installed(r, lock) for r in missing), *extra])
+    return [Unmet("packages", ", ".join(map(str, missing)) or "not there", have)]
+
+
+def _identity(requirement: Requirement) -> str:
+    """Return what a requirement is about, its range of versions left out."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    place = f" @ {requirement.url}" if requirement.url else ""
+    return f"{requirement.name}{extras}{place}"
+
+
+def _met(requirement: Requirement, lock: Lock) -> bool:
+    """Whether the version that is there is allowed; a marker may leave it out altogether."""
+    version = lock.packages.get(requirement.name)
+    if version is None:
+        return requirement.marker is not None
+    return requirement.specifier.contains(version, prereleases=True)
+
+
+def _installed(requirement: Requirement, lock: Lock) -> str:
+    version = lock.packages.get(requirement.name)
+    return f"{requirement.name} {version}" if version else f"no {requirement.name}"
