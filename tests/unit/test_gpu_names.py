@@ -108,6 +108,7 @@ MEANINGS = {name: {found for other, found in ROWS if other == name} for name, _ 
         ("1080ti", "6.1"),
         ("4090", "8.9"),
         ("RTXA6000", "8.6"),
+        ("RTX 6000 Pro", "12.0"),
         ("QuadroP2000", "6.1"),
         # names of other vendors that hold a name of NVIDIA's
         ("AMD FirePro M6000", None),
