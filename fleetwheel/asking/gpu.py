@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from fleetwheel.asking import nvidia_smi, nvml
 from fleetwheel.asking._answer import TIMED_OUT, Section, first, unfinished
+from fleetwheel.driver_version import from_windows
 from fleetwheel.profile import Driver, DriverState, InstalledDriver, Nvidia
 
 UNSURE = (DriverState.HUNG, DriverState.UNPARSABLE, DriverState.NO_DRIVER)
@@ -100,10 +101,7 @@ def _windows_devices(section: Section) -> list[str]:
 
 
 def _windows_drivers(section: Section) -> str | None:
-    """Return the version of NVIDIA's display driver in the registry, as NVIDIA writes it.
-
-    Windows puts its own numbers before the last five digits: 31.0.15.9186 is 591.86.
-    """
+    """Return the version of NVIDIA's display driver in the registry, as NVIDIA writes it."""
     matched = ""
     for line in section.get("registry", []):
         if line.startswith("HKEY_"):
@@ -111,8 +109,7 @@ def _windows_drivers(section: Section) -> str | None:
         name, _, data = line.strip().partition("    ")
         if name == "MatchingDeviceId":
             matched = data.lower()
-        version = re.search(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]*([0-9])\.([0-9]{4})$", data)
+        version = from_windows(data.rpartition(" ")[2])
         if name == "DriverVersion" and version and "ven_10de" in matched:
-            digits = version[1] + version[2]
-            return f"{digits[:3]}.{digits[3:]}"
+            return version
     return None

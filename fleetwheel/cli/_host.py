@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import click
 from click.core import ParameterSource
 
+from fleetwheel.cli import _gpus
+from fleetwheel.driver_version import from_windows
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.gpu_names import capability, nearest
 from fleetwheel.matrix import numbers
-from fleetwheel.profile import Driver, DriverState, Gpu, OperatingSystem, Profile, Python
+from fleetwheel.profile import Driver, DriverState, OperatingSystem, Profile, Python
 
 
 class Spreading(click.Command):
@@ -94,8 +95,8 @@ def described(
         wsl=wsl,
         glibc=_version("--glibc", glibc) if system == "linux" else None,
         pythons=tuple(_python(python) for python in pythons),
-        driver=_driver(driver, gpus),
-        gpus=tuple(_gpu(index, gpu) for index, gpu in enumerate(split(gpus))),
+        driver=_driver(driver, gpus, windows=system == "windows" or wsl),
+        gpus=_gpus.named(split(gpus)),
     )
 
 
@@ -112,12 +113,24 @@ def _version(option: str, text: str) -> str:
     return text
 
 
-def _driver(version: str | None, gpus: Sequence[str]) -> Driver:
+def _driver(version: str | None, gpus: Sequence[str], windows: bool) -> Driver:
     if not gpus:
         return Driver(state=DriverState.NO_GPU)
     if version is None:
         raise FleetwheelError("--gpu needs --driver: the driver decides as much as the GPU does")
-    return Driver(state=DriverState.OK, version=_version("--driver", version))
+    return Driver(state=DriverState.OK, version=_driver_version(version, windows))
+
+
+def _driver_version(text: str, windows: bool) -> str:
+    plain = from_windows(text)
+    if plain is None:
+        return _version("--driver", text)
+    if not windows:
+        raise FleetwheelError(
+            f"--driver: {text!r} is how Windows writes {plain}, and this host runs Linux",
+            hint=f"write --driver {plain}, or add --os windows or --wsl",
+        )
+    return plain
 
 
 def _python(text: str) -> Python:
@@ -126,17 +139,3 @@ def _python(text: str) -> Python:
         raise FleetwheelError(f"--python: {text!r} is no Python version", hint="write 3.12")
     minor, patch, free_threaded = match.groups()
     return Python(path="", version=minor + (patch or ".0"), free_threaded=bool(free_threaded))
-
-
-def _gpu(index: int, text: str) -> Gpu:
-    if re.fullmatch(r"[0-9]{1,2}\.[0-9]", text):
-        return Gpu(index=index, name=f"GPU {index}", compute_capability=text)
-    found = capability(text)
-    if found is None:
-        alike = nearest(text)
-        hint = f"did you mean {' or '.join(alike)}? " if alike else ""
-        raise FleetwheelError(
-            f"--gpu: the compute capability of {text!r} is not known",
-            hint=f"{hint}A compute capability such as 8.9 works as well",
-        )
-    return Gpu(index=index, name=text, compute_capability=found)
