@@ -189,7 +189,7 @@ def _driver(
         drifts.append(_drift("driver", "library", module, library, reboot))
     choice = record.choice
     obstacle = None
-    if isinstance(target, Target) and target.wants(choice.variant):
+    if isinstance(target, Target):
         obstacle = runs(choice, exact(target, profile), matrix)
     if obstacle and now.state in (DriverState.OK, DriverState.NO_GPU):
         wheels = f"torch {choice.torch} {choice.variant} runs here"

@@ -112,8 +112,8 @@ class Partner(Evidenced):
     project: Literal["torchvision", "torchaudio"]
     version: Exact
     torch: Specifiers
-    cuda: int | None = None
-    """The major version of the CUDA that it links: it goes with builds of no other."""
+    cuda: Dotted = ()
+    """The CUDA that its wheels ask for, ``13`` or ``13.0``; empty where any build does."""
     platforms: tuple[PlatformName, ...]
 
 
@@ -270,7 +270,7 @@ class Matrix:
             partner.version
             for partner in self.partners
             if partner.project == project
-            and partner.cuda in (None, *variant.version[:1])
+            and variant.version[: len(partner.cuda)] == partner.cuda
             and " ".join(platform) in partner.platforms
             and SpecifierSet(partner.torch).contains(version, prereleases=True)
         )

@@ -28,9 +28,6 @@ def unmet(lock: Lock, target: Target) -> list[Unmet]:
     differences = []
     if not SpecifierSet(target.torch).contains(choice.torch, prereleases=True):
         differences.append(Unmet("torch", target.torch, choice.torch))
-    if not target.wants(choice.variant):
-        asked = str(target.variant or target.runtime)
-        differences.append(Unmet("accelerator", asked, str(choice.variant)))
     if choice.python.minor not in target.pythons:
         differences.append(Unmet("python", ", ".join(target.pythons), choice.python.minor))
     return differences + _packages(lock, target)

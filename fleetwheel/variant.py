@@ -53,7 +53,7 @@ def variant_or_none(text: str | None) -> Variant | None:
 def _parse(text: str) -> Variant:
     if text == "cpu":
         return CPU
-    match = re.fullmatch(r"cu([0-9]{1,2})([0-9])", text)
+    match = re.fullmatch(r"cu([7-9]|[1-9][0-9])([0-9])", text)
     if match is None:
         raise ValueError(f"{text!r} is no variant such as cpu or cu130")
     return Variant("cuda", (int(match[1]), int(match[2])))

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from packaging.tags import Tag
 from packaging.version import Version
 
-from fleetwheel.choosing.offers import public
-from fleetwheel.choosing.tags import platforms
+from fleetwheel.choice.candidates import public
+from fleetwheel.choice.tags import platforms
 from fleetwheel.matrix import Matrix, Platform, load_matrix
 from fleetwheel.wheel import Wheel
 from fleetwheel.wheels.sources import configured_sources, official_source

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
 from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
 from fleetwheel.reporting.report import Drift, HostReport, Report
 from fleetwheel.wheel import Source

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import Target, read_target
 from fleetwheel.profile import (
     Driver,
     DriverState,
@@ -15,10 +17,9 @@ from fleetwheel.profile import (
     Python,
 )
 from fleetwheel.record import Record, smoke_pass
-from fleetwheel.request import Request
 from fleetwheel.wheel import Source
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock, target_of
+from fleetwheel.wheels import locking
+from fleetwheel.wheels.lock import Lock
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.7")
 CPU_HOST = Profile(os="linux", arch="x86_64", glibc="2.36", pythons=(PYTHON,), boot_id="boot-1")
@@ -36,6 +37,13 @@ GPU_HOST = CPU_HOST.model_copy(
     }
 )
 REQUEST = Request()
+
+
+def target_of(profile: Profile, request: Request = REQUEST) -> Target:
+    """Return the target of a host that nothing blocks."""
+    target = read_target(profile, request)
+    assert isinstance(target, Target), target
+    return target
 
 
 def choice(source: Source | None = None, torch: str = "2.13.0+cpu") -> Choice:
@@ -80,15 +88,14 @@ def lock_with(packages: dict[str, str]) -> Lock:
         url = f"https://example.org/{name}-{version}-py3-none-any.whl"
         text += f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
         text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
-    target = target_of(CPU_HOST, REQUEST)
-    return Lock(name=target.name, text=text + locks._tool_table(choice(), target))
+    return locking.lock_of(text, choice(), target_of(CPU_HOST), REQUEST)
 
 
 def record_of(lock: Lock, generation: str, profile: Profile = CPU_HOST) -> Record:
     """Return the record that a deploy of a lock leaves, its smoke test passed."""
     return Record(
         generation=generation,
-        request=lock.target.request,
+        request=lock.origin.request,
         lock=lock.name,
         choice=lock.choice,
         driver=profile.driver,

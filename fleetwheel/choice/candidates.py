@@ -1,7 +1,7 @@
 """What there is to choose from: releases in variants, by the matrix or by what the sources hold."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,16 +65,14 @@ class Lost:
     reason: str
 
 
-def known(target: Target, matrix: Matrix) -> list[Candidate]:
-    """Return what the matrix has for a target, builds that may not be published included."""
-    by_release = _by_release(matrix, target.platform)
-    return [
-        candidate
-        for version, candidates in by_release.items()
-        if target.allows(version)
-        for candidate in candidates
-        if candidate.variant and target.wants(candidate.variant)
-    ]
+def known(target: Target, matrix: Matrix) -> Iterator[list[Candidate]]:
+    """Return what the matrix has for a target, a list for each release, the newest first.
+
+    Builds that may not be published are included.
+    """
+    for version, candidates in _by_release(matrix, target.platform).items():
+        if target.allows(version):
+            yield [c for c in candidates if c.variant and target.wants(c.variant)]
 
 
 @lru_cache(maxsize=64)
@@ -88,9 +86,10 @@ def _by_release(matrix: Matrix, platform: Platform) -> dict[Version, list[Candid
     }
 
 
-def from_matrix(target: Target, matrix: Matrix) -> list[Candidate]:
-    """Return what the matrix alone offers for a target."""
-    return [c for c in known(target, matrix) if c.build and c.build.published]
+def from_matrix(target: Target, matrix: Matrix) -> Iterator[list[Candidate]]:
+    """Return what the matrix alone offers for a target, a list for each release."""
+    for candidates in known(target, matrix):
+        yield [c for c in candidates if c.build and c.build.published]
 
 
 def stock_of(wheels: Iterable[Wheel]) -> Stock:
@@ -102,20 +101,21 @@ def stock_of(wheels: Iterable[Wheel]) -> Stock:
     return stock
 
 
-def from_stock(stock: Stock, target: Target, matrix: Matrix) -> list[Candidate]:
-    """Return what the sources offer for a target, in their order.
+def from_stock(stock: Stock, target: Target, matrix: Matrix) -> list[list[Candidate]]:
+    """Return what the sources offer for a target, a list for each release, the newest first.
 
     Wheels whose variant nothing tells are among them: the search says why it takes none of them.
     """
     ranks = {source: rank for rank, source in enumerate(dict.fromkeys(s for s, _ in stock))}
     names = platforms(target.platform, target.glibc)
-    candidates = []
+    by_release: dict[Version, list[Candidate]] = {}
     for (source, label), shelf in stock.items():
         for version, variant in _torches(shelf.get("torch", ()), label, target, matrix, names):
             if variant is None or target.wants(variant):
                 build = matrix.build(version, variant, target.platform) if variant else None
-                candidates.append(Candidate(version, variant, build, source, ranks[source], shelf))
-    return candidates
+                candidate = Candidate(version, variant, build, source, ranks[source], shelf)
+                by_release.setdefault(version, []).append(candidate)
+    return [by_release[version] for version in sorted(by_release, reverse=True)]
 
 
 def _label(wheel: Wheel) -> str | None:

@@ -137,16 +137,24 @@ def candidate_variants(target: Target, matrix: Matrix) -> tuple[Variant, ...]:
     """
     if driver_problem(target, matrix):
         return ()
-    running = [
-        candidate
-        for candidate in known(target, matrix)
-        if not (candidate.build and build_problem(candidate.build, target, matrix))
-        and not isinstance(partners_of(candidate, target, matrix), str)
-    ]
-    running.sort(key=lambda candidate: preference(candidate, target, matrix), reverse=True)
-    newest = list(dict.fromkeys(c.version.release[:2] for c in running))[:WORTH_ASKING]
-    named = (c.variant for c in running if c.variant and c.version.release[:2] in newest)
-    return tuple(dict.fromkeys(named))
+    promising: dict[tuple[int, ...], list[Variant]] = {}
+    for candidates in known(target, matrix):
+        running = [candidate for candidate in candidates if _would_run(candidate, target, matrix)]
+        running.sort(key=lambda candidate: preference(candidate, target, matrix), reverse=True)
+        for candidate in running:
+            series = promising.setdefault(candidate.version.release[:2], [])
+            series += [candidate.variant] if candidate.variant else []
+        if len(promising) > WORTH_ASKING:
+            break
+    worth = list(promising.values())[:WORTH_ASKING]
+    return tuple(dict.fromkeys(variant for series in worth for variant in series))
+
+
+def _would_run(candidate: Candidate, target: Target, matrix: Matrix) -> bool:
+    return not (
+        (candidate.build and build_problem(candidate.build, target, matrix))
+        or isinstance(partners_of(candidate, target, matrix), str)
+    )
 
 
 def uniform(targets: Iterable[Target], matrix: Matrix, stock: Stock | None) -> str | None:

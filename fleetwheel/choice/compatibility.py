@@ -42,21 +42,24 @@ def at_least(driver: Numbers, floor: Numbers) -> bool:
 
 
 def lacks_driver(driver: Driver, cuda: Cuda) -> str | None:
-    """Return what a driver lacks to run builds of a CUDA version at all."""
-    if driver.ceiling:
-        newest, needed = driver.ceiling[0], cuda.version[0]
-        return None if newest >= needed else f"needs CUDA {needed}, the driver has {newest}"
+    """Return what a driver lacks to run builds of a CUDA version at all.
+
+    Those of Tegra boards run no newer CUDA than their own.
+    """
+    if driver.tegra:
+        needed = joined(cuda.version)
+        return None if supports_fully(driver, cuda) else f"needs a JetPack with CUDA {needed}"
     floor = cuda.driver[driver.system]
-    if at_least(driver.version, floor[:1] if driver.tegra else floor):
-        return None
-    return f"needs driver {dotted(floor)} or newer"
+    return None if at_least(driver.version, floor) else f"needs driver {dotted(floor)} or newer"
 
 
 def supports_fully(driver: Driver, cuda: Cuda) -> bool:
     """Whether a driver supports all of a CUDA version, not just its major version."""
     if driver.ceiling:
         return driver.ceiling >= cuda.version
-    return at_least(driver.version, cuda.full[driver.system])
+    return at_least(
+        driver.version[:1] if driver.tegra else driver.version, cuda.full[driver.system]
+    )
 
 
 def gpu_problem(

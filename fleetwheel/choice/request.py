@@ -66,7 +66,7 @@ class Pins:
 @lru_cache(maxsize=1024)
 def read_pins(request: Request) -> Pins:
     """Return the pins of a request; FleetwheelError where one of them cannot be read."""
-    torch, label = _keyed("torch", torch_pin, request.torch or "")
+    torch, label = _keyed("torch", torch_pin, request.torch) if request.torch else ("", None)
     partners, requirements = _keyed("packages", _packages, request.packages)
     return Pins(
         torch=str(torch),
@@ -93,6 +93,8 @@ def torch_pin(text: str) -> tuple[SpecifierSet, Variant | None]:
     Raises ValueError that says what to write instead.
     """
     text = text.strip()
+    if not text:
+        raise ValueError("'' is no version: leave torch out for the newest")
     exact = text.removeprefix("==").strip()
     try:
         if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from packaging.version import Version
-
 from fleetwheel.choice.candidates import (
     Candidate,
     Lost,
@@ -35,25 +33,27 @@ class Found:
     resolved: Resolved
 
 
-def in_order(target: Target, matrix: Matrix, stock: Stock | None) -> list[Candidate]:
-    """Return what is on offer for a target, the best first; by the matrix without stock."""
-    found = from_matrix(target, matrix) if stock is None else from_stock(stock, target, matrix)
-    return sorted(found, key=lambda c: preference(c, target, matrix), reverse=True)
+def in_order(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator[Candidate]:
+    """Return what is on offer for a target, the best first; by the matrix without stock.
+
+    Newest torch release first; of its builds, the preferred one.
+    """
+    releases = from_matrix(target, matrix) if stock is None else from_stock(stock, target, matrix)
+    for candidates in releases:
+        yield from sorted(candidates, key=lambda c: preference(c, target, matrix), reverse=True)
 
 
-def preference(
-    candidate: Candidate, target: Target, matrix: Matrix
-) -> tuple[Version, bool, Numbers, int]:
-    """Order candidates; the greatest is the best.
+def preference(candidate: Candidate, target: Target, matrix: Matrix) -> tuple[bool, Numbers, int]:
+    """Order the candidates of one release; the greatest is the best.
 
-    Newest torch release first. Then, of its variants, one whose CUDA the driver supports fully
-    before one that leans on minor-version compatibility, and the newest CUDA of those. Then the
-    first source in the order given. Of the host's interpreters, the newest for which that source
-    has a wheel is taken when the candidate is resolved.
+    One whose CUDA the driver supports fully before one that leans on minor-version compatibility,
+    and the newest CUDA of those. Then the first source in the order given. Of the host's
+    interpreters, the newest for which that source has a wheel is taken when the candidate is
+    resolved.
     """
     cuda = matrix.cuda.get(candidate.variant) if candidate.variant else None
     fully = cuda is None or target.driver is None or supports_fully(target.driver, cuda)
-    return candidate.version, fully, cuda.version if cuda else (), -candidate.rank
+    return fully, cuda.version if cuda else (), -candidate.rank
 
 
 def judge(

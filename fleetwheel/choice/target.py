@@ -32,7 +32,9 @@ def joined(version: Numbers) -> str:
 
 
 def _numbers(value: object) -> object:
-    return numbers(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return numbers(value) if value else ()
 
 
 Dotted = Annotated[Numbers, BeforeValidator(_numbers), PlainSerializer(joined)]
@@ -159,7 +161,8 @@ def read_target(
     pins = read_pins(request)
     try:
         runtime = _runtime(profile, pins, tested)
-        held = not tested and not _works(profile)
+        named = pins.accelerator == "cuda" or pins.variant is not None
+        held = named and not tested and not _works(profile)
         gpus = _served_gpus(profile, request) if runtime == "cuda" and not held else ()
         devices = tuple(sorted({_device(gpu) for gpu in gpus}))
         return Target(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.asking._nvml_probe import nvml_probe
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import read_target
 from fleetwheel.profile import DriverState, Profile
-from fleetwheel.request import Request
-from fleetwheel.wheels.lock import target_of
 from tests.machine import HEALTHY, Machine
 
 MISMATCH = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"
@@ -205,7 +205,7 @@ def test_a_python_that_comes_later_changes_no_target(machine: Machine) -> None:
     before = machine.state().profile
     assert (before.gpus[0].temperature_c, now.gpus[0].temperature_c) == (None, 41)
     assert before.gpus[0].baseline == now.gpus[0].baseline
-    assert target_of(before, Request()) == target_of(now, Request())
+    assert read_target(before, Request()) == read_target(now, Request())
 
 
 def test_the_module_s_version_without_its_folder_in_sys(machine: Machine) -> None:

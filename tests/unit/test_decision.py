@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.choice import Refusal
+from fleetwheel.choice.choose import Refusal
+from fleetwheel.choice.request import Request
 from fleetwheel.decision import Decider, python_for
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import Profile
 from fleetwheel.record import Record
-from fleetwheel.request import Request
 from fleetwheel.wheels import web
 from fleetwheel.wheels.lock import Lock
 from fleetwheel.wheels.sources import pip_settings
@@ -139,9 +139,11 @@ def test_a_refusal_and_a_silent_source_are_told_once(
 
 
 def test_the_same_interpreter_before_another_of_its_version(decider: Decider, wheels: Path) -> None:
-    choice = lock_of(decider).choice
+    lock = lock_of(decider)
     other = PYTHON.model_copy(update={"path": "/opt/python3.11"})
     both = CPU_HOST.model_copy(update={"pythons": (other, PYTHON)})
-    assert python_for(choice, both) == PYTHON
-    assert python_for(choice, CPU_HOST.model_copy(update={"pythons": (other,)})) == other
-    assert python_for(choice, CPU_HOST.model_copy(update={"pythons": ()})) is None
+    used = record_of(lock)
+    used = used.model_copy(update={"choice": lock.choice.model_copy(update={"python": PYTHON})})
+    assert python_for(lock, both, used) == PYTHON
+    assert python_for(lock, CPU_HOST.model_copy(update={"pythons": (other,)})) == other
+    assert python_for(lock, CPU_HOST.model_copy(update={"pythons": ()})) is None

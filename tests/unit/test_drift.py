@@ -119,7 +119,7 @@ def test_a_lock_that_nobody_has() -> None:
 
 def test_what_the_inventory_asks_for_since_the_deploy() -> None:
     assert found(state(), settings=Settings(torch="2.14.1")) == {
-        "package request for torch": ("2.14.1", "None")
+        "package request for torch": ("==2.14.1", "2.13.0")
     }
     uniform = record_of(LOCK, ID).model_copy(update={"request": Settings(torch="==2.13.0").request})
     assert found(state(), uniform, Settings(uniform="lab")) == {}

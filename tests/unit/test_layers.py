@@ -84,7 +84,10 @@ def modules_used(path: Path) -> set[str]:
 
 def test_no_modules_import_each_other() -> None:
     used = {path.as_posix(): modules_used(path) for path in files("fleetwheel")}
-    assert used["fleetwheel/decision.py"] >= {"fleetwheel/choice.py", "fleetwheel/wheels/lock.py"}
+    assert used["fleetwheel/decision.py"] >= {
+        "fleetwheel/choice/answer.py",
+        "fleetwheel/wheels/lock.py",
+    }
     TopologicalSorter(used).prepare()  # raises CycleError, which names the circle
 
 

@@ -4,16 +4,23 @@ from pathlib import Path
 
 import pytest
 
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import Gpu
 from fleetwheel.wheel import Source
 from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock, Target, target_of, uv_platform
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice
+from fleetwheel.wheels import locking
+from fleetwheel.wheels.lock import Lock, name_of
+from fleetwheel.wheels.locking import uv_platform
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice, target_of
 from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel
 
-TARGET = target_of(CPU_HOST, REQUEST)
+TARGET = target_of(CPU_HOST)
+
+
+def made(chosen: Choice, sources: list[Source], target: Target = TARGET) -> Lock:
+    return locking.lock_of(locking.pick(chosen, target, sources), chosen, target, REQUEST)
 
 
 @pytest.fixture
@@ -35,29 +42,30 @@ def ordinary(tmp_path: Path) -> Source:
 
 
 def test_the_family_comes_from_its_source_alone(family: Source, ordinary: Source) -> None:
-    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    lock = made(choice(family), [ordinary])
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
     assert lock.urls["torch"].startswith(Path(family.url).as_uri())
     assert lock.urls["numpy"].startswith(Path(ordinary.url).as_uri())
 
 
 def test_a_lock_keeps_its_choice_and_target(family: Source, ordinary: Source) -> None:
-    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    lock = made(choice(family), [ordinary])
     assert lock.choice == choice(family)
-    assert lock.target == TARGET
-    assert locks.from_copy(lock.text).name == lock.name
+    assert lock.origin.target == TARGET
+    assert lock.origin.request == REQUEST
+    assert locks.from_copy(lock.text, "pylock.x.toml").origin == lock.origin
 
 
 def test_credentials_stay_out_of_a_lock(family: Source, ordinary: Source) -> None:
-    made = choice(family)
     secret = Source(name="s", url="https://me:secret@example.org/simple")
-    text = locks._tool_table(made.model_copy(update={"source": secret}), TARGET)
+    chosen = choice(family).model_copy(update={"source": secret})
+    text = locking._tool_table(chosen, TARGET, REQUEST)
     assert "secret" not in text
     assert "https://example.org/simple" in text
 
 
 def test_a_saved_lock_is_loaded(tmp_path: Path) -> None:
-    lock = Lock(name=TARGET.name, text="x")
+    lock = Lock(name=name_of(TARGET), text="x")
     assert locks.load(tmp_path / "locks", lock.name) is None
     locks.save(tmp_path / "locks", lock)
     assert locks.load(tmp_path / "locks", lock.name) == lock
@@ -66,7 +74,7 @@ def test_a_saved_lock_is_loaded(tmp_path: Path) -> None:
 
 def test_what_cannot_be_locked_is_said_in_uv_words(family: Source) -> None:
     with pytest.raises(FleetwheelError, match="numpy was not found") as caught:
-        locks.resolve(choice(family), TARGET, [])
+        made(choice(family), [])
     assert "inventory" in caught.value.hint
 
 
@@ -75,7 +83,7 @@ def test_an_index_that_forbids_what_it_lacks_is_passed_over(
 ) -> None:
     with serve_index({"cpu": []}) as bucket:
         sources = [Source(name="bucket", url=f"{bucket.url}/cpu/"), ordinary]
-        lock = locks.resolve(choice(family), TARGET, sources)
+        lock = made(choice(family), sources)
         assert "/whl/cpu/numpy/" in bucket.pages()
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
 
@@ -93,7 +101,7 @@ def test_a_version_behind_the_first_source_is_no_matter_of_uvs_options(
     sources = [index(tmp_path / "first", "numpy", "1.0"), index(tmp_path / "next", "numpy", "2.0")]
     wanted = choice(family).model_copy(update={"requirements": ("numpy==2.0",)})
     with pytest.raises(FleetwheelError, match=r"there is no version of numpy==2\.0") as caught:
-        locks.resolve(wanted, TARGET, sources)
+        made(wanted, sources)
     assert "--" not in str(caught.value)
     assert "into the first source that holds the package" in caught.value.hint
 
@@ -101,7 +109,7 @@ def test_a_version_behind_the_first_source_is_no_matter_of_uvs_options(
 def test_another_torch_than_the_chosen_one_is_refused(family: Source, ordinary: Source) -> None:
     """==2.14.1 also matches 2.14.1+cpu: the lock must hold what was chosen, or nothing."""
     with pytest.raises(FleetwheelError, match=r"2\.14\.1 was chosen, but uv locked 2\.14\.1\+cpu"):
-        locks.resolve(choice(family, torch="2.14.1"), TARGET, [ordinary])
+        made(choice(family, torch="2.14.1"), [ordinary])
 
 
 @pytest.mark.parametrize(
@@ -119,38 +127,61 @@ def test_a_spoilt_lock_says_how_to_mend_it(text: str, message: str) -> None:
 
 
 def test_a_lock_without_hashes_is_refused(family: Source, ordinary: Source) -> None:
-    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    lock = made(choice(family), [ordinary])
     bare = Lock(name=lock.name, text=lock.text.replace("sha256 =", "md5 ="))
     with pytest.raises(FleetwheelError, match="has no sha256"):
         bare.generation(PYTHON)
 
 
 def test_a_lock_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / TARGET.name).write_bytes(b"\xff\xfe\x00")
+    (tmp_path / name_of(TARGET)).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FleetwheelError, match="it is no text"):
-        locks.load(tmp_path, TARGET.name)
+        locks.load(tmp_path, name_of(TARGET))
 
 
-def test_a_lock_of_another_target_is_refused(family: Source, ordinary: Source) -> None:
-    lock = locks.resolve(choice(family), TARGET, [ordinary])
-    locks.require_target(lock, TARGET)
+def test_a_lock_of_another_target_under_its_name_is_refused(
+    tmp_path: Path, family: Source, ordinary: Source
+) -> None:
+    lock = made(choice(family), [ordinary])
+    other = TARGET.model_copy(update={"arch": "aarch64"})
+    (tmp_path / name_of(other)).write_text(lock.text)
     with pytest.raises(FleetwheelError, match="was made for another target"):
-        locks.require_target(lock, TARGET.model_copy(update={"arch": "aarch64"}))
+        locks.find(tmp_path, other)
+
+
+def test_a_lock_is_found_by_the_target_that_it_states(
+    tmp_path: Path, family: Source, ordinary: Source
+) -> None:
+    lock = made(choice(family), [ordinary])
+    (tmp_path / "pylock.teaching-lab.toml").write_text(lock.text)
+    (tmp_path / "pylock.broken.toml").write_text("not toml [")
+    found = locks.find(tmp_path, TARGET)
+    assert found is not None
+    assert (found.name, found.text) == ("pylock.teaching-lab.toml", lock.text)
+    assert locks.find(tmp_path, TARGET.model_copy(update={"arch": "aarch64"})) is None
+
+
+def test_a_newer_schema_is_refused_by_its_name(family: Source, ordinary: Source) -> None:
+    lock = made(choice(family), [ordinary])
+    newer = Lock(name="x", text=lock.text.replace("fleetwheel.target/2", "fleetwheel.target/3"))
+    with pytest.raises(FleetwheelError, match=r"fleetwheel\.target/3") as caught:
+        _ = newer.origin
+    assert "newer fleetwheel" in caught.value.hint
 
 
 def test_equal_targets_share_a_name_and_different_ones_do_not() -> None:
     swapped = GPU_HOST.model_copy(
         update={"gpus": (GPU_HOST.gpus[0].model_copy(update={"uuid": "GPU-2"}),)}
     )
-    assert target_of(GPU_HOST, REQUEST) == target_of(swapped, REQUEST)
+    assert target_of(GPU_HOST) == target_of(swapped)
     other = GPU_HOST.model_copy(update={"glibc": "2.28"})
-    assert target_of(other, REQUEST).name != target_of(GPU_HOST, REQUEST).name
+    assert name_of(target_of(other)) != name_of(target_of(GPU_HOST))
 
 
-def test_a_hostile_gpu_name_makes_a_harmless_file_name() -> None:
-    gpu = Gpu(index=0, name="../../x\n$(id)/.y")
-    name = target_of(GPU_HOST.model_copy(update={"gpus": (gpu,)}), REQUEST).name
-    assert set("/\n$.") & set(name.removeprefix("pylock.").removesuffix(".toml")) == set()
+def test_the_names_of_locks_last() -> None:
+    """What a new field adds to targets with its default renames none of them."""
+    assert name_of(TARGET) == "pylock.linux-x86_64-cpu-b0ac2e094b36.toml"
+    assert name_of(target_of(GPU_HOST)) == "pylock.linux-x86_64-sm89-cd74a2d6841e.toml"
 
 
 @pytest.mark.parametrize(
@@ -164,12 +195,13 @@ def test_a_hostile_gpu_name_makes_a_harmless_file_name() -> None:
     ],
 )
 def test_uv_platform(os: str, arch: str, glibc: str | None, expected: str) -> None:
-    target: Target = TARGET.model_copy(update={"os": os, "arch": arch, "glibc": glibc})
+    there = {"glibc": tuple(map(int, glibc.split(".")))} if glibc else {}
+    target = TARGET.model_copy(update={"os": os, "arch": arch, **there})
     assert uv_platform(target) == expected
 
 
 def test_a_generation_is_named_by_wheels_and_interpreter(family: Source, ordinary: Source) -> None:
-    lock = locks.resolve(choice(family), TARGET, [ordinary])
+    lock = made(choice(family), [ordinary])
     name = lock.generation(PYTHON)
     assert name.startswith("2.13.0+cpu-cp311-")
     sha256 = next(iter(lock.document.packages[0].wheels or ())).hashes["sha256"]

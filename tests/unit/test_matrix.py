@@ -6,6 +6,7 @@ from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import PATH, Build, load_matrix, numbers, parse_matrix
+from fleetwheel.variant import CPU, Variant
 
 MATRIX = load_matrix()
 LINUX, ARM, WINDOWS = ("linux", "x86_64"), ("linux", "aarch64"), ("windows", "x86_64")
@@ -41,7 +42,7 @@ PYPI = {
 @pytest.mark.parametrize("version", PYPI)
 def test_what_pypi_has(version: str) -> None:
     pypi = MATRIX.releases[Version(version)].pypi
-    assert (pypi[LINUX], pypi[ARM], pypi[WINDOWS]) == (*PYPI[version], "cpu")
+    assert [str(pypi[p]) for p in (LINUX, ARM, WINDOWS)] == [*PYPI[version], "cpu"]
 
 
 VARIANTS = {
@@ -60,11 +61,14 @@ VARIANTS = {
 @pytest.mark.parametrize("version", VARIANTS)
 def test_published_variants(version: str) -> None:
     builds = MATRIX.releases[Version(version)].builds[LINUX].values()
-    assert {build.variant for build in builds if build.published} == set(VARIANTS[version].split())
+    published = {str(build.variant) for build in builds if build.published}
+    assert published == set(VARIANTS[version].split())
 
 
 def test_builds_that_may_not_be_published_are_marked() -> None:
-    doubtful = {(str(b.release), b.variant, *platform) for platform, b in BUILDS if not b.published}
+    doubtful = {
+        (str(b.release), str(b.variant), *platform) for platform, b in BUILDS if not b.published
+    }
     assert doubtful == {
         ("2.15.0", "cu134", "linux", "x86_64"),
         ("2.15.0", "cu134", "linux", "aarch64"),
@@ -77,9 +81,11 @@ def test_builds_that_may_not_be_published_are_marked() -> None:
 
 
 def test_a_series_can_differ_by_version() -> None:
-    assert MATRIX.build(Version("2.9.0"), "cu129", WINDOWS)
-    assert not MATRIX.build(Version("2.9.1"), "cu129", WINDOWS)
-    early, late = (MATRIX.build(Version(v), "cu130", LINUX) for v in ("2.12.0", "2.12.1"))
+    assert MATRIX.build(Version("2.9.0"), Variant.parse("cu129"), WINDOWS)
+    assert not MATRIX.build(Version("2.9.1"), Variant.parse("cu129"), WINDOWS)
+    early, late = (
+        MATRIX.build(Version(v), Variant.parse("cu130"), LINUX) for v in ("2.12.0", "2.12.1")
+    )
     assert early and "3.13t" in early.pythons
     assert late and "3.13t" not in late.pythons
 
@@ -95,19 +101,19 @@ def test_partners() -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "build"), BUILDS, ids=lambda value: getattr(value, "variant", "")
+    ("platform", "build"), BUILDS, ids=lambda value: str(getattr(value, "variant", ""))
 )
 def test_every_build_is_whole(platform: tuple[str, str], build: Build) -> None:
     assert build.pythons
     assert (build.glibc is not None) == (platform[0] == "linux")
-    if build.variant == "cpu":
+    if build.variant == CPU:
         assert not build.sm
         return
     cuda = MATRIX.cuda[build.variant]
-    assert build.variant == "cu" + "".join(map(str, cuda.version))
+    assert build.variant.version == cuda.version
     assert list(build.sm) == sorted(set(build.sm))
     assert build.ptx is None or build.ptx in build.sm
-    assert all(MATRIX.generation(code) for code in build.sm)
+    assert all(MATRIX.architecture(code) for code in build.sm)
     if cuda.version >= (13, 0):
         assert min(build.sm) >= (7, 5), "CUDA 13 cannot compile for anything older"
 
@@ -118,29 +124,78 @@ def test_drivers_of_cuda() -> None:
         assert all(cuda.driver[system] <= cuda.full[system] for cuda in by_version)
         full = [cuda.full[system] for cuda in by_version]
         assert full == sorted(full)
-    assert MATRIX.cuda["cu126"].driver == {"linux": (525, 60, 13), "windows": (528, 33)}
-    assert MATRIX.cuda["cu132"].driver["linux"] == (580, 65, 6)
+    assert MATRIX.cuda[Variant.parse("cu126")].driver == {
+        "linux": (525, 60, 13),
+        "windows": (528, 33),
+    }
+    assert MATRIX.cuda[Variant.parse("cu132")].driver["linux"] == (580, 65, 6)
+
+
+@pytest.mark.parametrize(
+    ("capability", "first"),
+    [((3, 7), (6, 5)), ((8, 9), (11, 8)), ((10, 3), (12, 9)), ((12, 0), (12, 8)), ((9, 9), None)],
+)
+def test_the_first_cuda_that_knows_a_gpu(
+    capability: tuple[int, int], first: tuple[int, ...] | None
+) -> None:
+    assert MATRIX.first_cuda(capability) == first
+
+
+@pytest.mark.parametrize(
+    ("torch", "variant", "platform", "expected"),
+    [
+        ("2.11.0", "cu126", LINUX, ("2.11.0",)),  # its own
+        ("2.14.1", "cu130", LINUX, ("2.11.1", "2.11.0")),  # 2.11.0 looks for CUDA 13.0
+        ("2.14.1", "cu132", LINUX, ("2.11.1",)),
+        ("2.15.0", "cu132", ARM, ("2.11.1",)),
+        ("2.14.1", "cu126", LINUX, ()),  # they link the runtime of CUDA 13
+        ("2.14.1", "cpu", LINUX, ()),  # import fails without it
+        ("2.14.1", "cpu", WINDOWS, ("2.11.1", "2.11.0")),  # these link torch_cpu.dll alone
+        ("2.10.0", "cu130", LINUX, ("2.10.0",)),
+    ],
+)
+def test_partners_that_ask_for_a_range_of_torch(
+    torch: str, variant: str, platform: tuple[str, str], expected: tuple[str, ...]
+) -> None:
+    found = MATRIX.partners_of("torchaudio", Version(torch), Variant.parse(variant), platform)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("torch", "platform", "kept_to"),
+    [
+        ("2.2.2", LINUX, ["numpy<2"]),
+        ("2.3.0", LINUX, []),
+        ("2.4.0", WINDOWS, ["numpy<2"]),
+        ("2.4.1", WINDOWS, []),
+    ],
+)
+def test_what_releases_do_not_work_with(
+    torch: str, platform: tuple[str, str], kept_to: list[str]
+) -> None:
+    found = MATRIX.limits_of(Version(torch), platform)
+    assert [limit.requirement for limit in found] == kept_to
 
 
 def test_architectures() -> None:
     def last(major: int, minor: int) -> int | None:
-        generation = MATRIX.generation((major, minor))
-        return generation.last_driver["linux"] if generation and generation.last_driver else None
+        found = MATRIX.architecture((major, minor))
+        return found.last_driver["linux"] if found and found.last_driver else None
 
     assert [last(3, 7), last(5, 2), last(6, 1), last(7, 0)] == [470, 580, 580, 580]
     assert [last(7, 5), last(8, 9), last(12, 0)] == [None, None, None]
-    assert MATRIX.generation((9, 9)) is None
+    assert MATRIX.architecture((9, 9)) is None
 
 
 def test_candidates_and_post_releases_count_as_their_release() -> None:
     for version in ("2.15.0rc1", "2.15.0.post1"):
-        assert MATRIX.build(Version(version), "cu132", LINUX)
+        assert MATRIX.build(Version(version), Variant.parse("cu132"), LINUX)
     assert MATRIX.release(Version("2.16.0")) is None
-    assert MATRIX.build(Version("2.15.0"), "cu132", ("linux", "riscv64")) is None
+    assert MATRIX.build(Version("2.15.0"), Variant.parse("cu132"), ("linux", "riscv64")) is None
 
 
 def test_the_arch_list_is_as_torch_prints_it() -> None:
-    build = MATRIX.build(Version("2.9.1"), "cu130", LINUX)
+    build = MATRIX.build(Version("2.9.1"), Variant.parse("cu130"), LINUX)
     assert build is not None
     assert build.arch_list == (
         "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120",
@@ -151,7 +206,7 @@ def test_pythons_agree_with_the_metadata() -> None:
     """Requires-Python of the wheels on PyPI."""
     required = {"2.4.1": ">=3.8", "2.8.0": ">=3.9", "2.14.1": ">=3.10", "2.15.0": ">=3.11"}
     for version, needed in required.items():
-        build = MATRIX.build(Version(version), "cpu", LINUX)
+        build = MATRIX.build(Version(version), Variant.parse("cpu"), LINUX)
         assert build is not None
         oldest = min(build.pythons, key=lambda minor: Version(minor.rstrip("t")))
         assert needed == f">={oldest}"

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.asking import nvml
+from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import read_target
 from fleetwheel.profile import DriverState, Gpu, Nvidia, Profile
 from fleetwheel.record import smoke_pass
-from fleetwheel.request import Request
-from fleetwheel.wheels.lock import target_of
 
 DRIVER = {"state": "ok", "version": "580.95.05", "cuda": "13.0", "nvml": "13.580.95.05"}
 GPU = {
@@ -155,7 +155,7 @@ def test_what_changes_all_the_time_decides_nothing() -> None:
         for found in (parse(GPU), parse(hot))
     )
     assert before != after
-    assert target_of(before, Request()) == target_of(after, Request())
+    assert read_target(before, Request()) == read_target(after, Request())
     assert before.gpus[0].baseline == after.gpus[0].baseline
     assert smoke_pass("one-1", before, {}).holds("one-1", after)
 

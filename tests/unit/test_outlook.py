@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fleetwheel.choice.outlook import outlook
+from fleetwheel.choice.request import Request
 from fleetwheel.cli import main
 from fleetwheel.matrix import load_matrix
-from fleetwheel.outlook import outlook
 from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile, Python
 from fleetwheel.recorded import Answer, save
-from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 
 NEWEST = str(max(load_matrix().releases))
@@ -47,7 +47,7 @@ def run(*arguments: str) -> Result:
         (profile("6.1"), "2.14.1+cu126", None),
         (profile("8.9", driver="550.90.07"), "2.14.1+cu126", "driver 580.65.06 or newer"),
         (profile("8.9", driver="470.57.02"), None, "driver 580.65.06 or newer"),
-        (profile("6.1", "12.0"), None, "leaving GPU 0 out"),
+        (profile("6.1", "12.0"), None, "gpus: leaving Pascal (6.1) out"),
         (profile("8.9", pythons=(Python(path="", version="3.9.1"),)), "2.8.0+cu129", "Python 3."),
         (profile(driver=None, glibc="2.17"), "2.6.0+cpu", None),
         (BROKEN, None, "Reboot"),

@@ -8,7 +8,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import plan
 from fleetwheel.profile import Driver, DriverState, Generation, HostState, Profile
 from fleetwheel.record import Hold, Record, parse
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, host, lock_with, record_of
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with, record_of
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
 
@@ -28,7 +28,7 @@ def record(of: str, profile: Profile = CPU_HOST) -> Record:
 def steps(
     state: HostState, of: Record | None, always: bool = False
 ) -> tuple[str, bool, bool, bool]:
-    made = plan(LOCK, PYTHON, state, of, always_smoke=always)
+    made = plan(LOCK, PYTHON, state, of, request=REQUEST, smoke="always" if always else "auto")
     return made.generation.removeprefix(NAME), made.build, made.smoke, made.activate
 
 
@@ -38,7 +38,7 @@ def test_an_empty_host_gets_everything() -> None:
 
 def test_a_host_that_is_right_gets_nothing() -> None:
     there = host(current=f"{NAME}-1", generations=(generation(),))
-    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), always_smoke=False)
+    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), request=REQUEST, smoke="auto")
     assert made.nothing
     assert "smoke test has passed" in made.because
 
@@ -97,7 +97,9 @@ def test_a_lost_record_is_written_again() -> None:
 
 def test_a_new_build_can_be_asked_for() -> None:
     there = host(current=f"{NAME}-1", generations=(generation(),))
-    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), always_smoke=False, rebuild=True)
+    made = plan(
+        LOCK, PYTHON, there, record(f"{NAME}-1"), request=REQUEST, smoke="auto", rebuild=True
+    )
     assert (made.generation, made.build) == (f"{NAME}-2", True)
     assert made.because == "a new build was asked for"
 
@@ -107,7 +109,9 @@ def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
     held = record(f"{NAME}-1").model_copy(update={"hold": hold})
     there = host(current=f"{NAME}-1", generations=(generation(),))
     assert steps(there, held) == ("-1", False, False, True)
-    assert "hold has ended" in plan(LOCK, PYTHON, there, held, always_smoke=False).because
+    assert (
+        "hold has ended" in plan(LOCK, PYTHON, there, held, request=REQUEST, smoke="auto").because
+    )
 
 
 def test_a_record_survives_the_way_to_the_host_and_back() -> None:
@@ -120,7 +124,7 @@ def test_no_text_is_no_record() -> None:
     assert parse("") is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "fleetwheel.state/9"}', "null", "\x00"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "fleetwheel.state/1"}', "null", "\x00"])
 def test_a_damaged_record_is_told_because_it_may_hold_the_host(text: str) -> None:
     with pytest.raises(FleetwheelError, match="on hold"):
         parse(text)

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.wheel import Source
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import target_of
+from fleetwheel.wheels import locking
 from fleetwheel.wheels.sources import uv_credentials
-from tests.samples import CPU_HOST, REQUEST, choice
+from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.serve_index import Index, serve_index
 from tests.small_wheels import make_wheel
 from tests.unit.test_generation import building, run
@@ -33,7 +32,8 @@ def source(index: Index) -> Source:
 
 def test_lock_and_install_with_the_password_of_the_source(private: Index, root: Path) -> None:
     lab = source(private)
-    lock = locks.resolve(choice(lab), target_of(CPU_HOST, REQUEST), [lab])
+    chosen, target = choice(lab), target_of(CPU_HOST)
+    lock = locking.lock_of(locking.pick(chosen, target, [lab]), chosen, target, REQUEST)
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
     assert "s3cret" not in lock.text
 

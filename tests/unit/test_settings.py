@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pyinfra.api.arguments import all_argument_meta
 from pyinfra.api.connectors import get_all_connectors
 
+from fleetwheel.choice.request import Request
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 
 
@@ -82,8 +82,8 @@ def test_a_number_is_refused_with_the_way_to_quote_it(key: str, value: float, wo
         ({"accelerator": "cu130; id"}, "none of auto, cpu, cuda"),
         ({"packages": "a b"}, "no requirement"),
         ({"packages": ["numpy", 1]}, "must be a valid string"),
-        ({"python": "python3"}, "no Python version"),
-        ({"python": "3.12.4"}, "no Python version"),
+        ({"python": "python3"}, "no minor version"),
+        ({"python": "3.12.4"}, "no minor version"),
         ({"gpus": [1.5]}, "gpus.0: 1.5 is no index, UUID or name of a GPU"),
         ({"gpus": True}, "gpus.0: True is no index"),
         ({"root": "rel/ative"}, "no absolute path"),
@@ -91,7 +91,7 @@ def test_a_number_is_refused_with_the_way_to_quote_it(key: str, value: float, wo
         ({"root": "/opt/a\nb"}, "no absolute path"),
         ({"keep": 0}, "greater than or equal to 1"),
         ({"keep": True}, "must be a valid integer"),
-        ({"smoke": "never"}, "'auto', 'always' or 'full'"),
+        ({"smoke": "never"}, "'auto', 'always', 'full' or 'none'"),
         ({"acelerator": "cpu"}, 'unknown key (did you mean "accelerator"?)'),
         ({"install_timeout": 0}, "greater than or equal to 1"),
         ({"driver": "newest"}, "none of keep, install, or a branch"),

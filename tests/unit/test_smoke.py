@@ -13,9 +13,10 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
 from fleetwheel.probes import smoke as probe
 from fleetwheel.profile import Gpu
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock, target_of
-from tests.samples import GPU_HOST, REQUEST, choice
+from fleetwheel.variant import Variant
+from fleetwheel.wheels import locking
+from fleetwheel.wheels.lock import Lock
+from tests.samples import GPU_HOST, REQUEST, choice, target_of
 
 UNEXPECTED = (
     "UserWarning: CUDA initialization: Unexpected error from cudaGetDeviceCount(). Did you run some"
@@ -26,15 +27,15 @@ EXPECTED = {**probe.DEFAULTS, "faults": TABLE}
 
 
 def lock_of_torch(version: str, variant: str, os: str = "linux") -> Lock:
-    chosen = choice(torch=version).model_copy(update={"variant": variant})
+    chosen = choice(torch=version).model_copy(update={"variant": Variant.parse(variant)})
     text = (
         'lock-version = "1.0"\ncreated-by = "tests"\n'
         f'[[packages]]\nname = "torch"\nversion = "{version}"\n'
         f'wheels = [{{ url = "https://example.org/torch-{version}-py3-none-any.whl",'
         f' hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
     )
-    target = target_of(GPU_HOST.model_copy(update={"os": os}), REQUEST)
-    return Lock(name=target.name, text=text + locks._tool_table(chosen, target))
+    host = GPU_HOST.model_copy(update={"os": os})
+    return locking.lock_of(text, chosen, target_of(host), REQUEST)
 
 
 def a_document(**changes: Any) -> dict[str, Any]:

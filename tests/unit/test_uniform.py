@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.choice import Choice
+from fleetwheel.choice.choose import Choice
+from fleetwheel.choice.request import Request
 from fleetwheel.decision import Decider, Member, pinned
 from fleetwheel.inventory import load
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile, Python
 from fleetwheel.record import Record
 from fleetwheel.recorded import Answer, save
-from fleetwheel.request import Request
 from fleetwheel.settings import Settings
 from tests.project import copy_of_checkout, run_pyinfra
 from tests.small_wheels import make_wheel
