@@ -134,7 +134,7 @@ class Decider:
                 self._made[target] = existing or make(
                     target,
                     request,
-                    self._supply([target], extra),
+                    lambda needed: self._supply([needed], extra),
                     self.matrix,
                     self._constraints,
                 )

@@ -1,6 +1,6 @@
 """From a target to its lock: the best candidate that can be locked with what else is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from fleetwheel.choice.candidates import Candidate, public
 from fleetwheel.choice.choose import Choice, Refusal, choose
-from fleetwheel.choice.request import Request
+from fleetwheel.choice.request import PARTNERS, Request
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
 from fleetwheel.matrix import Matrix
@@ -19,6 +19,8 @@ from fleetwheel.wheels import locking
 from fleetwheel.wheels.constraints import Constraint
 from fleetwheel.wheels.lock import Lock
 from fleetwheel.wheels.locking import NoSolutionError, Picked
+
+Ask = Callable[[Target], Supply]
 
 TRIES = 5
 """Candidates that are locked at most, one after the other, before uv's first words stand."""
@@ -55,22 +57,24 @@ class _Locked:
 def make(
     target: Target,
     request: Request,
-    supply: Supply,
+    ask: Ask,
     matrix: Matrix,
     constraints: Sequence[Constraint] = (),
 ) -> Lock | Refusal:
     """Return the lock of a target, or why there is none.
 
+    ``ask`` tells what the sources hold for a target; ``constraints`` are those that it names.
     Raises FleetwheelError with uv's words where the request cannot be locked with any torch.
     """
+    supply = ask(target)
     if lacking := supply.lacking(target):
         return Refusal(reasons=(f"no source that answers has a wheel of {', '.join(lacking)}",))
     vetoes = Vetoes()
-    locked = _first_that_locks(target, supply, matrix, vetoes)
+    locked = _first_that_locks(target, ask, matrix, vetoes)
     if isinstance(locked, Refusal):
         return locked
     held = _held_back(locked, target, supply)
-    if held and (older := _with_older_torch(locked, held, target, supply, matrix, vetoes)):
+    if held and (older := _with_older_torch(locked, held, target, ask, matrix, vetoes)):
         locked = older
     notes = [*_kept_to(constraints, locked), *_held_notes(locked, held)]
     choice = locked.choice.model_copy(update={"reasons": (*locked.choice.reasons, *notes)})
@@ -78,43 +82,54 @@ def make(
 
 
 def _first_that_locks(
-    target: Target, supply: Supply, matrix: Matrix, vetoes: Vetoes
+    target: Target, ask: Ask, matrix: Matrix, vetoes: Vetoes
 ) -> _Locked | Refusal:
     """Return the best candidate that uv can lock; uv's first words where none can be."""
+    supply = ask(target)
     first: NoSolutionError | None = None
     for _ in range(TRIES):
         choice = choose(target, matrix, supply.stock, vetoes)
         if isinstance(choice, Refusal):
             break
         try:
-            return _Locked(choice, locking.pick(choice, target, supply.ordinary))
+            locked = _Locked(choice, locking.pick(choice, target, supply.ordinary))
         except NoSolutionError as error:
             if first is None:
                 first = error
-                _bound(choice, target, supply, vetoes, error)
+                _bound(choice, target, supply, vetoes)
             key = (f"{choice.torch}+{choice.variant}", choice.source)
             vetoes.failed[key] = f"cannot be locked: {error.cause}"
+            continue
+        whole = _with_partners(locked, target)
+        return locked if whole == target else _first_that_locks(whole, ask, matrix, vetoes)
     if first is None and isinstance(choice, Refusal):
         return choice
     raise first or AssertionError
 
 
-def _bound(
-    choice: Choice, target: Target, supply: Supply, vetoes: Vetoes, error: NoSolutionError
-) -> None:
-    """Let what the packages beside torch ask of it bound the next candidates.
-
-    Raises the error where they do not go together even with torch left open.
-    """
-    if not target.requirements:
-        return
+def _bound(choice: Choice, target: Target, supply: Supply, vetoes: Vetoes) -> None:
+    """Let what the packages beside torch ask of it bound the next candidates."""
     try:
         free = locking.pick_freely(target, choice.python.minor, supply.ordinary)
     except NoSolutionError:
-        raise error from None
+        return
     if "torch" in free:
         vetoes.ceiling = Version(free["torch"].version.public)
         vetoes.because = f"is newer than what {', '.join(target.requirements)} take"
+
+
+def _with_partners(locked: _Locked, target: Target) -> Target:
+    """Return the target with the partners of torch that others brought, as if asked for by name.
+
+    They come from torch's own source too.
+    """
+    there = locking.picked(locked.text)
+    brought = [
+        f"{name}=={there[name].version.public}"
+        for name in PARTNERS
+        if name in there and name not in locked.choice.packages
+    ]
+    return target.model_copy(update={"partners": tuple(sorted([*target.partners, *brought]))})
 
 
 def _held_back(locked: _Locked, target: Target, supply: Supply) -> dict[str, Picked]:
@@ -154,7 +169,7 @@ def _with_older_torch(
     locked: _Locked,
     held: dict[str, Picked],
     target: Target,
-    supply: Supply,
+    ask: Ask,
     matrix: Matrix,
     vetoes: Vetoes,
 ) -> _Locked | None:
@@ -166,7 +181,7 @@ def _with_older_torch(
     newest = ", ".join(f"{name} {held[name].version}" for name in names)
     vetoes.ceiling, vetoes.because = ceiling, f"is newer than torch {ceiling}, which {newest} takes"
     try:
-        older = _first_that_locks(target, supply, matrix, vetoes)
+        older = _first_that_locks(target, ask, matrix, vetoes)
     except NoSolutionError:
         return None
     if isinstance(older, Refusal):

@@ -38,7 +38,9 @@ def _packages(lock: Lock, target: Target) -> list[Unmet]:
     choice = lock.choice
     partners = [Requirement(text) for text in target.partners]
     asked = [*partners, *map(Requirement, target.requirements)]
-    before = {name: name for name in choice.packages if name != "torch"}
+    origin = lock.origin.target
+    named = [Requirement(text).name for text in origin.partners] if origin else choice.packages
+    before = {name: name for name in named if name != "torch"}
     before |= {_identity(requirement_of(text)): text for text in choice.requirements}
     missing = [r for r in asked if _identity(r) not in before or not _met(r, lock)]
     wanted = {_identity(requirement) for requirement in asked}

@@ -21,7 +21,6 @@ from fleetwheel.profile import Profile
 from fleetwheel.recorded import read
 
 if TYPE_CHECKING:
-    from fleetwheel.supply import Supply
     from fleetwheel.wheels.constraints import Constraint
 
 REFUSED = 3
@@ -121,28 +120,28 @@ def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _S
         click.echo(f"warning: {warning}", err=True)
     if isinstance(target, Blocker):
         return _Seen(refusal_of(target, host, request, matrix, there.stock), ())
-    found = _made(target, request, there, matrix, constraints)
+    found = _made(target, request, matrix, constraints)
     own = narrowed(target, found, host, matrix)
     if own:
-        found = _made(own, request, there, matrix, constraints)
+        found = _made(own, request, matrix, constraints)
     return _Seen(found, explain(own or target, matrix, there.stock))
 
 
 def _made(
     target: Target,
     request: Request,
-    there: "Supply",
     matrix: Matrix,
     constraints: "Sequence[Constraint]",
 ) -> Choice | Refusal:
     """Return the choice; what is asked for beside torch has its say, so that takes a lock."""
     from fleetwheel.making import make
+    from fleetwheel.supply import supply
     from fleetwheel.wheels.locking import NoSolutionError
 
     if not target.requirements:
-        return choose(target, matrix, there.stock)
+        return choose(target, matrix, supply([target], matrix).stock)
     try:
-        made = make(target, request, there, matrix, constraints)
+        made = make(target, request, lambda needed: supply([needed], matrix), matrix, constraints)
     except NoSolutionError as error:
         return Refusal(reasons=(str(error.args[0]),), unlocks=(error.hint,))
     return made if isinstance(made, Refusal) else made.choice

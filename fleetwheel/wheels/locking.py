@@ -32,6 +32,11 @@ UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
 
 
+FIRST_SOURCE = "first-index"
+"""Each package comes from the first source that holds it."""
+ANY_SOURCE = "unsafe-best-match"
+
+
 class NoSolutionError(FleetwheelError):
     """uv finds no versions that go together."""
 
@@ -39,7 +44,7 @@ class NoSolutionError(FleetwheelError):
     def cause(self) -> str:
         """Its reason in one line of at most 200 characters."""
         words = " ".join(str(self.args[0]).split())
-        return words.partition("╰─▶ ")[2][:200] or words[:200]
+        return re.split(r"cause: |╰─▶ ", words)[-1][:200]
 
 
 class Picked(NamedTuple):
@@ -84,7 +89,8 @@ def pick_freely(
 ) -> dict[str, Picked]:
     """Return what uv picks for all that is asked for beside torch, torch left to it.
 
-    So the newest releases of the others decide, and what they ask of torch.
+    So the newest releases of the others decide, and what they ask of torch, from whichever source;
+    nothing of this is ever installed.
     Raises NoSolutionError where they do not go together.
     """
     names = [Requirement(partner).name for partner in target.partners]
@@ -96,6 +102,7 @@ def pick_freely(
         family=[],
         family_source=None,
         sources=sources,
+        strategy=ANY_SOURCE,
         timeout=timeout,
     )
     return picked(text)
@@ -127,6 +134,7 @@ def _compile(
     family: Sequence[str],
     family_source: Source | None,
     sources: Sequence[Source],
+    strategy: str = FIRST_SOURCE,
     timeout: int,
 ) -> str:
     """Have uv pick versions, and return the text of its lock."""
@@ -141,7 +149,7 @@ def _compile(
             family_source=family_source,
         )
         (work / "pyproject.toml").write_text(project, encoding="utf-8")
-        ordinary = render("lock-sources.toml.j2", sources=sources)
+        ordinary = render("lock-sources.toml.j2", sources=sources, strategy=strategy)
         (work / "uv.toml").write_text(ordinary, encoding="utf-8")
         output = work / "pylock.toml"
         command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
