@@ -83,9 +83,9 @@ def _differs(generation: str, lock: Lock, record: Record | None, request: Reques
     if record is None or record.generation != generation:
         return "it is in use, but the host's record says otherwise"
     if read_pins(record.request) != read_pins(request):
-        return "it is in use and meets what is asked for now, which its record is to say"
+        return "it is in use and right; its record takes the new request"
     if record.lock != lock.name:
-        return "it is in use; its record is to name the lock of today"
+        return "it is in use and right; its record takes the new lock"
     return None
 
 

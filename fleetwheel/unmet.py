@@ -42,13 +42,13 @@ def _packages(lock: Lock, target: Target) -> list[Unmet]:
     named = [Requirement(text).name for text in origin.partners] if origin else choice.packages
     before = {name: name for name in named if name != "torch"}
     before |= {_identity(requirement_of(text)): text for text in choice.requirements}
-    missing = [r for r in asked if _identity(r) not in before or not _met(r, lock)]
+    missing = [r for r in asked if not _met(r, lock) or (r.extras and _identity(r) not in before)]
     wanted = {_identity(requirement) for requirement in asked}
     extra = [text for identity, text in before.items() if identity not in wanted]
     if not missing and not extra:
         return []
     have = ", ".join([*(_installed(r, lock) for r in missing), *extra])
-    return [Unmet("packages", ", ".join(map(str, missing)) or "not there", have)]
+    return [Unmet("packages", ", ".join(map(str, missing)) or "nothing more", have)]
 
 
 def _identity(requirement: Requirement) -> str:

@@ -77,7 +77,7 @@ class Deployment:
             status=status,
             why=why,
             profile=self.facts.profile,
-            choice=self.lock.choice,
+            choice=self.lock.choice.model_copy(update={"python": self.python}),
             generation=self.plan.generation,
             smoke=result or self._last_result(),
         )

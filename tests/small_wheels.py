@@ -14,6 +14,7 @@ def make_wheel(
     tag: str = "py3-none-any",
     files: dict[str, str] | None = None,
     requires: tuple[str, ...] = (),
+    requires_python: str = "",
     record: dict[str, str] | None = None,
 ) -> Path:
     """Write a wheel with these files (by default one module named like the project).
@@ -22,6 +23,7 @@ def make_wheel(
     """
     info = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
+    metadata += [f"Requires-Python: {requires_python}\n"] if requires_python else []
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
     contents = dict(files or {f"{name}.py": f"__version__ = {version!r}\n"})
     contents[f"{info}/METADATA"] = "".join(metadata)

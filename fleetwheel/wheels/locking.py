@@ -1,5 +1,6 @@
 """Making a lock: uv picks the versions of everything beside the torch family, and its hashes."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -25,7 +26,8 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.templates import render
 from fleetwheel.wheel import Source, file_name
 from fleetwheel.wheels.lock import Lock, name_of, require_family
-from fleetwheel.wheels.sources import certificate
+from fleetwheel.wheels.metadata import requires_python
+from fleetwheel.wheels.sources import certificate, local_path
 from fleetwheel.wheels.survey import survey
 
 UV_GLIBC = (17, 28, *range(31, 41))
@@ -74,7 +76,10 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
         sources=sources or own,
         timeout=timeout,
     )
-    return _fitting(text, choice.python.minor, target, [*sources, *own])
+    document = tomllib.loads(text)
+    _fit(document, choice.python.minor, target, [*sources, *own])
+    _add_requires_python(document, [*sources, *own])
+    return tomli_w.dumps(document)
 
 
 def lock_of(text: str, choice: Choice, target: Target, request: Request) -> Lock:
@@ -144,15 +149,16 @@ def _compile(
             "lock-input.toml.j2",
             python=_language(python),
             requirements=requirements,
-            constraints=constraints,
             family=family,
             family_source=family_source,
         )
         (work / "pyproject.toml").write_text(project, encoding="utf-8")
+        (work / "constraints.txt").write_text("\n".join(constraints), encoding="utf-8")
         ordinary = render("lock-sources.toml.j2", sources=sources, strategy=strategy)
         (work / "uv.toml").write_text(ordinary, encoding="utf-8")
         output = work / "pylock.toml"
         command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
+        command += ["--constraint", str(work / "constraints.txt")]
         command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
         command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
         command += ["--generate-hashes", "--only-binary", ":all:", "--no-python-downloads"]
@@ -161,36 +167,55 @@ def _compile(
         return output.read_text(encoding="utf-8")
 
 
-def _fitting(text: str, python: str, target: Target, sources: Sequence[Source]) -> str:
-    """Return a lock whose every wheel fits the interpreter by its tags.
+def _fit(document: dict[str, Any], python: str, target: Target, sources: Sequence[Source]) -> None:
+    """See to it that every wheel of a lock fits the interpreter by its tags.
 
     uv knows no interpreter without a GIL that is not here, and takes the ordinary wheels: they are
     replaced by those of the same version that fit.
     Raises FleetwheelError that names the package without one.
     """
     tags = wheel_tags(python, target.platform, target.glibc)
-    document = tomllib.loads(text)
     strangers = [package for package in document["packages"] if not _fits(package, tags)]
-    if not strangers:
-        return text
-    found = survey(sources, [package["name"] for package in strangers]).wheels
+    found = survey(sources, [package["name"] for package in strangers]).wheels if strangers else ()
     for package in strangers:
-        version = Version(package["version"])
+        same = (package["name"], Version(package["version"]))
         fitting = [
-            wheel
+            (wheel.url, sha256)
             for wheel in found
-            if (wheel.project, wheel.version) == (package["name"], version)
-            and wheel.sha256
+            if (wheel.project, wheel.version) == same
             and not wheel.tags.isdisjoint(tags)
+            and (sha256 := wheel.sha256 or _hash_here(wheel.url))
         ]
         if not fitting:
             raise FleetwheelError(
-                f"{package['name']} {version} has no wheel for Python {python} on"
+                f"{package['name']} {package['version']} has no wheel for Python {python} on"
                 f" {' '.join(target.platform)} in the sources that answer",
                 hint="take another Python, or leave out what needs it",
             )
-        package["wheels"] = [{"url": fitting[0].url, "hashes": {"sha256": fitting[0].sha256}}]
-    return tomli_w.dumps(document)
+        url, sha256 = fitting[0]
+        package["wheels"] = [{"url": url, "hashes": {"sha256": sha256}}]
+
+
+def _hash_here(url: str) -> str | None:
+    """Return the hash of a wheel on this machine; None for one elsewhere."""
+    path = local_path(url)
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _add_requires_python(document: dict[str, Any], sources: Sequence[Source]) -> None:
+    """Add what each package asks of the interpreter, which uv leaves out of its locks."""
+    wheels = {
+        package["name"]: package["wheels"][0].get("url", "")
+        for package in document["packages"]
+        if package.get("wheels")
+    }
+    asked = requires_python([url for url in wheels.values() if url], sources)
+    for package in document["packages"]:
+        if said := asked.get(wheels.get(package["name"], "")):
+            package["requires-python"] = said
 
 
 def _fits(package: dict[str, Any], tags: frozenset[Tag]) -> bool:
