@@ -155,7 +155,6 @@ class _Platform(Value):
 class _Version(Value):
     torchvision: tuple[Exact, ...]
     torchaudio: Exact | None = None
-    download_gb: float | None = None
     python: Pythons
 
 
@@ -224,8 +223,6 @@ class Release:
     version: Version
     partners: Mapping[str, tuple[str, ...]]
     """Versions of torchvision and torchaudio that belong to it, the best one first."""
-    download_gb: float | None
-    """What PyPI's build for Linux x86_64 downloads with NVIDIA's libraries, in 10^9 bytes."""
     builds: Mapping[Platform, Mapping[Variant, Build]]
     pypi: Mapping[Platform, Variant]
     """The variant of PyPI's wheels, whose file names have no local label."""
@@ -353,7 +350,6 @@ def _release(version: str, series: _Series) -> Release:
             "torchvision": row.torchvision,
             "torchaudio": (row.torchaudio,) if row.torchaudio else (),
         },
-        download_gb=row.download_gb,
         builds={
             platform: {
                 variant: _build(version, variant, build, block, row)

@@ -15,7 +15,7 @@ from fleetwheel.profile import Value
 from fleetwheel.variant import Variant
 
 PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
-"""SHA-256 and file name of each torch wheel on PyPI; scripts/pypi_torch.py writes it."""
+"""SHA-256 and file name of PyPI's torch wheels; scripts/check_matrix.py tells what it lacks."""
 
 PLAIN = re.compile(r"[A-Za-z0-9_][\w.+!-]*\.whl", re.ASCII)
 

@@ -97,8 +97,18 @@ def _show(unfinished: str = "a step did not end well") -> None:
     console = Console(file=sys.stderr)
     console.print()
     report.print_table(finished, console)
+    if note := _told_apart(finished):
+        console.print(f"\n{note}", markup=False)
     if state.is_executing:
         _save(finished, console)
+
+
+def _told_apart(finished: Report) -> str:
+    """Return which hosts pyinfra counts as changes in a dry run, though nothing would change."""
+    stopped = [h.name for h in finished.hosts if h.status in ("refused", "failed")]
+    if state.is_executing or not stopped:
+        return ""
+    return f"pyinfra counts {', '.join(stopped)} under Change above; nothing would change there"
 
 
 def _save(finished: Report, console: Console) -> None:

@@ -16,7 +16,8 @@ from packaging.version import Version
 from fleetwheel.choice.candidates import public
 from fleetwheel.choice.tags import platforms
 from fleetwheel.matrix import Matrix, Platform, load_matrix
-from fleetwheel.wheel import Wheel
+from fleetwheel.variant import CPU, Variant, variant_or_none
+from fleetwheel.wheel import Wheel, pypi_torch
 from fleetwheel.wheels.sources import configured_sources, official_source
 from fleetwheel.wheels.survey import survey
 
@@ -37,9 +38,10 @@ def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
             if not any(tag.platform in platforms(platform, ANY_GLIBC) for tag in wheel.tags):
                 continue
             release = matrix.release(version)
-            default = release.pypi.get(platform, "") if release else ""
-            variant = wheel.version.local or wheel.source.variant or default
-            found[version, platform, variant] |= {_minor(tag) for tag in wheel.tags}
+            default = release.pypi.get(platform) if release else None
+            variant = variant_or_none(wheel.version.local) or wheel.source.variant or default
+            if variant:
+                found[version, platform, str(variant)] |= {_minor(tag) for tag in wheel.tags}
     return found
 
 
@@ -52,7 +54,7 @@ def _minor(tag: Tag) -> str:
 def differences(found: dict[Key, set[str]], matrix: Matrix) -> Iterator[str]:
     """Return one sentence for everything that the matrix does not know."""
     for (version, platform, variant), minors in sorted(found.items()):
-        build = matrix.build(version, variant, platform)
+        build = matrix.build(version, Variant.parse(variant), platform)
         name = f"{version}+{variant} for {' '.join(platform)}"
         if version not in matrix.releases:
             yield f"{name}: the release is not in the matrix"
@@ -64,15 +66,26 @@ def differences(found: dict[Key, set[str]], matrix: Matrix) -> Iterator[str]:
             yield f"{name}: is published after all"
 
 
+def unknown_hashes(wheels: Iterable[Wheel]) -> Iterator[str]:
+    """Return one line for each wheel that only PyPI names so and that pypi-torch.txt lacks."""
+    for wheel in wheels:
+        unlabelled = wheel.version.local is None and wheel.source.variant is None
+        released = wheel.version >= Version("2.0") and not wheel.version.is_prerelease
+        elsewhere = any("macosx" in tag.platform for tag in wheel.tags)
+        unknown = wheel.sha256 and wheel.filename not in pypi_torch()
+        if unlabelled and released and unknown and not elsewhere:
+            yield f"pypi-torch.txt lacks: {wheel.sha256}  {wheel.filename}"
+
+
 def main() -> int:
     """Ask the sources and print what differs."""
     matrix = load_matrix()
-    official = [official_source(variant) for variant in ("cpu", *matrix.cuda)]
+    official = [official_source(variant) for variant in (CPU, *matrix.cuda)]
     answer = survey([*configured_sources(), *official], ["torch"])
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found = held(answer.wheels, matrix)
-    lines = list(differences(found, matrix))
+    lines = [*differences(found, matrix), *unknown_hashes(answer.wheels)]
     print("\n".join(lines) or f"{len(found)} builds are as in the matrix")
     return 1 if lines else 0
 

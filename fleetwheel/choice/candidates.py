@@ -53,8 +53,6 @@ class Resolved:
     """Minor version of the interpreter."""
     packages: dict[str, str]
     """The torch family, with full versions as the source lists them."""
-    size: int | None
-    """Bytes of the torch family's wheels; None where the source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ def _by_matrix(
         return f"has no wheel for Python {', '.join(target.pythons)}"
     label = "" if target.os == "macos" else f"+{candidate.variant}"
     family = {"torch": candidate.version} | {name: found[0] for name, found in partners.items()}
-    return Resolved(python, {name: f"{version}{label}" for name, version in family.items()}, None)
+    return Resolved(python, {name: f"{version}{label}" for name, version in family.items()})
 
 
 def _by_shelf(
@@ -223,9 +221,7 @@ def _by_shelf(
         picked = {name: _pick(shelf.get(name, ()), wanted[name], tags) for name in wanted}
         wheels = {name: wheel for name, wheel in picked.items() if wheel}
         if len(wheels) == len(wanted):
-            sizes = [wheel.size for wheel in wheels.values()]
-            packages = {name: str(wheel.version) for name, wheel in wheels.items()}
-            return Resolved(python, packages, None if None in sizes else sum(filter(None, sizes)))
+            return Resolved(python, {name: str(w.version) for name, w in wheels.items()})
         if "torch" in wheels and missing is None:
             missing = next(name for name in wanted if name not in wheels)
     where = candidate.source.name if candidate.source else ""

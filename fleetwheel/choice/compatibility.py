@@ -55,7 +55,7 @@ def lacks_driver(driver: Driver, cuda: Cuda) -> str | None:
 
 def supports_fully(driver: Driver, cuda: Cuda) -> bool:
     """Whether a driver supports all of a CUDA version, not just its major version."""
-    if driver.ceiling:
+    if driver.tegra and driver.ceiling:
         return driver.ceiling >= cuda.version
     return at_least(
         driver.version[:1] if driver.tegra else driver.version, cuda.full[driver.system]

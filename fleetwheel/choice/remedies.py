@@ -10,7 +10,7 @@ from fleetwheel.choice.candidates import Stock
 from fleetwheel.choice.compatibility import at_least, dotted, driver_problem, labelled
 from fleetwheel.choice.search import Found, best
 from fleetwheel.choice.tags import wheel_tags
-from fleetwheel.choice.target import Driver, Target, joined
+from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
 from fleetwheel.matrix import Capability, Matrix, Numbers, Platform
 
 UPGRADABLE: frozenset[Capability] = frozenset({(8, 7), (10, 1), (11, 0)})
@@ -128,11 +128,16 @@ def _fewer_gpus(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator
         return
     for device in target.devices:
         rest = tuple(other for other in target.devices if other != device)
-        text = f"gpus: leaving {labelled(device, matrix)} out"
-        yield Remedy(text, target.model_copy(update={"devices": rest}))
+        yield Remedy(f"gpus: leaving {labelled(device, matrix)} out", _serving(rest, target))
     for device in target.devices if len(target.devices) > 2 else ():
-        alone = target.model_copy(update={"devices": (device,)})
+        alone = _serving((device,), target)
         yield Remedy(f"gpus: serving {labelled(device, matrix)} alone", alone)
+
+
+def _serving(devices: tuple[Capability, ...], target: Target) -> Target:
+    tegra = all(device in INTEGRATED for device in devices)
+    driver = target.driver and target.driver.model_copy(update={"tegra": tegra})
+    return target.model_copy(update={"devices": devices, "driver": driver})
 
 
 def _pythons(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator[Remedy]:

@@ -270,12 +270,12 @@ def _device(gpu: Gpu) -> Capability:
 def _driver(profile: Profile, devices: Sequence[Capability]) -> Driver:
     """Return the branch of a driver, and the CUDA that it runs where its number does not tell."""
     version = _readable("driver", profile.driver.version or "")
-    tegra = bool(profile.jetson) or any(device in INTEGRATED for device in devices)
-    ceiling = profile.driver.cuda if tegra else None
+    board = any(device in INTEGRATED for device in devices)
+    ceiling = profile.driver.cuda if board else None
     return Driver(
         system="windows" if profile.os == "windows" or profile.wsl else "linux",
         version=version[:1],
-        tegra=tegra,
+        tegra=all(device in INTEGRATED for device in devices),
         ceiling=_readable("driver's CUDA version", ceiling) if ceiling else (),
     )
 

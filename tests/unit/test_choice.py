@@ -3,6 +3,7 @@
 Every expected answer was worked out by hand from NVIDIA's and PyTorch's tables; ``why`` says how.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -827,3 +828,55 @@ def test_the_order_of_gpus_does_not_matter(
     assert chosen(one) == chosen(other)
     assert one.reasons == other.reasons
     assert one.rejected == other.rejected
+
+
+# Every remedy that is printed is applied, as a person would apply it, and leads where it says
+
+
+def applied(line: str, profile: Profile, request: Request) -> tuple[Profile, Request] | None:
+    """Return a host and a request after the change that a line names; None for words of advice."""
+    found = re.match(r"driver ([0-9.]+) or newer|a driver of branch ([0-9]+)", line)
+    if found:
+        version = found[1] or f"{found[2]}.00"
+        return with_driver(profile, version=version), request
+    if found := re.match(r"a JetPack with CUDA ([0-9.]+)", line):
+        return with_driver(profile, cuda=found[1]), request
+    if found := re.match(r"a distribution with glibc ([0-9.]+)", line):
+        return profile.model_copy(update={"glibc": found[1]}), request
+    if found := re.match(r"Python (\S+) unlocks", line):
+        return profile.model_copy(update={"pythons": (python(found[1]),)}), request
+    if found := re.match(r"gpus: (leaving|serving) .*? \(([0-9.]+)\) (?:out|alone)", line):
+        alone = found[1] == "serving"
+        chosen = [g for g in profile.gpus if (g.compute_capability == found[2]) == alone]
+        return profile, request.model_copy(update={"gpus": tuple(g.index for g in chosen)})
+    changes: dict[str, dict[str, Any]] = {
+        "leaving the torch pin out": {"torch": None},
+        "leaving cu": {"accelerator": "cuda"},
+        "leaving torchaudio out": {"packages": ("numpy",)},
+        "leaving torchvision out": {"packages": ()},
+        "accelerator: cpu": {"accelerator": "cpu"},
+        "accelerator: auto": {"accelerator": "auto"},
+    }
+    change = next((changes[start] for start in changes if line.startswith(start)), None)
+    return None if change is None else (profile, request.model_copy(update=change))
+
+
+def with_driver(profile: Profile, **update: str) -> Profile:
+    driver = profile.driver.model_copy(update={"state": DriverState.OK, **update})
+    return profile.model_copy(update={"driver": driver})
+
+
+@given(gpu_lists, hosts, requests)
+@settings(max_examples=400, deadline=None)
+def test_every_remedy_leads_where_it_says(
+    gpus: list[str], host: dict[str, Any], request_: Request
+) -> None:
+    profile = machine(*gpus, **host)
+    found = choose(profile, request_, MATRIX, None)
+    for line in found.unlocks if isinstance(found, Refusal) else ():
+        change = applied(line, profile, request_)
+        if change is None:
+            assert "Jetson AI Lab" in line or "install one for all users" in line, line
+            continue
+        after = choose(*change, MATRIX, None)
+        assert f"{chosen(after)}" == re.split(" unlocks | takes ", line)[1], line
