@@ -24,6 +24,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.settings import Settings
 from fleetwheel.templates import render
+from fleetwheel.variant import CPU
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import mirror
 from fleetwheel.wheels.sources import certificate, configured_sources, official_source
@@ -123,7 +124,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
 
     What a source that is silent today has listed before is still served.
     """
-    sources = [*configured_sources(settings.sources), official_source("cpu")]
+    sources = [*configured_sources(settings.sources), official_source(CPU)]
     projects = ["torch", *(Requirement(package).name for package in settings.packages)]
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:
