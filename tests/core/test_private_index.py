@@ -9,10 +9,10 @@ from fleetwheel.wheel import Source
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels.lock import target_of
 from fleetwheel.wheels.sources import uv_credentials
+from tests.core.test_generation import building, run
 from tests.samples import CPU_HOST, REQUEST, choice
 from tests.serve_index import Index, serve_index
 from tests.small_wheels import make_wheel
-from tests.unit.test_generation import building, run
 
 LOGIN = "lab:s3cret"
 
