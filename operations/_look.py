@@ -13,7 +13,7 @@ from fleetwheel.inventory import group_of
 from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Record
-from fleetwheel.reporting.report import Drift, HostReport
+from fleetwheel.reporting.report import Drift, HostReport, Status
 from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels.lock import Lock
@@ -48,7 +48,7 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
     except (FleetwheelError, OSError) as error:
         return HostReport(status="failed", why=str(error), **seen)
     held = record is not None and record.hold is not None
-    status = "drifted" if found else "on hold" if held else "clean"
+    status: Status = "drifted" if found else "on hold" if held else "clean"
     return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)
 
 

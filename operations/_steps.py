@@ -289,7 +289,9 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     generation = deployment.plan.generation
     if deployment.smoke is None and old:
         deployment.smoke = old.smoke
-    previous = old and (old.previous if old.generation == generation else old.generation)
+    previous = None
+    if old:
+        previous = old.previous if old.generation == generation else old.generation
     record = Record(
         generation=generation,
         previous=previous,

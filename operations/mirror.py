@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
 
-import requests
 from packaging.requirements import Requirement
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
@@ -18,6 +17,7 @@ from pyinfra.api import (
     operation,
 )
 from pyinfra.api.command import PyinfraCommand
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from facts.mirror import Ground, MirrorGround
 from fleetwheel.errors import FleetwheelError
@@ -140,7 +140,7 @@ def _files(
     settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
 ) -> dict[str, str]:
     """Return the files of the mirror's directory: name to text."""
-    bundle = Path(certificate() or requests.certs.where())
+    bundle = Path(certificate() or DEFAULT_CA_BUNDLE_PATH)
     configuration = render(
         "mirror.nginx.conf.j2",
         directory=directory,

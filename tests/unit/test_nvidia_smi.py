@@ -191,9 +191,9 @@ def test_nothing_makes_it_raise(
 @pytest.mark.parametrize("piece", ["0, ", "CUDA Version: 1", "9" * 1000, "a", " "])
 def test_time_is_linear(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     parse([text], FIELDS, 0, [text])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_every_state_says_what_it_means_and_what_mends_it() -> None:
