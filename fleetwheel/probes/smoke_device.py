@@ -26,8 +26,12 @@ FREE_BYTES = 1 << 30
 """A GPU with less free memory than this, and than a quarter, is left to whoever uses it."""
 BFLOAT16 = (8, 0)
 """The first compute capability that has it; below, cuBLAS multiplies some shapes and not others."""
-TEGRA = (53, 62, 72, 87, 88, 101)
-"""Architectures of boards such as Jetson: their code runs there alone."""
+RENAMED = {(10, 1): (11, 0)}
+"""Thor was 10.1 before CUDA 13."""
+INTEGRATED = ((5, 3), (6, 2), (7, 2), (8, 7), (11, 0))
+"""Jetson and Thor: their code runs on nothing else."""
+UNIFIED = ((7, 2), (8, 7))
+"""Those that run the code of their larger siblings from CUDA 13.2 on."""
 UNSUPPORTED = ("CUBLAS_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ARCH_MISMATCH")
 MEMORY_TOLERANCE = 0.1
 """NVML counts what the driver keeps for itself, torch does not: 1 to 5 percent."""
@@ -246,17 +250,13 @@ def runtime_compilation(bench: Bench, dtype: str) -> list[Any]:
 def architecture(nvrtc: Any, capability: tuple[int, int]) -> str:
     """Return the newest architecture that a compiler knows and whose code runs on a GPU.
 
-    Code runs within a major version, on the same minor version or a newer one, except to and from
-    Tegra (CUDA C++ Programming Guide, binary compatibility): CUDA 12.8 knows neither 10.3 nor 12.1,
-    and its code for 10.0 and 12.0 runs there.
+    CUDA 12.8 knows neither 10.3 nor 12.1, and its code for 10.0 and 12.0 runs there.
     """
     count = ctypes.c_int()
     succeed("nvrtcGetNumSupportedArchs", nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
     known = (ctypes.c_int * count.value)()
     succeed("nvrtcGetSupportedArchs", nvrtc.nvrtcGetSupportedArchs(known))
-    own = capability[0] * 10 + capability[1]
-    older = [n for n in known if capability[0] * 10 <= n < own and n not in TEGRA]
-    fitting = [n for n in known if n == own] or older
+    fitting = [number for number in known if code_runs(divmod(number, 10), capability)]
     if not fitting:
         raise RuntimeError(
             "no kernel image is available: NVRTC knows no architecture for capability"
@@ -540,13 +540,23 @@ def open_gpu(torch: Any, device: str) -> None:
 
 
 def runs_on(capability: tuple[int, int], built: list[str]) -> bool:
-    """Whether code for these architectures runs: same major and no newer, or PTX no newer."""
+    """Whether code for these architectures runs on a GPU, or PTX that is no newer."""
     for entry in built:
         kind, number = entry.rstrip("af").split("_")
         code = divmod(int(number), 10)
-        if code <= capability and (kind == "compute" or code[0] == capability[0]):
+        if code_runs(code, capability) or (kind == "compute" and code <= capability):
             return True
     return not built
+
+
+def code_runs(code: tuple[int, int], device: tuple[int, int]) -> bool:
+    """Whether machine code runs on a GPU: the rule of fleetwheel/choosing/compatibility.py."""
+    code, device = RENAMED.get(code, code), RENAMED.get(device, device)
+    if code == device:
+        return True
+    if code in INTEGRATED or (device in INTEGRATED and device not in UNIFIED):
+        return False
+    return code[0] == device[0] and code[1] <= device[1]
 
 
 if __name__ == "__main__":

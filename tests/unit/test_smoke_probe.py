@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fleetwheel import faults, remote, smoke
+from fleetwheel.choosing import compatibility
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device
 from tests.smoke_script import expected, run, scripted
@@ -377,7 +378,13 @@ NVRTC_12_8 = (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90, 100, 101, 
 
 @pytest.mark.parametrize(
     ("capability", "found"),
-    [((10, 3), "sm_100"), ((12, 1), "sm_120"), ((8, 9), "sm_89"), ((8, 7), "sm_87")],
+    [
+        ((10, 3), "sm_100"),
+        ((12, 1), "sm_120"),
+        ((8, 9), "sm_89"),
+        ((8, 7), "sm_87"),
+        ((11, 0), "sm_101"),
+    ],
 )
 def test_a_compiler_is_asked_for_what_it_knows(capability: tuple[int, int], found: str) -> None:
     assert smoke_device.architecture(Compiler(*NVRTC_12_8), capability) == found
@@ -388,7 +395,7 @@ def test_code_for_a_jetson_runs_nowhere_else() -> None:
     assert smoke_device.architecture(Compiler(80, 86, 87), (8, 9)) == "sm_86"
 
 
-@pytest.mark.parametrize("capability", [(11, 0), (4, 9), (13, 0)])
+@pytest.mark.parametrize("capability", [(4, 9), (13, 0)])
 def test_a_compiler_that_is_too_old_for_a_gpu(capability: tuple[int, int]) -> None:
     with pytest.raises(RuntimeError, match="no kernel image is available: NVRTC knows no"):
         smoke_device.architecture(Compiler(*NVRTC_12_8), capability)
@@ -494,6 +501,19 @@ def test_a_child_gets_a_known_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert {name for name in changing if name in seen} == set()
     assert {name for name in leading if name in seen} == set(leading)
     assert (seen["OMP_NUM_THREADS"], seen["MORE"]) == ("5", "1")
+
+
+@pytest.mark.parametrize("cuda", [(12, 8), (13, 2)])
+def test_the_rule_is_that_of_the_choice(cuda: tuple[int, int]) -> None:
+    """A build that the choice finds good is never refused for want of code."""
+    all_of_them = [(major, minor) for major in range(5, 13) for minor in range(10)]
+    for code in all_of_them:
+        for device in all_of_them:
+            known = smoke_device.code_runs(code, device)
+            if device in compatibility.UNIFIED:
+                assert known >= compatibility.runs_code(code, device, cuda)
+            else:
+                assert known == compatibility.runs_code(code, device, cuda)
 
 
 def test_children_start_as_the_probe_does() -> None:
