@@ -119,7 +119,7 @@ FAULTS = (
     ),
     Fault(
         "not-permitted",
-        r"CUDA( driver)? error: operation not (permitted|supported)",
+        r"CUDA( driver)? error: operation not (permitted|supported)\b(?! on)",
         "the driver does not allow this operation here, as with some vGPU profiles and in WSL",
         "give the virtual machine a vGPU profile for compute, or the whole GPU; in WSL update the"
         " driver on Windows",
@@ -134,7 +134,7 @@ FAULTS = (
     ),
     Fault(
         "device-busy",
-        r"CUDA-capable device(s|\(s\)) (is/)?are busy or unavailable",
+        r"CUDA-capable device(s|\(s\)) (is/)?are busy or unavailable|device already in use by",
         "another process holds the GPU for itself, or its compute mode admits none",
         "see nvidia-smi -q -d COMPUTE,PIDS; wait for the job, or set nvidia-smi -c DEFAULT",
         codes=(46, 216),

@@ -1,7 +1,6 @@
 """Every fault that comes before cuBLAS, in the words of real CUDA torch: see tests/rig/cuda."""
 
 import ctypes
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from fleetwheel import faults, remote, smoke
+from fleetwheel.probes import smoke as probe
 from tests.real.conftest import CudaDeployment
 from tests.rig.cuda import Rig, Warm, uuid
 
@@ -20,6 +20,7 @@ CUDA_CHECKS = tuple(check for check in CUDA_CHECKS if check[0] in {names!r})
 """
 """Kernels do nothing on the rig: copies alone are right there."""
 TOGETHER = """
+BLOCK_WORDS, TIMED_S = 1 << 16, 0.01
 whole = checks
 def checks(bench, full, driver, tell):
     return [] if full["part"] == "device" else whole(bench, full, driver, tell)
@@ -48,7 +49,7 @@ def expected(*names: str, **changes: Any) -> dict[str, Any]:
     return {**known, "faults": TABLE, **programs, **changes}
 
 
-def test(
+def smoke_of(
     rig: Rig, warm: Warm, given: dict[str, Any], cuda: str = "", nvml: str = "", count: int = 1
 ) -> smoke.SmokeResult:
     document = warm.run(remote.source("smoke"), given, rig.scripts(cuda, nvml, count))
@@ -97,7 +98,7 @@ ELSEWHERE = {
     "foreign-library": "test_a_library_from_elsewhere",
     "peer-copy": "test_copies_between_gpus",
     "too-many-peers": "test_copies_between_gpus",
-    "nccl": "test_nccl_without_a_driver",
+    "nccl": "words of issues alone: on the rig it names a cause that has a row of its own",
     "numpy": "test_smoke_real.py: a torch that found no numpy when it was imported",
     "wrong-variant": "test_smoke_real.py: torch for CPU where CUDA is locked",
     "wrong-version": "test_smoke_real.py: another version than the locked one",
@@ -118,7 +119,7 @@ def test_every_row_has_its_place() -> None:
 
 @pytest.mark.parametrize("name", AT_THE_START)
 def test_faults_of_the_host(rig: Rig, warm: Warm, name: str) -> None:
-    result = test(rig, warm, expected(nvml=None), AT_THE_START[name])
+    result = smoke_of(rig, warm, expected(nvml=None), AT_THE_START[name])
     assert ([fault.name for fault in result.faults], result.devices) == ([name], ())
 
 
@@ -126,7 +127,7 @@ def test_faults_of_the_host(rig: Rig, warm: Warm, name: str) -> None:
 def test_faults_of_one_gpu_of_three(rig: Rig, warm: Warm, name: str) -> None:
     """The other two pass what can be right on the rig."""
     given = expected("copies", "elementwise", device_deadline_s=2 if name == "hang" else 60)
-    result = test(rig, warm, given, ON_A_GPU[name].replace(" * ", " 1 "), count=3)
+    result = smoke_of(rig, warm, given, ON_A_GPU[name].replace(" * ", " 1 "), count=3)
     assert result.faults == ()
     first, second, third = result.devices
     assert second.fault and (second.fault.name, second.status) == (name, "failed"), second
@@ -144,18 +145,12 @@ def test_a_number_and_its_words_get_the_same_name(rig: Rig, row: faults.Fault) -
     runtime.cudaGetErrorString.restype = ctypes.c_char_p
     for code in row.codes:
         words = runtime.cudaGetErrorString(code).decode()
-        fault = json.loads(json.dumps(_named(f"RuntimeError: CUDA error: {words}")))
+        fault = probe.named(f"RuntimeError: CUDA error: {words}", TABLE)
         assert fault["name"] == row.name, (code, words)
 
 
-def _named(text: str) -> dict[str, str]:
-    from fleetwheel.probes import smoke as probe
-
-    return probe.named(text, TABLE)
-
-
 def test_four_gpus_pass_where_nothing_is_computed(rig: Rig, warm: Warm) -> None:
-    result = test(rig, warm, expected("copies"), count=4)
+    result = smoke_of(rig, warm, expected("copies"), count=4)
     assert result.passed, str(result)
     assert [gpu.uuid for gpu in result.devices] == [uuid(index) for index in range(4)]
     assert [gpu.device for gpu in result.devices] == [f"cuda:{index}" for index in range(4)]
@@ -183,13 +178,13 @@ def test_a_run_of_its_own_gives_the_same_words(rig: Rig) -> None:
         ("count * 1", "", "disagreement", "NVML shows 2 GPUs, torch 1"),
         ("", f"uuid 1 {uuid(9)}", "disagreement", f"NVML does not know {uuid(1)}"),
         ("", "handle 1 error 15", "gpu-lost", "GPU 1 is lost: GPU is lost"),
-        ("", "handle 1 error 16", "gpu-lost", "GPU 1 is lost: GPU requires reset"),
+        ("", "handle 1 error 16", "gpu-lost", "GPU 1 is lost: GPU requires restart"),
     ],
 )
 def test_torch_and_nvml_disagree(
     rig: Rig, warm: Warm, cuda: str, nvml: str, name: str, words: str
 ) -> None:
-    result = test(rig, warm, expected("copies"), cuda, nvml, count=2)
+    result = smoke_of(rig, warm, expected("copies"), cuda, nvml, count=2)
     assert result.faults[0].name == name
     assert words in result.faults[0].error
 
@@ -211,14 +206,14 @@ def test_torch_and_nvml_disagree(
 def test_a_gpu_without_free_memory_is_left_alone(
     rig: Rig, warm: Warm, cuda: str, nvml: str, status: str, name: str | None
 ) -> None:
-    result = test(rig, warm, expected("copies"), cuda, nvml, count=2)
+    result = smoke_of(rig, warm, expected("copies"), cuda, nvml, count=2)
     first, other = result.devices
     assert (first.status, first.fault and first.fault.name) == (status, name), first
     assert other.status == "passed"
 
 
 def test_who_uses_a_gpu_is_left_alone(rig: Rig, warm: Warm) -> None:
-    result = test(rig, warm, expected("copies", level="full"), nvml="processes 0 7")
+    result = smoke_of(rig, warm, expected("copies", level="full"), nvml="processes 0 7")
     (gpu,) = result.devices
     assert gpu.fault and (gpu.status, gpu.fault.name) == ("skipped", "in-use")
 
@@ -235,21 +230,22 @@ def test_who_uses_a_gpu_is_left_alone(rig: Rig, warm: Warm) -> None:
 def test_libraries_that_find_no_driver(
     rig: Rig, warm: Warm, check: str, name: str, words: str
 ) -> None:
-    result = test(rig, warm, expected(check))
+    result = smoke_of(rig, warm, expected(check))
     fault = result.devices[0].fault
     assert fault and fault.name == name and words in fault.error, fault
 
 
 def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
-    """An empty libcublasLt in LD_LIBRARY_PATH, as a CUDA of another version is."""
+    """An empty libcublasLt before that of the wheels, as a CUDA of another version is."""
     (tmp_path / "a.c").write_text("int nothing;\n")
     library = tmp_path / "libcublasLt.so.13"
-    command = ["cc", "-shared", "-o", library, tmp_path / "a.c"]
+    name = f"-Wl,-soname,{library.name}"
+    command = ["cc", "-shared", "-fPIC", name, "-o", library, tmp_path / "a.c"]
     subprocess.run(command, check=True, capture_output=True)
     done = subprocess.run(
         [rig.python, "-I", "-c", remote.BOOTSTRAP],
         input=remote.document("smoke", expected("copies", nvml=None)),
-        env={"LD_LIBRARY_PATH": str(tmp_path)},
+        env={"LD_PRELOAD": str(library)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -261,15 +257,17 @@ def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cuda", "name", "words"),
     [
-        ("cudaMemcpyPeerAsync * hang", "peer-copy", "no answer within"),
-        ("cudaMemcpyPeerAsync * 700", "kernel-fault", "illegal memory access"),
-        ("", "peer-copy", "copy cuda:0 to cuda:1 exact: relative error"),
-        ("cudaDeviceEnablePeerAccess * 711", "too-many-peers", "peer mapping resources exhausted"),
+        ("cudaMemcpyAsync * hang after 4", "peer-copy", "no answer within"),
+        ("cudaMemcpyAsync * signal 11 after 4", "peer-copy", "ended by SIGSEGV, during copy"),
+        ("cudaMemcpyAsync * 700 after 4", "kernel-fault", "illegal memory access"),
+        ("peers * 8", "peer-copy", "copy cuda:0 to cuda:1 exact: relative error"),
+        ("peers * 0", "too-many-peers", "peer mapping resources exhausted"),
     ],
 )
 def test_copies_between_gpus(rig: Rig, warm: Warm, cuda: str, name: str, words: str) -> None:
+    """Torch copies by cudaMemcpyAsync: three times alone, and from the fifth time on to a peer."""
     given = expected("copies", level="full", device_deadline_s=16 if "hang" in cuda else 60)
-    result = test(rig, warm, given, f"peers * 8\n{cuda}", count=3)
+    result = smoke_of(rig, warm, given, cuda, count=3)
     assert [gpu.status for gpu in result.devices] == ["passed"] * 3
     copies = [part for part in result.together if part.name == "copies"]
     assert copies[0].device == "cuda:1 and cuda:2"
@@ -280,14 +278,16 @@ def test_copies_between_gpus(rig: Rig, warm: Warm, cuda: str, name: str, words: 
 def test_twelve_gpus_never_exhaust_the_peers_of_one(rig: Rig, warm: Warm) -> None:
     """In one process the ninth mapping would be error 711."""
     given = expected("copies", level="full", device_deadline_s=400)
-    result = test(rig, warm, given, "peers * 8", count=12)
+    result = smoke_of(rig, warm, given, "peers * 8", count=12)
     pairs = [part for part in result.together if part.name == "copies"]
     assert len(pairs) == 66
     assert {part.fault and part.fault.name for part in pairs} == {"peer-copy"}
     assert result.warnings == ()
 
 
-def test_nccl_without_a_driver(rig: Rig, warm: Warm) -> None:
-    result = test(rig, warm, expected("copies", level="full"), "peers * 8", count=2)
-    found = [part.fault and part.fault.name for part in result.together if "all" in part.name]
-    assert found == ["nccl", "nccl"], result.together
+def test_what_stops_nccl_counts_before_nccl(rig: Rig, warm: Warm) -> None:
+    """It has a runtime of its own inside, which finds no driver behind the rig, and says so."""
+    result = smoke_of(rig, warm, expected("copies", level="full"), "peers * 8", count=2)
+    found = [part.fault for part in result.together if "all-reduce" in part.name]
+    assert [fault and fault.name for fault in found] == ["driver-too-old"] * 2, result.together
+    assert found[0] and "NCCL error in" in found[0].error

@@ -312,6 +312,33 @@ def test_the_way_of_a_gpu(torch_cpu_python: Path, cudnn: str, full: str, words: 
         assert all(event["check"]["passed"] for event in told if "check" in event)
 
 
+def test_numpy_is_exchanged_where_it_is_locked(torch_cpu_python: Path) -> None:
+    locked = {"torch": "2.13.0+cpu", "numpy": version_of(torch_cpu_python, "numpy")}
+    result, code = run(torch_cpu_python, expected(packages=locked))
+    assert code == 0, str(result)
+    assert result.devices[0].checks[-1].name == "numpy exchange exact"
+
+
+BLIND = "import sys\nsys.modules['numpy'] = None\nimport torch\ndel sys.modules['numpy']\n"
+
+
+def test_a_torch_that_cannot_exchange_numpy_fails(torch_cpu_python: Path) -> None:
+    """One that found no numpy at its import says what a torch before 2.3 says beside numpy 2."""
+    locked = {"torch": "2.13.0+cpu", "numpy": version_of(torch_cpu_python, "numpy")}
+    program = device_program_after(BLIND)
+    result, code = run(torch_cpu_python, expected(packages=locked, program=program))
+    fault = result.devices[0].fault
+    assert fault
+    assert (code, fault.name) == (2, "numpy")
+    assert fault.error.startswith("RuntimeError: Numpy is not available, during numpy exchange")
+    assert "numpy<2" in fault.repair
+
+
+def version_of(python: Path, name: str) -> str:
+    program = f"import importlib.metadata as m; print(m.version({name!r}))"
+    return subprocess.check_output([python, "-c", program], text=True).strip()
+
+
 def test_by_hand_without_any_input(torch_cpu_python: Path) -> None:
     probe = Path(smoke_device.__file__).with_name("smoke.py")
     done = subprocess.run([torch_cpu_python, probe], capture_output=True, text=True, timeout=300)

@@ -1,4 +1,4 @@
-"""GPUs for real CUDA torch on a machine without one: a runtime and an NVML with scripted answers."""
+"""GPUs for real CUDA torch on a machine without one: CUDA and NVML with scripted answers."""
 
 import json
 import subprocess
