@@ -192,7 +192,9 @@ def test_silence_is_explained_by_its_exit_code(exit_code: int, said: str) -> Non
 
 def test_a_crash_on_windows_is_no_hang() -> None:
     """Its exit code is 0xC0000005 as a signed number."""
-    found = gpu_answer.parse({"smi": ["C:/nvidia-smi.exe"], "exit": ["-1073741819"]})
+    found = gpu_answer.parse(
+        {"smi": ["C:/nvidia-smi.exe"], "exit": ["-1073741819"], "ended": ["0"]}
+    )
     assert found.driver.state is DriverState.UNPARSABLE
     assert "crashed" in found.driver.detail
 
