@@ -63,6 +63,83 @@ print(json.dumps([failing([*CHECKS, *full], "torch.mm", "False", ""), *found]))
 """
 
 
+ONE = {"float64": 1e-9, "float32": 1e-3, "float16": 0.1, "bfloat16": 0.5}
+"""How far one element is off, to itself and to 1, by its type: some times its bound in BOUNDS."""
+MUTANTS = [
+    *(
+        (operator, dtype, damage, check)
+        for operator, dtype, check in (
+            ("sin.out", "float32", "elementwise float32"),
+            ("exp.out", "float32", "elementwise float32"),
+            ("sum.IntList_out", "float32", "reduction float32"),
+            ("amax.default", "float32", "reduction float32"),
+            *(("mm.out", dtype, f"matmul {dtype}") for dtype in ONE),
+            ("convolution.default", "float32", "convolution float32"),
+            ("convolution_backward.default", "float32", "convolution float32"),
+            ("mm.default", "float32", "training step float32"),
+            ("tanh_backward.default", "float32", "training step float32"),
+            ("_linalg_solve_ex.result", "float64", "solve float64"),
+            ("_fft_r2c.default", "complex64", "fft float32"),
+            ("_sparse_addmm.default", "float32", "sparse matmul float32"),
+        )
+        for damage in ("one element", "doubled", "zeroed", "NaN")
+    ),
+    *(
+        (operator, dtype, damage, check)
+        for operator, dtype, check in (
+            ("tanh.default", "float32", "training step float32"),
+            ("rand.default", "float32", "random numbers statistics"),
+            ("randn.default", "float32", "random numbers statistics"),
+            ("sort.default", "float32", "random numbers statistics"),
+        )
+        for damage in ("doubled", "zeroed", "NaN")
+    ),
+    ("tanh.default", "float32", "1.001 times", "training step float32"),
+    ("tanh.default", "float64", "1.001 times", None),
+    ("mm.out", "complex64", "doubled", None),
+]
+"""Operator below Python and autograd, type, what is done to its results, and the check that fails.
+
+What is done is done wherever the operator runs: a reference that used it would go along.
+"""
+DISPATCHED = """
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class Mutant(TorchDispatchMode):
+    def __init__(self, operator, dtype, damage):
+        super().__init__()
+        self.operator, self.damage = operator, damage
+        self.dtype = getattr(torch, dtype)
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        if str(function) == "aten." + self.operator:
+            for tensor in result if isinstance(result, (tuple, list)) else [result]:
+                if tensor is not None and tensor.dtype == self.dtype:
+                    self.spoil(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
+        return result
+
+    def spoil(self, tensor):
+        place = (0,) * (tensor.dim() - 1) + (-1,)
+        if self.damage == "one element":
+            off = input["one"][str(tensor.dtype).split(".")[1]]
+            tensor[place] += off * (1 + tensor[place].abs())
+        elif self.damage == "NaN":
+            tensor[place] = float("nan")
+        else:
+            tensor *= {"doubled": 2, "zeroed": 0, "1.001 times": 1.001}[self.damage]
+
+def failing(operator, dtype, damage, name):
+    checks = [check for check in CHECKS if name in (None, f"{check[0]} {check[1]}")]
+    with Mutant(operator, dtype, damage):
+        results = [run_check(Bench(torch, "cpu", 1), *check) for check in checks]
+    return [result["name"] for result in results if not result["passed"]]
+
+print(json.dumps([failing(*mutant) for mutant in input["mutants"]]))
+"""
+
+
 def expected(**changes: Any) -> dict[str, Any]:
     return {
         "packages": {"torch": "2.13.0+cpu"},
@@ -133,6 +210,20 @@ def test_undamaged_checks_pass(damaged: list[list[str]]) -> None:
 @pytest.mark.parametrize(("place", "check"), list(enumerate(row[-1] for row in (*QUICK, *FULL))))
 def test_one_wrong_element_is_caught(damaged: list[list[str]], place: int, check: str) -> None:
     assert damaged[1 + place][0] == check
+
+
+@pytest.fixture(scope="module")
+def caught(torch_cpu_python: Path) -> list[list[str]]:
+    """The checks that fail for each mutant."""
+    given = {"mutants": MUTANTS, "one": ONE}
+    (found,) = device_program(torch_cpu_python, DISPATCHED, given)
+    return found  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("place", range(len(MUTANTS)), ids=lambda n: " ".join(map(str, MUTANTS[n])))
+def test_a_wrong_operator_is_caught(caught: list[list[str]], place: int) -> None:
+    name = MUTANTS[place][-1]
+    assert caught[place] == ([name] if name else [])
 
 
 def test_wrong_values_are_named(torch_cpu_python: Path) -> None:
