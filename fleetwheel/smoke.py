@@ -119,13 +119,19 @@ class SmokeResult(Value):
         return self
 
     def __str__(self) -> str:
-        """What is wrong, for the person who must act; a line per device when nothing is."""
+        """What is wrong, for the person who must act; a line per device when nothing is.
+
+        Of parts that failed alike, such as all copies between GPUs, the first speaks for all.
+        """
         found = [str(fault) for fault in self.faults]
-        found += [
-            f"{device.device} {device.name}: {device.fault}"
-            for device in self.devices + self.together
-            if device.fault
-        ]
+        found += [f"{d.device} {d.name}: {d.fault}" for d in self.devices if d.fault]
+        alike: dict[tuple[str, str], list[DeviceResult]] = {}
+        for part in self.together:
+            if part.fault:
+                alike.setdefault((part.name, part.fault.name), []).append(part)
+        for first, *others in alike.values():
+            more = f" (and {len(others)} more)" if others else ""
+            found.append(f"{first.device} {first.name}{more}: {first.fault}")
         return "\n".join(found or [device.summary for device in self.devices])
 
 

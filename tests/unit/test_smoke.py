@@ -362,6 +362,14 @@ def test_a_failed_device_is_explained_with_its_repair() -> None:
     )
 
 
+def test_of_many_pairs_that_failed_alike_one_is_shown() -> None:
+    said = "copy cuda:0 to cuda:1 exact: relative error 0.9 is above 0.0"
+    pairs = [{**judged("cuda:0", error=said), "name": "copies"} for _ in range(120)]
+    explained = smoke.explain(a_document(passed=False, level="full", together=pairs))
+    assert explained.startswith("cuda:0 copies (and 119 more): copies between two GPUs go wrong")
+    assert explained.count("\n") == 1
+
+
 def test_what_failed_together_is_explained() -> None:
     part = judged("cuda:1", error="DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:94")
     said = smoke.explain(a_document(passed=False, level="full", together=[part]))
