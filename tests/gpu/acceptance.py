@@ -285,14 +285,18 @@ def main() -> int:
         del os.environ[name]  # or they would name other sources of wheels
     work = Path(tempfile.mkdtemp(prefix="acceptance-", dir=options.work))
     try:
-        result = run(Acceptance(work, options.python, options.cpu))
+        return tell(run(Acceptance(work, options.python, options.cpu)), options.json)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def tell(result: dict[str, Any], file: Path | None) -> int:
+    """Keep the result and print the verdict, before tidying up costs more time."""
+    if file:
+        file.write_text(json.dumps(result, indent=2) + "\n")
     failed = [step["name"] for step in result["steps"] if not step["passed"]]
     verdict = "PASS" if result["passed"] else f"FAILED: {', '.join(failed)}"
-    print(f"{verdict}, after {result['seconds']} s")
+    print(f"{verdict}, after {result['seconds']} s", flush=True)
     return 0 if result["passed"] else 1
 
 
