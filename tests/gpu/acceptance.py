@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,10 @@ class Acceptance:
         right, wrong = (self.work / index / "files" for index in ("right", "wrong"))
         for files in (right, wrong):
             files.mkdir(parents=True)
-        wheels = [rebuild(distribution, right) for distribution in closure(there, names)]
-        rebuild(there["torch"], wrong, self.other_variant())
+        with ThreadPoolExecutor() as pool:  # hashes and checksums let other threads run
+            other = pool.submit(rebuild, there["torch"], wrong, self.other_variant())
+            wheels = list(pool.map(lambda found: rebuild(found, right), closure(there, names)))
+            other.result()
         for wheel in wheels:
             if not wheel.name.startswith("torch-"):
                 os.link(wheel, wrong / wheel.name)
