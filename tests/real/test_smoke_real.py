@@ -30,6 +30,12 @@ FULL = (
     ("torch.Tensor.copy_", "True", "+= 1", "copy bandwidth exact"),
     ("torch.mm", "calls == 9", "+= 1", "sustained matmul float32"),
     ("torch.mm", "calls == 9", "*= float('nan')", "sustained matmul float32"),
+    (
+        "torch.mm",
+        "result.dtype == torch.bfloat16 and calls % 7 == 0",
+        "*= 1.008",
+        "sustained matmul bfloat16",
+    ),
 )
 """The same at the full level, where one result of many is wrong."""
 DAMAGED = """

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -277,6 +278,44 @@ def test_speed_is_judged_by_the_inventory_alone(
     assert document["devices"][3]["measured"][0]["fraction"] == fraction
     if status == "failed":
         assert document["devices"][3]["fault"]["name"] == "too-slow"
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "shares", "entry", "found"),
+    [
+        ("cuda:0", 100 * GIB, False, {"driver_model": None}, 90 * GIB),
+        ("cuda:0", 100 * GIB, False, {"driver_model": "TCC"}, 90 * GIB),
+        ("cuda:0", 100 * GIB, False, {"driver_model": "WDDM"}, 50 * GIB),
+        ("cuda:0", GIB, False, {}, GIB - (128 << 20)),
+        ("cuda:0", 100 * GIB, True, {"driver_model": None}, GIB // 4),
+        ("cpu", 0, False, {}, GIB // 4),
+    ],
+)
+def test_how_much_memory_is_filled(
+    device: str, free: int, shares: bool, entry: Answer, found: int
+) -> None:
+    """Of the host's memory little, and of a GPU with windows what Windows does not move away."""
+    cuda = SimpleNamespace(empty_cache=lambda: None, mem_get_info=lambda device: (free, free))
+    bench = SimpleNamespace(device=device, shares_memory=shares, torch=SimpleNamespace(cuda=cuda))
+    assert smoke_full.free_bytes(bench, entry) == found
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.0001, 8), (0.05, 4), (0.3, 1), (9.0, 1)])
+def test_little_work_is_queued_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
+) -> None:
+    """The first run is slower: it loads code."""
+    clock = [0.0]
+    took = iter([50 * seconds, seconds])
+    monkeypatch.setattr(smoke_full.time, "perf_counter", lambda: clock[0])
+
+    def action() -> None:
+        clock[0] += next(took) * 0.999
+
+    assert smoke_full.runs_per_batch(SimpleNamespace(device="cpu"), action) == runs
 
 
 CLOCKS = "bus-width 1 {}\nmemory-clock 1 {}\nsm-clock 1 {}\ncores 1 {}\n"
