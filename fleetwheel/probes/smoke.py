@@ -468,14 +468,14 @@ class Xid(NamedTuple):
 
 
 def parse_xid(line: str) -> Xid:
-    """Read ``NVRM: Xid (PCI:0000:41:00): 79, …``; drivers before 3xx left ``PCI:`` out."""
+    """Read ``NVRM: Xid (PCI:0000:41:00): 79, …``, in some drivers without ``PCI:``."""
     found = re.search(r"Xid \((?:PCI:)?([0-9A-Fa-f:.]+)\): ([0-9]+)", line)
     return Xid(line, pci_address(found[1]), int(found[2])) if found else Xid(line, (), 0)
 
 
 def pci_address(text: str) -> tuple[int, ...]:
     """Return domain, bus and device as numbers: NVML writes a longer domain, and the function."""
-    return tuple(int(part, 16) for part in text.split(".")[0].split(":") if part)[:3]
+    return tuple(int(part, 16) for part in re.findall("[0-9A-Fa-f]+", text)[:3])
 
 
 def risen(before: dict[str, int], after: dict[str, int]) -> list[str]:

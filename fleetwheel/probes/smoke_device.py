@@ -1,9 +1,10 @@
 """Compute on one device and tell how far off its values are: the child of smoke.py.
 
 Its ``input`` is a dictionary with ``device`` ("cpu", "cuda:0", or None to look for GPUs), ``seed``,
-``deadline_s``, and maybe ``driver``, what NVML says of the GPU (smoke_driver.py), and ``full``, the
-program and input of the full level (smoke_full.py). It tells what it does as it goes, a JSON object
-per line for ``Child`` in smoke.py, because it may crash or hang at any step. Python 3.8 or newer.
+``deadline_s``, and maybe ``driver``, what NVML says of the GPU (smoke_driver.py), ``numpy``, if
+numpy is locked, and ``full``, the program and input of the full level (smoke_full.py). It tells
+what it does as it goes, a JSON object per line for ``Child`` in smoke.py, because it may crash or
+hang at any step. Python 3.8 or newer.
 
 A reference is computed in float64 on the CPU, always by another way than the operation under test.
 """
