@@ -139,7 +139,7 @@ def test_faults_of_one_gpu_of_three(rig: Rig, warm: Warm, name: str) -> None:
     "row", [row for row in faults.FAULTS if row.codes], ids=lambda row: row.name
 )
 def test_a_number_and_its_words_get_the_same_name(rig: Rig, row: faults.Fault) -> None:
-    """Torch before 2.9 gives the words alone; they are those of the real runtime."""
+    """Torch before 2.8 gives the words alone; they are those of the real runtime."""
     (library,) = rig.python.parent.parent.glob("lib/python3*/*/nvidia/cu13/lib/libcudart.so.13")
     runtime = ctypes.CDLL(str(library))
     runtime.cudaGetErrorString.restype = ctypes.c_char_p
