@@ -31,6 +31,8 @@ class Check(Value):
     name: str
     """Such as ``matmul float16``."""
     passed: bool
+    unsupported: bool = False
+    """The GPU is too old for the type, and its library says so: neither passed nor a fault."""
     error: float | None
     """Largest relative error; None when the result held NaN or infinity."""
     bound: float
@@ -83,7 +85,8 @@ class DeviceResult(Value):
 
     @model_validator(mode="after")
     def _passed_means_checked(self) -> "DeviceResult":
-        good = bool(self.checks) and all(check.passed for check in self.checks) and not self.fault
+        tried = [check for check in self.checks if not check.unsupported]
+        good = bool(tried) and all(check.passed for check in tried) and not self.fault
         if self.status == "passed" and not good:
             raise ValueError(f"{self.device} is said to have passed, but its checks differ")
         return self
@@ -116,13 +119,19 @@ class SmokeResult(Value):
         return self
 
     def __str__(self) -> str:
-        """What is wrong, for the person who must act; a line per device when nothing is."""
+        """What is wrong, for the person who must act; a line per device when nothing is.
+
+        Of parts that failed alike, such as all copies between GPUs, the first speaks for all.
+        """
         found = [str(fault) for fault in self.faults]
-        found += [
-            f"{device.device} {device.name}: {device.fault}"
-            for device in self.devices + self.together
-            if device.fault
-        ]
+        found += [f"{d.device} {d.name}: {d.fault}" for d in self.devices if d.fault]
+        alike: dict[tuple[str, str], list[DeviceResult]] = {}
+        for part in self.together:
+            if part.fault:
+                alike.setdefault((part.name, part.fault.name), []).append(part)
+        for first, *others in alike.values():
+            more = f" (and {len(others)} more)" if others else ""
+            found.append(f"{first.device} {first.name}{more}: {first.fault}")
         return "\n".join(found or [device.summary for device in self.devices])
 
 
