@@ -1,17 +1,19 @@
 """From a host's target to a lock: kept, shared with another host, or made now."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import NamedTuple
 
 from packaging.version import Version
 
-from fleetwheel.choice.answer import exact, narrowed, refusal_of, ways_out
+from fleetwheel.choice.answer import Read, exact, narrowed, refusal_of, ways_out
 from fleetwheel.choice.choose import Refusal, runs, uniform
 from fleetwheel.choice.request import Request, read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.making import make
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import Profile, Python
@@ -61,20 +63,20 @@ class Decider:
         ``host_copy`` reads the host's own copy, for a controller that has not got the file.
         ``tested`` is that of ``read_target``.
         """
-        target = read_target(
-            profile,
-            request,
+        unbound = read_target(profile, request, tested=tested)
+        if record and not relock and isinstance(unbound, Target):
+            kept = self._recorded(record, host_copy)
+            if kept and self._serves(kept, exact(unbound, profile), profile, record):
+                return kept
+        read = partial(
+            read_target,
             constraints=[constraint.requirement for constraint in self._constraints],
             sources=redacted(extra_sources),
             tested=tested,
         )
+        target = read(profile, request)
         if isinstance(target, Blocker):
-            return self._blocked(target, profile, request, extra_sources)
-        own = exact(target, profile)
-        if record and not relock:
-            kept = self._recorded(record, host_copy)
-            if kept and self._serves(kept, own, profile, record):
-                return kept
+            return self._blocked(target, profile, request, read, extra_sources)
         found = self._shared(target, request, extra_sources, relock)
         choice = found.choice if isinstance(found, Lock) else found
         if narrow := narrowed(target, choice, profile, self.matrix):
@@ -119,10 +121,15 @@ class Decider:
         )
 
     def _blocked(
-        self, blocker: Blocker, profile: Profile, request: Request, extra: Sequence[str]
+        self,
+        blocker: Blocker,
+        profile: Profile,
+        request: Request,
+        read: Read,
+        extra: Sequence[str],
     ) -> Refusal:
-        found = self._supply(ways_out(profile, request, self.matrix), extra)
-        return refusal_of(blocker, profile, request, self.matrix, found.stock)
+        found = self._supply(ways_out(profile, request, self.matrix, read), extra)
+        return refusal_of(blocker, profile, request, self.matrix, found.stock, read)
 
     def _shared(
         self, target: Target, request: Request, extra: Sequence[str], relock: bool
@@ -160,12 +167,14 @@ def pinned(request: Request, release: str) -> Request:
 
 def _held(members: Sequence[Member]) -> set[str]:
     """Return the releases that a uniform group has, while its requests are the same."""
-    records = [(member.request, member.record) for member in members if member.record]
-    return {
-        record.choice.torch
-        for asked, record in records
-        if read_pins(record.request) == read_pins(pinned(asked, record.choice.torch))
-    }
+    held = set()
+    for member in members:
+        if member.record:
+            release = member.record.choice.torch
+            with suppress(FleetwheelError):  # a request that cannot be read is no vote
+                asked = read_pins(pinned(member.request, release))
+                held |= {release} if read_pins(member.record.request) == asked else set()
+    return held
 
 
 def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Python | None:

@@ -126,6 +126,8 @@ def _request(
     record: Record, lock: Lock | None, target: Target | Blocker, settings: Settings
 ) -> list[Drift]:
     """Return what the inventory asks for and the lock does not meet, as a deploy decides it."""
+    if record.hold:
+        return []  # a person put it there, and lifts the hold
     before, now = read_pins(record.request), read_pins(settings.request)
     if isinstance(target, Blocker):
         pinned = replace(now, torch=before.torch) if settings.uniform else now

@@ -1,6 +1,6 @@
 """From a target to its lock: the best candidate that can be locked with what else is asked for."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -50,8 +50,11 @@ class _Locked:
     choice: Choice
     text: str
 
-    def version(self, name: str) -> Version:
-        return locking.picked(self.text)[name].version
+    def newer(self, names: Iterable[str], other: "_Locked") -> bool:
+        """Whether one of these projects has a newer version here than there."""
+        mine, theirs = locking.picked(self.text), locking.picked(other.text)
+        both = [name for name in names if name in mine and name in theirs]
+        return any(mine[name].version > theirs[name].version for name in both)
 
 
 def make(
@@ -194,8 +197,7 @@ def _with_older_torch(
         return None
     if isinstance(older, Refusal):
         return None
-    helped = any(older.version(name) > locked.version(name) for name in names)
-    return older if helped else None
+    return older if older.newer(names, locked) else None
 
 
 def _held_notes(locked: _Locked, held: dict[str, Picked]) -> list[str]:
@@ -203,7 +205,7 @@ def _held_notes(locked: _Locked, held: dict[str, Picked]) -> list[str]:
     there = locking.picked(locked.text)
     notes = []
     for name, newest in held.items():
-        if name == "torch" or there[name].version >= newest.version:
+        if name == "torch" or name not in there or there[name].version >= newest.version:
             continue
         old, new = there[name].uploaded, newest.uploaded
         if old is None or new is None or new - old > LONG:

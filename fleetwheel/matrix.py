@@ -122,6 +122,8 @@ class Limit(Evidenced):
 
     torch: Specifiers
     platforms: tuple[PlatformName, ...]
+    builds: tuple[str, ...] = ("",)
+    """How the names of the variants begin that it is about: ``cpu``, ``cu12``; all by default."""
     requirement: str
     """What has to be kept to, such as ``numpy<2``."""
     why: str
@@ -273,12 +275,15 @@ class Matrix:
         )
         return tuple(dict.fromkeys([*own, *ranged]))
 
-    def limits_of(self, version: Version, platform: Platform) -> tuple[Limit, ...]:
-        """Return what has to be kept to beside a release."""
+    def limits_of(
+        self, version: Version, variant: Variant | None, platform: Platform
+    ) -> tuple[Limit, ...]:
+        """Return what has to be kept to beside a build."""
         return tuple(
             limit
             for limit in self.limits
             if " ".join(platform) in limit.platforms
+            and str(variant or "").startswith(limit.builds)
             and SpecifierSet(limit.torch).contains(version, prereleases=True)
         )
 

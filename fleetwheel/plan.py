@@ -62,7 +62,9 @@ def plan(
         build=False,
         smoke=not tested,
         activate=chosen != current or differs is not None,
-        because="it is built, but not in use" if chosen != current else differs or _why(tested),
+        because="it is built, but not in use"
+        if chosen != current
+        else differs or _why(tested, smoke),
     )
 
 
@@ -89,7 +91,9 @@ def _differs(generation: str, lock: Lock, record: Record | None, request: Reques
     return None
 
 
-def _why(tested: bool) -> str:
+def _why(tested: bool, smoke: SmokeMode) -> str:
+    if smoke == "none":
+        return "it is in use, as locked; nothing is tested here"
     if not tested:
         return "its smoke test has to run again"
     return "it is in use, as locked, and its smoke test has passed"

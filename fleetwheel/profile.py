@@ -166,8 +166,8 @@ class Python(Value):
     """One CPython interpreter of a host, never one inside a virtual environment."""
 
     path: str
-    version: str
-    """Full version, such as ``3.11.7``."""
+    version: Annotated[str, Field(pattern=r"^3\.\d{1,3}(\.\d{1,3}((a|b|rc)\d{1,3})?)?$")]
+    """Full version, such as ``3.11.7``; a minor one where no interpreter is meant."""
     free_threaded: bool = False
     venv: bool = True
     """Whether its standard library holds ``venv``; uv needs no ensurepip."""

@@ -27,8 +27,8 @@ class Supply(NamedTuple):
     """One sentence for each source that gave no answer, without credentials."""
 
     def lacking(self, target: Target) -> list[str]:
-        """Return what is asked for by name and no source that answers has a wheel of."""
-        return [name for name in _named(target) if not self.others.get(name)]
+        """Return what is asked for and none of the ordinary sources that answer has a wheel of."""
+        return [name for name in _named(target) if self.ordinary and not self.others.get(name)]
 
 
 def supply(targets: Iterable[Target], matrix: Matrix, extra: Sequence[str] = ()) -> Supply:
@@ -54,6 +54,6 @@ def supply(targets: Iterable[Target], matrix: Matrix, extra: Sequence[str] = ())
 
 
 def _named(target: Target) -> list[str]:
-    """Return the projects that are asked for by name, not by address."""
-    found = [Requirement(text) for text in target.requirements]
-    return [requirement.name for requirement in found if not requirement.url]
+    """Return the projects that are asked for beside the torch family, for this system."""
+    found = map(Requirement, target.requirements)
+    return [requirement.name for requirement in found if target.applies(requirement)]

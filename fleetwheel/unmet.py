@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
-from fleetwheel.choice.request import requirement_of
 from fleetwheel.choice.target import Target
 from fleetwheel.wheels.lock import Lock
 
@@ -37,13 +37,14 @@ def _packages(lock: Lock, target: Target) -> list[Unmet]:
     """Compare what is asked for beside torch with what was asked for and what is there."""
     choice = lock.choice
     partners = [Requirement(text) for text in target.partners]
-    asked = [*partners, *map(Requirement, target.requirements)]
+    others = [r for r in map(Requirement, target.requirements) if target.applies(r)]
+    asked = [*partners, *others]
     origin = lock.origin.target
     named = [Requirement(text).name for text in origin.partners] if origin else choice.packages
     before = {name: name for name in named if name != "torch"}
-    before |= {_identity(requirement_of(text)): text for text in choice.requirements}
+    before |= {_identity(Requirement(text)): text for text in choice.requirements}
     missing = [r for r in asked if not _met(r, lock) or (r.extras and _identity(r) not in before)]
-    wanted = {_identity(requirement) for requirement in asked}
+    wanted = {_identity(r) for r in [*partners, *map(Requirement, target.requirements)]}
     extra = [text for identity, text in before.items() if identity not in wanted]
     if not missing and not extra:
         return []
@@ -54,16 +55,12 @@ def _packages(lock: Lock, target: Target) -> list[Unmet]:
 def _identity(requirement: Requirement) -> str:
     """Return what a requirement is about, its range of versions left out."""
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    place = f" @ {requirement.url}" if requirement.url else ""
-    return f"{requirement.name}{extras}{place}"
+    return f"{canonicalize_name(requirement.name)}{extras}"
 
 
 def _met(requirement: Requirement, lock: Lock) -> bool:
-    """Whether the version that is there is allowed; a marker may leave it out altogether."""
     version = lock.packages.get(requirement.name)
-    if version is None:
-        return requirement.marker is not None
-    return requirement.specifier.contains(version, prereleases=True)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def _installed(requirement: Requirement, lock: Lock) -> str:

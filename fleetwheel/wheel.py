@@ -61,6 +61,8 @@ class Wheel(Value):
     sha256: str | None = None
     size: int | None = None
     """Bytes; None where the source does not say."""
+    requires_python: str | None = None
+    """Which interpreters it is for, where the source says so."""
     source: Source
 
     @property

@@ -8,7 +8,7 @@ from fleetwheel.profile import Python, Value
 OLDEST = (3, 8)
 
 LINE = re.compile(
-    r"(?P<version>(?P<major>[0-9]{1,3})\.(?P<minor>[0-9]{1,3})\.[0-9]{1,3}[0-9a-z+]{0,12})"
+    r"(?P<version>(?P<major>[0-9]{1,3})\.(?P<minor>[0-9]{1,3})\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)"
     r" (?P<implementation>\w+) (?P<bits>32|64) (?P<abiflags>[a-z]{1,4}|-) (?P<venv>[01])"
     r" (?P<path>/.+|[A-Za-z]:\\.+)"
 )

@@ -1,6 +1,6 @@
 """What one host gets: its target's choice, its own where its driver decides, or what blocks it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fleetwheel.choice.candidates import Stock
@@ -10,6 +10,9 @@ from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, has_gpu, read_target
 from fleetwheel.matrix import Matrix, numbers
 from fleetwheel.profile import Driver, DriverState, Profile, Python
+
+Read = Callable[[Profile, Request], Target | Blocker]
+"""Reads a host and its request as ``read_target`` does, with what else is known of them."""
 
 
 def answer(
@@ -46,34 +49,40 @@ def exact(target: Target, profile: Profile) -> Target:
 
 
 def refusal_of(
-    blocker: Blocker, profile: Profile, request: Request, matrix: Matrix, stock: Stock | None
+    blocker: Blocker,
+    profile: Profile,
+    request: Request,
+    matrix: Matrix,
+    stock: Stock | None,
+    read: Read = read_target,
 ) -> Refusal:
     """Return the refusal of a host that no wheel can be chosen for, with what was tried."""
     lines = [blocker.remedy] if blocker.remedy else []
-    for kind in (_with_driver, _with_request, _with_python):
-        lines += tried(kind(profile, request, matrix, stock), matrix, stock)
+    for kind in WAYS:
+        lines += tried(kind(profile, request, matrix, stock, read), matrix, stock)
     return Refusal(reasons=(blocker.reason,), unlocks=tuple(lines))
 
 
-def ways_out(profile: Profile, request: Request, matrix: Matrix) -> list[Target]:
+def ways_out(
+    profile: Profile, request: Request, matrix: Matrix, read: Read = read_target
+) -> list[Target]:
     """Return the targets that ``refusal_of`` tries, so that the sources are asked for them too."""
-    kinds = (_with_driver, _with_request, _with_python)
-    return [way.target for kind in kinds for way in kind(profile, request, matrix, None)]
+    return [way.target for kind in WAYS for way in kind(profile, request, matrix, None, read)]
 
 
 def _with_driver(
-    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None
+    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None, read: Read
 ) -> Iterator[Remedy]:
     """Each driver that a host without one could install."""
     if profile.driver.state is DriverState.NO_DRIVER and profile.gpus:
         oldest = Driver(state=DriverState.OK, version="1")
-        target = read_target(profile.model_copy(update={"driver": oldest}), request)
+        target = read(profile.model_copy(update={"driver": oldest}), request)
         if isinstance(target, Target):
             yield from newer_drivers(target, matrix, stock)
 
 
 def _with_request(
-    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None
+    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None, read: Read
 ) -> Iterator[Remedy]:
     """CPU wheels for a host with a GPU, and each pin left out."""
     changes: dict[str, dict[str, Any]] = {
@@ -84,17 +93,20 @@ def _with_request(
         "leaving the python pin out": {"python": None} if request.python else {},
     }
     for text, change in changes.items():
-        target = read_target(profile, request.model_copy(update=change)) if change else None
+        target = read(profile, request.model_copy(update=change)) if change else None
         if isinstance(target, Target):
             yield Remedy(text, target, verb="takes" if target.runtime == "cpu" else "unlocks")
 
 
 def _with_python(
-    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None
+    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None, read: Read
 ) -> Iterator[Remedy]:
     """The newest interpreter that the wheel set serves."""
     minors = proven_pythons((profile.os, profile.arch), matrix)
     pythons = tuple(Python(path="", version=f"{minor}.0") for minor in minors)
-    target = read_target(profile.model_copy(update={"pythons": pythons}), request)
+    target = read(profile.model_copy(update={"pythons": pythons}), request)
     if isinstance(target, Target):
         yield Remedy("Python {python}", target)
+
+
+WAYS = (_with_driver, _with_request, _with_python)

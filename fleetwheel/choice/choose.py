@@ -1,8 +1,11 @@
 """The choice: the newest torch that runs on every GPU of a target, or a refusal with its reason."""
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import Requirement
+from packaging.version import Version
+from pydantic import AfterValidator
 
 from fleetwheel.choice import reasons
 from fleetwheel.choice.candidates import Candidate, Lost, Stock, known, partners_of
@@ -29,15 +32,33 @@ class Rejection(Value):
     reason: str
 
 
+def _version(text: str) -> str:
+    Version(text)
+    return text
+
+
+def _requirement(text: str) -> str:
+    Requirement(text)
+    return text
+
+
+def _with_torch(packages: dict[str, str]) -> dict[str, str]:
+    if "torch" not in packages:
+        raise ValueError("torch is not among them")
+    return packages
+
+
 class Choice(Value):
     """The wheel set for one target, and why."""
 
-    torch: str
+    torch: Annotated[str, AfterValidator(_version)]
     """Public version, such as ``2.13.0``."""
     variant: Variant
-    packages: dict[str, str]
+    packages: Annotated[
+        dict[str, Annotated[str, AfterValidator(_version)]], AfterValidator(_with_torch)
+    ]
     """The torch family pinned: ``{"torch": "2.13.0+cpu", "torchvision": "0.28.0+cpu"}``."""
-    requirements: tuple[str, ...] = ()
+    requirements: tuple[Annotated[str, AfterValidator(_requirement)], ...] = ()
     """Everything else that was asked for."""
     limits: tuple[str, ...] = ()
     """What the release does not work without: ``numpy<2``."""
@@ -81,7 +102,7 @@ def choose(
 
 def _choice(found: Found, target: Target, matrix: Matrix, lost: Sequence[Lost]) -> Choice:
     candidate, resolved = found.candidate, found.resolved
-    limits = matrix.limits_of(candidate.version, target.platform)
+    limits = matrix.limits_of(candidate.version, found.build.variant, target.platform)
     return Choice(
         torch=str(candidate.version),
         variant=found.build.variant,
@@ -182,10 +203,7 @@ def runs(choice: Choice, target: Target, matrix: Matrix) -> str | None:
     if not target.wants(choice.variant):
         there = "an NVIDIA GPU" if target.runtime == "cuda" else "no NVIDIA GPU to serve"
         return f"the host has {there}, the wheels are {choice.variant}"
-    try:
-        build = matrix.build(Version(choice.torch), choice.variant, target.platform)
-    except InvalidVersion:
-        return f"{choice.torch!r} is no version"
+    build = matrix.build(Version(choice.torch), choice.variant, target.platform)
     if build is None:
         name = f"{choice.torch}+{choice.variant}"
         return f"{name} is not in the matrix for {' '.join(target.platform)}"

@@ -25,8 +25,12 @@ def of_choice(
     lines.append(f"there is a wheel for {_where(target)}, Python {resolved.python}{place}")
     if candidate.build and candidate.build.confidence == "low":
         lines.append("what this build was compiled for is inferred, not read from it")
-    limits = matrix.limits_of(candidate.version, target.platform)
-    lines += [f"{limit.requirement}: {limit.why}" for limit in limits]
+    asked = {Requirement(text).name for text in target.requirements}
+    lines += [
+        f"{limit.requirement}: {limit.why}"
+        for limit in matrix.limits_of(candidate.version, candidate.variant, target.platform)
+        if Requirement(limit.requirement).name in asked
+    ]
     return tuple(lines)
 
 
@@ -38,7 +42,7 @@ def _newest(candidate: Candidate, target: Target, matrix: Matrix, lost: Sequence
     if target.torch or kept_to:
         pins = [pin_of(target)] if target.torch else []
         return f"newest torch that {', '.join([*pins, *kept_to])} allows"
-    newest = max(version for version in matrix.releases if target.allows(version))
+    newest = max(filter(target.allows, matrix.releases), default=candidate.version)
     if candidate.source and newest > candidate.version:
         kind = "CUDA" if target.devices else str(candidate.variant)
         return f"newest torch here; {newest} is out, but no source that answers has it as {kind}"

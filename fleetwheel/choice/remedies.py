@@ -47,7 +47,7 @@ def remedies(target: Target, matrix: Matrix, stock: Stock | None) -> tuple[str, 
     lines += _elsewhere(target, matrix)
     if not lines and stock is not None and (found := try_out(target, matrix, None)):
         lines.append(f"a wheel source that holds {found.candidate.name} unlocks it")
-    return tuple(lines)
+    return (*lines, *tried(cpu_wheels(target, matrix, stock), matrix, stock))
 
 
 def tried(changes: Iterable[Remedy], matrix: Matrix, stock: Stock | None) -> list[str]:
@@ -238,4 +238,4 @@ def _elsewhere(target: Target, matrix: Matrix) -> list[str]:
     ]
 
 
-KINDS = (newer_drivers, _fewer_gpus, _pythons, _glibc, _pins, cpu_wheels)
+KINDS = (newer_drivers, _fewer_gpus, _pythons, _glibc, _pins)

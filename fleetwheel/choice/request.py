@@ -140,6 +140,11 @@ def requirement_of(text: str) -> Requirement:
             f"{text!r} is no requirement: {str(error).splitlines()[0]};"
             ' write "numpy", "numpy>=2" or "numpy==2.3.5"'
         ) from error
+    if requirement.url:
+        raise ValueError(
+            f"{requirement.name} @ …: an address says nothing of hashes: put the wheel into a"
+            f" directory that sources: names, and ask for {requirement.name}"
+        )
     requirement.name = str(canonicalize_name(requirement.name))
     return requirement
 
@@ -160,7 +165,7 @@ def _packages(packages: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...
         if requirement.name not in PARTNERS:
             others.add(str(requirement))
             continue
-        if requirement.url or requirement.marker or requirement.extras:
+        if requirement.marker or requirement.extras:
             raise ValueError(
                 f"{text!r}: {requirement.name} comes with torch, from the same source:"
                 f" write {requirement.name}, with a version at most"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
 from fleetwheel.driver_states import explain
@@ -39,6 +39,20 @@ def _numbers(value: object) -> object:
 
 Dotted = Annotated[Numbers, BeforeValidator(_numbers), PlainSerializer(joined)]
 Code = Annotated[Capability, BeforeValidator(_numbers), PlainSerializer(joined)]
+
+
+def _specifiers(text: str) -> str:
+    SpecifierSet(text)
+    return text
+
+
+def _asked(text: str) -> str:
+    Requirement(text)
+    return text
+
+
+Asked = Annotated[str, AfterValidator(_asked)]
+"""A requirement."""
 
 
 class Driver(Value):
@@ -75,13 +89,13 @@ class Target(Value):
     """None where no GPU has to be served."""
     devices: tuple[Code, ...] = ()
     """Compute capability of each kind of GPU that has to be served, ascending."""
-    torch: str = ""
+    torch: Annotated[str, AfterValidator(_specifiers)] = ""
     """Canonical specifiers of the release; empty for the newest."""
-    partners: tuple[str, ...] = ()
+    partners: tuple[Asked, ...] = ()
     """torchvision and torchaudio with canonical specifiers, where they were asked for."""
-    requirements: tuple[str, ...] = ()
+    requirements: tuple[Asked, ...] = ()
     """Everything else that was asked for, canonical and sorted."""
-    constraints: tuple[str, ...] = ()
+    constraints: tuple[Asked, ...] = ()
     """What pip on the controller is told to keep to, canonical and sorted."""
     sources: tuple[str, ...] = ()
     """The inventory's own sources in their order, without credentials."""
@@ -110,7 +124,12 @@ class Target(Value):
 
     def wants(self, variant: Variant) -> bool:
         """Whether a variant is asked for."""
-        return variant.runtime == self.runtime and self.variant in (None, variant)
+        kept_to = not self._labels or str(variant) in self._labels
+        return kept_to and variant.runtime == self.runtime and self.variant in (None, variant)
+
+    def applies(self, requirement: Requirement) -> bool:
+        """Whether a requirement is meant for this system and interpreter, by its marker."""
+        return requirement.marker is None or requirement.marker.evaluate(self._environment)
 
     def with_driver(self, version: Numbers) -> "Target":
         """Return the target of a host whose exact driver decides."""
@@ -120,12 +139,31 @@ class Target(Value):
         return self.model_copy(update={"driver": driver})
 
     def _constraint(self, name: str) -> SpecifierSet:
+        """Return what constraints ask of a project's public version."""
         found = SpecifierSet()
         for text in self.constraints:
             requirement = Requirement(text)
-            if requirement.name == name and _holds(requirement, self):
-                found &= requirement.specifier
+            if requirement.name == name and self.applies(requirement):
+                found &= SpecifierSet(re.sub(r"\+[A-Za-z0-9.]+", "", str(requirement.specifier)))
         return found
+
+    @cached_property
+    def _labels(self) -> frozenset[str]:
+        """Return the variants that constraints on torch name: ``cpu`` for ``torch==2.13.0+cpu``."""
+        torch = (text for text in self.constraints if Requirement(text).name == "torch")
+        return frozenset(re.findall(r"\+([A-Za-z0-9.]+)", " ".join(torch)))
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        python = self.pythons[0].rstrip("t") if self.pythons else "3"
+        return {
+            "os_name": "nt" if self.os == "windows" else "posix",
+            "sys_platform": {"windows": "win32", "macos": "darwin"}.get(self.os, "linux"),
+            "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(self.os, "Linux"),
+            "platform_machine": MACHINES.get(self.platform, self.arch),
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,18 +339,3 @@ def usable_pythons(profile: Profile, pins: Pins) -> list[Python]:
     wanted = f"Python {pins.python}" if pins.python else "Python that can be used"
     remedy = "install one for all users, from python.org" if profile.os == "windows" else ""
     raise _BlockedError(f"the host has no {wanted} (it has {there})", remedy)
-
-
-def _holds(requirement: Requirement, target: Target) -> bool:
-    """Whether a constraint is meant for the target's system, by its marker."""
-    if requirement.marker is None:
-        return True
-    environment = {
-        "os_name": "nt" if target.os == "windows" else "posix",
-        "sys_platform": {"windows": "win32", "macos": "darwin"}.get(target.os, "linux"),
-        "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(target.os, "Linux"),
-        "platform_machine": MACHINES.get(target.platform, target.arch),
-        "python_version": target.pythons[0].rstrip("t"),
-        "python_full_version": target.pythons[0].rstrip("t") + ".0",
-    }
-    return requirement.marker.evaluate(environment)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,6 +75,8 @@ def choose_command(
         host, request = _recorded(Path(profile), request)
     else:
         host = described(**options)
+        if all(python.free_threaded for python in host.pythons):  # the one that is meant
+            request = request.model_copy(update={"python": host.pythons[0].minor})
     decide = _offline if offline else _online
     seen = decide(host, request, load_matrix(), smoke != "none")
     if as_json:
@@ -113,13 +116,14 @@ def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _S
 
     constraints = configured_constraints()
     kept_to = [constraint.requirement for constraint in constraints]
-    target = read_target(host, request, constraints=kept_to, tested=tested)
-    targets = [target] if isinstance(target, Target) else ways_out(host, request, matrix)
+    read = partial(read_target, constraints=kept_to, tested=tested)
+    target = read(host, request)
+    targets = [target] if isinstance(target, Target) else ways_out(host, request, matrix, read)
     there = supply(targets, matrix)
     for warning in there.warnings:
         click.echo(f"warning: {warning}", err=True)
     if isinstance(target, Blocker):
-        return _Seen(refusal_of(target, host, request, matrix, there.stock), ())
+        return _Seen(refusal_of(target, host, request, matrix, there.stock, read), ())
     found = _made(target, request, matrix, constraints)
     own = narrowed(target, found, host, matrix)
     if own:

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from fleetwheel.choice.request import PARTNERS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
 from fleetwheel.wheels import web
@@ -63,6 +64,12 @@ def _constraint(said: str, place: str, number: int) -> Constraint:
             hint="pip on this machine is configured with it: `pip config list`",
         ) from error
     requirement.name = str(canonicalize_name(requirement.name))
+    if requirement.url and requirement.name in ("torch", *PARTNERS):
+        raise FleetwheelError(
+            f"{_shown(place)}, line {number}: {requirement.name} is bound to an address, but"
+            " fleetwheel chooses the build of torch that suits each host",
+            hint="write a version there, such as torch==2.14.1",
+        )
     return Constraint(requirement=str(requirement), place=_shown(place))
 
 

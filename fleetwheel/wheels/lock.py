@@ -94,14 +94,15 @@ class Lock(Value):
 
     def _table(self, key: str) -> dict[str, Any]:
         """Return an entry of the ``[tool.fleetwheel]`` table."""
-        found = ((self.document.tool or {}).get("fleetwheel") or {}).get(key)
+        ours = (self.document.tool or {}).get("fleetwheel")
+        found = ours.get(key) if isinstance(ours, dict) else None
         if not isinstance(found, dict):
             raise self._silent_about(key)
         return found
 
     def _own(self, table: dict[str, Any], kind: type[V]) -> V:
         try:
-            return kind.model_validate(table)
+            return kind.model_validate(table, extra="ignore")
         except ValidationError as error:
             raise self._silent_about(kind.__name__.lower()) from error
 
@@ -157,12 +158,15 @@ def load(directory: Path, name: str) -> Lock | None:
     path = directory / name
     try:
         stat = path.stat()
+        return _load(path, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:
         return None
-    return _load(path, stat.st_mtime_ns, stat.st_size)
+    except OSError as error:
+        words = f"locks/{name} cannot be read: {error.strerror}"
+        raise FleetwheelError(words, hint="look at what stands there under this name") from error
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _load(path: Path, mtime_ns: int, size: int) -> Lock:
     try:
         return Lock(name=path.name, text=path.read_text(encoding="utf-8"))

@@ -83,8 +83,9 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
 
 
 def lock_of(text: str, choice: Choice, target: Target, request: Request) -> Lock:
-    """Return the lock of what uv picked; ``request`` is kept in it for people."""
-    lock = Lock(name=name_of(target), text=text + _tool_table(choice, target, request))
+    """Return the lock of what uv picked; ``request`` is kept in it, but for one host's GPUs."""
+    asked = request.model_copy(update={"gpus": None})
+    lock = Lock(name=name_of(target), text=text + _tool_table(choice, target, asked))
     require_family(lock, choice)
     return lock
 
@@ -172,11 +173,13 @@ def _fit(document: dict[str, Any], python: str, target: Target, sources: Sequenc
 
     uv knows no interpreter without a GIL that is not here, and takes the ordinary wheels: they are
     replaced by those of the same version that fit.
-    Raises FleetwheelError that names the package without one.
+    Raises NoSolutionError that names the package without one.
     """
     tags = wheel_tags(python, target.platform, target.glibc)
     strangers = [package for package in document["packages"] if not _fits(package, tags)]
     found = survey(sources, [package["name"] for package in strangers]).wheels if strangers else ()
+    for package in document["packages"]:
+        package["wheels"] = [w for w in package.get("wheels", ()) if _suits(w, tags)]
     for package in strangers:
         same = (package["name"], Version(package["version"]))
         fitting = [
@@ -187,7 +190,7 @@ def _fit(document: dict[str, Any], python: str, target: Target, sources: Sequenc
             and (sha256 := wheel.sha256 or _hash_here(wheel.url))
         ]
         if not fitting:
-            raise FleetwheelError(
+            raise NoSolutionError(
                 f"{package['name']} {package['version']} has no wheel for Python {python} on"
                 f" {' '.join(target.platform)} in the sources that answer",
                 hint="take another Python, or leave out what needs it",
@@ -213,14 +216,21 @@ def _add_requires_python(document: dict[str, Any], sources: Sequence[Source]) ->
         if package.get("wheels")
     }
     asked = requires_python([url for url in wheels.values() if url], sources)
+    silent = [name for name, url in wheels.items() if url not in asked]
+    listed = survey(sources, silent).wheels if silent else ()
+    asked |= {wheel.url: wheel.requires_python for wheel in listed if wheel.requires_python}
     for package in document["packages"]:
         if said := asked.get(wheels.get(package["name"], "")):
             package["requires-python"] = said
 
 
 def _fits(package: dict[str, Any], tags: frozenset[Tag]) -> bool:
-    names = (file_name(wheel.get("url") or wheel["path"]) for wheel in package.get("wheels", ()))
-    return any(not parse_wheel_filename(name)[3].isdisjoint(tags) for name in names)
+    return any(_suits(wheel, tags) for wheel in package.get("wheels", ()))
+
+
+def _suits(wheel: dict[str, Any], tags: frozenset[Tag]) -> bool:
+    name = file_name(wheel.get("url") or wheel["path"])
+    return not parse_wheel_filename(name)[3].isdisjoint(tags)
 
 
 def _language(minor: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 
@@ -43,6 +44,7 @@ class File(NamedTuple):
     url: str
     sha256: str | None = None
     size: int | None = None
+    requires_python: str | None = None
 
 
 def survey(sources: Sequence[Source], projects: Collection[str]) -> Survey:
@@ -175,7 +177,18 @@ def _file(package: DistributionPackage, page: web.Page) -> File | None:
         return None
     sha256 = package.digests.get("sha256", "").lower()
     known = sha256 if re.fullmatch("[0-9a-f]{64}", sha256) else None
-    return File(package.filename, url, known, size)
+    path = local_path(url)
+    if known is None and path is not None:
+        known = _known(path)
+    return File(package.filename, url, known, size, _specifiers(package.requires_python))
+
+
+def _specifiers(text: str | None) -> str | None:
+    """Return what a page says of interpreters; None for what cannot be read."""
+    try:
+        return str(SpecifierSet(text)) if text else None
+    except InvalidSpecifier:
+        return None
 
 
 def _name(url: str) -> str:

@@ -660,7 +660,6 @@ def test_variants_worth_asking_for(
         ("2.15.0", "cu132", machine("GTX 1080", driver="590.44.01"), "no longer supports"),
         ("2.15.0", "cu132", machine("H100", driver="580.95.05", glibc="2.27"), "needs glibc 2.28"),
         ("2.99.0", "cu132", H100, "not in the matrix"),
-        ("newest", "cu132", H100, "no version"),
     ],
 )
 def test_a_lock_is_kept_while_its_wheels_run(

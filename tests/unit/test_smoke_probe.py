@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fleetwheel import faults, remote, smoke
-from fleetwheel.choosing import compatibility
+from fleetwheel.choice import compatibility
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device
 from tests.smoke_script import expected, run, scripted
