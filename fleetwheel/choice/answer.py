@@ -33,12 +33,15 @@ def answer(
 def narrowed(
     target: Target, found: Choice | Refusal, profile: Profile, matrix: Matrix
 ) -> Target | None:
-    """Return the target of a host whose driver is too old for what its branch was given.
+    """Return the target of a host whose exact driver decides; None where its branch does.
 
-    A branch stands for its newest driver. None where the choice runs on the host's own as well.
+    A branch stands for its newest driver. That is too new for some choices, and for what a refusal
+    says would change it.
     """
     own = exact(target, profile)
-    return own if isinstance(found, Choice) and runs(found, own, matrix) else None
+    if isinstance(found, Refusal):
+        return own if own != target else None
+    return own if runs(found, own, matrix) else None
 
 
 def exact(target: Target, profile: Profile) -> Target:
