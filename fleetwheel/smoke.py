@@ -57,9 +57,10 @@ class FoundFault(Value):
     repair: str
     error: str
 
-    def __str__(self) -> str:
+    def at(self, place: str) -> FleetwheelError:
+        """Return it for the person who must act; ``place`` names the device, if there is one."""
         first = self.error.strip().partition("\n")[0]
-        return str(FleetwheelError(f"{self.meaning} ({first})", hint=self.repair))
+        return FleetwheelError(f"{place}{self.meaning} ({first})", hint=self.repair)
 
 
 class DeviceResult(Value):
@@ -115,15 +116,26 @@ class SmokeResult(Value):
             raise ValueError("the verdict does not follow from faults and devices")
         return self
 
-    def __str__(self) -> str:
-        """What is wrong, for the person who must act; a line per device when nothing is."""
-        found = [str(fault) for fault in self.faults]
-        found += [
-            f"{device.device} {device.name}: {device.fault}"
+    def found(self) -> list[FleetwheelError]:
+        """Return what is wrong with the host and its devices, each with what mends it."""
+        return [fault.at("") for fault in self.faults] + [
+            device.fault.at(f"{device.device} {device.name}: ")
             for device in self.devices + self.together
             if device.fault
         ]
+
+    def __str__(self) -> str:
+        """What is wrong, for the person who must act; a line per device when nothing is."""
+        found = [str(error) for error in self.found()]
         return "\n".join(found or [device.summary for device in self.devices])
+
+
+class SmokeTestError(FleetwheelError):
+    """What fails in a smoke test or after it, with the test's document for the report."""
+
+    def __init__(self, message: str, document: dict[str, Any], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.document = document
 
 
 def time_limit(smoke_timeout: int, level: Level) -> int:
@@ -212,6 +224,11 @@ def result_of(document: dict[str, Any]) -> SmokeResult:
         ) from error
 
 
+def unanswered(error: FleetwheelError) -> dict[str, Any]:
+    """Return the document of a test that gave no answer, for reports."""
+    return {"ok": False, "error": error.message, "hint": error.hint}
+
+
 def passed(document: dict[str, Any]) -> bool:
     """Whether a host's document says, and shows, that everything passed."""
     try:
@@ -236,3 +253,12 @@ def explain(document: dict[str, Any]) -> str:
         return str(result_of(document))
     except FleetwheelError as error:
         return str(error)
+
+
+def faults_of(document: dict[str, Any]) -> list[FleetwheelError]:
+    """Return what is wrong according to a host's document that shows no pass: at least one."""
+    try:
+        result = result_of(document)
+    except FleetwheelError as error:
+        return [error]
+    return result.found() or [FleetwheelError(str(result))]

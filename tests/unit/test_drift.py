@@ -21,6 +21,7 @@ from fleetwheel.drift import (
     odd_ones_out,
     repairs,
 )
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import (
     Driver,
@@ -214,7 +215,9 @@ def test_runtime() -> None:
     }
     (drift,) = damaged(["numpy"])
     assert (drift.class_, drift.what) == ("package", "files of numpy")
-    assert failed_test("wrong values\n  hint: replace the GPU").repair == "replace the GPU"
+    fault = FleetwheelError("wrong values", hint="replace the GPU")
+    assert failed_test(fault).repair == "replace the GPU"
+    assert failed_test(FleetwheelError("wrong values")).repair == DEPLOY
 
 
 @pytest.mark.parametrize(
