@@ -19,7 +19,7 @@ GRACE = 15
 
 
 def generation(
-    host: Host, python: str, action: str, root: str, timeout: int, **input: Any
+    host: Host, python: str, action: str, root: str, timeout: int, /, **input: Any
 ) -> dict[str, Any]:
     """
     Run an action of probes/generation.py under a root directory of the host.

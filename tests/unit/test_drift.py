@@ -199,6 +199,11 @@ def test_hardware(gpus: tuple[Gpu, ...], expected: dict[str, tuple[str, str]]) -
     assert gpu_found(*gpus) == {f"hardware {what}": said for what, said in expected.items()}
 
 
+def test_a_wider_pcie_link_is_no_drift() -> None:
+    wider = TWO[0].model_copy(update={"pcie_width": 32})
+    assert gpu_found(wider, TWO[1]) == {}
+
+
 def test_a_gpu_that_was_added() -> None:
     third = RTX_4090.model_copy(update={"index": 2, "uuid": "GPU-9", "pci_bus_id": "3"})
     assert gpu_found(*TWO, third) == {
