@@ -1,6 +1,6 @@
 """A deploy on a pretended host: pyinfra is real, and so are activation and record under a root."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ FAULT = {
 }
 PASSED = {"schema": "fleetwheel.smoke/1", "passed": True, "devices": [DEVICE]}
 BUSY = {**PASSED, "passed": False, "devices": [{**DEVICE, "status": "skipped", "checks": []}]}
-FAILED = {**PASSED, "passed": False, "devices": [{**DEVICE, "status": "failed", "fault": FAULT}]}
+BROKEN = {**DEVICE, "status": "failed", "fault": FAULT}
+FAILED: dict[str, Any] = {**PASSED, "passed": False, "devices": [BROKEN]}
 
 
 class FakeProbe:
@@ -102,7 +103,7 @@ def hosts(*names: str, **data: Any) -> Iterator[State]:
 
 
 @operation(is_idempotent=False)
-def deploy(deployment: Deployment, transfer: Transfer | None) -> Iterator[PyinfraCommand]:
+def deploy(deployment: Deployment, transfer: Transfer | None) -> Generator[PyinfraCommand]:
     """Do what a deployment takes."""
     yield from commands(deployment, transfer)
 

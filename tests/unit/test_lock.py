@@ -44,9 +44,9 @@ def ordinary(tmp_path: Path) -> Source:
 def test_a_persons_own_settings_for_uv_change_no_lock(
     family: Source, ordinary: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constraints = tmp_path / "mine.txt"
-    constraints.write_text("numpy < 2\n")
-    monkeypatch.setenv("UV_CONSTRAINT", str(constraints))
+    overrides = tmp_path / "mine.txt"
+    overrides.write_text("numpy < 2\n")
+    monkeypatch.setenv("UV_OVERRIDE", str(overrides))
     assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
 
 

@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyinfra.api import State
+from pyinfra.api import Host, State
 from pyinfra.context import ctx_host
 
 from fleetwheel import record as records
+from fleetwheel import smoke as verdicts
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.plan import Plan
 from fleetwheel.profile import Generation, HostState
 from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import store
+from fleetwheel.wheels import store, uv_binary
 from fleetwheel.wheels.distribution import Delivery, Parcel
 from operations import _ask, _outcome, _probe, _push, _steps, _waves, smoke
 from operations._deployment import Deployment, Transfer
 from operations._look import look
 from tests.deploying import (
+    BROKEN,
     BUSY,
     FAILED,
     FAULT,
@@ -67,7 +69,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     cached.write_bytes(b"wheel")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_outcome, "_reports", {})
-    monkeypatch.setattr(_steps.uv_binary, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(uv_binary, "sha256", lambda path: "0" * 64)
     monkeypatch.setattr(store, "fetch", lambda url, hashes, sources: cached)
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
     monkeypatch.setattr(_push, "send", lambda *arguments: None)
@@ -187,15 +189,15 @@ STEPS: dict[str, Break] = {
     "save the lock": at(locks, "save"),
     "wait for other waves": at(_waves, "wait"),
     "reach the sources": in_probe("reach"),
-    "make the directory": at(_steps.Host, "run_shell_command"),
+    "make the directory": at(Host, "run_shell_command"),
     "send uv": at(_push, "file"),
     "read the authorities": at(_steps, "certificate"),
     "build": in_probe("build 1"),
     "fetch wheels": at(store, "fetch"),
     "send wheels": at(_push, "send"),
     "build with the wheels": in_probe("build 2"),
-    "say what is expected of the test": at(_steps.smoke, "expectation"),
-    "judge the test": at(_steps.smoke, "passed"),
+    "say what is expected of the test": at(verdicts, "expectation"),
+    "judge the test": at(verdicts, "passed"),
     "make the record": at(Deployment, "recorded"),
     "activate": in_probe("activate"),
 }
@@ -269,17 +271,22 @@ def test_a_host_is_asked_again_after_a_change(
     state: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch, failing: bool
 ) -> None:
     facts = host(CPU_HOST, current=OLD, root=root)
-    asked: list[str] = []
+    asked: list[Settings] = []
+
+    def answer(settings: Settings) -> HostState:
+        asked.append(settings)
+        return facts
+
     monkeypatch.setattr(_ask, "_answers", {})
-    monkeypatch.setattr(_ask, "_answer", lambda settings: asked.append(NAME) or facts)
+    monkeypatch.setattr(_ask, "_answer", answer)
     with ctx_host.use(state.inventory.get_host(NAME)):
         assert _ask.ask(Settings()) is _ask.ask(Settings()) is facts
-        assert asked == [NAME]
+        assert len(asked) == 1
         if failing:
             probe.errors["build"] = FleetwheelError("the connection was lost")
         assert deployed(state, a_deployment(root), TRANSFER) is not failing
         _ask.ask(Settings())
-    assert asked == [NAME, NAME]
+    assert len(asked) == 2
 
 
 @pytest.fixture
@@ -302,7 +309,7 @@ def test_a_deep_look_changes_nothing(in_use: HostState, probe: FakeProbe, root: 
 
 
 def test_a_deep_look_has_a_row_for_each_fault(in_use: HostState, probe: FakeProbe) -> None:
-    devices = [{**FAILED["devices"][0], "device": f"cuda:{n}"} for n in (0, 1)]
+    devices = [{**BROKEN, "device": f"cuda:{n}"} for n in (0, 1)]
     probe.smoke = {**FAILED, "devices": devices}
     found = look(Settings(), deep=True)
     assert found.status == "drifted"
