@@ -52,17 +52,15 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
 
 
 def _why(found: list[Drift], record: Record | None) -> str:
-    lines = [
-        str(
-            FleetwheelError(
-                f"{d.class_}: {d.what}: expected {d.expected}, found {d.found}", hint=d.repair
-            )
-        )
-        for d in found
-    ]
+    lines = [str(_fault(each)) for each in found]
     if record and record.hold:
         lines.append(f"rolled back on {record.hold.since:%Y-%m-%d}, on hold since")
     return "\n".join(lines)
+
+
+def _fault(drift: Drift) -> FleetwheelError:
+    differs = f"expected {drift.expected}, found {drift.found}"
+    return FleetwheelError(f"{drift.class_}: {drift.what}: {differs}", hint=drift.repair)
 
 
 def _lock(facts: HostState, record: Record | None) -> Lock | None:
