@@ -1,7 +1,8 @@
 """Install fleetwheel into .venv beside this file, then run its main job or its tests.
 
 python3 quickstart.py              pyinfra -y inventory.py deploys/torch.py
-python3 quickstart.py test [...]   pytest, with further arguments handed on
+python3 quickstart.py test         pytest over tests/unit, then over tests/core
+python3 quickstart.py test ...     pytest with these arguments
 python3 quickstart.py install      nothing more
 
 Needs Python 3.11 or newer and nothing else. What is installed is pinned by hash.
@@ -17,6 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 BIN = ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=8"]
+TESTS = (
+    ["tests/unit", *PARALLEL, "--dist=worksteal"],
+    ["tests/core", *PARALLEL, "--dist=loadfile"],
+)
 
 
 def main(arguments):
@@ -25,17 +31,22 @@ def main(arguments):
     os.chdir(ROOT)
     if arguments == ["install"]:
         install("requirements.txt")
-        return
-    if arguments[:1] == ["test"]:
+    elif arguments[:1] == ["test"]:
         install("requirements-dev.txt")
-        command = [BIN / "pytest", *arguments[1:]]
+        for words in [arguments[1:]] if arguments[1:] else TESTS:
+            show(BIN / "pytest", *words)
     elif not arguments:
         install("requirements.txt")
-        command = [BIN / "pyinfra", "-y", "inventory.py", "deploys/torch.py"]
+        show(BIN / "pyinfra", "-y", "inventory.py", "deploys/torch.py")
     else:
         sys.exit(__doc__)
+
+
+def show(*command):
+    """Print a command and run it; one that fails ends this program with its status."""
     print("$", os.path.relpath(command[0], ROOT), *command[1:], flush=True)
-    sys.exit(subprocess.call(command))
+    if status := subprocess.call(list(command)):
+        sys.exit(status)
 
 
 def install(requirements):

@@ -102,10 +102,12 @@ class HostSchedule(FactBase[Scheduling]):
         said = {line for line in output if " " not in line} & Scheduling.model_fields.keys()
         programs = {line.removeprefix("has:") for line in output if line.startswith("has:")}
         hashes = [line.split(maxsplit=1) for line in output if " " in line]
-        return Scheduling(
-            **dict.fromkeys(said - {"files", "programs"}, True),
-            programs=frozenset(programs),
-            files={path: hash for hash, path in hashes if len(hash) == 64},
+        return Scheduling.model_validate(
+            {
+                **dict.fromkeys(said, True),
+                "programs": programs,
+                "files": {path: hash for hash, path in hashes if len(hash) == 64},
+            }
         )
 
 
@@ -137,4 +139,4 @@ class WindowsDriftSchedule(FactBase[Scheduling]):
     @override
     def process(self, output: list[str]) -> Scheduling:
         said = {line.strip() for line in output} & {"directory", "program", "active"}
-        return Scheduling(**dict.fromkeys(said, True))
+        return Scheduling.model_validate(dict.fromkeys(said, True))

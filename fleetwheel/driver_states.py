@@ -34,7 +34,8 @@ EXPLANATIONS = {
     ),
     DriverState.GPU_LOST: Explanation(
         "A GPU does not answer any more.",
-        "Look for `Xid` in dmesg, then power the host off and on; if it comes back, the GPU or its"
+        "If it requires a reset, run `nvidia-smi --gpu-reset -i INDEX` with no process on it. Else"
+        " look for `Xid` in dmesg, then power the host off and on; if it comes back, the GPU or its"
         " power or seat is at fault.",
     ),
     DriverState.FABRIC_NOT_READY: Explanation(
@@ -43,7 +44,8 @@ EXPLANATIONS = {
     ),
     DriverState.BLOCKED: Explanation(
         "The operating system keeps this system from the GPU, as in WSL.",
-        "Update the driver on Windows and run `wsl --shutdown`.",
+        "Remove NVIDIA's driver packages from inside WSL, update the driver on Windows and run"
+        " `wsl --shutdown`.",
     ),
     DriverState.NO_PERMISSION: Explanation(
         "The user or the container may not use the GPU.",
@@ -55,8 +57,9 @@ EXPLANATIONS = {
         " nvidia-persistenced.",
     ),
     DriverState.UNPARSABLE: Explanation(
-        "NVML and nvidia-smi gave no answer that is known here.",
-        "Run nvidia-smi on the host, and report what it prints.",
+        "NVML and nvidia-smi crashed, or gave no answer that is known here.",
+        "Run nvidia-smi on the host. If it crashes, install another version of the driver (for WSL,"
+        " on Windows); if not, report what it prints.",
     ),
 }
 ON_WINDOWS = {
@@ -80,8 +83,9 @@ ON_WINDOWS = {
     ),
     DriverState.GPU_LOST: Explanation(
         "A GPU does not answer any more.",
-        "Look for `nvlddmkm` in the System event log, then power the host off and on; if it comes"
-        " back, the GPU or its power or seat is at fault.",
+        "If it requires a reset, reboot the host. Else look for `nvlddmkm` in the System event log,"
+        " then power the host off and on; if it comes back, the GPU or its power or seat is at"
+        " fault.",
     ),
     DriverState.BLOCKED: Explanation(
         "The operating system keeps programs from the GPU.",
@@ -94,6 +98,11 @@ ON_WINDOWS = {
     DriverState.HUNG: Explanation(
         "The driver did not answer in time.",
         "Look for `nvlddmkm` in the System event log, then reboot the host.",
+    ),
+    DriverState.UNPARSABLE: Explanation(
+        "NVML and nvidia-smi crashed, or gave no answer that is known here.",
+        "Run nvidia-smi on the host. If it crashes, install another version of the driver; if not,"
+        " report what it prints.",
     ),
 }
 """What is said in other words there."""

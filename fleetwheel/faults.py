@@ -1,10 +1,19 @@
-"""The faults that a smoke test can meet: how each is recognised, what it means, what mends it."""
+"""The faults that a smoke test can meet: how each is recognised, what it means, what mends it.
 
-from typing import NamedTuple
+A run of probes/smoke.py by hand reads this file too: standard library, Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+LIBRARIES = "(?:CUBLAS|CUSOLVER|CUSPARSE|CUFFT|CURAND|CUDNN)_(?:STATUS_)?"
+"""How the names of the CUDA libraries' statuses begin; cuFFT leaves ``STATUS_`` out."""
+LIBRARY_SYMBOL = r"\S*(?:cublas|cusolver|cusparse|cufft|curand|cudnn|nccl|nvJitLink|cupti)"
 
 
 class Fault(NamedTuple):
-    """One row: the first whose ``pattern`` is found in an error text gives it its name."""
+    """One row: the first with an error's number gives it its name, else the first that matches."""
 
     name: str
     pattern: str
@@ -12,6 +21,8 @@ class Fault(NamedTuple):
     meaning: str
     repair: str
     """Both may name ``{torch}`` and ``{driver}``, the oldest driver that will do."""
+    codes: tuple[int, ...] = ()
+    """Numbers of ``cudaError_t`` (driver_types.h); those of ``CUresult`` here are the same."""
 
 
 FAULTS = (
@@ -23,40 +34,110 @@ FAULTS = (
         " for a host without a GPU set accelerator: cpu",
     ),
     Fault(
+        "stub-library",
+        r"CUDA driver is a stub library",
+        "the CUDA toolkit's stub of libcuda stands before the driver's own library",
+        "take the toolkit's lib64/stubs out of LD_LIBRARY_PATH and out of /etc/ld.so.conf.d",
+        codes=(34,),
+    ),
+    Fault(
         "driver-too-old",
-        r"driver on your system is too old|driver version is insufficient|unsupported toolchain",
+        r"driver on your system is too old|driver version is insufficient|unsupported toolchain"
+        r"|not supported in the installed CUDA driver",
         "the NVIDIA driver is too old for {torch}",
         "update the NVIDIA driver to {driver} or newer, or choose wheels for an older CUDA",
+        codes=(35, 36, 222),
     ),
     Fault(
         "driver-mismatch",
-        r"Error 803|unsupported display driver / cuda driver combination",
+        r"unsupported display driver / cuda driver combination",
         "the driver's library and its kernel module are of different versions",
         "reboot, or reload the nvidia modules; in a container, remove its own libcuda",
+        codes=(803,),
+    ),
+    Fault(
+        "driver-incomplete",
+        r"PTX JIT compiler library not found|shared object (symbol not found|initialization failed)"
+        r"|integrity checks failed",
+        "a library of the NVIDIA driver is missing or damaged",
+        "install all packages of the driver again, in one version; in a container, let"
+        " NVIDIA_DRIVER_CAPABILITIES hold compute and utility",
+        codes=(103, 221, 302, 303),
     ),
     Fault(
         "forward-compatibility",
-        r"Error 804|forward compatibility was attempted on non supported HW",
+        r"forward compatibility was attempted on non supported HW",
         "a cuda-compat library stands before the driver's own, and this GPU cannot use it",
         "remove the cuda-compat package or its entry in LD_LIBRARY_PATH, or update the driver",
+        codes=(804,),
     ),
     Fault(
         "fabric-not-ready",
-        r"Error 802|system not yet initialized",
+        r"system not yet initialized",
         "the NVSwitch fabric is not initialised",
         "start nvidia-fabricmanager, in exactly the driver's version",
+        codes=(802,),
+    ),
+    Fault(
+        "mps",
+        r"\bMPS (client|server|control)|resources required to support device connections",
+        "CUDA's Multi-Process Service does not let the test in",
+        "see that nvidia-cuda-mps-control runs as this user or as root and that fewer clients than"
+        " its limit are connected; `echo quit | nvidia-cuda-mps-control` ends the service",
+        codes=(805, 806, 807, 808, 809, 810),
+    ),
+    Fault(
+        "driver-start",
+        r"CUDA driver initialization failed|CUDA error: initialization error",
+        "the NVIDIA driver could not start CUDA",
+        "see that /dev/nvidia-uvm exists (`nvidia-modprobe -u -c 0` makes it) and that this user"
+        " may open /dev/nvidia*; look for NVRM in the kernel's log, then reboot",
+        codes=(3,),
+    ),
+    Fault(
+        "unknown-cuda-error",
+        r"CUDA unknown error|CUDA error: unknown error",
+        "the NVIDIA driver gives no reason why CUDA does not work",
+        "reload its memory module (`rmmod nvidia_uvm; modprobe nvidia_uvm`), as is needed after a"
+        " suspend; look for Xid or NVRM in the kernel's log, then reboot",
+        codes=(999,),
+    ),
+    Fault(
+        "system-call",
+        r"OS call failed or operation not supported on this OS",
+        "the operating system refused what the NVIDIA driver asked of it",
+        "see that this user, and its container, may use /dev/nvidia* and /dev/nvidia-uvm (device"
+        " cgroup, seccomp), and that `ulimit -v` and `ulimit -l` are unlimited",
+        codes=(304,),
+    ),
+    Fault(
+        "vgpu-license",
+        r"doesn't have valid Grid license",
+        "the virtual GPU has no license",
+        "see `nvidia-smi -q` for its license status, and the log of nvidia-gridd",
+        codes=(102,),
+    ),
+    Fault(
+        "not-permitted",
+        r"CUDA( driver)? error: operation not (permitted|supported)\b(?! on)",
+        "the driver does not allow this operation here, as with some vGPU profiles and in WSL",
+        "give the virtual machine a vGPU profile for compute, or the whole GPU; in WSL update the"
+        " driver on Windows",
+        codes=(800, 801),
     ),
     Fault(
         "no-devices",
-        r"No CUDA GPUs are available|no CUDA-capable device is detected",
+        r"No CUDA GPUs are available|no CUDA-capable device is detected|invalid device ordinal",
         "the driver is there, but shows {torch} no GPU",
         "compare nvidia-smi -L with CUDA_VISIBLE_DEVICES and with the container's devices",
+        codes=(100, 101),
     ),
     Fault(
         "device-busy",
-        r"CUDA-capable device(s|\(s\)) (is/)?are busy or unavailable",
+        r"CUDA-capable device(s|\(s\)) (is/)?are busy or unavailable|device already in use by",
         "another process holds the GPU for itself, or its compute mode admits none",
         "see nvidia-smi -q -d COMPUTE,PIDS; wait for the job, or set nvidia-smi -c DEFAULT",
+        codes=(46, 216),
     ),
     Fault(
         "in-use",
@@ -79,15 +160,100 @@ FAULTS = (
     ),
     Fault(
         "no-kernel-image",
-        r"no kernel image is available",
+        r"no kernel image is available|invalid device function|device kernel image is invalid"
+        r"|PTX JIT compilation failed",
         "{torch} holds no code for this GPU",
         "deploy wheels that are built for its compute capability: fleetwheel choose names them",
+        codes=(98, 200, 209, 218, 300),
+    ),
+    Fault(
+        "foreign-library",
+        r"cuDNN version (incompatibility|mismatch)|SUBLIBRARY_VERSION_MISMATCH"
+        rf"|undefined symbol: {LIBRARY_SYMBOL}|symbol {LIBRARY_SYMBOL}\S* version \S+ not defined",
+        "a CUDA library from elsewhere is loaded in the place of one of the wheels",
+        "take the directories of other CUDA, cuDNN and NCCL installations out of LD_LIBRARY_PATH,"
+        " LD_PRELOAD and /etc/ld.so.conf.d; if there are none, deploy again",
+    ),
+    Fault(
+        "library-unsupported",
+        LIBRARIES + r"(NOT_SUPPORTED|ARCH_MISMATCH)",
+        "a CUDA library of {torch} cannot do this operation on this GPU",
+        "deploy wheels for a CUDA that still serves the GPU: fleetwheel choose names them",
+    ),
+    Fault(
+        "library-start",
+        LIBRARIES + r"(NOT_INITIALIZED|ALLOC_FAILED)",
+        "a CUDA library could not start on the GPU, most often for want of memory",
+        "see nvidia-smi for processes that hold its memory; if there is room, take other CUDA"
+        " libraries out of LD_LIBRARY_PATH and reset the GPU (`nvidia-smi --gpu-reset -i INDEX`)",
+    ),
+    Fault(
+        "library-failed",
+        LIBRARIES + "[A-Z_]+",
+        "a CUDA library failed on the GPU",
+        "look for Xid errors in the kernel's log, reset the GPU (`nvidia-smi --gpu-reset -i INDEX`)"
+        " and test again; if it stays on every GPU of this kind, pin another torch release",
+    ),
+    Fault(
+        "nvlink",
+        r"uncorrectable NVLink error|Invalid access of peer GPU memory over nvlink",
+        "an NVLink connection of the GPU has failed",
+        "see nvidia-smi nvlink -e for the link; reset all its GPUs together (`nvidia-smi -r`),"
+        " restart nvidia-fabricmanager, and test again; if it stays, have the board checked",
+        codes=(220, 226),
+    ),
+    Fault(
+        "memory-errors",
+        r"rose from \d+ to \d+ during|uncorrectable ECC error",
+        "the GPU's memory has made errors under load",
+        "drain the host, reset the GPU so that rows are remapped, and test again; if the count"
+        " goes on rising, have the card replaced",
+        codes=(214,),
+    ),
+    Fault(
+        "watchdog",
+        r"the launch timed out and was terminated",
+        "the system's watchdog ended a kernel: the GPU drives a display and was too slow",
+        "let another GPU drive the display, or log its user off; on Windows raise TdrDelay",
+        codes=(702,),
+    ),
+    Fault(
+        "kernel-fault",
+        r"an illegal (memory access|instruction) was encountered|unspecified launch failure"
+        r"|hardware stack error|misaligned address|invalid program counter"
+        r"|operation not supported on global/shared address space|device-side assert",
+        "a kernel that is known to be right has failed on the GPU",
+        "look for the Xid error in the kernel's log, reset the GPU (`nvidia-smi --gpu-reset -i"
+        " INDEX`) and test again; if it stays on one card, have that card checked",
+        codes=(700, 710, 714, 715, 716, 717, 718, 719),
+    ),
+    Fault(
+        "too-many-peers",
+        r"peer mapping resources exhausted|peer access is not supported between",
+        "a GPU cannot be joined to another one by direct access",
+        "end other programs that use several GPUs, then run again; see nvidia-smi topo -p2p r",
+        codes=(217, 711),
+    ),
+    Fault(
+        "peer-copy",
+        r"(^|during )copy cuda:\d+ to cuda:\d+",
+        "copies between two GPUs go wrong, most often because PCIe's ACS or an IOMMU is on",
+        "turn ACS off in the firmware and the IOMMU off or to iommu=pt; NCCL_P2P_DISABLE=1 helps"
+        " programs until then; if both are off, suspect the bridge or the NVLink between the two",
+    ),
+    Fault(
+        "memory-held",
+        r"only \d+ MiB are free",
+        "other processes hold the GPU's memory",
+        "wait until they end (nvidia-smi lists them), then run again",
     ),
     Fault(
         "out-of-memory",
-        r"CUDA out of memory|CUDA( driver)? error: out of memory|Error 2: out of memory",
-        "other processes hold the GPU's memory",
-        "wait until they end (nvidia-smi lists them), then run again",
+        r"CUDA out of memory|CUDA( driver)? error: out of memory",
+        "the GPU gives the test no memory",
+        "see nvidia-smi: if processes hold it, wait until they end; if nobody does, reset the GPU"
+        " (`nvidia-smi --gpu-reset -i INDEX`) or reboot, and look for Xid errors",
+        codes=(2,),
     ),
     Fault(
         "wrong-variant",
@@ -100,6 +266,12 @@ FAULTS = (
         r"differs from the lock's",
         "what is installed is not what was locked",
         "deploy again: the lock is built into a new generation",
+    ),
+    Fault(
+        "numpy",
+        r"Numpy is not available|compiled using NumPy 1\.x",
+        "{torch} cannot exchange arrays with the numpy beside it",
+        "set numpy<2 in packages for a torch before 2.3, or choose torch 2.3 or newer",
     ),
     Fault(
         "missing-library",
@@ -121,13 +293,6 @@ FAULTS = (
         "test again; if it stays, suspect the hardware: memory, overclocking, cooling",
     ),
     Fault(
-        "memory-errors",
-        r"rose from \d+ to \d+ during",
-        "the GPU's memory has made errors under load",
-        "drain the host, reset the GPU so that rows are remapped, and test again; if the count"
-        " goes on rising, have the card replaced",
-    ),
-    Fault(
         "xid",
         r"NVRM: Xid",
         "the driver has reported an error of a GPU",
@@ -141,7 +306,7 @@ FAULTS = (
     ),
     Fault(
         "nccl",
-        r"NCCL (error|WARN)|DistBackendError",
+        r"NCCL ([Ee]rror|WARN)|DistBackendError",
         "the GPUs cannot work together through NCCL",
         "run with NCCL_DEBUG=INFO; in a container allow more shared memory; see nvidia-smi topo -m",
     ),
@@ -185,13 +350,19 @@ FAULTS = (
 )
 
 
-def table(torch: str, driver: str | None) -> list[list[str]]:
-    """Return the rows for probes/smoke.py, which names its errors with them.
+def table(torch: str = "", driver: str | None = None) -> list[list[Any]]:
+    """Return the rows for probes/smoke.py: name, pattern, meaning, repair, error numbers.
 
     ``torch`` is its full version, ``driver`` the oldest NVIDIA driver that runs it, if it is known.
     """
-    words = {"torch": f"torch {torch}", "driver": driver or "for its CUDA version"}
+    words = {"torch": f"torch {torch}".strip(), "driver": driver or "for its CUDA version"}
     return [
-        [row.name, row.pattern, row.meaning.format(**words), row.repair.format(**words)]
+        [
+            row.name,
+            row.pattern,
+            row.meaning.format(**words),
+            row.repair.format(**words),
+            list(row.codes),
+        ]
         for row in FAULTS
     ]

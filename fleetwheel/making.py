@@ -1,6 +1,6 @@
 """From a target to its lock: the best candidate that can be locked with what else is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -76,7 +76,8 @@ def make(
     held = _held_back(locked, target, supply)
     if held and (older := _with_older_torch(locked, held, target, ask, matrix, vetoes)):
         locked = older
-    notes = [*_kept_to(constraints, locked), *_held_notes(locked, held)]
+    names = locking.picked(locked.text)
+    notes = [*kept_to(constraints, names), *_held_notes(locked, held)]
     choice = locked.choice.model_copy(update={"reasons": (*locked.choice.reasons, *notes)})
     return locking.lock_of(locked.text, choice, target, request)
 
@@ -104,7 +105,13 @@ def _first_that_locks(
         return locked if whole == target else _first_that_locks(whole, ask, matrix, vetoes)
     if first is None and isinstance(choice, Refusal):
         return choice
-    raise first or AssertionError
+    raise _with_others(first, vetoes) if first else AssertionError
+
+
+def _with_others(first: NoSolutionError, vetoes: Vetoes) -> NoSolutionError:
+    """Return uv's words on the best candidate, with one line on each other that was tried."""
+    others = [f"{name} {why}" for (name, _), why in list(vetoes.failed.items())[1:]]
+    return NoSolutionError("\n".join([str(first.args[0]), *others]), hint=first.hint)
 
 
 def _bound(choice: Choice, target: Target, supply: Supply, vetoes: Vetoes) -> None:
@@ -115,7 +122,8 @@ def _bound(choice: Choice, target: Target, supply: Supply, vetoes: Vetoes) -> No
         return
     if "torch" in free:
         vetoes.ceiling = Version(free["torch"].version.public)
-        vetoes.because = f"is newer than what {', '.join(target.requirements)} take"
+        names = ", ".join(target.requirements)
+        vetoes.because = f"is newer than torch {vetoes.ceiling}, the newest that goes with {names}"
 
 
 def _with_partners(locked: _Locked, target: Target) -> Target:
@@ -207,10 +215,9 @@ def _held_notes(locked: _Locked, held: dict[str, Picked]) -> list[str]:
     return notes
 
 
-def _kept_to(constraints: Sequence[Constraint], locked: _Locked) -> list[str]:
-    """Say which of pip's constraints are about what was locked, and where they stand."""
-    there = locking.picked(locked.text)
-    kept = [constraint for constraint in constraints if constraint.project in there]
+def kept_to(constraints: Sequence[Constraint], names: Collection[str]) -> list[str]:
+    """Say which of pip's constraints are about these projects, and where they stand."""
+    kept = [constraint for constraint in constraints if constraint.project in names]
     return [
         f"{constraint.requirement} is a constraint of {constraint.place}" for constraint in kept
     ]

@@ -31,6 +31,8 @@ class Check(Value):
     name: str
     """Such as ``matmul float16``."""
     passed: bool
+    unsupported: bool = False
+    """The GPU is too old for the type, and its library says so: neither passed nor a fault."""
     error: float | None
     """Largest relative error; None when the result held NaN or infinity."""
     bound: float
@@ -84,7 +86,8 @@ class DeviceResult(Value):
 
     @model_validator(mode="after")
     def _passed_means_checked(self) -> "DeviceResult":
-        good = bool(self.checks) and all(check.passed for check in self.checks) and not self.fault
+        tried = [check for check in self.checks if not check.unsupported]
+        good = bool(tried) and all(check.passed for check in tried) and not self.fault
         if self.status == "passed" and not good:
             raise ValueError(f"{self.device} is said to have passed, but its checks differ")
         return self
@@ -117,12 +120,20 @@ class SmokeResult(Value):
         return self
 
     def found(self) -> list[FleetwheelError]:
-        """Return what is wrong with the host and its devices, each with what mends it."""
-        return [fault.at("") for fault in self.faults] + [
-            device.fault.at(f"{device.device} {device.name}: ")
-            for device in self.devices + self.together
-            if device.fault
-        ]
+        """Return what is wrong with the host and its devices, each with what mends it.
+
+        Of parts that failed alike, such as all copies between GPUs, the first speaks for all.
+        """
+        found = [fault.at("") for fault in self.faults]
+        found += [d.fault.at(f"{d.device} {d.name}: ") for d in self.devices if d.fault]
+        alike: dict[tuple[str, str], list[tuple[DeviceResult, FoundFault]]] = {}
+        for part in self.together:
+            if part.fault:
+                alike.setdefault((part.name, part.fault.name), []).append((part, part.fault))
+        for (first, fault), *others in alike.values():
+            more = f" (and {len(others)} more)" if others else ""
+            found.append(fault.at(f"{first.device} {first.name}{more}: "))
+        return found
 
     def __str__(self) -> str:
         """What is wrong, for the person who must act; a line per device when nothing is."""

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
 
-import requests
 from packaging.requirements import Requirement
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
@@ -18,12 +17,14 @@ from pyinfra.api import (
     operation,
 )
 from pyinfra.api.command import PyinfraCommand
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from facts.mirror import Ground, MirrorGround
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.settings import Settings
 from fleetwheel.templates import render
+from fleetwheel.variant import CPU
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import mirror
 from fleetwheel.wheels.sources import certificate, configured_sources, official_source
@@ -123,7 +124,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
 
     What a source that is silent today has listed before is still served.
     """
-    sources = [*configured_sources(settings.sources), official_source("cpu")]
+    sources = [*configured_sources(settings.sources), official_source(CPU)]
     projects = ["torch", *(Requirement(package).name for package in settings.packages)]
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:
@@ -139,7 +140,7 @@ def _files(
     settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
 ) -> dict[str, str]:
     """Return the files of the mirror's directory: name to text."""
-    bundle = Path(certificate() or requests.certs.where())
+    bundle = Path(certificate() or DEFAULT_CA_BUNDLE_PATH)
     configuration = render(
         "mirror.nginx.conf.j2",
         directory=directory,

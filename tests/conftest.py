@@ -1,10 +1,13 @@
-"""What every test gets: uv's cache of its own, and no skips where everything has to run."""
+"""What every test gets: uv's cache of its own, no skips where everything has to run, a project."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.project import Project, copy_of_checkout
 
 # How long an example takes says more of a shared machine than of the code.
 settings.register_profile("fleetwheel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,6 +20,14 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["UV_CACHE_DIR"] = str(tmp_path_factory.mktemp("uv-cache"))
     yield
     del os.environ["UV_CACHE_DIR"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose host has nothing yet."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return Project(copy_of_checkout(directory), tmp_path / "root")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -64,6 +64,9 @@ def a_gpu(index: int, **changes: Any) -> dict[str, Any]:
         "mig": False,
         "held_by": "",
         "compute_mode": "default",
+        "memory_free_mib": 80000,
+        "pci_bus_id": f"00000000:4{index}:00.0",
+        "driver_model": None,
         "counters": {"ecc_corrected": 4, "ecc_uncorrected": 0, "remapping_failed": 0},
         **changes,
     }

@@ -50,14 +50,17 @@ def _nvml(section: Section) -> Nvidia | None:
 
 
 def _smi(section: Section) -> Nvidia | None:
-    """Read what nvidia-smi said; a section that was given up says no exit code."""
+    """Read what nvidia-smi said; a section that was given up says no exit code.
+
+    A program that crashes on Windows ends with a negative one.
+    """
     if "smi" not in section:
         return None
     code = first(section, "exit")
     return nvidia_smi.parse(
         section.get("query", []),
         first(section, "fields").split(",") if "fields" in section else nvidia_smi.FIELDS,
-        int(code) if re.fullmatch("[0-9]{1,3}", code) else 124,
+        int(code) if re.fullmatch("-?[0-9]{1,10}", code) else 124,
         section.get("banner", []),
     )
 

@@ -1,7 +1,7 @@
 """What nvidia-smi prints, read into a driver and its GPUs.
 
-Exit codes are NVML's return values (nvml.h, ``nvmlReturn_t``); the texts are those of drivers 418
-to 610.
+Exit codes are NVML's return values (nvml.h, ``nvmlReturn_t``), but for 10, which nvidia-smi's
+manual gives to trouble with interrupts; the texts are those of drivers 418 to 610.
 """
 
 import re
@@ -17,6 +17,9 @@ FIELDS = ("index", "uuid", "pci.bus_id", "name", "compute_cap", "memory.total", 
 TEXTS: tuple[tuple[str, DriverState], ...] = (
     ("driver/library version mismatch", DriverState.VERSION_MISMATCH),
     ("blocked by the operating system", DriverState.BLOCKED),
+    ("failed to initialize nvml: n/a", DriverState.BLOCKED),
+    ("error while loading shared libraries", DriverState.NO_DRIVER),
+    ("exec format error", DriverState.NO_DRIVER),
     ("couldn't find libnvidia-ml", DriverState.NO_DRIVER),
     ("couldn't communicate with the nvidia driver", DriverState.NOT_LOADED),
     ("driver not loaded", DriverState.NOT_LOADED),
@@ -27,19 +30,33 @@ TEXTS: tuple[tuple[str, DriverState], ...] = (
     ("device handle", DriverState.GPU_LOST),
     ("is lost", DriverState.GPU_LOST),
     ("fallen off the bus", DriverState.GPU_LOST),
+    ("power cables", DriverState.GPU_LOST),
     ("no devices were found", DriverState.NO_DEVICES),
 )
 EXIT_CODES = {
     4: DriverState.NO_PERMISSION,
     6: DriverState.NO_DEVICES,
+    8: DriverState.GPU_LOST,
     9: DriverState.NOT_LOADED,
+    10: DriverState.GPU_LOST,
+    11: DriverState.GPU_LOST,
     12: DriverState.NO_DRIVER,
     15: DriverState.GPU_LOST,
+    16: DriverState.GPU_LOST,
     17: DriverState.BLOCKED,
     18: DriverState.VERSION_MISMATCH,
+    28: DriverState.NO_DEVICES,
     124: DriverState.HUNG,
     137: DriverState.HUNG,
 }
+SAID_BY_CODE = {
+    8: "a GPU's power cables are not attached",
+    10: "the kernel has trouble with a GPU's interrupts",
+    11: "the kernel has trouble with a GPU's interrupts",
+    16: "a GPU requires a reset",
+    28: "no GPU was found",
+}
+"""What an exit code tells that its state does not."""
 LOST = ("ERR!", "[GPU is lost]", "[GPU requires reset]", "[Unknown Error]")
 DRIVER_MODELS: tuple[Literal["WDDM", "TCC", "MCDM"], ...] = ("WDDM", "TCC", "MCDM")
 LONGEST_DETAIL = 400
@@ -59,15 +76,14 @@ def parse(
     words = " ".join(line.strip() for line in query if line.strip() and not _row(line, fields))
     gpus = {gpu.index: gpu for row in rows if (gpu := _gpu(row))}
     versions = [row["driver_version"] for row in rows if is_version(row["driver_version"])]
-    lost = any(value in LOST for row in rows for value in row.values())
-    state = _state(words, exit_code, bool(gpus), lost)
-    if state is DriverState.HUNG:
-        words = words or "nvidia-smi did not end in time"
+    lost = [f"GPU {row['index']}: {sign}" for row in rows if (sign := _sign(row))]
+    state = _state(words, exit_code, bool(gpus), bool(lost))
+    said = [*filter(None, [words]), *lost] or [_of_silence(state, exit_code)]
     driver = Driver(
         state=state,
         version=versions[0] if versions else None,
         cuda=cuda_ceiling(banner),
-        detail=words[:LONGEST_DETAIL],
+        detail="; ".join(said)[:LONGEST_DETAIL],
     )
     return Nvidia(driver=driver, gpus=tuple(gpus[index] for index in sorted(gpus)))
 
@@ -93,6 +109,21 @@ def _state(words: str, exit_code: int, shows_gpus: bool, lost: bool) -> DriverSt
     if shows_gpus:
         return DriverState.OK
     return EXIT_CODES.get(exit_code, DriverState.UNPARSABLE)
+
+
+def _sign(row: dict[str, str]) -> str:
+    """Return how a row shows that its GPU is lost, such as ``GPU requires reset``; or nothing."""
+    return next((value.strip("[]") for value in row.values() if value in LOST), "")
+
+
+def _of_silence(state: DriverState, exit_code: int) -> str:
+    """Return what to say of an nvidia-smi that printed nothing of use."""
+    if state is DriverState.HUNG:
+        return "nvidia-smi did not end in time"
+    if exit_code in SAID_BY_CODE:
+        return SAID_BY_CODE[exit_code]
+    crashed = exit_code < 0 or exit_code > 128
+    return f"nvidia-smi crashed (exit code {exit_code})" if crashed else ""
 
 
 def _row(line: str, fields: Sequence[str]) -> dict[str, str] | None:

@@ -15,9 +15,6 @@ from fleetwheel.matrix import Build, Matrix, Platform
 from fleetwheel.variant import Variant, variant_or_none
 from fleetwheel.wheel import Source, Wheel
 
-UNLABELLED = "unlabelled"
-"""How a build is called that nothing says the variant of."""
-
 Shelf = Mapping[str, Sequence[Wheel]]
 """Wheels of one source that can go together, by project."""
 Stock = Mapping[tuple[Source, str | None], Shelf]
@@ -42,7 +39,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """For people: ``2.14.1+cu126``."""
-        return f"{self.version}+{self.variant}" if self.variant else f"{self.version} {UNLABELLED}"
+        return f"{self.version}+{self.variant}" if self.variant else str(self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from packaging.requirements import Requirement
+
 from fleetwheel.choice.candidates import Candidate, Lost, Resolved
 from fleetwheel.choice.compatibility import dotted, labelled, only_ptx, supports_fully
 from fleetwheel.choice.target import Driver, Target, joined
@@ -32,8 +34,10 @@ def _newest(candidate: Candidate, target: Target, matrix: Matrix, lost: Sequence
     for loss in lost:
         if loss.candidate.version > candidate.version:
             return f"newest torch that runs here; {loss.candidate.name} {loss.reason}"
-    if target.torch:
-        return f"newest torch that {pin_of(target)} allows"
+    kept_to = [text for text in target.constraints if Requirement(text).name == "torch"]
+    if target.torch or kept_to:
+        pins = [pin_of(target)] if target.torch else []
+        return f"newest torch that {', '.join([*pins, *kept_to])} allows"
     newest = max(version for version in matrix.releases if target.allows(version))
     if candidate.source and newest > candidate.version:
         kind = "CUDA" if target.devices else str(candidate.variant)

@@ -7,7 +7,13 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from fleetwheel.choice.candidates import Stock
-from fleetwheel.choice.compatibility import at_least, dotted, driver_problem, labelled
+from fleetwheel.choice.compatibility import (
+    at_least,
+    build_problem,
+    dotted,
+    driver_problem,
+    labelled,
+)
 from fleetwheel.choice.search import Found, best
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
@@ -87,10 +93,11 @@ def newer_drivers(target: Target, matrix: Matrix, stock: Stock | None) -> Iterat
         if newest is None or floor[0] <= newest:
             upto = f" (but no newer than branch {last['linux']})" if last else ""
             text = f"driver {dotted(floor)} or newer{upto}"
-            yield Remedy(text, _with(target, driver, floor), steps=True)
+            yield Remedy(text, _with(floor, target, driver, matrix, stock), steps=True)
     if last and newest and driver.version[0] > newest:
         text = f"a driver of branch {last['linux']}"
-        yield Remedy(text, _with(target, driver, (last["linux"],)), steps=True)
+        branch = (last["linux"],)
+        yield Remedy(text, _with(branch, target, driver, matrix, stock), steps=True)
 
 
 def _newer_jetpacks(target: Target, matrix: Matrix) -> Iterator[Remedy]:
@@ -117,9 +124,17 @@ def driver_floors(driver: Driver, target: Target, matrix: Matrix) -> list[Number
     return sorted(floor for floor in found if not at_least(driver.version, floor))
 
 
-def _with(target: Target, driver: Driver, version: Numbers) -> Target:
-    exact = version if len(version) > 1 else (*version, 0)
-    return target.model_copy(update={"driver": driver.model_copy(update={"version": exact})})
+def _with(
+    version: Numbers, target: Target, driver: Driver, matrix: Matrix, stock: Stock | None
+) -> Target:
+    """Return the target of the oldest driver that a floor allows, as a host with it would have."""
+    oldest = version if len(version) > 1 else (*version, 0)
+    branch, own = (
+        target.model_copy(update={"driver": driver.model_copy(update={"version": each})})
+        for each in (version[:1], oldest)
+    )
+    found = try_out(branch, matrix, stock)
+    return branch if found and not build_problem(found.build, own, matrix) else own
 
 
 def _fewer_gpus(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator[Remedy]:

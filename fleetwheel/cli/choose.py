@@ -134,12 +134,16 @@ def _made(
     constraints: "Sequence[Constraint]",
 ) -> Choice | Refusal:
     """Return the choice; what is asked for beside torch has its say, so that takes a lock."""
-    from fleetwheel.making import make
+    from fleetwheel.making import kept_to, make
     from fleetwheel.supply import supply
     from fleetwheel.wheels.locking import NoSolutionError
 
     if not target.requirements:
-        return choose(target, matrix, supply([target], matrix).stock)
+        found = choose(target, matrix, supply([target], matrix).stock)
+        if isinstance(found, Refusal):
+            return found
+        notes = kept_to(constraints, found.packages)
+        return found.model_copy(update={"reasons": (*found.reasons, *notes)})
     try:
         made = make(target, request, lambda needed: supply([needed], matrix), matrix, constraints)
     except NoSolutionError as error:

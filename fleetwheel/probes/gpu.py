@@ -21,6 +21,10 @@ INIT_STATES = {
     nvml.NVML_ERROR_NO_PERMISSION: "no-permission",
     nvml.NVML_ERROR_OPERATING_SYSTEM: "blocked",
     nvml.NVML_ERROR_GPU_IS_LOST: "gpu-lost",
+    nvml.NVML_ERROR_RESET_REQUIRED: "gpu-lost",
+    nvml.NVML_ERROR_INSUFFICIENT_POWER: "gpu-lost",
+    nvml.NVML_ERROR_IRQ_ISSUE: "gpu-lost",
+    nvml.NVML_ERROR_GPU_NOT_FOUND: "no-devices",
 }
 THROTTLE_REASONS = {
     nvml.nvmlClocksEventReasonSwPowerCap: "power-cap",

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import re
+import runpy
 import secrets
 import signal
 import subprocess
@@ -53,8 +54,20 @@ FAMILY = ("torch", "torchvision", "torchaudio")
 """Without a label in the lock, these may have any: PyPI's torch has one, PyPI's file name none."""
 SHOWN = ("device", "name", "uuid", "capability", "memory_total_mib")
 """What the document says of a GPU."""
-BUSY = ("out-of-memory", "device-busy", "in-use")
-"""Faults that are no faults of the GPU where others hold it."""
+OF_OTHERS = ("in-use", "memory-held")
+"""Faults that say themselves that others hold the GPU."""
+MAYBE_OF_OTHERS = ("out-of-memory", "library-start", "device-busy")
+"""Faults that are no faults of the GPU where NVML tells that others hold it."""
+HELD_MIB = 1024
+"""A GPU whose free memory is less than this, and than a quarter of all, is held by others."""
+CLEARED = ("CUDA_", "NVIDIA_TF32", "PYTORCH_", "TORCH", "CUBLAS", "CUDNN", "NCCL_", "GLOO_", "OMP_")
+"""Beginnings of variables that change how torch and CUDA work: a child gets none of them."""
+KEPT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_")
+"""Those that say which GPUs there are and how to reach them."""
+NAMED = ("GPU-", "MIG-")
+"""How the UUIDs begin that CUDA_VISIBLE_DEVICES takes; those of a Jetson begin otherwise."""
+APPLICATION_XIDS = (13, 31, 43, 45)
+"""Xid errors that a faulty program causes on a sound GPU (NVIDIA's catalog of Xid errors)."""
 
 
 class Device(NamedTuple):
@@ -79,7 +92,7 @@ class Job(NamedTuple):
 class Child:
     """A process at work on one device, its input and output in files and not in pipes."""
 
-    def __init__(self, job: Job, deadline_s: float) -> None:
+    def __init__(self, job: Job, deadline_s: float, threads: int) -> None:
         self.seed = secrets.randbits(32)
         self.deadline_s = deadline_s
         task = {"seed": self.seed, "deadline_s": deadline_s, **job.task}
@@ -89,7 +102,7 @@ class Child:
         with scratch(json.dumps(document)) as stdin:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", BOOTSTRAP],
-                env={**os.environ, **job.environment},
+                env={**known_environment(threads), **job.environment},
                 stdin=stdin,
                 stdout=self.output,
                 stderr=self.errors,
@@ -133,6 +146,22 @@ class Child:
         return f"ended with exit code {hex(code) if code > 255 else code}" if code else ""
 
 
+def known_environment(threads: int) -> dict[str, str]:
+    """Return the environment without what changes results or speed, for so many threads."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(CLEARED) or name.startswith(KEPT)
+    }
+    return {**kept, "OMP_NUM_THREADS": str(threads)}
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    known = getattr(os, "sched_getaffinity", None)
+    return len(known(0)) if known else os.cpu_count() or 1
+
+
 def scratch(text: str = "") -> IO[bytes]:
     """Return a file without a name that holds this text."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the child needs it
@@ -160,11 +189,12 @@ def events(output: IO[bytes]) -> list[dict[str, Any]]:
 
 
 def ask(jobs: list[Job], deadline_s: float) -> list[dict[str, Any]]:
-    """Return what each child tells; all work at once."""
+    """Return what each child tells; all work at once and share the processors."""
     children: list[Child] = []
+    threads = max(1, cores() // max(1, len(jobs)))
     try:
         for job in jobs:
-            children.append(Child(job, deadline_s))
+            children.append(Child(job, deadline_s, threads))
         while sum(child.running() for child in children):
             time.sleep(0.02)
     except BaseException:
@@ -180,8 +210,10 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
-    together = test_together(expected, devices, told) if expected["level"] == "full" else []
-    since = compare_driver(expected, devices, told, driver) if driver.get("devices") else []
+    full = expected["level"] == "full"
+    together, untested = test_together(expected, devices, told) if full else ([], [])
+    asked = full and bool(driver.get("devices"))
+    since, odd = compare_driver(expected, devices, told, driver) if asked else ([], [])
     torch: dict[str, Any] = next((t["torch"] for t in [look, *told] if "torch" in t), {})
     problems = differences(expected, torch) + disagreements(look, driver) + since
     if not devices:
@@ -201,7 +233,7 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
         "cuda": torch.get("cuda"),
         "python": platform.python_version(),
         "faults": list(faults.values()),
-        "warnings": warnings_of(expected, look, driver, told),
+        "warnings": warnings_of(expected, look, driver, told) + untested + odd,
         "devices": results,
         "together": together,
         "seconds": round(time.monotonic() - started, 2),
@@ -233,24 +265,47 @@ def find_devices(
     cpu_wheel = "torch" in look and look["torch"]["cuda"] is None
     if expected["accelerator"] == "cpu" or (cpu_wheel and expected["accelerator"] is None):
         return [Device({"device": "cpu", "name": platform.machine()}, "cpu", {}, {})]
-    entries = {entry["uuid"]: entry for entry in driver.get("devices", [])}
+    entries = driver.get("devices", [])
     found = [
-        Device(shown, shown["device"], {}, entries.get(shown.get("uuid"), {}))
+        Device(shown, shown["device"], {}, entry_of(shown, look["devices"], entries))
         for shown in look.get("devices", [])
     ]
-    if found and entries and all(entries) and not narrowed():
-        order = {device.shown.get("uuid"): device.shown["device"] for device in found}
+    if found and entries and all(is_named(entry) for entry in entries) and not narrowed():
+        order = {bare(device.shown["uuid"]): device.shown["device"] for device in found}
         found = [
             Device(
-                {**{key: entry[key] for key in SHOWN}, "device": order.get(uuid, entry["device"])},
+                {
+                    **{key: entry[key] for key in SHOWN},
+                    "device": order.get(bare(entry["uuid"]), entry["device"]),
+                },
                 "cuda:0",
-                visible(uuid),
+                visible(entry["uuid"]),
                 entry,
             )
-            for uuid, entry in entries.items()
+            for entry in entries
         ]
-    wanted = expected["gpus"]
-    return [d for d in found if wanted is None or wanted_uuid(d) in wanted]
+    wanted = expected["gpus"] and [bare(uuid) for uuid in expected["gpus"]]
+    return [d for d in found if wanted is None or bare(wanted_uuid(d)) in wanted]
+
+
+def entry_of(
+    shown: dict[str, Any], seen: list[dict[str, Any]], entries: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the driver says of a GPU that torch shows; a single one needs no UUID."""
+    if len(seen) == len(entries) == 1:
+        return entries[0]
+    same = [e for e in entries if e["uuid"] and bare(e["uuid"]) == bare(shown.get("uuid"))]
+    return same[0] if same else {}
+
+
+def is_named(entry: dict[str, Any]) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES can name a GPU by the UUID that NVML gives it."""
+    return (entry["uuid"] or "").startswith(NAMED)
+
+
+def bare(uuid: str | None) -> str:
+    """Return a UUID without its kind, which NVML leaves out on a Jetson."""
+    return re.sub("^(GPU|MIG)-", "", uuid or "").lower()
 
 
 def wanted_uuid(device: Device) -> str | None:
@@ -269,7 +324,11 @@ def visible(*uuids: str) -> dict[str, str]:
 
 
 def device_job(expected: dict[str, Any], device: Device) -> Job:
-    task = {"device": device.local, "driver": device.driver}
+    task = {
+        "device": device.local,
+        "driver": device.driver,
+        "numpy": "numpy" in expected["packages"],
+    }
     if expected["level"] == "full":
         task["full"] = full_part(expected, "device")
     return Job(expected["program"], task, device.environment)
@@ -283,53 +342,82 @@ def full_part(expected: dict[str, Any], part: str, **more: Any) -> dict[str, Any
 
 def test_together(
     expected: dict[str, Any], devices: list[Device], told: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Copy between the GPUs that have passed alone, and reduce over all of them.
 
     MIG instances cannot reach each other, and Windows has no NCCL. Two processes stand for a CPU.
+    Returns results, and warnings of what there was no time for.
     """
     pairs = zip(devices, told)  # noqa: B905
     sound = [d for d, t in pairs if verdict(d, t, expected)["status"] == "passed"]
     whole = [d for d in sound if not d.driver.get("mig")]
     members = whole * 2 if [d.local for d in whole] == ["cpu"] else whole
-    found = []
-    if len(whole) > 1:
-        peers = {"places": [d.local for d in in_one_process(whole)]}
-        found += run_part(expected, "peers", whole[:1], whole, [peers])
+    found, untested = copy_between(expected, whole)
     if members and os.name != "nt":
         with tempfile.TemporaryDirectory() as place:
             meeting = str(Path(place) / "meeting")
-            ranks = [
-                {"rank": rank, "world": len(members), "meeting": meeting}
-                for rank in range(len(members))
+            local = in_one_process(members)
+            jobs = [
+                part_job(
+                    expected, device, "all-reduce", rank=rank, world=len(members), meeting=meeting
+                )
+                for rank, device in enumerate(local)
             ]
-            found += run_part(expected, "all-reduce", members, members, ranks)
+            told = ask(jobs, expected["device_deadline_s"])
+        name = f"all-reduce of {len(members)}"
+        for device, what in zip(local, told):  # noqa: B905
+            found.append(part_verdict(expected, device, device.shown["device"], name, what))
+    return found, untested
+
+
+def copy_between(
+    expected: dict[str, Any], whole: list[Device]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Copy both ways between every two GPUs, in rounds in which a GPU has one partner.
+
+    A process does it for two GPUs alone: at most eight can be joined to one at a time (error 711,
+    cudaErrorTooManyPeers), and what joins them ends with the process.
+    """
+    found: list[dict[str, Any]] = []
+    deadline_s = expected["device_deadline_s"] / 4
+    last_start = time.monotonic() + expected["device_deadline_s"] - deadline_s
+    left = rounds(whole)
+    while left and time.monotonic() <= last_start:
+        pairs = left.pop(0)
+        local = [in_one_process(list(pair)) for pair in pairs]
+        jobs = [
+            part_job(expected, pair[0], "peers", places=[device.local for device in pair])
+            for pair in local
+        ]
+        for pair, told in zip(local, ask(jobs, deadline_s)):  # noqa: B905
+            both = " and ".join(device.shown["device"] for device in pair)
+            found.append(part_verdict(expected, pair[0], both, "copies", told))
+    count = sum(len(pairs) for pairs in left)
+    late = f"copies between {count} pairs of GPUs were not tested: smoke_timeout is too short"
+    return found, [late] if left else []
+
+
+def rounds(players: list[Any]) -> list[list[tuple[Any, Any]]]:
+    """Return rounds of disjoint pairs in which everyone meets everyone else once."""
+    ring = list(players) + [None] * (len(players) % 2)
+    found = []
+    for _ in range(len(ring) - 1):
+        pairs = list(zip(ring[: len(ring) // 2], reversed(ring)))  # noqa: B905
+        found.append([pair for pair in pairs if None not in pair])
+        ring.insert(1, ring.pop())
     return found
 
 
-def run_part(
-    expected: dict[str, Any],
-    part: str,
-    devices: list[Device],
-    seen: list[Device],
-    inputs: list[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    """Run a part of the full level on devices at once, each child seeing several; judge each."""
-    local = in_one_process(seen)[: len(devices)]
-    jobs = [
-        Job(
-            expected["program"],
-            {"device": device.local, "full": full_part(expected, part, **given)},
-            device.environment,
-        )
-        for device, given in zip(local, inputs)  # noqa: B905
-    ]
-    told = ask(jobs, expected["device_deadline_s"])
-    named = [
-        device._replace(shown={"device": device.shown["device"], "name": f"{part} of {len(seen)}"})
-        for device in local
-    ]
-    return [verdict(*pair, expected) for pair in zip(named, told)]  # noqa: B905
+def part_job(expected: dict[str, Any], device: Device, part: str, **given: Any) -> Job:
+    """Return a part of the full level for a process that sees several devices."""
+    task = {"device": device.local, "full": full_part(expected, part, **given)}
+    return Job(expected["program"], task, device.environment)
+
+
+def part_verdict(
+    expected: dict[str, Any], device: Device, label: str, name: str, told: dict[str, Any]
+) -> dict[str, Any]:
+    return verdict(device._replace(shown={"device": label, "name": name}), told, expected)
 
 
 def in_one_process(devices: list[Device]) -> list[Device]:
@@ -348,20 +436,46 @@ def compare_driver(
     devices: list[Device],
     told: list[dict[str, Any]],
     before: dict[str, Any],
-) -> list[str]:
-    """Return the Xid errors since the test began; what a GPU's counters say goes to that GPU."""
-    if expected["level"] != "full":
-        return []
+) -> tuple[list[str], list[str]]:
+    """Ask the driver again: what its counters and Xid errors say of a GPU goes to that GPU.
+
+    Returns what is wrong with the host, and warnings.
+    """
     after = ask(driver_jobs(expected), expected["device_deadline_s"])[0]
     if "devices" not in after:
-        return [f"NVML does not answer any more after the test: {after['error']}"]
+        return [f"NVML does not answer any more after the test: {after['error']}"], []
     entries = {entry["uuid"]: entry for entry in after["devices"]}
+    known = before["xids"] or []
+    new = [xid for xid in map(parse_xid, after["xids"] or []) if xid.line not in known]
+    others = new
     for device, what in zip(devices, told):  # noqa: B905
         later = entries.get(device.driver.get("uuid"), {"counters": {}})
         what["risen"] = risen(device.driver.get("counters", {}), later["counters"])
-    known = before["xids"] or []
-    new = [line for line in after["xids"] or [] if line not in known]
-    return [*new[:1], *after["lost"]]
+        bus = pci_address(device.driver.get("pci_bus_id") or "")
+        mine = [xid for xid in new if bus and xid.bus == bus]
+        what["risen"] += [xid.line for xid in mine if xid.number not in APPLICATION_XIDS][:1]
+        others = [xid for xid in others if xid not in mine or xid.number in APPLICATION_XIDS]
+    said = "an Xid error of a GPU that was not tested, or of a program on it"
+    return after["lost"], [f"{said}: {xid.line}" for xid in others[:9]]
+
+
+class Xid(NamedTuple):
+    """A line of the kernel's log on an error of a GPU."""
+
+    line: str
+    bus: tuple[int, ...]
+    number: int
+
+
+def parse_xid(line: str) -> Xid:
+    """Read ``NVRM: Xid (PCI:0000:41:00): 79, …``, in some drivers without ``PCI:``."""
+    found = re.search(r"Xid \((?:PCI:)?([0-9A-Fa-f:.]+)\): ([0-9]+)", line)
+    return Xid(line, pci_address(found[1]), int(found[2])) if found else Xid(line, (), 0)
+
+
+def pci_address(text: str) -> tuple[int, ...]:
+    """Return domain, bus and device as numbers: NVML writes a longer domain, and the function."""
+    return tuple(int(part, 16) for part in re.findall("[0-9A-Fa-f]+", text)[:3])
 
 
 def risen(before: dict[str, int], after: dict[str, int]) -> list[str]:
@@ -385,8 +499,11 @@ def disagreements(look: dict[str, Any], driver: dict[str, Any]) -> list[str]:
         return lost
     if len(seen) != len(entries):
         return [f"NVML and torch disagree: NVML shows {len(entries)} GPUs, torch {len(seen)}"]
-    unknown = {gpu.get("uuid") for gpu in seen} - {gpu["uuid"] for gpu in entries} - {None}
-    return [f"NVML and torch disagree: NVML does not know {uuid}" for uuid in sorted(unknown)]
+    if not all(is_named(entry) for entry in entries):
+        return []
+    known = [bare(entry["uuid"]) for entry in entries]
+    unknown = [gpu["uuid"] for gpu in seen if gpu.get("uuid") and bare(gpu["uuid"]) not in known]
+    return [f"NVML and torch disagree: NVML does not know {uuid}" for uuid in unknown]
 
 
 def differences(expected: dict[str, Any], torch: dict[str, Any]) -> list[str]:
@@ -430,7 +547,11 @@ def verdict(device: Device, told: dict[str, Any], expected: dict[str, Any]) -> d
     fault = named(problems[0], expected["faults"]) if problems else None
     busy = fault and device.local != "cpu" and is_busy(fault, device.driver)
     status = "skipped" if busy else "failed" if problems else "passed"
+    if fault:
+        fault["error"] = "\n".join([fault["error"], *problems[1:]])[:2000]
+    missing = [check["name"] for check in told["checks"] if check.get("unsupported")]
     checked = f"{len(told['checks'])} checks in {told['seconds']} s"
+    checked += f", not supported by this GPU: {', '.join(missing)}" if missing else ""
     why = sentence(fault) if fault else checked
     summary = f"{device.shown['device']} {device.shown['name']}: {status}, {why}"
     kept = ("seed", "import_s", "seconds", "checks", "measured")
@@ -439,15 +560,15 @@ def verdict(device: Device, told: dict[str, Any], expected: dict[str, Any]) -> d
 
 
 def problems_of(told: dict[str, Any], min_fraction: float | None) -> list[str]:
-    """Return what was wrong with one device, the first thing first."""
-    problems = [told["error"]] if told["error"] else []
-    problems += [
+    """Return what was wrong with one device, the first thing first: an exception ends a test."""
+    problems = [
         f"{check['name']}: relative error {check['error'] or 'NaN'} is above {check['bound']}"
         for check in told["checks"]
-        if not check["passed"]
+        if not check["passed"] and not check.get("unsupported")
     ]
+    problems += [told["error"]] if told["error"] else []
     done = [check["name"] for check in told["checks"]]
-    if not done or done != told.get("planned"):
+    if not told["error"] and (not done or done != told.get("planned")):
         problems.append(f"ended without a result after {told.get('start', 'its start')}")
     problems += told.get("risen", [])
     problems += [
@@ -460,7 +581,7 @@ def problems_of(told: dict[str, Any], min_fraction: float | None) -> list[str]:
 
 def is_busy(fault: dict[str, str], driver: dict[str, Any]) -> bool:
     """Whether others hold the GPU, who are then named: it is not broken."""
-    if fault["name"] not in BUSY:
+    if fault["name"] not in OF_OTHERS + MAYBE_OF_OTHERS:
         return False
     mode, held_by = driver.get("compute_mode"), driver.get("held_by")
     said = [f"compute mode {mode}"] if mode not in (None, "default") else []
@@ -468,13 +589,25 @@ def is_busy(fault: dict[str, str], driver: dict[str, Any]) -> bool:
     first, _, rest = fault["error"].partition("\n")
     if said and not any(words in first for words in said):
         fault["error"] = f"{first} ({', '.join(said)})\n{rest}".strip()
-    return bool(held_by) or fault["name"] != "device-busy"
+    full = fault["name"] != "device-busy" and memory_is_held(driver)
+    return bool(held_by) or full or fault["name"] in OF_OTHERS
 
 
-def named(text: str, faults: list[list[str]]) -> dict[str, str]:
-    """Return an error text with the name, meaning and repair of the first row that matches it."""
-    unnamed = ["unnamed", "", "the test failed", "read the error"]
-    row = next((row for row in faults if re.search(row[1], text)), unnamed)
+def memory_is_held(driver: dict[str, Any]) -> bool:
+    """Whether NVML counts next to no free memory: in a container nobody is seen to hold it."""
+    free, total = driver.get("memory_free_mib"), driver.get("memory_total_mib")
+    return free is not None and total is not None and free < min(HELD_MIB, total // 4)
+
+
+def named(text: str, faults: list[list[Any]]) -> dict[str, str]:
+    """Return an error text with the name, meaning and repair of its row.
+
+    That is the row of its CUDA error number, or else the first whose pattern it matches.
+    """
+    number = re.search(r"(?<!NCCL )\bError ([0-9]+)\b", text)
+    known = [row for row in faults if number and int(number[1]) in row[4]]
+    known += [row for row in faults if re.search(row[1], text)]
+    row = (known or [["unnamed", "", "the test failed", "read the error"]])[0]
     return {"name": row[0], "meaning": row[2], "repair": row[3], "error": text[:2000]}
 
 
@@ -548,7 +681,18 @@ def arguments() -> dict[str, Any]:
     }
     here = Path(__file__)
     texts = {key: here.with_name(name).read_text("utf-8") for key, name in files.items()}
-    return {**texts, **given}
+    return {**texts, "faults": rows_of_faults(here), **given}
+
+
+def rows_of_faults(here: Path) -> list[list[Any]]:
+    """Return the rows of faults.py, which lies beside this program or, in a checkout, above it."""
+    places = [
+        place for place in (here.parent, here.parent.parent) if (place / "faults.py").exists()
+    ]
+    rows: list[list[Any]] = (
+        runpy.run_path(str(places[0] / "faults.py"))["table"]() if places else []
+    )
+    return rows
 
 
 def read_input(file: Path) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Compute on one device and tell how far off its values are: the child of smoke.py.
 
 Its ``input`` is a dictionary with ``device`` ("cpu", "cuda:0", or None to look for GPUs), ``seed``,
-``deadline_s``, and maybe ``driver``, what NVML says of the GPU (smoke_driver.py), and ``full``, the
-program and input of the full level (smoke_full.py). It tells what it does as it goes, a JSON object
-per line for ``Child`` in smoke.py, because it may crash or hang at any step. Python 3.8 or newer.
+``deadline_s``, and maybe ``driver``, what NVML says of the GPU (smoke_driver.py), ``numpy``, if
+numpy is locked, and ``full``, the program and input of the full level (smoke_full.py). It tells
+what it does as it goes, a JSON object per line for ``Child`` in smoke.py, because it may crash or
+hang at any step. Python 3.8 or newer.
 
 A reference is computed in float64 on the CPU, always by another way than the operation under test.
 """
@@ -16,13 +17,23 @@ import importlib
 import json
 import math
 import os
+import re
 import time
 import types
 from pathlib import Path
 from typing import Any
 
 FREE_BYTES = 1 << 30
-"""A GPU with less free memory than this is left to whoever uses it."""
+"""A GPU with less free memory than this, and than a quarter, is left to whoever uses it."""
+BFLOAT16 = (8, 0)
+"""The first compute capability that has it; below, cuBLAS multiplies some shapes and not others."""
+RENAMED = {(10, 1): (11, 0)}
+"""Thor was 10.1 before CUDA 13."""
+INTEGRATED = ((5, 3), (6, 2), (7, 2), (8, 7), (11, 0))
+"""Jetson and Thor: their code runs on nothing else."""
+UNIFIED = ((7, 2), (8, 7))
+"""Those that run the code of their larger siblings from CUDA 13.2 on."""
+UNSUPPORTED = ("CUBLAS_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ARCH_MISMATCH")
 MEMORY_TOLERANCE = 0.1
 """NVML counts what the driver keeps for itself, torch does not: 1 to 5 percent."""
 
@@ -43,6 +54,13 @@ class Bench:
     def __init__(self, torch: Any, device: str, seed: int) -> None:
         self.torch = torch
         self.device = device
+        self.capability: tuple[int, int] | None = None
+        self.shares_memory = False
+        """Whether the GPU's memory is the host's, as on a Jetson and on GB10."""
+        if device.startswith("cuda"):
+            seen = torch.cuda.get_device_properties(device)
+            self.capability = (seen.major, seen.minor)
+            self.shares_memory = is_integrated(seen)
         self.source = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
 
@@ -122,7 +140,8 @@ def training_step(bench: Bench, dtype: str) -> list[Any]:
     output = bench.torch.tanh(bench.put(x, dtype) @ weights[0]) @ weights[1]
     ((output - bench.put(target, dtype)) ** 2).sum().backward()
     stepped = [w.detach() - 0.01 * w.grad for w in weights]
-    hidden = bench.product(x, first).tanh()
+    sums = bench.product(x, first).tolist()
+    hidden = bench.tensor([[math.tanh(value) for value in row] for row in sums])
     slope = 2 * (bench.product(hidden, second) - target)
     inner = bench.product(slope, second.T) * (1 - hidden**2)
     return [
@@ -174,6 +193,17 @@ def copies(bench: Bench, dtype: str) -> list[Any]:
     return [(bench.put(sent, "float64").clone().cpu(), sent)]
 
 
+def numpy_exchange(bench: Bench, dtype: str) -> list[Any]:
+    """Out of an array of numpy and into one, without a copy: a torch for numpy 1 cannot do it."""
+    numpy = importlib.import_module("numpy")
+    array = numpy.arange(1000, dtype=numpy.float64)
+    tensor = bench.torch.from_numpy(array)
+    array[7] = -1.0
+    back = bench.torch.tensor(tensor.numpy().tolist(), dtype=bench.torch.float64)
+    expected = bench.tensor([-1.0 if n == 7 else float(n) for n in range(1000)])
+    return [(tensor, expected), (back, expected)]
+
+
 def out_of_memory(bench: Bench, dtype: str) -> list[Any]:
     """A limit on this process alone is hit, caught and recovered from; the GPU is never filled."""
     cuda, index = bench.torch.cuda, int(bench.device.split(":")[1])
@@ -204,9 +234,9 @@ def runtime_compilation(bench: Bench, dtype: str) -> list[Any]:
     count = 10_000
     x = bench.random(count, dtype=dtype)
     x_here, got = bench.put(x, dtype), bench.poisoned(count, dtype=dtype)
-    capability = bench.torch.cuda.get_device_capability(bench.device)
     site = Path(bench.torch.__file__).parent.parent
-    cubin = compile_cubin(KERNEL, "sm_{}{}".format(*capability), site)
+    nvrtc = load_nvrtc(site, bench.torch.version.cuda)
+    cubin = compile_cubin(nvrtc, KERNEL, architecture(nvrtc, bench.capability or (0, 0)))
     stream = bench.torch.cuda.current_stream(bench.device).cuda_stream
     arguments = (
         ctypes.c_void_p(x_here.data_ptr()),
@@ -218,9 +248,27 @@ def runtime_compilation(bench: Bench, dtype: str) -> list[Any]:
     return [(got, bench.tensor([3 * value + 1 for value in x.tolist()]))]
 
 
-def compile_cubin(source: bytes, architecture: str, site: Path) -> bytes:
-    """Compile CUDA C++ with the NVRTC of the environment to code for one architecture, not PTX."""
-    nvrtc, program = load_nvrtc(site), ctypes.c_void_p()
+def architecture(nvrtc: Any, capability: tuple[int, int]) -> str:
+    """Return the newest architecture that a compiler knows and whose code runs on a GPU.
+
+    CUDA 12.8 knows neither 10.3 nor 12.1, and its code for 10.0 and 12.0 runs there.
+    """
+    count = ctypes.c_int()
+    succeed("nvrtcGetNumSupportedArchs", nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
+    known = (ctypes.c_int * count.value)()
+    succeed("nvrtcGetSupportedArchs", nvrtc.nvrtcGetSupportedArchs(known))
+    fitting = [number for number in known if code_runs(divmod(number, 10), capability)]
+    if not fitting:
+        raise RuntimeError(
+            "no kernel image is available: NVRTC knows no architecture for capability"
+            f" {capability[0]}.{capability[1]}, only {', '.join(map(str, known))}"
+        )
+    return f"sm_{max(fitting)}"
+
+
+def compile_cubin(nvrtc: Any, source: bytes, architecture: str) -> bytes:
+    """Compile CUDA C++ to code for one architecture, not PTX."""
+    program = ctypes.c_void_p()
     option = ctypes.c_char_p(("--gpu-architecture=" + architecture).encode())
     size = ctypes.c_size_t()
     created = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"smoke.cu", 0, None, None)
@@ -238,16 +286,32 @@ def compile_cubin(source: bytes, architecture: str, site: Path) -> bytes:
     return cubin.raw
 
 
-def load_nvrtc(site: Path) -> Any:
-    """Load NVRTC from the wheels; its builtins first, because it looks for them by bare name."""
-    if os.name == "nt":
-        patterns = ["torch/lib/nvrtc-builtins64_*.dll", "torch/lib/nvrtc64_*_0.dll"]
-    else:
-        patterns = ["nvidia/*/lib/libnvrtc-builtins.so.*", "nvidia/*/lib/libnvrtc.so.*"]
-    found = [sorted(site.glob(pattern)) for pattern in patterns]
-    if not all(found):
-        raise RuntimeError(f"Could not load library libnvrtc: it is not under {site}")
-    return [ctypes.CDLL(str(paths[0]), mode=ctypes.RTLD_GLOBAL) for paths in found][-1]
+def load_nvrtc(site: Path, cuda: str) -> Any:
+    """Load NVRTC of torch's CUDA; its builtins first, because it looks for them by bare name."""
+    compiler, builtins = find_nvrtc(site, cuda)
+    ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(compiler), mode=ctypes.RTLD_GLOBAL)
+
+
+def find_nvrtc(site: Path, cuda: str) -> tuple[Path, Path]:
+    """Return NVRTC and its builtins, of the wheels' libraries the pair of torch's own CUDA.
+
+    Wheels of NVIDIA have them under ``nvidia/``; torch for Windows and some for aarch64 in
+    ``torch/lib``, there with a digest in the name.
+    """
+    major = cuda.split(".")[0]
+    names = (
+        rf"libnvrtc(-[0-9a-f]+)?\.so\.{major}(\.\d+)*|nvrtc64_{major}\d_0\.dll",
+        rf"libnvrtc-builtins(-[0-9a-f]+)?\.so\.{major}(\.\d+)*|nvrtc-builtins64_{major}\d\.dll",
+    )
+    for folder in sorted(
+        [*site.glob("nvidia/*/lib"), *site.glob("nvidia/*/bin"), site / "torch/lib"]
+    ):
+        files = sorted(folder.glob("*nvrtc*"))
+        found = [next((f for f in files if re.fullmatch(name, f.name)), None) for name in names]
+        if found[0] and found[1]:
+            return found[0], found[1]
+    raise RuntimeError(f"Could not load library libnvrtc of CUDA {cuda}: it is not under {site}")
 
 
 def launch(cubin: bytes, name: bytes, blocks: int, stream: int, arguments: tuple[Any, ...]) -> None:
@@ -266,9 +330,10 @@ def launch(cubin: bytes, name: bytes, blocks: int, stream: int, arguments: tuple
 
 def succeed(call: str, status: int) -> None:
     if status:
-        raise RuntimeError(f"{call} failed with error {status}")
+        raise RuntimeError(f"Error {status}: {call} failed")
 
 
+NUMPY_CHECK = ("numpy exchange", "exact", numpy_exchange)
 CHECKS = (
     ("elementwise", "float32", elementwise),
     ("reduction", "float32", reduction),
@@ -301,18 +366,41 @@ def relative_error(torch: Any, got: Any, reference: Any) -> float:
 
 
 def run_check(bench: Bench, name: str, kind: str, function: Any) -> dict[str, Any]:
+    """Return how one check went: passed, not passed, or not supported by the GPU."""
     started = time.perf_counter()
-    pairs = function(bench, kind)
-    errors = [relative_error(bench.torch, got, reference) for got, reference in pairs]
-    outside = [error for error in errors if not error <= BOUNDS[kind]]
-    error = (outside or [max(errors)])[0]
+    errors = errors_of(bench, kind, function)
+    outside = [pair for pair in errors or [] if not pair[0] <= pair[1]]
+    worst, bound = (outside or [max(errors or [(math.nan, BOUNDS[kind])])])[0]
     return {
         "name": f"{name} {kind}",
-        "passed": not outside,
-        "error": float(f"{error:.2e}") if math.isfinite(error) else None,
-        "bound": BOUNDS[kind],
+        "passed": bool(errors) and not outside,
+        "unsupported": errors is None,
+        "error": float(f"{worst:.2e}") if math.isfinite(worst) else None,
+        "bound": bound,
         "ms": round((time.perf_counter() - started) * 1000, 1),
     }
+
+
+def errors_of(bench: Bench, kind: str, function: Any) -> list[tuple[float, float]] | None:
+    """Return the error and the bound of each result; None for a type that the GPU does not have.
+
+    A check returns pairs of result and reference, each maybe with a kind of its own.
+    """
+    try:
+        return [
+            (relative_error(bench.torch, got, reference), BOUNDS[own[0] if own else kind])
+            for got, reference, *own in function(bench, kind)
+        ]
+    except RuntimeError as error:
+        if lacks(bench, kind, str(error)):
+            return None
+        raise
+
+
+def lacks(bench: Bench, kind: str, words: str) -> bool:
+    """Whether a GPU is too old for a type that it is not sold with, and its library says so."""
+    old = bench.capability is not None and bench.capability < BFLOAT16
+    return old and kind == "bfloat16" and any(status in words for status in UNSUPPORTED)
 
 
 class Teller:
@@ -320,9 +408,11 @@ class Teller:
 
     def __init__(self) -> None:
         self.output = os.fdopen(os.dup(1), "w")
+        self.doing = "its start"
         os.dup2(2, 1)
 
     def __call__(self, **event: Any) -> None:
+        self.doing = event.get("start", self.doing)
         self.output.write(json.dumps(event) + "\n")
         self.output.flush()
 
@@ -343,8 +433,16 @@ def main(task: dict[str, Any]) -> None:
         else:
             examine(torch, task, tell)
     except Exception as error:
-        tell(error=f"{type(error).__name__}: {error}")
+        tell(error=words(error, tell.doing))
     os._exit(0)
+
+
+def words(error: Exception, doing: str) -> str:
+    """Return what an exception says, with the number that CUDA gave it and when it came."""
+    code = getattr(error, "error_code", None)
+    number = f"Error {code}: " if isinstance(code, int) else ""
+    first, _, rest = str(error).partition("\n")
+    return f"{type(error).__name__}: {number}{first}, during {doing}\n{rest}".strip()
 
 
 def look(torch: Any, tell: Teller) -> None:
@@ -376,6 +474,7 @@ def examine(torch: Any, task: dict[str, Any], tell: Teller) -> None:
         open_gpu(torch, device)
     bench = Bench(torch, device, task["seed"])
     quick = list(CHECKS if device == "cpu" else CUDA_CHECKS)
+    quick += [NUMPY_CHECK] if task.get("numpy") else []
     if full and full["part"] != "device":
         quick = []
     more = load(full["program"]).checks(bench, full, driver or {}, tell) if full else []
@@ -404,16 +503,22 @@ def compare(seen: dict[str, Any], driver: dict[str, Any], tell: Teller) -> None:
     if seen["name"].replace("NVIDIA ", "") != driver["name"].replace("NVIDIA ", ""):
         tell(warning=f"{driver['device']}: NVML calls it {driver['name']}, torch {seen['name']}")
     known = [bare(uuid) for uuid in (driver["uuid"], driver["gpu"])]
-    if seen["uuid"] and bare(seen["uuid"]) not in known:
+    if seen["uuid"] and all(known) and bare(seen["uuid"]) not in known:
         raise RuntimeError(f"NVML and torch disagree: {driver['uuid']} is {seen['uuid']} for torch")
     there, mine = driver["memory_total_mib"], seen["memory_total_mib"]
     if there and abs(there - mine) > MEMORY_TOLERANCE * there:
         raise RuntimeError(f"NVML and torch disagree: {there} MiB of memory, {mine} for torch")
 
 
-def bare(uuid: str) -> str:
-    """Return a UUID without its kind, ``GPU-`` or ``MIG-``."""
-    return uuid.split("-", 1)[1]
+def bare(uuid: str | None) -> str:
+    """Return a UUID without its kind; empty for one without a kind, as a Jetson's are."""
+    found = re.match("(?:GPU|MIG)-(.+)", uuid or "")
+    return found[1].lower() if found else ""
+
+
+def is_integrated(properties: Any) -> bool:
+    """Whether a GPU has no memory of its own; torch has told that since before 2.0."""
+    return bool(getattr(properties, "is_integrated", 0))
 
 
 def open_gpu(torch: Any, device: str) -> None:
@@ -428,19 +533,31 @@ def open_gpu(torch: Any, device: str) -> None:
         raise RuntimeError(
             f"no kernel image is available for capability {number} among {' '.join(built)}"
         )
-    free = torch.cuda.mem_get_info(device)[0]
-    if free < FREE_BYTES:
+    if is_integrated(torch.cuda.get_device_properties(device)):
+        return  # CUDA counts the files that the kernel has cached as used
+    free, total = torch.cuda.mem_get_info(device)
+    if free < min(FREE_BYTES, total // 4):
         raise RuntimeError(f"CUDA out of memory: only {free >> 20} MiB are free")
 
 
 def runs_on(capability: tuple[int, int], built: list[str]) -> bool:
-    """Whether code for these architectures runs: same major and no newer, or PTX no newer."""
+    """Whether code for these architectures runs on a GPU, or PTX that is no newer."""
     for entry in built:
         kind, number = entry.rstrip("af").split("_")
         code = divmod(int(number), 10)
-        if code <= capability and (kind == "compute" or code[0] == capability[0]):
+        if code_runs(code, capability) or (kind == "compute" and code <= capability):
             return True
     return not built
+
+
+def code_runs(code: tuple[int, int], device: tuple[int, int]) -> bool:
+    """Whether machine code runs on a GPU: the rule of fleetwheel/choosing/compatibility.py."""
+    code, device = RENAMED.get(code, code), RENAMED.get(device, device)
+    if code == device:
+        return True
+    if code in INTEGRATED or (device in INTEGRATED and device not in UNIFIED):
+        return False
+    return code[0] == device[0] and code[1] <= device[1]
 
 
 if __name__ == "__main__":

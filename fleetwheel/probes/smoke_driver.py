@@ -27,6 +27,8 @@ COUNTERS = (
 )
 """NVML's counts of memory errors, none of which may rise during a full test."""
 KERNEL_LOG = "/dev/kmsg"
+MPS_SERVER = "nvidia-cuda-mps"
+"""How Linux names the server of the Multi-Process Service, which computes nothing by itself."""
 
 
 def main(task: dict[str, Any]) -> None:
@@ -67,6 +69,9 @@ def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
             "gpu": gpu["uuid"],
             "mig": bool(gpu["mig"]),
             "held_by": held_by(gpu),
+            "memory_free_mib": entry["memory_free_mib"],
+            "pci_bus_id": gpu["pci_bus_id"],
+            "driver_model": gpu["driver_model"],
             "compute_mode": gpu["compute_mode"],
             "counters": {key: gpu[key] for key in COUNTERS if gpu[key] is not None},
         }
@@ -76,10 +81,18 @@ def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
 
 def held_by(gpu: dict[str, Any]) -> str:
     """Return the processes that compute on a GPU; with WDDM these are all that have a window."""
-    pids = gpu["processes"] or []
+    pids = [pid for pid in gpu["processes"] or [] if not serves_others(pid)]
     if not pids or gpu["driver_model"] == "WDDM":
         return ""
     return f"process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
+
+
+def serves_others(pid: int) -> bool:
+    """Whether a process is the server of MPS, which is there as long as the service is."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith(MPS_SERVER)
+    except OSError:
+        return False
 
 
 def xids(kernel_log: str) -> list[str] | None:

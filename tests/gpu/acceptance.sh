@@ -6,7 +6,7 @@
 #   tests/gpu/acceptance.sh [--cpu] [--json FILE]     on the machine, with this checkout and those wheels
 #
 # PYTHON names the interpreter that has torch, python3 by default; WORK a directory with 20 GB free.
-# Prints a line for each step, then PASS or what failed. What pyinfra says goes to standard error.
+# Prints a line with its seconds for each step, then PASS or what failed. What pyinfra says goes to standard error.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 wheels=tests/gpu/wheels

@@ -5,41 +5,43 @@ import platform
 import subprocess
 import sys
 import zipfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleetwheel import remote
 from fleetwheel.matrix import load_matrix
+from fleetwheel.probes import smoke_device
 
 pytestmark = pytest.mark.real
 
 COMPILE = """
-site = Path(input["site"])
-nvrtc = load_nvrtc(site)
-count = ctypes.c_int()
-nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count))
-known = (ctypes.c_int * count.value)()
-nvrtc.nvrtcGetSupportedArchs(known)
+nvrtc = load_nvrtc(Path(input["site"]), input["cuda"])
 found = {}
-for name in input["names"]:
-    try:
-        cubin = compile_cubin(KERNEL, name, site)
-        found[name] = {"elf": cubin[:4] == b"\\x7fELF", "kernel": b"triple_plus_one" in cubin}
-    except RuntimeError as error:
-        found[name] = str(error)
+for device in map(tuple, input["devices"]):
+    name = architecture(nvrtc, device)
+    cubin = compile_cubin(nvrtc, KERNEL, name)
+    whole = cubin[:4] == b"\\x7fELF" and b"triple_plus_one" in cubin
+    found["{}.{}".format(*device)] = name if whole else "no code"
 try:
-    broken = compile_cubin(b"void (", input["names"][0], site)
+    broken = compile_cubin(nvrtc, b"void (", name)
 except RuntimeError as error:
     broken = str(error)
-print(json.dumps({"known": [f"sm_{number}" for number in known], "found": found, "broken": broken}))
+print(json.dumps({"found": found, "broken": broken}))
 """
 NVRTC = {
     "cu126": "nvidia-cuda-nvrtc-cu12==12.6.85",
+    "cu128": "nvidia-cuda-nvrtc-cu12==12.8.93",
     "cu130": "nvidia-cuda-nvrtc==13.0.88",
 }
 """A compiler of each variant's CUDA."""
+SUBSTITUTES = {
+    "cu128": {"10.3": "sm_100", "11.0": "sm_101", "12.1": "sm_120"},
+}
+"""GPUs whose own architecture the compiler does not know."""
 
 
 def unpacked(requirement: str, place: Path) -> Path:
@@ -55,17 +57,21 @@ def unpacked(requirement: str, place: Path) -> Path:
     return place
 
 
-def architectures(variant: str) -> list[str]:
-    """Return every GPU architecture that some build of a variant has code for."""
-    builds = [
-        by_variant[variant]
+def served(variant: str) -> list[tuple[int, int]]:
+    """Return the capability of every GPU by name that some build of a variant has code for."""
+    codes = {
+        code
         for release in load_matrix().releases.values()
         for by_variant in release.builds.values()
         if variant in by_variant
-    ]
-    assert builds
-    codes = {major * 10 + minor for build in builds for major, minor in build.sm}
-    return [f"sm_{code}" for code in sorted(codes)]
+        for code in by_variant[variant].sm
+    }
+    table = yaml.safe_load((files("fleetwheel") / "gpus.yaml").read_text(encoding="utf-8"))
+    names = {text for section in table.values() for text in section}
+    devices = sorted(
+        (int(major), int(minor)) for major, _, minor in (n.partition(".") for n in names)
+    )
+    return [d for d in devices if any(smoke_device.code_runs(code, d) for code in codes)]
 
 
 @pytest.mark.parametrize("variant", NVRTC)
@@ -74,17 +80,20 @@ def test_the_kernel_compiles_for_every_gpu_of_a_variant(variant: str, tmp_path: 
         pytest.skip("the compiler's wheel is asked for on x86_64 only")
     program = remote.source("smoke_device").split('if __name__ == "__main__"')[0] + COMPILE
     site = unpacked(NVRTC[variant], tmp_path)
-    names = architectures(variant)
-    document = {"program": program, "input": {"site": str(site), "names": names}}
+    devices = served(variant)
+    given = {"site": str(site), "devices": devices, "cuda": f"{variant[2:4]}.{variant[4]}"}
     done = subprocess.run(
         [sys.executable, "-I", "-c", remote.BOOTSTRAP],
-        input=json.dumps(document),
+        input=json.dumps({"program": program, "input": given}),
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
-    assert set(names) <= set(answer["known"])
-    assert answer["found"] == {name: {"elf": True, "kernel": True} for name in names}
-    assert f"NVRTC error 6 for {names[0]}: At end of source: error: expected" in answer["broken"]
+    own = {f"{major}.{minor}": f"sm_{major}{minor}" for major, minor in devices}
+    changed = {name: number for name, number in SUBSTITUTES.get(variant, {}).items() if name in own}
+    assert len(own) >= 8
+    assert answer["found"] == {**own, **changed}
+    assert "NVRTC error 6 for sm_" in answer["broken"]
+    assert ": At end of source: error: expected" in answer["broken"]

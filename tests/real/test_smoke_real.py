@@ -30,6 +30,12 @@ FULL = (
     ("torch.Tensor.copy_", "True", "+= 1", "copy bandwidth exact"),
     ("torch.mm", "calls == 9", "+= 1", "sustained matmul float32"),
     ("torch.mm", "calls == 9", "*= float('nan')", "sustained matmul float32"),
+    (
+        "torch.mm",
+        "result.dtype == torch.bfloat16 and calls % 7 == 0",
+        "*= 1.008",
+        "sustained matmul bfloat16",
+    ),
 )
 """The same at the full level, where one result of many is wrong."""
 DAMAGED = """
@@ -60,6 +66,83 @@ full = load(input["full_program"]).checks(None, settings, {}, lambda **event: No
 found = [failing(CHECKS, call, "True", damage) for call, damage, check in input["quick"]]
 found += [failing(full, call, when, damage) for call, when, damage, check in input["full"]]
 print(json.dumps([failing([*CHECKS, *full], "torch.mm", "False", ""), *found]))
+"""
+
+
+ONE = {"float64": 1e-9, "float32": 1e-3, "float16": 0.1, "bfloat16": 0.5}
+"""How far one element is off, to itself and to 1, by its type: some times its bound in BOUNDS."""
+MUTANTS = [
+    *(
+        (operator, dtype, damage, check)
+        for operator, dtype, check in (
+            ("sin.out", "float32", "elementwise float32"),
+            ("exp.out", "float32", "elementwise float32"),
+            ("sum.IntList_out", "float32", "reduction float32"),
+            ("amax.default", "float32", "reduction float32"),
+            *(("mm.out", dtype, f"matmul {dtype}") for dtype in ONE),
+            ("convolution.default", "float32", "convolution float32"),
+            ("convolution_backward.default", "float32", "convolution float32"),
+            ("mm.default", "float32", "training step float32"),
+            ("tanh_backward.default", "float32", "training step float32"),
+            ("_linalg_solve_ex.result", "float64", "solve float64"),
+            ("_fft_r2c.default", "complex64", "fft float32"),
+            ("_sparse_addmm.default", "float32", "sparse matmul float32"),
+        )
+        for damage in ("one element", "doubled", "zeroed", "NaN")
+    ),
+    *(
+        (operator, dtype, damage, check)
+        for operator, dtype, check in (
+            ("tanh.default", "float32", "training step float32"),
+            ("rand.default", "float32", "random numbers statistics"),
+            ("randn.default", "float32", "random numbers statistics"),
+            ("sort.default", "float32", "random numbers statistics"),
+        )
+        for damage in ("doubled", "zeroed", "NaN")
+    ),
+    ("tanh.default", "float32", "1.001 times", "training step float32"),
+    ("tanh.default", "float64", "1.001 times", None),
+    ("mm.out", "complex64", "doubled", None),
+]
+"""Operator below Python and autograd, type, what is done to its results, and the check that fails.
+
+What is done is done wherever the operator runs: a reference that used it would go along.
+"""
+DISPATCHED = """
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class Mutant(TorchDispatchMode):
+    def __init__(self, operator, dtype, damage):
+        super().__init__()
+        self.operator, self.damage = operator, damage
+        self.dtype = getattr(torch, dtype)
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        if str(function) == "aten." + self.operator:
+            for tensor in result if isinstance(result, (tuple, list)) else [result]:
+                if tensor is not None and tensor.dtype == self.dtype:
+                    self.spoil(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
+        return result
+
+    def spoil(self, tensor):
+        place = (0,) * (tensor.dim() - 1) + (-1,)
+        if self.damage == "one element":
+            off = input["one"][str(tensor.dtype).split(".")[1]]
+            tensor[place] += off * (1 + tensor[place].abs())
+        elif self.damage == "NaN":
+            tensor[place] = float("nan")
+        else:
+            tensor *= {"doubled": 2, "zeroed": 0, "1.001 times": 1.001}[self.damage]
+
+def failing(operator, dtype, damage, name):
+    checks = [check for check in CHECKS if name in (None, f"{check[0]} {check[1]}")]
+    with Mutant(operator, dtype, damage):
+        results = [run_check(Bench(torch, "cpu", 1), *check) for check in checks]
+    return [result["name"] for result in results if not result["passed"]]
+
+print(json.dumps([failing(*mutant) for mutant in input["mutants"]]))
 """
 
 
@@ -133,6 +216,20 @@ def test_undamaged_checks_pass(damaged: list[list[str]]) -> None:
 @pytest.mark.parametrize(("place", "check"), list(enumerate(row[-1] for row in (*QUICK, *FULL))))
 def test_one_wrong_element_is_caught(damaged: list[list[str]], place: int, check: str) -> None:
     assert damaged[1 + place][0] == check
+
+
+@pytest.fixture(scope="module")
+def caught(torch_cpu_python: Path) -> list[list[str]]:
+    """The checks that fail for each mutant."""
+    given = {"mutants": MUTANTS, "one": ONE}
+    (found,) = device_program(torch_cpu_python, DISPATCHED, given)
+    return found  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("place", range(len(MUTANTS)), ids=lambda n: " ".join(map(str, MUTANTS[n])))
+def test_a_wrong_operator_is_caught(caught: list[list[str]], place: int) -> None:
+    name = MUTANTS[place][-1]
+    assert caught[place] == ([name] if name else [])
 
 
 def test_wrong_values_are_named(torch_cpu_python: Path) -> None:
@@ -310,6 +407,33 @@ def test_the_way_of_a_gpu(torch_cpu_python: Path, cudnn: str, full: str, words: 
         planned = next(event["planned"] for event in told if "planned" in event)
         assert [event["check"]["name"] for event in told if "check" in event] == planned
         assert all(event["check"]["passed"] for event in told if "check" in event)
+
+
+def test_numpy_is_exchanged_where_it_is_locked(torch_cpu_python: Path) -> None:
+    locked = {"torch": "2.13.0+cpu", "numpy": version_of(torch_cpu_python, "numpy")}
+    result, code = run(torch_cpu_python, expected(packages=locked))
+    assert code == 0, str(result)
+    assert result.devices[0].checks[-1].name == "numpy exchange exact"
+
+
+BLIND = "import sys\nsys.modules['numpy'] = None\nimport torch\ndel sys.modules['numpy']\n"
+
+
+def test_a_torch_that_cannot_exchange_numpy_fails(torch_cpu_python: Path) -> None:
+    """One that found no numpy at its import says what a torch before 2.3 says beside numpy 2."""
+    locked = {"torch": "2.13.0+cpu", "numpy": version_of(torch_cpu_python, "numpy")}
+    program = device_program_after(BLIND)
+    result, code = run(torch_cpu_python, expected(packages=locked, program=program))
+    fault = result.devices[0].fault
+    assert fault
+    assert (code, fault.name) == (2, "numpy")
+    assert fault.error.startswith("RuntimeError: Numpy is not available, during numpy exchange")
+    assert "numpy<2" in fault.repair
+
+
+def version_of(python: Path, name: str) -> str:
+    program = f"import importlib.metadata as m; print(m.version({name!r}))"
+    return subprocess.check_output([python, "-c", program], text=True).strip()
 
 
 def test_by_hand_without_any_input(torch_cpu_python: Path) -> None:

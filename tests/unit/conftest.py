@@ -1,24 +1,13 @@
-"""What several unit tests need: a machine to ask, a scripted driver library, a root directory."""
+"""What several unit tests need: a machine to ask, a scripted driver library."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import uv
 
 from tests.machine import WORKING, Machine
 
 FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """An empty root directory to which the pinned uv has just been sent."""
-    root = tmp_path / "root"
-    (root / "bin").mkdir(parents=True)
-    shutil.copy(uv.find_uv_bin(), root / "bin" / "uv.new")
-    return root
 
 
 @pytest.fixture

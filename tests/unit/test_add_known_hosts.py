@@ -83,7 +83,11 @@ def test_a_host_is_found_by_its_name_and_port(tmp_path: Path) -> None:
     assert lookup([path, tmp_path / "missing"], "ws-03") == []
 
 
-@pytest.mark.parametrize("broken", ["ws-01 ssh-ed25519 A", "|1|AA=|AA= " + written("", A).strip()])
+@pytest.mark.parametrize(
+    "broken",
+    ["ws-01 ssh-ed25519 A", "|1|AA=|AA= " + written("", A).strip()],
+    ids=["no key", "no hash"],
+)
 def test_a_line_that_stops_pyinfra_is_named(broken: str, tmp_path: Path) -> None:
     path = file(tmp_path, written("ws-01", A), broken)
     with pytest.raises(FleetwheelError, match="known_hosts:2: is no host key"):

@@ -101,7 +101,7 @@ def test_of_two_answers_the_one_that_knows_counts(
 ) -> None:
     machine.write("script", script)
     machine.program("bin/nvidia-smi", nvidia_smi)
-    profile = machine.state(gpu_seconds=1).profile
+    profile = machine.state(gpu_seconds=1 if "hang" in script else 20).profile
     assert profile.driver.state is state
     assert profile.gpus == ()
 
@@ -121,8 +121,8 @@ def test_what_hangs_costs_seconds_and_only_its_own_answer(
     if nvidia_smi:
         machine.program("bin/nvidia-smi", nvidia_smi)
     started = time.perf_counter()
-    profile = machine.state(gpu_seconds=1).profile
-    assert time.perf_counter() - started < 4
+    profile = machine.state(gpu_seconds=2).profile
+    assert time.perf_counter() - started < 6
     assert (profile.driver.state, profile.driver.detail) == (state, detail)
     assert uuids(profile) == found
 

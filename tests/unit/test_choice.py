@@ -256,7 +256,7 @@ def test_refusals_say_what_would_change_them(profile: Profile, expected: str, wh
     assert expected in words(found), why
 
 
-@pytest.mark.parametrize("state", set(DriverState) - {DriverState.OK, DriverState.NO_GPU})
+@pytest.mark.parametrize("state", sorted(set(DriverState) - {DriverState.OK, DriverState.NO_GPU}))
 @pytest.mark.parametrize("accelerator", ["auto", "cuda", "cu126"])
 def test_a_driver_that_does_not_work_is_refused(state: DriverState, accelerator: str) -> None:
     profile = machine("RTX 4090", driver="580.95.05", state=state)

@@ -17,7 +17,7 @@ def test_a_state_is_explained_in_the_same_words(state: DriverState, os: Operatin
     assert f"| `{state.value}` | {meaning} | {repair} |" in DOCUMENT
 
 
-@pytest.mark.parametrize("state", set(DriverState) - {DriverState.FABRIC_NOT_READY})
+@pytest.mark.parametrize("state", sorted(set(DriverState) - {DriverState.FABRIC_NOT_READY}))
 def test_nobody_is_told_to_use_the_tools_of_another_system(state: DriverState) -> None:
     words = " ".join(explain(state, "windows"))
     assert not [

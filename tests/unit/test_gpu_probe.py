@@ -78,7 +78,7 @@ def test_a_function_that_the_driver_does_not_have(probe: Any) -> None:
 
 
 def test_lists_of_a_gpu(probe: Any) -> None:
-    script = "processes 0 4321 4322\nprocesses 1 none\nretired-single * 3\nretired-double * 2\n"
+    script = "processes 0 4321 4322\nprocesses 1 \nretired-single * 3\nretired-double * 2\n"
     first, second = probe(script + HEALTHY)["gpus"]
     assert (first["processes"], second["processes"]) == ([4321, 4322], [])
     assert first["retired_pages"] == 5
@@ -136,7 +136,16 @@ def test_an_unknown_value_costs_its_field_alone(probe: Any) -> None:
 
 @pytest.mark.parametrize(
     ("code", "state"),
-    [(9, "not-loaded"), (18, "version-mismatch"), (4, "no-permission"), (17, "blocked")],
+    [
+        (9, "not-loaded"),
+        (18, "version-mismatch"),
+        (4, "no-permission"),
+        (17, "blocked"),
+        (8, "gpu-lost"),
+        (11, "gpu-lost"),
+        (16, "gpu-lost"),
+        (28, "no-devices"),
+    ],
 )
 def test_a_driver_that_does_not_work_has_a_name(probe: Any, code: int, state: str) -> None:
     document = probe(f"init * error {code}\n")

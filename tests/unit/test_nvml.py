@@ -190,7 +190,7 @@ def test_no_document_makes_the_parser_raise(text: str) -> None:
 
 
 def test_time_is_linear() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     parse(*({**GPU, "index": index} for index in range(2000)))
     parse({**GPU, "name": "x" * 3_000_000})
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

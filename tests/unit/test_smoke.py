@@ -168,7 +168,8 @@ REAL_WORDS = [
         "missing-library",
     ),
     ("ImportError: /lib/libc.so.6: version `GLIBC_2.28' not found", "missing-library"),
-    ("ImportError: libtorch_cuda.so: undefined symbol: ncclCommShrink", "missing-library"),
+    ("ImportError: /opt/a.so: undefined symbol: _ZN3c105ErrorC2E", "missing-library"),
+    ("ImportError: libtorch_cuda.so: undefined symbol: ncclCommShrink", "foreign-library"),
     ("Could not load library libcudnn_ops.so.9", "missing-library"),
     ("ModuleNotFoundError: No module named 'torch'", "no-torch"),
     ("matmul float16: relative error 0.91 is above 0.004", "wrong-values"),
@@ -185,6 +186,84 @@ REAL_WORDS = [
     ("ended with exit code 1, during its start", "no-result"),
     ("ValueError: the input has unknown keys: colour", "bad-input"),
     ("RuntimeError: something nobody has seen", "unnamed"),
+    # What torch 2.14.1 says of a runtime with scripted answers (tests/rig/cuda).
+    (
+        "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment,"
+        " e.g. changing env variable CUDA_VISIBLE_DEVICES after program start. Setting the"
+        " available devices to be zero.",
+        "unknown-cuda-error",
+    ),
+    (
+        "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+        "driver-start",
+    ),
+    (UNEXPECTED + "Error 34: CUDA driver is a stub library", "stub-library"),
+    (UNEXPECTED + "Error 304: OS call failed or operation not supported on this OS", "system-call"),
+    (
+        "AcceleratorError: Error 700: CUDA error: an illegal memory access was encountered,"
+        " during elementwise float32\nSearch for `cudaErrorIllegalAddress' in",
+        "kernel-fault",
+    ),
+    ("AcceleratorError: Error 711: CUDA error: peer mapping resources exhausted", "too-many-peers"),
+    ("RuntimeError: Error 209: cuModuleLoadData failed", "no-kernel-image"),
+    ("RuntimeError: Error 222: cuModuleLoadData failed", "driver-too-old"),
+    # pytorch/pytorch issues 57773 and 103832, pull request 80877; GaussianEditor issue 46.
+    (
+        "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx( handle,"
+        " opa, opb, m, n, k, &falpha, a, CUDA_R_16BF, lda, b, CUDA_R_16BF, ldb, &fbeta, c, …)`",
+        "library-unsupported",
+    ),
+    (
+        "OSError: /venv/lib/python3.10/site-packages/torch/lib/../../nvidia/cublas/lib/libcublas.so"
+        ".11: undefined symbol: cublasLtGetStatusString, version libcublasLt.so.11",
+        "foreign-library",
+    ),
+    (
+        "OSError: /venv/libcublas.so.11: symbol cublasLtGetStatusString version libcublasLt.so.11"
+        " not defined in file libcublasLt.so.11 with link time reference",
+        "foreign-library",
+    ),
+    (
+        "RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 7, 0) but"
+        " found runtime version (8, 2, 4). PyTorch already comes bundled with cuDNN.",
+        "foreign-library",
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "foreign-library"),
+    (
+        "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling"
+        " `cublasCreate(handle)`",
+        "library-start",
+    ),
+    (
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "library-start",
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", "library-start"),
+    ("RuntimeError: cuFFT error: CUFFT_ALLOC_FAILED", "library-start"),
+    ("RuntimeError: cuFFT error: CUFFT_INTERNAL_ERROR", "library-failed"),
+    (
+        "RuntimeError: cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling"
+        " `cusolverDnCreate(handle)`",
+        "library-failed",
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH", "library-unsupported"),
+    ("RuntimeError: NCCL Error 2: unhandled system error", "nccl"),
+    ("RuntimeError: Numpy is not available, during numpy exchange exact", "numpy"),
+    ("RuntimeError: CUDA out of memory: only 3 MiB are free, during opening", "memory-held"),
+    (
+        "copy cuda:0 to cuda:1 exact: relative error 0.99 is above 0.0",
+        "peer-copy",
+    ),
+    ("no answer within 57 s, during copy cuda:1 to cuda:0 exact", "peer-copy"),
+    ("ended by SIGSEGV, during copy cuda:1 to cuda:0 exact", "peer-copy"),
+    # By number alone: no text of these is in the issues that were searched.
+    ("AcceleratorError: Error 102: CUDA error", "vgpu-license"),
+    ("AcceleratorError: Error 214: CUDA error", "memory-errors"),
+    ("AcceleratorError: Error 220: CUDA error", "nvlink"),
+    ("AcceleratorError: Error 221: CUDA error", "driver-incomplete"),
+    ("AcceleratorError: Error 702: CUDA error", "watchdog"),
+    ("AcceleratorError: Error 801: CUDA error", "not-permitted"),
+    ("AcceleratorError: Error 807: CUDA error", "mps"),
 ]
 
 
@@ -203,6 +282,25 @@ def test_every_row_is_tried_and_compiles() -> None:
     assert len({row.name for row in faults.FAULTS}) == len(faults.FAULTS)
     for row in faults.FAULTS:
         re.compile(row.pattern)
+
+
+def test_the_number_counts_before_the_words() -> None:
+    """Torch may wrap an error of the driver into words of its own."""
+    said = "AcceleratorError: Error 214: CUDA error: unspecified launch failure, during copy cuda:0"
+    assert probe.named(said, TABLE)["name"] == "memory-errors"
+    assert (
+        probe.named("RuntimeError: Error 1: nvrtcCreateProgram failed", TABLE)["name"] == "unnamed"
+    )
+
+
+def test_a_number_belongs_to_one_row() -> None:
+    codes = [code for row in faults.FAULTS for code in row.codes]
+    assert len(codes) == len(set(codes))
+
+
+def test_by_hand_the_rows_name_no_release() -> None:
+    fault = probe.named("Found no NVIDIA driver", faults.table())
+    assert fault["meaning"] == "torch finds no NVIDIA driver on this host"
 
 
 def test_the_json_decides() -> None:
@@ -244,6 +342,18 @@ def test_the_controllers_own_words_are_kept() -> None:
     assert said == "no answer within 135 s\n  hint: a slow disk"
 
 
+def test_what_a_gpu_is_too_old_for_is_neither_passed_nor_a_fault() -> None:
+    lacking = {"name": "matmul bfloat16", "passed": False, "unsupported": True}
+    check = {**a_device()["checks"][0], **lacking, "error": None}
+    told = {"checks": [*a_device()["checks"], check]}
+    device = judged("cuda:0", **told, planned=["matmul float32", "matmul bfloat16"])
+    assert (device["status"], device["fault"]) == ("passed", None)
+    assert device["summary"].endswith("not supported by this GPU: matmul bfloat16")
+    assert smoke.passed(a_document(devices=[device]))
+    nothing_else = judged("cuda:0", checks=[check], planned=["matmul bfloat16"])
+    assert not smoke.passed(a_document(devices=[nothing_else]))
+
+
 def test_a_failed_device_is_explained_with_its_repair() -> None:
     broken = judged("cuda:1", error="ended by SIGSEGV, during fft\nline")
     document = a_document(passed=False, devices=[a_device(), broken])
@@ -273,6 +383,14 @@ def test_a_test_without_an_answer_is_a_fault() -> None:
 def test_what_shows_no_pass_has_a_fault(document: dict[str, Any]) -> None:
     assert all(fault.message for fault in smoke.faults_of(document))
     assert smoke.faults_of(document)
+
+
+def test_of_many_pairs_that_failed_alike_one_is_shown() -> None:
+    said = "copy cuda:0 to cuda:1 exact: relative error 0.9 is above 0.0"
+    pairs = [{**judged("cuda:0", error=said), "name": "copies"} for _ in range(120)]
+    explained = smoke.explain(a_document(passed=False, level="full", together=pairs))
+    assert explained.startswith("cuda:0 copies (and 119 more): copies between two GPUs go wrong")
+    assert explained.count("\n") == 1
 
 
 def test_what_failed_together_is_explained() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,30 +47,33 @@ def test_gpus_work_together(tmp_path: Path) -> None:
     document = of_host(tmp_path)
     assert document["passed"]
     assert document["level"] == "full"
+    pairs = [(0, 3), (1, 2), (0, 2), (3, 1), (0, 1), (2, 3)]
+    copies = [f"cuda:{a} and cuda:{b} copies passed" for a, b in pairs]
     ranks = [f"cuda:{index} all-reduce of 4 passed" for index in range(4)]
-    assert names(document["together"]) == ["cuda:0 peers of 4 passed", *ranks]
+    assert names(document["together"]) == [*copies, *ranks]
 
 
 @pytest.mark.parametrize(
     ("part", "place", "given"),
     [
         ("device", None, {}),
-        ("peers", 0, {"places": ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]}),
-        ("all-reduce", 4, {"rank": 3, "world": 4}),
+        ("peers", 0, {"places": ["cuda:0", "cuda:1"]}),
+        ("all-reduce", 9, {"rank": 3, "world": 4}),
     ],
 )
 def test_what_the_parts_are_given(
     tmp_path: Path, part: str, place: int | None, given: Answer
 ) -> None:
-    """All but the first part see all GPUs, in their order."""
+    """A copy sees its two GPUs, an all-reduce all of them, in their order."""
     document = of_host(
         tmp_path, everyone=f"if part == {part!r}: tell(error=json.dumps([device, seen, full]))"
     )
     result = document["devices"][3] if place is None else document["together"][place]
     device, seen, full = json.loads(result["fault"]["error"])
     alone = ("cuda:0", "GPU-3")
-    together = (f"cuda:{given.get('rank', 0)}", "GPU-0,GPU-1,GPU-2,GPU-3")
-    assert (device, seen) == (alone if part == "device" else together)
+    pair = ("cuda:0", "GPU-0,GPU-3")
+    together = ("cuda:3", "GPU-0,GPU-1,GPU-2,GPU-3")
+    assert (device, seen) == {"device": alone, "peers": pair, "all-reduce": together}[part]
     assert full.items() >= {"part": part, "sustained_s": 60, **given}.items()
     assert "meeting" not in full or not Path(full["meeting"]).parent.exists()
 
@@ -77,9 +81,53 @@ def test_what_the_parts_are_given(
 def test_a_gpu_that_failed_alone_is_left_out(tmp_path: Path) -> None:
     document = of_host(tmp_path, "os.abort()")
     assert names(document["devices"])[3] == "cuda:3 GPU failed"
-    assert names(document["together"])[:2] == [
-        "cuda:0 peers of 3 passed",
+    assert names(document["together"])[2:4] == [
+        "cuda:0 and cuda:1 copies passed",
         "cuda:0 all-reduce of 3 passed",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9, 16])
+def test_in_each_round_a_gpu_has_one_partner(count: int) -> None:
+    """Nine partners at once are more than a GPU takes: cudaErrorTooManyPeers, error 711."""
+    found = probe.rounds(list(range(count)))
+    for pairs in found:
+        busy = [gpu for pair in pairs for gpu in pair]
+        assert len(busy) == len(set(busy))
+    met = sorted(tuple(sorted(pair)) for pairs in found for pair in pairs)
+    assert met == [(a, b) for a in range(count) for b in range(a + 1, count)]
+    assert len(found) <= count
+
+
+HANGS = "time.sleep(60) if part == 'peers' and 'GPU-3' in seen else None"
+
+
+def test_a_pair_that_hangs_is_named_and_the_others_are_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "GRACE", 0.2)
+    everyone = "if part == 'peers': tell(start='copy cuda:0 to cuda:1 exact')\n" + HANGS
+    document = of_host(tmp_path, everyone=everyone, device_deadline_s=12)
+    states = {result["device"]: result["status"] for result in document["together"]}
+    assert [states[f"cuda:{a} and cuda:{b}"] for a, b in ((0, 3), (1, 2))] == ["failed", "passed"]
+    fault = document["together"][0]["fault"]
+    assert fault["name"] == "peer-copy"
+    assert "ACS" in fault["meaning"]
+
+
+def test_pairs_that_there_is_no_time_for_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100_000, 400))
+    monkeypatch.setattr(probe.time, "sleep", lambda seconds: None)
+    devices = [probe.Device(gpu, "cuda:0", {"a": "b"}, gpu) for gpu in FOUR]
+    monkeypatch.setattr(probe, "ask", lambda jobs, deadline_s: [dict(TOLD) for _ in jobs])
+    monkeypatch.setattr(probe.time, "monotonic", lambda: next(clock))
+    given = expected("", level="full", device_deadline_s=1000)
+    found, warnings = probe.copy_between(given, devices)
+    assert len(found) == 2
+    assert warnings == [
+        "copies between 4 pairs of GPUs were not tested: smoke_timeout is too short"
     ]
 
 
@@ -91,14 +139,14 @@ def test_what_fails_together_fails_the_host(tmp_path: Path) -> None:
     )
     assert (code, document["passed"]) == (2, False)
     assert {device["status"] for device in document["devices"]} == {"passed"}
-    assert document["together"][4]["fault"]["name"] == "nccl"
+    assert document["together"][-1]["fault"]["name"] == "nccl"
     assert "cannot work together" in smoke.explain(document)
 
 
 def test_without_nvml_the_gpus_keep_their_numbers() -> None:
     behaviour = "tell(error=f'{part} {device} {seen}') if part == 'all-reduce' else None"
     document = probe.test(expected(scripted(behaviour), level="full"))
-    assert document["together"][4]["fault"]["error"] == "all-reduce cuda:3 None"
+    assert document["together"][-1]["fault"]["error"] == "all-reduce cuda:3 None"
 
 
 def test_mig_instances_do_not_work_together(tmp_path: Path) -> None:
@@ -107,21 +155,28 @@ def test_mig_instances_do_not_work_together(tmp_path: Path) -> None:
     assert (document["passed"], document["together"]) == (True, [])
 
 
+TOLD = {
+    "checks": [{"name": "x", "passed": True}],
+    "planned": ["x"],
+    "seconds": 1,
+    "error": "",
+    "measured": [],
+}
+
+
 def test_windows_has_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[str] = []
 
-    def run_part(given: Answer, part: str, *rest: Any) -> list[Answer]:
-        parts.append(part)
-        return []
+    def ask(jobs: list[probe.Job], deadline_s: float) -> list[Answer]:
+        parts.extend(job.task["full"]["part"] for job in jobs)
+        return [dict(TOLD) for _ in jobs]
 
     devices = [probe.Device(entry, "cuda:0", {"a": "b"}, entry) for entry in FOUR]
-    told = {"checks": [{"name": "x", "passed": True}], "planned": ["x"], "seconds": 1}
-    known: Any = [{**told, "error": "", "measured": []}] * 4
-    monkeypatch.setattr(probe, "run_part", run_part)
+    monkeypatch.setattr(probe, "ask", ask)
     with monkeypatch.context() as windows:
         windows.setattr(os, "name", "nt")
-        probe.test_together(expected("", level="full"), devices, known)
-    assert parts == ["peers"]
+        probe.test_together(expected("", level="full"), devices, [dict(TOLD) for _ in FOUR])
+    assert parts == ["peers"] * 6
 
 
 COUNTED = {"ecc_corrected": 4, "ecc_uncorrected": 0, "remapping_failed": 0}
@@ -146,14 +201,46 @@ def test_a_count_of_errors_that_rises_fails_the_gpu(
     assert (fault["name"], words in fault["error"]) == ("memory-errors", True)
 
 
-OLD = "3,7,1,-;NVRM: Xid (PCI:0000:41:00): 13, an old one"
-NEW = "3,8,2,-;NVRM: Xid (PCI:0000:41:00): 48, a new one"
+OLD = "3,7,1,-;NVRM: Xid (PCI:0000:41:00): 48, an old one"
 
 
-def test_a_new_xid_fails_the_host(tmp_path: Path) -> None:
-    document = of_host(tmp_path, after=driver(*FOUR, xids=[NEW]))
-    assert [fault["name"] for fault in document["faults"]] == ["xid"]
-    assert document["faults"][0]["error"] == NEW
+def xid(bus: str, number: int) -> str:
+    return f"3,8,2,-;NVRM: Xid ({bus}): {number}, pid=7, name=python, a new one"
+
+
+@pytest.mark.parametrize(
+    ("line", "blamed"),
+    [
+        (xid("PCI:0000:41:00", 48), "cuda:1"),
+        (xid("0000:43:00", 79), "cuda:3"),
+        (xid("PCI:0000:07:00", 48), None),
+        (xid("PCI:0001:41:00", 48), None),
+        *((xid("PCI:0000:41:00", number), None) for number in (13, 31, 43, 45)),
+        ("3,8,2,-;NVRM: Xid of a form that nobody knows", None),
+    ],
+)
+def test_an_xid_counts_for_its_own_gpu(tmp_path: Path, line: str, blamed: str | None) -> None:
+    """And not at all where a program may have caused it; then it is shown."""
+    document = of_host(tmp_path, before=driver(*FOUR, xids=[OLD]), after=driver(*FOUR, xids=[line]))
+    failed = [gpu for gpu in document["devices"] if gpu["status"] == "failed"]
+    assert document["faults"] == []
+    assert [gpu["device"] for gpu in failed] == ([blamed] if blamed else [])
+    if blamed:
+        assert (failed[0]["fault"]["name"] in ("xid", "gpu-lost"), document["warnings"]) == (
+            True,
+            [],
+        )
+    else:
+        assert document["passed"]
+        assert line in document["warnings"][0]
+
+
+def test_an_xid_of_a_gpu_is_one_of_all_its_mig_instances(tmp_path: Path) -> None:
+    bus = FOUR[1]["pci_bus_id"]
+    parts = [a_gpu(n, uuid=f"MIG-{n}", mig=True, pci_bus_id=bus) for n in range(2)]
+    line = xid("PCI:0000:41:00", 48)
+    document = of_host(tmp_path, before=driver(*parts), after=driver(*parts, xids=[line]))
+    assert [gpu["status"] for gpu in document["devices"]] == ["failed", "failed"]
 
 
 def test_an_old_xid_does_not(tmp_path: Path) -> None:
@@ -191,6 +278,44 @@ def test_speed_is_judged_by_the_inventory_alone(
     assert document["devices"][3]["measured"][0]["fraction"] == fraction
     if status == "failed":
         assert document["devices"][3]["fault"]["name"] == "too-slow"
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "shares", "entry", "found"),
+    [
+        ("cuda:0", 100 * GIB, False, {"driver_model": None}, 90 * GIB),
+        ("cuda:0", 100 * GIB, False, {"driver_model": "TCC"}, 90 * GIB),
+        ("cuda:0", 100 * GIB, False, {"driver_model": "WDDM"}, 50 * GIB),
+        ("cuda:0", GIB, False, {}, GIB - (128 << 20)),
+        ("cuda:0", 100 * GIB, True, {"driver_model": None}, GIB // 4),
+        ("cpu", 0, False, {}, GIB // 4),
+    ],
+)
+def test_how_much_memory_is_filled(
+    device: str, free: int, shares: bool, entry: Answer, found: int
+) -> None:
+    """Of the host's memory little, and of a GPU with windows what Windows does not move away."""
+    cuda = SimpleNamespace(empty_cache=lambda: None, mem_get_info=lambda device: (free, free))
+    bench = SimpleNamespace(device=device, shares_memory=shares, torch=SimpleNamespace(cuda=cuda))
+    assert smoke_full.free_bytes(bench, entry) == found
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.0001, 8), (0.05, 4), (0.3, 1), (9.0, 1)])
+def test_little_work_is_queued_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
+) -> None:
+    """The first run is slower: it loads code."""
+    clock = [0.0]
+    took = iter([50 * seconds, seconds])
+    monkeypatch.setattr(smoke_full.time, "perf_counter", lambda: clock[0])
+
+    def action() -> None:
+        clock[0] += next(took) * 0.999
+
+    assert smoke_full.runs_per_batch(SimpleNamespace(device="cpu"), action) == runs
 
 
 CLOCKS = "bus-width 1 {}\nmemory-clock 1 {}\nsm-clock 1 {}\ncores 1 {}\n"

@@ -96,6 +96,26 @@ def test_only_the_gpus_that_must_be_served(tmp_path: Path) -> None:
     assert [gpu["uuid"] for gpu in document["devices"]] == ["GPU-1", "GPU-2"]
 
 
+JETSON = a_gpu(0, uuid="1234-5", gpu="1234-5", memory_total_mib=None, memory_free_mib=None)
+
+
+def test_a_jetson_is_tested_without_a_uuid_that_cuda_knows(tmp_path: Path) -> None:
+    """NVML gives it one without GPU-, which CUDA_VISIBLE_DEVICES does not take."""
+    program = scripted("pass", 1).replace("GPU-{i}", "GPU-9").replace('"cuda:3"', '"cuda:0"')
+    text = driver_program(tmp_path, driver(JETSON))
+    given = expected(
+        program.replace("    pass\ncheck", "    tell(error=f'{seen} {task}')\ncheck"),
+        driver_program=text,
+        nvml="zip",
+        gpus=["1234-5"],
+    )
+    document = probe.test(given)
+    assert document["faults"] == []
+    assert [gpu["device"] for gpu in document["devices"]] == ["cuda:0"]
+    assert document["devices"][0]["fault"]["error"].startswith("None {'seed'")
+    assert "'pci_bus_id': '00000000:40:00.0'" in document["devices"][0]["fault"]["error"]
+
+
 def test_mig_instances_are_devices(tmp_path: Path) -> None:
     """CUDA shows torch one instance at most, so there is no list to compare."""
     parts = [
@@ -110,6 +130,8 @@ def test_mig_instances_are_devices(tmp_path: Path) -> None:
 
 
 NO_MEMORY = "tell(error='CUDA out of memory: only 3 MiB are free'); os._exit(0)"
+NO_ROOM = "tell(error='CUDA out of memory. Tried to allocate 2.00 GiB.'); os._exit(0)"
+NO_CUBLAS = "tell(error='CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling'); os._exit(0)"
 NO_ENTRY = "tell(error='all CUDA-capable devices are busy or unavailable\\nmore'); os._exit(0)"
 
 
@@ -118,6 +140,12 @@ NO_ENTRY = "tell(error='all CUDA-capable devices are busy or unavailable\\nmore'
     [
         (NO_MEMORY, {"held_by": "process 4711"}, "skipped", "are free (held by process 4711)"),
         (NO_MEMORY, {}, "skipped", "only 3 MiB are free"),
+        (NO_ROOM, {}, "failed", "Tried to allocate 2.00 GiB."),
+        (NO_ROOM, {"held_by": "process 7"}, "skipped", "2.00 GiB. (held by process 7)"),
+        (NO_ROOM, {"memory_free_mib": 700}, "skipped", "Tried to allocate 2.00 GiB."),
+        (NO_ROOM, {"memory_free_mib": 700, "memory_total_mib": 1024}, "failed", "2.00 GiB."),
+        (NO_CUBLAS, {}, "failed", "CUBLAS_STATUS_ALLOC_FAILED"),
+        (NO_CUBLAS, {"memory_free_mib": 700}, "skipped", "CUBLAS_STATUS_ALLOC_FAILED"),
         (
             NO_ENTRY,
             {"held_by": "processes 7, 8", "compute_mode": "exclusive-process"},
@@ -159,6 +187,9 @@ INSTANCE = {**H100, "uuid": "MIG-5"}
         ({"uuid": "MIG-6"}, INSTANCE, "MIG-5 is MIG-6 for torch"),
         ({"memory_total_mib": 40000}, H100, "81559 MiB of memory, 40000 for torch"),
         ({"memory_total_mib": 40000}, {**H100, "memory_total_mib": None}, None),
+        ({"uuid": "GPU-2"}, {**H100, "uuid": "54bb5b2d", "gpu": "54bb5b2d"}, None),
+        ({"uuid": "GPU-2"}, {**H100, "uuid": None, "gpu": None}, None),
+        ({"uuid": "GPU-ABC"}, {**H100, "uuid": "GPU-abc"}, None),
     ],
 )
 def test_a_child_compares_its_gpu_with_nvml(seen: Answer, entry: Answer, words: str | None) -> None:
@@ -186,31 +217,43 @@ def test_warnings_of_children_are_kept(tmp_path: Path) -> None:
     assert document["warnings"] == ["cuda:3: odd name"]
 
 
-def test_a_gpu_that_is_full_or_has_no_code_is_not_touched() -> None:
-    def cuda(capability: tuple[int, int], free: int) -> Any:
-        return SimpleNamespace(
-            set_device=lambda device: None,
-            get_device_capability=lambda device: capability,
-            get_arch_list=lambda: ["sm_80", "sm_90"],
-            mem_get_info=lambda device: (free, 80 << 30),
-        )
+GIB = 1 << 30
 
-    def torch(capability: tuple[int, int], free: int) -> Any:
-        return SimpleNamespace(
-            cuda=cuda(capability, free),
-            backends=SimpleNamespace(
-                cuda=SimpleNamespace(
-                    matmul=SimpleNamespace(), preferred_linalg_library=lambda name: None
-                ),
-                cudnn=SimpleNamespace(),
-            ),
-        )
 
-    smoke_device.open_gpu(torch((9, 0), 2 << 30), "cuda:0")
-    with pytest.raises(RuntimeError, match="CUDA out of memory: only 512 MiB are free"):
-        smoke_device.open_gpu(torch((9, 0), 512 << 20), "cuda:0")
-    with pytest.raises(RuntimeError, match="no kernel image is available"):
-        smoke_device.open_gpu(torch((7, 5), 2 << 30), "cuda:0")
+def a_torch(capability: tuple[int, int], free: int, total: int, integrated: int) -> Any:
+    cuda = SimpleNamespace(
+        set_device=lambda device: None,
+        get_device_capability=lambda device: capability,
+        get_device_properties=lambda device: SimpleNamespace(is_integrated=integrated),
+        get_arch_list=lambda: ["sm_80", "sm_90"],
+        mem_get_info=lambda device: (free, total),
+    )
+    linear = SimpleNamespace(matmul=SimpleNamespace(), preferred_linalg_library=lambda name: None)
+    backends = SimpleNamespace(cuda=linear, cudnn=SimpleNamespace())
+    return SimpleNamespace(cuda=cuda, backends=backends)
+
+
+@pytest.mark.parametrize(
+    ("capability", "free", "total", "integrated", "words"),
+    [
+        ((9, 0), 2 * GIB, 80 * GIB, 0, None),
+        ((9, 0), GIB // 2, 80 * GIB, 0, "CUDA out of memory: only 512 MiB are free"),
+        ((7, 5), 2 * GIB, 80 * GIB, 0, "no kernel image is available"),
+        ((9, 0), GIB // 2, GIB, 0, None),
+        ((9, 0), GIB // 8, GIB, 0, "only 128 MiB are free"),
+        ((9, 0), GIB // 8, 120 * GIB, 1, None),
+    ],
+)
+def test_a_gpu_that_is_full_or_has_no_code_is_not_touched(
+    capability: tuple[int, int], free: int, total: int, integrated: int, words: str | None
+) -> None:
+    """A vGPU of 1 GiB needs less; the kernel's cache fills the memory of a Jetson or GB10."""
+    torch = a_torch(capability, free, total, integrated)
+    if words is None:
+        smoke_device.open_gpu(torch, "cuda:0")
+        return
+    with pytest.raises(RuntimeError, match=words):
+        smoke_device.open_gpu(torch, "cuda:0")
 
 
 @pytest.fixture
@@ -251,6 +294,9 @@ def test_what_nvml_says_of_two_gpus(ask_driver: Any) -> None:
         "mig": False,
         "held_by": "",
         "compute_mode": "default",
+        "memory_free_mib": 23841,
+        "pci_bus_id": "00000000:01:00.0",
+        "driver_model": None,
         "counters": {},
     }
     assert second["held_by"] == "processes 4711, 12"
@@ -287,6 +333,24 @@ def test_windows_with_a_window_is_not_held() -> None:
     gpu = {"processes": [4, 5], "driver_model": "WDDM"}
     assert smoke_driver.held_by(gpu) == ""
     assert smoke_driver.held_by({**gpu, "driver_model": None}) == "processes 4, 5"
+
+
+def test_the_server_of_mps_holds_nothing() -> None:
+    """Its name is what Linux keeps of nvidia-cuda-mps-server."""
+    idle = (
+        "import sys, time; open('/proc/self/comm', 'w').write(sys.argv[1]);"
+        " print(1, flush=True); time.sleep(60)"
+    )
+    for name, held in (("nvidia-cuda-mps-server", False), ("python", True)):
+        with subprocess.Popen(
+            [sys.executable, "-c", idle, name], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            process.stdout.readline()
+            gpu = {"processes": [process.pid], "driver_model": None}
+            found = smoke_driver.held_by(gpu)
+            process.kill()
+        assert found == (f"process {process.pid}" if held else "")
 
 
 def test_xids_are_read_from_the_kernels_log(tmp_path: Path) -> None:

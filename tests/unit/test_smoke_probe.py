@@ -10,11 +10,13 @@ import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fleetwheel import remote, smoke
+from fleetwheel import faults, remote, smoke
+from fleetwheel.choosing import compatibility
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device
 from tests.smoke_script import expected, run, scripted
@@ -41,6 +43,11 @@ def test_all_devices_pass() -> None:
         ("print(7, flush=True); os._exit(0)", "no-result", "ended without a result"),
         ("check(0.5, False); os._exit(0)", "wrong-values", "error 0.5 is above 0.1"),
         ("check(None, False); os._exit(0)", "wrong-values", "error NaN is above 0.1"),
+        (
+            "check(0.5, False); tell(error='AcceleratorError: Error 719: odd'); os._exit(0)",
+            "wrong-values",
+            "error 0.5 is above 0.1\nAcceleratorError: Error 719: odd",
+        ),
         ("tell(planned=['matmul', 'fft'])", "no-result", "ended without a result"),
         ("tell(planned=[]); os._exit(0)", "no-result", "ended without a result"),
         ("tell(error='RuntimeError: odd'); os._exit(0)", "unnamed", "RuntimeError: odd"),
@@ -92,7 +99,7 @@ def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
     program = scripted(BUSY, 1).replace('"cuda:3"', '"cuda:0"')
     document, code = run(sys.executable, expected(program))
     assert (code, document["passed"]) == (3, False)
-    assert document["devices"][0]["fault"]["name"] == "out-of-memory"
+    assert document["devices"][0]["fault"]["name"] == "memory-held"
 
 
 def test_a_child_that_outstays_its_deadline_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,6 +314,19 @@ def test_runs_as_a_plain_script(fake_python: Path, tmp_path: Path) -> None:
     assert "2.14.1 differs" in done.stderr
 
 
+def test_by_hand_a_fault_has_its_name(fake_python: Path, tmp_path: Path) -> None:
+    """In a checkout, and on a host where faults.py lies beside the probe's files."""
+    python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"CUDA unknown error - this may"'))
+    copied = [*Path(probe.__file__).parent.glob("smoke*.py"), Path(faults.__file__)]
+    for file in copied:
+        shutil.copy(file, tmp_path)
+    for script in (probe.__file__, tmp_path / "smoke.py"):
+        done = subprocess.run([python, script], capture_output=True, text=True, timeout=60)
+        document = json.loads(done.stdout)
+        assert (done.returncode, names(document)) == (2, ["unknown-cuda-error"])
+        assert "nvidia_uvm" in done.stderr
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "3", None])
 def test_a_file_that_holds_no_input_is_named(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "input.json"
@@ -337,6 +357,165 @@ def test_code_runs_on_the_same_major_or_from_ptx(
     assert smoke_device.runs_on(capability, built) is runs
 
 
+class Compiler:
+    """NVRTC as far as it tells which architectures it knows."""
+
+    def __init__(self, *known: int) -> None:
+        self.known = known
+
+    def nvrtcGetNumSupportedArchs(self, count: Any) -> int:  # noqa: N802 - NVRTC's name
+        count._obj.value = len(self.known)
+        return 0
+
+    def nvrtcGetSupportedArchs(self, room: Any) -> int:  # noqa: N802
+        room[:] = self.known
+        return 0
+
+
+NVRTC_12_8 = (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90, 100, 101, 120)
+"""What `nvcc --list-gpu-arch` of CUDA 12.8 has: neither 10.3 (B300) nor 12.1 (GB10)."""
+
+
+@pytest.mark.parametrize(
+    ("capability", "found"),
+    [
+        ((10, 3), "sm_100"),
+        ((12, 1), "sm_120"),
+        ((8, 9), "sm_89"),
+        ((8, 7), "sm_87"),
+        ((11, 0), "sm_101"),
+    ],
+)
+def test_a_compiler_is_asked_for_what_it_knows(capability: tuple[int, int], found: str) -> None:
+    assert smoke_device.architecture(Compiler(*NVRTC_12_8), capability) == found
+
+
+def test_code_for_a_jetson_runs_nowhere_else() -> None:
+    """CUDA 11.7 knows Orin (8.7), but not the RTX 4090 (8.9)."""
+    assert smoke_device.architecture(Compiler(80, 86, 87), (8, 9)) == "sm_86"
+
+
+@pytest.mark.parametrize("capability", [(4, 9), (13, 0)])
+def test_a_compiler_that_is_too_old_for_a_gpu(capability: tuple[int, int]) -> None:
+    with pytest.raises(RuntimeError, match="no kernel image is available: NVRTC knows no"):
+        smoke_device.architecture(Compiler(*NVRTC_12_8), capability)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "pair"),
+    [
+        ("13.0", ("nvidia/cu13/lib/libnvrtc.so.13", "nvidia/cu13/lib/libnvrtc-builtins.so.13.0")),
+        (
+            "12.8",
+            (
+                "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+                "nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.8",
+            ),
+        ),
+        (
+            "11.8",
+            ("torch/lib/libnvrtc-672ee683.so.11.2", "torch/lib/libnvrtc-builtins-2dc4bf68.so.11.8"),
+        ),
+        ("12.4", ("torch/lib/libnvrtc.so.12", "torch/lib/libnvrtc-builtins.so.12.4")),
+        ("13.2", ("torch/lib/nvrtc64_130_0.dll", "torch/lib/nvrtc-builtins64_132.dll")),
+    ],
+)
+def test_nvrtc_is_that_of_torchs_cuda(tmp_path: Path, cuda: str, pair: tuple[str, str]) -> None:
+    """Beside one of the other major version, of alternatives and of static libraries."""
+    other = "12" if cuda.startswith("13") else "13"
+    beside = [
+        f"nvidia/a{other}/lib/libnvrtc.so.{other}",
+        f"nvidia/a{other}/lib/libnvrtc-builtins.so.{other}.0",
+        "nvidia/cu13/lib/libnvrtc.alt.so.13",
+        "nvidia/cu13/lib/libnvrtc-builtins.alt.so.13.0",
+        "torch/lib/nvrtc-builtins64_132.alt.dll",
+        "torch/lib/nvrtc64_130_0.alt.dll",
+    ]
+    for name in [*beside, *pair]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert smoke_device.find_nvrtc(tmp_path, cuda) == (tmp_path / pair[0], tmp_path / pair[1])
+
+
+def test_without_nvrtc_the_test_says_which(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"Could not load library libnvrtc of CUDA 13\.0"):
+        smoke_device.find_nvrtc(tmp_path, "13.0")
+
+
+REFUSED = "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx`"
+
+
+@pytest.mark.parametrize(
+    ("capability", "kind", "words", "lacking"),
+    [
+        ((6, 0), "bfloat16", REFUSED, True),
+        ((7, 5), "bfloat16", "CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling", True),
+        ((6, 0), "float16", REFUSED, False),
+        ((6, 0), "bfloat16", "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED", False),
+        ((8, 0), "bfloat16", REFUSED, False),
+        (None, "bfloat16", REFUSED, False),
+    ],
+)
+def test_a_type_that_an_old_gpu_lacks(
+    capability: tuple[int, int] | None, kind: str, words: str, lacking: bool
+) -> None:
+    def refused(bench: Any, kind: str) -> list[Any]:
+        raise RuntimeError(words)
+
+    bench: Any = SimpleNamespace(capability=capability)
+    if lacking:
+        check = smoke_device.run_check(bench, "matmul", kind, refused)
+        assert (check["passed"], check["unsupported"], check["error"]) == (False, True, None)
+    else:
+        with pytest.raises(RuntimeError, match="CUBLAS"):
+            smoke_device.run_check(bench, "matmul", kind, refused)
+
+
+def test_an_exception_keeps_its_number_and_its_place() -> None:
+    error: Any = RuntimeError("CUDA error: unspecified launch failure\nmore")
+    error.error_code = 719
+    said = smoke_device.words(error, "fft float32")
+    assert said == (
+        "RuntimeError: Error 719: CUDA error: unspecified launch failure, during fft float32\nmore"
+    )
+    assert smoke_device.words(ValueError("odd"), "its start") == "ValueError: odd, during its start"
+
+
+def test_a_child_gets_a_known_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = [
+        "NVIDIA_TF32_OVERRIDE",
+        "PYTORCH_NO_CUDA_MEMORY_CACHING",
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "CUDA_LAUNCH_BLOCKING",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+        "NCCL_P2P_DISABLE",
+        "CUBLAS_WORKSPACE_CONFIG",
+    ]
+    leading = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_PIPE_DIRECTORY", "LD_PRELOAD"]
+    for name in [*changing, *leading]:
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(probe, "cores", lambda: 16)
+    program = "import json,os\nprint(json.dumps({'error': json.dumps(dict(os.environ))}))"
+    told = probe.ask([probe.Job(program, {}, {"MORE": "1"})] * 3, 20)
+    seen = json.loads(told[2]["error"])
+    assert {name for name in changing if name in seen} == set()
+    assert {name for name in leading if name in seen} == set(leading)
+    assert (seen["OMP_NUM_THREADS"], seen["MORE"]) == ("5", "1")
+
+
+@pytest.mark.parametrize("cuda", [(12, 8), (13, 2)])
+def test_the_rule_is_that_of_the_choice(cuda: tuple[int, int]) -> None:
+    """A build that the choice finds good is never refused for want of code."""
+    all_of_them = [(major, minor) for major in range(5, 13) for minor in range(10)]
+    for code in all_of_them:
+        for device in all_of_them:
+            known = smoke_device.code_runs(code, device)
+            if device in compatibility.UNIFIED:
+                assert known >= compatibility.runs_code(code, device, cuda)
+            else:
+                assert known == compatibility.runs_code(code, device, cuda)
+
+
 def test_children_start_as_the_probe_does() -> None:
     assert probe.BOOTSTRAP == remote.BOOTSTRAP
 
@@ -344,3 +523,7 @@ def test_children_start_as_the_probe_does() -> None:
 @pytest.mark.parametrize("name", ["smoke", "smoke_device", "smoke_full", "smoke_driver"])
 def test_probes_are_python_3_8(name: str) -> None:
     ast.parse(remote.source(name), feature_version=(3, 8))
+
+
+def test_the_rows_of_faults_are_python_3_8() -> None:
+    ast.parse(Path(faults.__file__).read_text("utf-8"), feature_version=(3, 8))

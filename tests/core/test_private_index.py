@@ -8,10 +8,10 @@ import pytest
 from fleetwheel.wheel import Source
 from fleetwheel.wheels import locking
 from fleetwheel.wheels.sources import uv_credentials
+from tests.core.test_generation import building, run
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.serve_index import Index, serve_index
 from tests.small_wheels import make_wheel
-from tests.unit.test_generation import building, run
 
 LOGIN = "lab:s3cret"
 

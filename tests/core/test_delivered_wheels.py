@@ -7,8 +7,8 @@ import pytest
 
 from fleetwheel.wheels.distribution import deliver, parcels
 from fleetwheel.wheels.lock import Lock
+from tests.core.test_generation import activating, building, built, run
 from tests.small_wheels import lock_of, make_wheel
-from tests.unit.test_generation import activating, building, built, run
 
 
 def pushed(root: Path, *wheels: Path) -> dict[str, object]:

@@ -13,8 +13,8 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.settings import Settings
 from fleetwheel.wheels.proxy import variables
 from operations._delivery import places
+from tests.core.test_generation import building, run
 from tests.small_wheels import lock_of, make_wheel
-from tests.unit.test_generation import building, run
 from tests.upstream import make_certificate, upstream
 
 
