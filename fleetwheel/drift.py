@@ -13,6 +13,7 @@ from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.driver_states import explain
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import Matrix
 from fleetwheel.profile import DriverState, Generation, Gpu, HostState, Profile
 from fleetwheel.record import Record
@@ -59,11 +60,10 @@ def damaged(packages: Iterable[str]) -> list[Drift]:
     return [drift.model_copy(update={"deep": True}) for drift in found]
 
 
-def failed_test(said: str) -> Drift:
-    """Return the drift of a smoke test that fails now."""
-    meaning, _, repair = said.partition("\n")
-    repair = repair.strip().removeprefix("hint: ") or DEPLOY
-    drift = _drift("runtime", "smoke test", "passed", meaning.strip(), repair)
+def failed_test(fault: FleetwheelError) -> Drift:
+    """Return the drift of a smoke test that finds a fault now."""
+    repair = fault.hint or DEPLOY
+    drift = _drift("runtime", "smoke test", "passed", fault.message, repair)
     return drift.model_copy(update={"deep": True})
 
 

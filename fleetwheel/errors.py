@@ -8,9 +8,13 @@ class FleetwheelError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def message(self) -> str:
+        """What happened, without the hint."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        message = super().__str__()
-        return f"{message}\n  hint: {self.hint}" if self.hint else message
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
 class SudoPasswordError(FleetwheelError):

@@ -59,9 +59,10 @@ class FoundFault(Value):
     repair: str
     error: str
 
-    def __str__(self) -> str:
+    def at(self, place: str) -> FleetwheelError:
+        """Return it for the person who must act; ``place`` names the device, if there is one."""
         first = self.error.strip().partition("\n")[0]
-        return str(FleetwheelError(f"{self.meaning} ({first})", hint=self.repair))
+        return FleetwheelError(f"{place}{self.meaning} ({first})", hint=self.repair)
 
 
 class DeviceResult(Value):
@@ -118,21 +119,34 @@ class SmokeResult(Value):
             raise ValueError("the verdict does not follow from faults and devices")
         return self
 
-    def __str__(self) -> str:
-        """What is wrong, for the person who must act; a line per device when nothing is.
+    def found(self) -> list[FleetwheelError]:
+        """Return what is wrong with the host and its devices, each with what mends it.
 
         Of parts that failed alike, such as all copies between GPUs, the first speaks for all.
         """
-        found = [str(fault) for fault in self.faults]
-        found += [f"{d.device} {d.name}: {d.fault}" for d in self.devices if d.fault]
-        alike: dict[tuple[str, str], list[DeviceResult]] = {}
+        found = [fault.at("") for fault in self.faults]
+        found += [d.fault.at(f"{d.device} {d.name}: ") for d in self.devices if d.fault]
+        alike: dict[tuple[str, str], list[tuple[DeviceResult, FoundFault]]] = {}
         for part in self.together:
             if part.fault:
-                alike.setdefault((part.name, part.fault.name), []).append(part)
-        for first, *others in alike.values():
+                alike.setdefault((part.name, part.fault.name), []).append((part, part.fault))
+        for (first, fault), *others in alike.values():
             more = f" (and {len(others)} more)" if others else ""
-            found.append(f"{first.device} {first.name}{more}: {first.fault}")
+            found.append(fault.at(f"{first.device} {first.name}{more}: "))
+        return found
+
+    def __str__(self) -> str:
+        """What is wrong, for the person who must act; a line per device when nothing is."""
+        found = [str(error) for error in self.found()]
         return "\n".join(found or [device.summary for device in self.devices])
+
+
+class SmokeTestError(FleetwheelError):
+    """What fails in a smoke test or after it, with the test's document for the report."""
+
+    def __init__(self, message: str, document: dict[str, Any], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.document = document
 
 
 def time_limit(smoke_timeout: int, level: Level) -> int:
@@ -221,6 +235,11 @@ def result_of(document: dict[str, Any]) -> SmokeResult:
         ) from error
 
 
+def unanswered(error: FleetwheelError) -> dict[str, Any]:
+    """Return the document of a test that gave no answer, for reports."""
+    return {"ok": False, "error": error.message, "hint": error.hint}
+
+
 def passed(document: dict[str, Any]) -> bool:
     """Whether a host's document says, and shows, that everything passed."""
     try:
@@ -245,3 +264,12 @@ def explain(document: dict[str, Any]) -> str:
         return str(result_of(document))
     except FleetwheelError as error:
         return str(error)
+
+
+def faults_of(document: dict[str, Any]) -> list[FleetwheelError]:
+    """Return what is wrong according to a host's document that shows no pass: at least one."""
+    try:
+        result = result_of(document)
+    except FleetwheelError as error:
+        return [error]
+    return result.found() or [FleetwheelError(str(result))]

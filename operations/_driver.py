@@ -11,6 +11,7 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
 from fleetwheel.driver_states import EXPLANATIONS
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_plan import DriverPlan
 from fleetwheel.profile import DriverState, Profile
 from fleetwheel.reporting.report import HostReport, Status
@@ -19,6 +20,7 @@ from fleetwheel.settings import Settings
 from operations import _packages, _probe
 from operations._ask import ask, forget
 from operations._outcome import failed, note
+from operations._step import fail
 
 REBOOT_LIMIT = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""
@@ -75,11 +77,11 @@ def _install(
         done, said = _packages.run(host, step.command, settings)
         if not done:
             why = "\n".join([f"the driver is not installed, for this failed: {step.what}", *said])
-            return _fail(host, profile, f"{why}\n  hint: {step.hint}")
+            return _fail(host, profile, FleetwheelError(why, hint=step.hint))
     forget()
     facts = ask(settings)
     wrong = plan.mismatch(facts.profile.installed_driver.library) if facts else None
-    return _fail(host, profile, wrong) if wrong else True
+    return _fail(host, profile, FleetwheelError(wrong)) if wrong else True
 
 
 def _reboot(state: State, host: Host, profile: Profile) -> bool:
@@ -93,7 +95,7 @@ def _reboot(state: State, host: Host, profile: Profile) -> bool:
             forget()
             return True
     why = f"the host was rebooted for its driver, and is not back after {REBOOT_LIMIT} s"
-    return _fail(host, profile, f"{why}\n  hint: look at its console, then run again")
+    return _fail(host, profile, FleetwheelError(why, hint="look at its console, then run again"))
 
 
 def _boot_id(host: Host) -> str | None:
@@ -122,7 +124,7 @@ def _check(state: State, host: Host, settings: Settings) -> bool:
         return True
     meaning, repair = EXPLANATIONS[driver.state]
     why = f"after the reboot the driver does not work: {meaning} {driver.detail}".rstrip()
-    return _fail(host, facts.profile, f"{why}\n  hint: {repair}")
+    return _fail(host, facts.profile, FleetwheelError(why, hint=repair))
 
 
 def _say(profile: Profile, status: Status, why: str) -> None:
@@ -130,8 +132,6 @@ def _say(profile: Profile, status: Status, why: str) -> None:
     logger.info(f"{host.print_prefix}{printable(why.splitlines()[0])}")
 
 
-def _fail(host: Host, profile: Profile, why: str) -> bool:
+def _fail(host: Host, profile: Profile, error: FleetwheelError) -> bool:
     """Report a step that failed; always false, for pyinfra."""
-    note(HostReport(name=host.name, status="failed", why=why, profile=profile))
-    logger.error(f"{host.print_prefix}{printable(why)}")
-    return False
+    return fail(host, HostReport(name=host.name, status="failed", profile=profile), error)

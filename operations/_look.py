@@ -10,16 +10,15 @@ from fleetwheel import record as records
 from fleetwheel.decision import python_for
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import group_of
-from fleetwheel.plan import Plan
 from fleetwheel.profile import HostState
 from fleetwheel.record import Record
 from fleetwheel.reporting.report import Drift, HostReport, Status
 from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels.lock import Lock
-from operations import _probe
+from operations import _probe, _smoke_test
 from operations._ask import ask
-from operations._steps import LOCKS, MATRIX, Deployment, run_smoke_test
+from operations._steps import LOCKS, MATRIX
 
 
 def look(settings: Settings, deep: bool = False) -> HostReport:
@@ -53,13 +52,15 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
 
 
 def _why(found: list[Drift], record: Record | None) -> str:
-    lines = [
-        f"{d.class_}: {d.what}: expected {d.expected}, found {d.found}\n  hint: {d.repair}"
-        for d in found
-    ]
+    lines = [str(_fault(each)) for each in found]
     if record and record.hold:
         lines.append(f"rolled back on {record.hold.since:%Y-%m-%d}, on hold since")
     return "\n".join(lines)
+
+
+def _fault(drift: Drift) -> FleetwheelError:
+    differs = f"expected {drift.expected}, found {drift.found}"
+    return FleetwheelError(f"{drift.class_}: {drift.what}: {differs}", hint=drift.repair)
 
 
 def _lock(facts: HostState, record: Record | None) -> Lock | None:
@@ -81,19 +82,14 @@ def _deeper(
     settings: Settings, facts: HostState, record: Record, lock: Lock, seen: dict[str, Any]
 ) -> list[Drift]:
     """Check the files of the environment that should be in use, and run its smoke test."""
-    steps = Plan(
-        generation=record.generation, build=False, smoke=True, activate=False, because="drift check"
-    )
     python = python_for(lock, facts.profile, record) or record.choice.python
-    request = record.request
-    deployment = Deployment(host.name, settings, facts, record, request, lock, python, steps)
-    input = {"action": "verify", "root": deployment.root, "id": record.generation}
-    answer = _probe.run(host, python.path, "generation", input, settings.smoke_timeout)
-    if not answer["ok"]:
-        raise FleetwheelError(answer["error"], hint=answer.get("hint", ""))
-    result = run_smoke_test(host, deployment)
+    root, generation = facts.installation.root, record.generation
+    limit = settings.smoke_timeout
+    answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
+    environment = f"{root}/envs/{generation}"
+    result = _smoke_test.run(host, environment, lock, facts.profile, settings)
     seen["smoke"] = result
     found = drift.damaged(answer.get("damaged", ()))
     if not smoke.passed(result) and not smoke.busy(result):
-        found.append(drift.failed_test(smoke.explain(result)))
+        found += map(drift.failed_test, smoke.faults_of(result))
     return found

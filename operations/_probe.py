@@ -11,22 +11,49 @@ from typing_extensions import TypedDict
 from fleetwheel import documents, remote
 from fleetwheel.errors import FleetwheelError
 from operations import _commands
+from operations._ask import forget
 from operations._connection import noticed
 
 GRACE = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
 
 
+def generation(
+    host: Host, python: str, action: str, root: str, timeout: int, /, **input: Any
+) -> dict[str, Any]:
+    """
+    Run an action of probes/generation.py under a root directory of the host.
+
+    What is known of the host is forgotten, whatever becomes of an action that changes it.
+    """
+    try:
+        return run(host, python, "generation", {"action": action, "root": root, **input}, timeout)
+    finally:
+        if action != "verify":
+            forget()
+
+
 def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int) -> dict[str, Any]:
     """
-    Run a program of fleetwheel/probes with a Python of the host, and return what it says.
+    Run a program as ``document`` does, and return what it says once it has done well.
+
+    Raises FleetwheelError where it has not.
+    """
+    return believed(document(host, python, probe, input, timeout))
+
+
+def document(
+    host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+) -> dict[str, Any]:
+    """
+    Run a program of fleetwheel/probes with a Python of the host; return the document it prints.
 
     + python: path of the interpreter on the host
-    + probe: ``generation`` or ``smoke``
+    + probe: ``generation``, ``reach`` or ``smoke``
     + input: what the program works on, sent over standard input
     + timeout: seconds; the host ends the program itself, the controller gives up a little later
 
-    A program that ends without a JSON document gives ``{"ok": False, "error": ...}``.
+    Raises FleetwheelError for a program that ends without one, or not in time.
     """
     command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
@@ -35,17 +62,15 @@ def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
     try:
         with noticed(host):
             _, output = host.run_shell_command(command, **connector)
-    except FleetwheelError as error:
-        return {"ok": False, "error": error.args[0], "hint": error.hint}
     except TimeoutError:
-        return {"ok": False, "error": f"no answer within {timeout + GRACE} s", "hint": _SLOW}
+        raise FleetwheelError(f"no answer within {timeout + GRACE} s", hint=_SLOW) from None
     answer = documents.last(output.stdout_lines)
     if answer is not None:
-        return answer if probe == "smoke" else believed(answer)
+        return answer
     said = "\n".join(output.stderr_lines[-10:]) or f"ended within {timeout} s without a word"
     early = time.monotonic() - began < timeout
     hint = f"it ended before it had an answer: try {python} -V on the host" if early else _SLOW
-    return {"ok": False, "error": said, "hint": hint}
+    raise FleetwheelError(said, hint=hint)
 
 
 class _Known(TypedDict, total=False):
@@ -58,15 +83,23 @@ class _Known(TypedDict, total=False):
 
 
 def believed(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer, or a failure where what is used of it is of another type."""
+    """Return the answer of a program that did well.
+
+    Raises FleetwheelError with the words of one that did not, and for an answer that is of another
+    type in what is used of it.
+    """
     try:
         TypeAdapter(_Known).validate_python(answer, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = f"the host's answer cannot be believed: {where}: {first['msg']}"
-        return {"ok": False, "error": said, "hint": "look at the host before it is used again"}
-    return {"ok": False, "error": "it gave no reason"} | answer
+        raise FleetwheelError(
+            f"the host's answer cannot be believed: {where}: {first['msg']}",
+            hint="look at the host before it is used again",
+        ) from error
+    if not answer.get("ok"):
+        raise FleetwheelError(answer.get("error", "it gave no reason"), hint=answer.get("hint", ""))
+    return answer
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:

@@ -4,19 +4,20 @@ import time
 from collections.abc import Generator
 
 from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel import preflight
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
-from fleetwheel.profile import HostState, Profile
+from fleetwheel.profile import HostState
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.reporting.table import printable
 from fleetwheel.settings import Settings
 from operations import _commands, _driver, _packages, _push, torch
 from operations._ask import forget, with_answer
 from operations._outcome import note
+from operations._step import step
 from operations._steps import MATRIX, uv_to_send
 
 
@@ -57,8 +58,8 @@ def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
         logger.info(f"{host.print_prefix}{why}")
         if uv:
             yield from _send_uv(str(uv), f"{facts.installation.root}/bin")
-        given = [manager, facts.profile, settings]
-        yield FunctionCommand(_install, given, {})
+        failed = HostReport(name=host.name, status="failed", profile=facts.profile)
+        yield step(failed, _install, manager, settings)
     yield from torch.environment._inner(settings)
 
 
@@ -68,24 +69,13 @@ def _send_uv(program: str, directory: str) -> Generator[PyinfraCommand]:
     yield _commands.make_program(host, f"{directory}/uv.new", f"{directory}/uv")
 
 
-def _install(
-    state: State,
-    host: Host,
-    manager: PackageManager | UvPython,
-    profile: Profile,
-    settings: Settings,
-) -> bool:
-    """Install a Python; what went wrong stands in the report, with what the commands said."""
+def _install(host: Host, manager: PackageManager | UvPython, settings: Settings) -> None:
+    """Install a Python; what goes wrong is told with what the commands said."""
     before: list[str] = []
     for command in manager.commands():
         done, said = _packages.run(host, command, settings)
         before += said
         if not done:
             lines = [f"{manager.package} cannot be installed by {manager.name}:", *before]
-            why = "\n".join(lines)
-            why += f"\n  hint: {manager.hint}"
-            note(HostReport(name=host.name, status="failed", why=why, profile=profile))
-            logger.error(f"{host.print_prefix}{printable(why)}")
-            return False
+            raise FleetwheelError("\n".join(lines), hint=manager.hint)
     forget()
-    return True

@@ -1,10 +1,11 @@
 """The smoke test by itself, of the environment in use."""
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.lock import LockCopy
@@ -12,14 +13,17 @@ from fleetwheel import record as records
 from fleetwheel import smoke
 from fleetwheel.decision import python_for
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.plan import Plan
-from fleetwheel.profile import HostState
-from fleetwheel.record import smoke_pass
+from fleetwheel.profile import HostState, Python
+from fleetwheel.record import Record, smoke_pass
+from fleetwheel.reporting.report import HostReport
 from fleetwheel.settings import Settings
+from fleetwheel.smoke import SmokeTestError
 from fleetwheel.wheels import lock as locks
-from operations._ask import forget, with_answer
+from fleetwheel.wheels.lock import Lock
+from operations import _probe, _smoke_test
+from operations._ask import with_answer
 from operations._outcome import note
-from operations._steps import Deployment, remember, run_smoke_test
+from operations._step import step
 
 
 @operation()
@@ -45,15 +49,24 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
 
 
 def _test(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
-    deployment = _in_use(settings, facts)
-    what = f"test torch {deployment.lock.choice.packages['torch']} of {deployment.plan.generation}"
-    note(deployment.entry("would change", what))
-    logger.info(f"{host.print_prefix}{what}")
-    yield FunctionCommand(_run, [deployment], {})
+    used = _in_use(facts)
+    about = _about(used, facts)
+    note(about)
+    logger.info(f"{host.print_prefix}{about.why}")
+    yield step(about, _run, about, used, facts, settings)
 
 
-def _in_use(settings: Settings, facts: HostState) -> Deployment:
-    """Return the environment in use as a deployment whose only step is its test."""
+@dataclass(frozen=True)
+class _InUse:
+    """The environment in use on a host."""
+
+    generation: str
+    lock: Lock
+    record: Record | None
+    python: Python
+
+
+def _in_use(facts: HostState) -> _InUse:
     there = facts.installation
     if there.current is None:
         raise FleetwheelError("no environment is in use", hint="run deploys/torch.py first")
@@ -64,40 +77,44 @@ def _in_use(settings: Settings, facts: HostState) -> Deployment:
         )
     record = records.parse(there.record)
     lock = locks.from_copy(text, record.lock if record else "the host's copy")
-    return Deployment(
-        host.name,
-        settings,
-        facts,
-        record,
-        lock.origin.request,
-        lock,
-        python_for(lock, facts.profile, record) or lock.choice.python,
-        Plan(
-            generation=there.current, build=False, smoke=True, activate=False, because="asked for"
-        ),
+    python = python_for(lock, facts.profile, record) or lock.choice.python
+    return _InUse(there.current, lock, record, python)
+
+
+def _about(used: _InUse, facts: HostState) -> HostReport:
+    """Return the host's line in the report before the test."""
+    return HostReport(
+        name=host.name,
+        status="would change",
+        why=f"test torch {used.lock.choice.packages['torch']} of {used.generation}",
+        profile=facts.profile,
+        choice=used.lock.choice.model_copy(update={"python": used.python}),
+        generation=used.generation,
     )
 
 
-def _run(state: State, host: Host, deployment: Deployment) -> bool:
-    result = run_smoke_test(host, deployment)
-    said = smoke.explain(result)
-    kept = _keep(host, deployment, result)
+def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
+    environment = f"{facts.installation.root}/envs/{used.generation}"
+    result = _smoke_test.run(host, environment, used.lock, facts.profile, settings)
+    said = "\n".join([smoke.explain(result), _keep(host, used, facts, settings, result)])
     if not smoke.passed(result):
-        return deployment.fail(host, "\n".join([said, kept]), result)
-    note(deployment.entry("changed", "\n".join([said, kept]), result))
-    return True
+        raise SmokeTestError(said, result)
+    note(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))
 
 
-def _keep(host: Host, deployment: Deployment, result: dict[str, Any]) -> str:
+def _keep(
+    host: Host, used: _InUse, facts: HostState, settings: Settings, result: dict[str, Any]
+) -> str:
     """Write the result into the host's record, and return what the record says now."""
-    record = deployment.record
-    if record is None or smoke.busy(result):
+    if used.record is None or smoke.busy(result):
         return "  the host's record is as it was"
     passed = None
     if smoke.passed(result):
-        passed = smoke_pass(deployment.plan.generation, deployment.facts.profile, result)
-    answer = remember(host, deployment, record.model_copy(update={"smoke": passed}))
-    forget()
-    if not answer["ok"]:
-        return f"  the host's record is as it was: {answer['error']}"
+        passed = smoke_pass(used.generation, facts.profile, result)
+    text = used.record.model_copy(update={"smoke": passed}).text()
+    python, root, limit = used.python.path, facts.installation.root, settings.install_timeout
+    try:
+        _probe.generation(host, python, "record", root, limit, record=text)
+    except FleetwheelError as error:
+        return f"  the host's record is as it was: {error.message}"
     return "  the host's record has the pass" if passed else "  the host's record has no pass now"

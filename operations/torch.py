@@ -31,9 +31,10 @@ from fleetwheel.wheels.space import amount, download_bytes, missing, needed_byte
 from fleetwheel.wheels.survey import sizes
 from operations._ask import with_answer
 from operations._delivery import delivery, mirror_address, places
+from operations._deployment import Deployment, Transfer
 from operations._group import members
 from operations._outcome import note, refuse
-from operations._steps import LOCKS, MATRIX, Deployment, commands, keep_lock, uv_to_send
+from operations._steps import LOCKS, MATRIX, commands, keep_lock, uv_to_send
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -143,7 +144,16 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         smoke=settings.smoke,
         rebuild=settings.rebuild,
     )
-    return Deployment(host.name, settings, facts, record, request, lock, python, steps)
+    return Deployment(
+        name=host.name,
+        settings=settings,
+        facts=facts,
+        record=record,
+        request=request,
+        lock=lock,
+        python=python,
+        plan=steps,
+    )
 
 
 def _request(settings: Settings, facts: HostState) -> Request:
@@ -178,9 +188,17 @@ def _deployment_of(
         because=f"rolled back from {facts.installation.current}",
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
-    python = python_for(lock, facts.profile) or lock.choice.python
-    request = lock.origin.request
-    return Deployment(host.name, settings, facts, record, request, lock, python, steps, hold=hold)
+    return Deployment(
+        name=host.name,
+        settings=settings,
+        facts=facts,
+        record=record,
+        request=lock.origin.request,
+        lock=lock,
+        python=python_for(lock, facts.profile) or lock.choice.python,
+        plan=steps,
+        hold=hold,
+    )
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
@@ -196,13 +214,13 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
         host.noop(f"{steps.generation}: {steps.because}")
         yield from keep_lock(deployment)
         return
-    transfer = ""
+    transfer = None
     if steps.build:
         try:
             transfer = _prepare(deployment)
             preflight.check(
                 deployment.facts,
-                deployment.needed_bytes,
+                transfer.needed_bytes,
                 now=time.time(),
                 root_named=deployment.settings.root is not None,
             )
@@ -212,44 +230,52 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     why = _intention(deployment, transfer)
     note(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
     logger.info(f"{host.print_prefix}{why}")
-    yield from commands(deployment)
+    yield from commands(deployment, transfer)
 
 
-def _prepare(deployment: Deployment) -> str:
-    """Find out what a build takes, and return for people what is transferred for it."""
+def _prepare(deployment: Deployment) -> Transfer:
+    """Find out what a build takes to the host, and how much that is."""
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
-    deployment.sources = configured_sources(settings.sources)
-    require_own_files(lock, deployment.sources)
-    deployment.delivery = delivery(settings, lock, deployment.root)
-    parcels = {parcel.url: parcel for parcel in deployment.delivery.parcels}
+    sources = configured_sources(settings.sources)
+    require_own_files(lock, sources)
+    how = delivery(settings, lock, deployment.root)
+    parcels = {parcel.url: parcel for parcel in how.parcels}
     fetched = {name: url for name, url in missing(lock, there).items() if url not in parcels}
     lacking = [parcel for parcel in parcels.values() if parcel.sha256 not in there.wheels]
     pushed = {parcel.filename: parcel.url for parcel in lacking}
     wheels = fetched | pushed
-    known = sizes(list(wheels.values()), deployment.sources)
-    deployment.environment = uv_credentials(deployment.sources) | variables(settings.proxy)
-    if settings.distribution == "mirror":
-        near = str(urlsplit(mirror_address(settings)).hostname)
-        deployment.environment |= variables(settings.proxy, [near])
-        deployment.environment |= {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
-    deployment.places = places(settings, fetched.values())
-    deployment.needed_bytes = needed_bytes(lock, download_bytes(wheels, known))
-    deployment.needed_bytes += download_bytes(pushed, known)
-    deployment.uv = uv_to_send(deployment.facts)
+    known = sizes(list(wheels.values()), sources)
     ways = {"to fetch": fetched, "to send": pushed}
-    return ", ".join(f"{amount(each, known)} {way}" for way, each in ways.items() if each)
+    amounts = [f"{amount(each, known)} {way}" for way, each in ways.items() if each]
+    built = needed_bytes(lock, download_bytes(wheels, known))
+    return Transfer(
+        summary=", ".join(amounts) or "nothing to fetch",
+        uv=uv_to_send(deployment.facts),
+        needed_bytes=built + download_bytes(pushed, known),
+        environment=uv_credentials(sources) | _network(settings),
+        delivery=how,
+        places=places(settings, fetched.values()),
+        sources=sources,
+    )
 
 
-def _intention(deployment: Deployment, transfer: str) -> str:
+def _network(settings: Settings) -> dict[str, str]:
+    """Return the variables by which uv on the host reaches proxy and mirror."""
+    if settings.distribution != "mirror":
+        return variables(settings.proxy)
+    near = str(urlsplit(mirror_address(settings)).hostname)
+    return variables(settings.proxy, [near]) | {"UV_HTTP_TIMEOUT": mirror.PATIENCE}
+
+
+def _intention(deployment: Deployment, transfer: Transfer | None) -> str:
     """Return one sentence on what is about to happen."""
     choice, steps = deployment.lock.choice, deployment.plan
     built = f"{choice.variant}, Python {deployment.python.version}"
     wanted = f"torch {choice.packages['torch']} ({built})"
-    if steps.build:
+    if transfer:
         count = len(deployment.lock.packages) - 1
-        transfer = transfer or "nothing to fetch"
-        return f"install {wanted} and {count} packages, {transfer}: {steps.because}"
+        return f"install {wanted} and {count} packages, {transfer.summary}: {steps.because}"
     if steps.activate:
         return f"use {wanted}: {steps.because}"
     return f"test {wanted}: {steps.because}"

@@ -21,6 +21,7 @@ from fleetwheel.drift import (
     odd_ones_out,
     repairs,
 )
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import (
     Driver,
@@ -198,6 +199,11 @@ def test_hardware(gpus: tuple[Gpu, ...], expected: dict[str, tuple[str, str]]) -
     assert gpu_found(*gpus) == {f"hardware {what}": said for what, said in expected.items()}
 
 
+def test_a_wider_pcie_link_is_no_drift() -> None:
+    wider = TWO[0].model_copy(update={"pcie_width": 32})
+    assert gpu_found(wider, TWO[1]) == {}
+
+
 def test_a_gpu_that_was_added() -> None:
     third = RTX_4090.model_copy(update={"index": 2, "uuid": "GPU-9", "pci_bus_id": "3"})
     assert gpu_found(*TWO, third) == {
@@ -214,7 +220,9 @@ def test_runtime() -> None:
     }
     (drift,) = damaged(["numpy"])
     assert (drift.class_, drift.what) == ("package", "files of numpy")
-    assert failed_test("wrong values\n  hint: replace the GPU").repair == "replace the GPU"
+    fault = FleetwheelError("wrong values", hint="replace the GPU")
+    assert failed_test(fault).repair == "replace the GPU"
+    assert failed_test(FleetwheelError("wrong values")).repair == DEPLOY
 
 
 @pytest.mark.parametrize(

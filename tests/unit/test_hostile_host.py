@@ -86,10 +86,16 @@ def test_a_record_holds_no_deeper_document() -> None:
     ],
 )
 def test_an_answer_of_other_types_is_a_failure(answer: dict[str, object]) -> None:
-    found = _probe.believed(answer)
-    assert found["ok"] is False
-    assert "cannot be believed" in found["error"]
+    with pytest.raises(FleetwheelError, match="cannot be believed"):
+        _probe.believed(answer)
 
 
 def test_an_answer_without_a_verdict_is_a_failure() -> None:
-    assert _probe.believed({}) == {"ok": False, "error": "it gave no reason"}
+    with pytest.raises(FleetwheelError, match="it gave no reason"):
+        _probe.believed({})
+
+
+def test_a_failure_is_told_in_the_hosts_words() -> None:
+    with pytest.raises(FleetwheelError, match="disk is full") as caught:
+        _probe.believed({"ok": False, "error": "disk is full", "hint": "free some space"})
+    assert caught.value.hint == "free some space"

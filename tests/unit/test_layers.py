@@ -97,3 +97,16 @@ def test_files_that_documents_name_are_there(document: str | Path) -> None:
     folders = "benchmarks|deploys|facts|fleetwheel|operations|scripts|templates|tests"
     named = re.findall(rf"(?<![\w/.])(?:{folders})/[\w/]+(?:/|\.(?:py|sh|yaml|j2))", text)
     assert [name for name in named if not Path(name).exists()] == []
+
+
+def test_one_place_prints_a_hint() -> None:
+    """A fault is a FleetwheelError until it is printed, so that nobody has to read it back."""
+    ours = [path for folder in ALLOWED for path in files(folder)]
+    by_hand = {path.as_posix() for path in ours if any("hint: " in text for text in texts(path))}
+    assert by_hand - {"fleetwheel/onboarding/driver_plan.py"} == {"fleetwheel/errors.py"}
+
+
+def texts(path: Path) -> list[str]:
+    """Return the string constants of a file."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]

@@ -41,6 +41,15 @@ def ordinary(tmp_path: Path) -> Source:
     return Source(name="ordinary", url=str(directory), layout="flat")
 
 
+def test_a_persons_own_settings_for_uv_change_no_lock(
+    family: Source, ordinary: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = tmp_path / "mine.txt"
+    overrides.write_text("numpy < 2\n")
+    monkeypatch.setenv("UV_OVERRIDE", str(overrides))
+    assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
+
+
 def test_the_family_comes_from_its_source_alone(family: Source, ordinary: Source) -> None:
     lock = made(choice(family), [ordinary])
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}

@@ -68,6 +68,16 @@ def test_a_good_build_beside_a_damaged_current_is_used() -> None:
     assert steps(there, record(f"{NAME}-1")) == ("-2", False, True, True)
 
 
+def test_of_several_good_builds_the_newest_is_used() -> None:
+    there = host(current="other-1", generations=tuple(map(generation, (2, 10, 9))))
+    assert steps(there, record(f"{NAME}-2")) == ("-10", False, True, True)
+
+
+def test_a_good_build_in_use_stays_beside_a_newer_one() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(1), generation(2)))
+    assert steps(there, record(f"{NAME}-1")) == ("-1", False, False, False)
+
+
 def test_a_generation_without_interpreter_is_not_good() -> None:
     broken = generation().model_copy(update={"python": ""})
     assert steps(host(current=broken.id, generations=(broken,)), None)[1]

@@ -363,6 +363,28 @@ def test_a_failed_device_is_explained_with_its_repair() -> None:
     )
 
 
+def test_each_fault_keeps_what_mends_it() -> None:
+    broken = [judged(f"cuda:{n}", error="ended by SIGSEGV, during fft") for n in (1, 2)]
+    first, second = smoke.faults_of(a_document(passed=False, devices=broken))
+    assert first.message == "cuda:1 NVIDIA H100: the test crashed (ended by SIGSEGV, during fft)"
+    assert second.message.startswith("cuda:2 NVIDIA H100: ")
+    assert first.hint == second.hint == "read the traceback; suspect the driver, then the memory"
+
+
+def test_a_test_without_an_answer_is_a_fault() -> None:
+    lost = FleetwheelError("no answer within 135 s", hint="a slow disk")
+    document = smoke.unanswered(lost)
+    (found,) = smoke.faults_of(document)
+    assert not smoke.passed(document)
+    assert (found.message, found.hint) == (lost.message, lost.hint)
+
+
+@pytest.mark.parametrize("document", BROKEN)
+def test_what_shows_no_pass_has_a_fault(document: dict[str, Any]) -> None:
+    assert all(fault.message for fault in smoke.faults_of(document))
+    assert smoke.faults_of(document)
+
+
 def test_of_many_pairs_that_failed_alike_one_is_shown() -> None:
     said = "copy cuda:0 to cuda:1 exact: relative error 0.9 is above 0.0"
     pairs = [{**judged("cuda:0", error=said), "name": "copies"} for _ in range(120)]

@@ -1,12 +1,18 @@
-"""The order of a roll-out."""
+"""The order of a roll-out, and what stops it."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyinfra.api import Host, State
+from pyinfra.context import ctx_host
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.settings import Settings
 from fleetwheel.waves import waves
+from operations import _outcome
+from operations._waves import wait
+from tests.deploying import hosts
 
 HOSTS = [f"h{number}" for number in range(10)]
 SIZES = st.integers(1, 30) | st.integers(1, 100).map(lambda n: f"{n}%")
@@ -44,3 +50,42 @@ def test_reading_the_setting(said: object, read: tuple[int | str, ...]) -> None:
 def test_what_is_no_size(said: object) -> None:
     with pytest.raises(FleetwheelError, match="is no number of hosts, nor a percentage of them"):
         Settings.from_data({"serial": said})
+
+
+@pytest.mark.parametrize(
+    ("ended", "goes_on"),
+    [
+        (("changed", "unchanged"), True),
+        (("changed", "refused"), True),
+        (("unchanged", "on hold"), True),
+        (("refused", "refused"), False),
+        (("refused", "on hold"), False),
+        (("changed", "failed"), False),
+    ],
+)
+def test_a_wave_waits_for_the_one_before(
+    ended: tuple[Status, Status], goes_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "@fake/a", "@fake/b"
+    reports = {n: HostReport(name=n, status=s) for n, s in zip(names, ended, strict=True)}
+    monkeypatch.setattr(_outcome, "_reports", reports)
+    with hosts(*names, "@fake/c", serial=(2,)) as state:
+        assert waiting(state, "@fake/a") is None
+        obstacle = waiting(state, "@fake/c")
+    assert (obstacle is None) is goes_on
+    assert obstacle is None or "wave 1 of the roll-out (@fake/a, @fake/b)" in obstacle
+
+
+def test_a_wave_that_is_down_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outcome, "_reports", {})
+    with hosts("@fake/a", "@fake/b", serial=(1,)) as state:
+        down: Host = state.inventory.get_host("@fake/a")
+        state.failed_hosts.add(down)
+        assert "did not end well" in (waiting(state, "@fake/b") or "")
+
+
+def waiting(state: State, name: str) -> str | None:
+    """Return what keeps a host from beginning."""
+    host = state.inventory.get_host(name)
+    with ctx_host.use(host):
+        return wait(Settings(serial=host.data.serial))

@@ -1,0 +1,107 @@
+"""What was decided for one host, before anything is done there."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fleetwheel.choice.request import Request
+from fleetwheel.plan import Plan
+from fleetwheel.profile import HostState, Python
+from fleetwheel.record import Hold, Record, SmokePass
+from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.settings import Settings
+from fleetwheel.wheel import Source
+from fleetwheel.wheels.distribution import Delivery
+from fleetwheel.wheels.lock import Lock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One host on its way to one generation."""
+
+    name: str
+    settings: Settings
+    facts: HostState
+    record: Record | None
+    request: Request
+    lock: Lock
+    python: Python
+    plan: Plan
+    hold: Hold | None = None
+
+    @property
+    def root(self) -> str:
+        return self.facts.installation.root
+
+    @property
+    def environment(self) -> str:
+        """The generation's path on the host."""
+        return f"{self.root}/envs/{self.plan.generation}"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why these wheels, where they are new on the host."""
+        return self.lock.choice.reasons if self.plan.build else ()
+
+    def entry(self, status: Status, why: str, passed: SmokePass | None = None) -> HostReport:
+        """Return the host's line in the report, with this pass or the last one that holds."""
+        last = self.record.smoke if self.record and not self.plan.smoke else None
+        tested = passed or last
+        return HostReport(
+            name=self.name,
+            status=status,
+            why=why,
+            profile=self.facts.profile,
+            choice=self.lock.choice.model_copy(update={"python": self.python}),
+            generation=self.plan.generation,
+            smoke=tested.result if tested else None,
+        )
+
+    def recorded(self, passed: SmokePass | None) -> Record:
+        """Return the host's record once the generation is in use; the last pass without another."""
+        old = self.record
+        return Record(
+            generation=self.plan.generation,
+            previous=self._previous(),
+            request=self.request,
+            lock=self.lock.name,
+            choice=self.lock.choice.model_copy(update={"python": self.python}),
+            driver=self.facts.profile.driver,
+            gpus=tuple(gpu.baseline for gpu in self.facts.profile.gpus),
+            failed=self._still_failed(),
+            smoke=passed or (old.smoke if old else None),
+            hold=self.hold,
+            deployed_at=datetime.now(UTC),
+        )
+
+    def _previous(self) -> str | None:
+        """Return the generation that a rollback goes back to."""
+        if self.record is None:
+            return None
+        same = self.record.generation == self.plan.generation
+        return self.record.previous if same else self.record.generation
+
+    def _still_failed(self) -> tuple[str, ...]:
+        """Return the failed generations that may stay: a process still runs from them."""
+        built = {generation.id for generation in self.facts.installation.generations}
+        failed = self.record.failed if self.record else ()
+        return tuple(id for id in failed if id in built and id != self.plan.generation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """What a build sends to its host, and has the host fetch."""
+
+    summary: str
+    """How much of it there is, for people."""
+    uv: Path | None
+    """The uv to send; None where the host has it."""
+    needed_bytes: int
+    """Free space that the build takes."""
+    environment: dict[str, str] = field(repr=False)
+    """Variables for uv on the host, credentials among them."""
+    delivery: Delivery = field(repr=False)
+    places: tuple[str, ...]
+    """What the host has to reach, ``https://HOST``."""
+    sources: tuple[Source, ...] = field(repr=False)
+    """Sources whose credentials the controller needs for what it sends."""

@@ -1,0 +1,47 @@
+"""A step of an operation: what goes wrong in it fails its host alone, and is printed here."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from pyinfra import logger
+from pyinfra.api import FunctionCommand, Host, State
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.table import printable
+from fleetwheel.smoke import SmokeTestError
+from operations._outcome import note
+
+
+def step(about: HostReport, function: Callable[..., None], *arguments: object) -> FunctionCommand:
+    """
+    Return a command that calls ``function(host, *arguments)``.
+
+    + about: the host's line in the report, for a step that fails
+    + function: raises FleetwheelError or OSError where it fails, and pyinfra runs nothing after it
+    """
+    return FunctionCommand(_attempt, [about, function, arguments], {})
+
+
+def _attempt(
+    state: State,
+    host: Host,
+    about: HostReport,
+    function: Callable[..., None],
+    arguments: tuple[object, ...],
+) -> bool:
+    try:
+        function(host, *arguments)
+    except (FleetwheelError, OSError) as error:
+        return fail(host, about, error)
+    return True
+
+
+def fail(host: Host, about: HostReport, error: FleetwheelError | OSError) -> Literal[False]:
+    """Report a step that failed; always false, for pyinfra."""
+    changes: dict[str, object] = {"status": "failed", "why": str(error)}
+    if isinstance(error, SmokeTestError):
+        changes["smoke"] = error.document
+    note(about.model_copy(update=changes))
+    logger.error(f"{host.print_prefix}{printable(str(error))}")
+    return False
