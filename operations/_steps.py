@@ -27,9 +27,8 @@ from fleetwheel.wheels.distribution import Delivery
 from fleetwheel.wheels.lock import Lock
 from fleetwheel.wheels.sources import certificate
 from fleetwheel.wheels.space import readable
-from operations import _commands, _probe, _progress, _push, _waves
+from operations import _commands, _probe, _progress, _push, _report, _waves
 from operations._ask import forget
-from operations._outcome import note
 
 LOCKS = Path("locks")
 CONNECT_SECONDS = 15
@@ -89,7 +88,7 @@ class Deployment:
 
     def fail(self, host: Host, why: str, result: dict[str, Any] | None = None) -> bool:
         """Report a step that failed; always false, for pyinfra."""
-        note(self.entry("failed", why, result))
+        _report.record(self.entry("failed", why, result))
         logger.error(f"{host.print_prefix}{printable(why)}")
         return False
 
@@ -316,5 +315,5 @@ def _activate(state: State, host: Host, deployment: Deployment) -> bool:
     if not answer["ok"]:
         return deployment.fail(host, _words(answer))
     why = "\n".join([deployment.plan.because, *deployment.reasons])
-    note(deployment.entry("changed", why))
+    _report.record(deployment.entry("changed", why))
     return True

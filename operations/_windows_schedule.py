@@ -14,8 +14,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
 from fleetwheel.settings import Settings
-from operations import _push
-from operations._outcome import failed, note
+from operations import _push, _report
 
 
 def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
@@ -28,17 +27,17 @@ def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
         there = _look(settings, wanted)
         files = windows_files(wanted)
     except FleetwheelError as error:
-        yield failed(error)
+        yield _report.failed(error)
         return
     why = f"Task Scheduler checks {wanted.inventory} in {wanted.directory} for drift: {wanted.at}"
     if not wanted.present:
         why = "no drift check is scheduled"
     found = {path: content for path in files if (content := _content(path)) is not None}
     if (there.active, found) == ((True, files) if wanted.present else (False, {})):
-        note(HostReport(name=host.name, status="unchanged", why=why))
+        _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    note(HostReport(name=host.name, status="would change", why=why))
+    _report.record(HostReport(name=host.name, status="would change", why=why))
     yield from _put(wanted, files) if wanted.present else _take_away(list(found), there)
     yield FunctionCommand(_done, [why], {})
 
@@ -90,5 +89,5 @@ def _take_away(found: list[str], there: Scheduling) -> Generator[PyinfraCommand]
 
 
 def _done(state: State, host: Host, why: str) -> bool:
-    note(HostReport(name=host.name, status="changed", why=why))
+    _report.record(HostReport(name=host.name, status="changed", why=why))
     return True

@@ -28,10 +28,9 @@ from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import mirror
 from fleetwheel.wheels.sources import certificate, configured_sources, official_source
 from fleetwheel.wheels.survey import survey
-from operations import _commands, _push
+from operations import _commands, _push, _report
 from operations._ask import ask
 from operations._delivery import mirror_address
-from operations._outcome import failed, note
 from operations._steps import LOCKS
 
 USER = "fleetwheel-mirror"
@@ -66,16 +65,16 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         files = _files(settings, directory, ground, upstreams)
         address = mirror_address(settings)
     except FleetwheelError as error:
-        yield failed(error)
+        yield _report.failed(error)
         return
     served = tuple(upstream.url for upstream in upstreams)
     why = f"{address} serves wheels from {', '.join(served)}"
     changed = [name for name, text in files.items() if ground.files.get(name) != _sha256(text)]
     if not changed and _answer(address) == served:
-        note(HostReport(name=host.name, status="unchanged", why=why))
+        _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    note(HostReport(name=host.name, status="would change", why=why))
+    _report.record(HostReport(name=host.name, status="would change", why=why))
     yield _commands.make_directory(host, f"{directory}/cache")
     for name in changed:
         yield _push.upload(StringIO(files[name]), f"{directory}/{name}")
@@ -195,11 +194,11 @@ def _await(state: State, host: Host, address: str, served: tuple[str, ...], why:
     while _answer(address) != served:
         if time.monotonic() > deadline:
             why = f"{address} does not answer: see error.log, and the host's firewall"
-            note(HostReport(name=host.name, status="failed", why=why))
+            _report.record(HostReport(name=host.name, status="failed", why=why))
             logger.error(f"{host.print_prefix}{why}")
             return False
         time.sleep(0.2)
-    note(HostReport(name=host.name, status="changed", why=why))
+    _report.record(HostReport(name=host.name, status="changed", why=why))
     return True
 
 

@@ -23,8 +23,7 @@ from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule import Schedule
 from fleetwheel.settings import Settings
 from fleetwheel.windows.winssh import is_windows
-from operations import _push, _windows_schedule
-from operations._outcome import failed, note
+from operations import _push, _report, _windows_schedule
 
 FILES = (*schedules.FILES, *pull.FILES)
 
@@ -59,16 +58,16 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
         there = _look(settings, wanted)
         files = _files(wanted, there) if wanted.present else {}
     except FleetwheelError as error:
-        yield failed(error)
+        yield _report.failed(error)
         return
     stale = [path for path in there.files if path not in files]
     changed = {path: text for path, text in files.items() if there.files.get(path) != _hash(text)}
     why = _why(wanted, there)
     if not stale and not changed and (there.active or not any(map(_is_timer, files))):
-        note(HostReport(name=host.name, status="unchanged", why=why))
+        _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    note(HostReport(name=host.name, status="would change", why=why))
+    _report.record(HostReport(name=host.name, status="would change", why=why))
     yield from _take_away(stale, there)
     if wanted.present:
         yield from _put(wanted, changed, there)
@@ -212,5 +211,5 @@ def _hash(text: str) -> str:
 
 
 def _done(state: State, host: Host, why: str) -> bool:
-    note(HostReport(name=host.name, status="changed", why=why))
+    _report.record(HostReport(name=host.name, status="changed", why=why))
     return True

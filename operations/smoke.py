@@ -17,8 +17,8 @@ from fleetwheel.profile import HostState
 from fleetwheel.record import smoke_pass
 from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
+from operations import _report
 from operations._ask import forget, with_answer
-from operations._outcome import note
 from operations._steps import Deployment, remember, run_smoke_test
 
 
@@ -47,7 +47,7 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
 def _test(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     deployment = _in_use(settings, facts)
     what = f"test torch {deployment.lock.choice.packages['torch']} of {deployment.plan.generation}"
-    note(deployment.entry("would change", what))
+    _report.record(deployment.entry("would change", what))
     logger.info(f"{host.print_prefix}{what}")
     yield FunctionCommand(_run, [deployment], {})
 
@@ -84,7 +84,7 @@ def _run(state: State, host: Host, deployment: Deployment) -> bool:
     kept = _keep(host, deployment, result)
     if not smoke.passed(result):
         return deployment.fail(host, "\n".join([said, kept]), result)
-    note(deployment.entry("changed", "\n".join([said, kept]), result))
+    _report.record(deployment.entry("changed", "\n".join([said, kept]), result))
     return True
 
 

@@ -145,7 +145,7 @@ def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str
 def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:
     done = ask(tmp_path, "@local")
     assert done.returncode == 2
-    assert "in the root of a clone" in done.stderr
+    assert "in the root of the clone" in done.stderr
 
 
 def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:
