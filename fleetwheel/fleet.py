@@ -1,8 +1,5 @@
 """The hosts of an inventory, and what they answer: pyinfra, set up as its own command does it."""
 
-# Importing pyinfra_cli makes sockets and threads cooperative, so it comes before what uses them.
-import pyinfra_cli  # isort: skip # noqa: F401
-
 import importlib
 import logging
 import sys

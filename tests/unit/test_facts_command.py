@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile
 from fleetwheel.recorded import Answer, load, read, replay, replayed, save
@@ -57,7 +57,7 @@ others = [
 
 def run(*arguments: str) -> Result:
     runner = CliRunner(env={"COLUMNS": "200"})
-    return runner.invoke(main, ["facts", *arguments], catch_exceptions=False)
+    return runner.invoke(commands, ["facts", *arguments], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
