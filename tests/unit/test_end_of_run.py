@@ -83,3 +83,12 @@ def test_a_change_that_is_none_is_told_where_changes_are_listed(
     done = run_pyinfra(project, "--dry", option, "lab.py", "deploys/torch.py")
     assert "failed" in done.stdout
     assert ("pyinfra counts @fake/mute under Change" in done.stdout) == told
+
+
+def test_config_py_without_its_modules_says_what_to_run(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text((project / "config.py").read_text())
+    (tmp_path / "empty.py").write_text("")
+    done = run_pyinfra(tmp_path, "-y", "@local", "empty.py")
+    assert done.returncode == 1
+    assert "run .venv/bin/pyinfra in the root of the clone" in done.stdout
+    assert "Traceback" not in done.stdout
