@@ -1,6 +1,7 @@
 """What pyinfra reads: the hosts of inventory/*.yaml, or this machine if there are none.
 
-FLEETWHEEL_INVENTORY names another directory or file.
+FLEETWHEEL_INVENTORY names another directory or file. A program may import this as well: nothing
+but the hosts comes of it.
 """
 
 from pyinfra import logger as _logger
@@ -10,12 +11,12 @@ try:
     from fleetwheel.errors import FleetwheelError as _FleetwheelError
     from fleetwheel.inventory import fleet as _fleet
     from fleetwheel.login_keys import leave_out_unusable as _leave_out_unusable
-    from operations._outcome import show_at_exit as _show_at_exit
+    from fleetwheel.project import demand as _demand
 except ModuleNotFoundError as _error:
     raise _InventoryError(f"{_error}: run .venv/bin/pyinfra in the root of the clone") from None
 
-_show_at_exit()
 try:
+    _demand()
     _hosts = _fleet()
 except _FleetwheelError as _error:
     raise _InventoryError(f"the inventory cannot be used\n{_error}") from None

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from pydantic import Field
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
-from fleetwheel.profile import Value
+from fleetwheel.schedule.job import Scheduling
 
 QUESTION = """
 for program in $4; do
@@ -36,26 +35,6 @@ for file in "$@"; do
 done
 exit 0
 """
-
-
-class Scheduling(Value):
-    """What there is to schedule with, and what has been scheduled."""
-
-    systemd: bool = False
-    cron: bool = False
-    """Whether there is /etc/cron.d."""
-    active: bool = False
-    """Whether the timer is enabled and waits."""
-    root: bool = False
-    """Whether commands run as root."""
-    user: bool = False
-    """Whether the user that the check runs as exists."""
-    directory: bool = False
-    program: bool = False
-    programs: frozenset[str] = frozenset()
-    """Those that were asked for and are there."""
-    files: dict[str, str] = Field(default_factory=dict)
-    """Path to SHA-256 of each file of the schedule that is there."""
 
 
 class HostSchedule(FactBase[Scheduling]):

@@ -1,8 +1,5 @@
 """The hosts of an inventory, and what they answer: pyinfra, set up as its own command does it."""
 
-# Importing pyinfra_cli makes sockets and threads cooperative, so it comes before what uses them.
-import pyinfra_cli  # isort: skip # noqa: F401
-
 import importlib
 import logging
 import sys
@@ -23,6 +20,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
+from fleetwheel import project
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.inventory import group_of
 from fleetwheel.keepalive import SILENCE, watch
@@ -109,11 +107,7 @@ def _visit(
 
     ``look`` runs in the context of its host, and may raise what pyinfra raises.
     """
-    if not Path("facts/host.py").is_file():
-        raise FleetwheelError(
-            f"{Path.cwd()} is no project directory: it holds no facts/host.py",
-            hint="run this in the root of a clone, or make a directory with `fleetwheel init`",
-        )
+    project.demand()
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
     state, hosts = _prepare(inventory, limit)

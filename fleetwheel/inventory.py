@@ -26,6 +26,7 @@ from fleetwheel.profile import Value
 from fleetwheel.recorded import load as recorded
 from fleetwheel.recorded import replay
 from fleetwheel.settings import Settings, misplaced, suggestion, words
+from fleetwheel.wheels import mirror
 
 DIRECTORY = Path("inventory")
 VARIABLE = "FLEETWHEEL_INVENTORY"
@@ -184,9 +185,6 @@ def _itself(hosts: Sequence[Host], name: str) -> Host:
         )
     said = {key: value for key, value in data.items() if key in Settings.model_fields}
     if said.get("mirror"):
-        # It brings sockets, which must not come before pyinfra does.
-        from fleetwheel.wheels import mirror
-
         addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
         said["mirror"] = mirror.address(said["mirror"], addresses)
     return Host("@local", None, said)

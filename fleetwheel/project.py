@@ -20,6 +20,15 @@ ORIGIN = _packaged if _packaged.is_dir() else Path(__file__).parents[1]
 """Where the parts lie: in the installed distribution, or in the clone."""
 
 
+def demand() -> None:
+    """Raise FleetwheelError where the working directory is no project directory."""
+    if not Path("facts/host.py").is_file():
+        raise FleetwheelError(
+            f"{Path.cwd()} is no project directory: it holds no facts/host.py",
+            hint="run this in the root of the clone, or make a directory with `fleetwheel init`",
+        )
+
+
 def contents() -> dict[str, str]:
     """Return the text of every file of a project directory, by its path in it."""
     found = [ORIGIN / part for part in (*PARTS, EXAMPLE) if (ORIGIN / part).is_file()]

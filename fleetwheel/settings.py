@@ -18,7 +18,7 @@ from fleetwheel.choice.request import (
 )
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Value
-from fleetwheel.schedule import Schedule
+from fleetwheel.schedule.settings import Schedule
 
 SmokeMode = Literal["auto", "always", "full", "none"]
 

@@ -12,7 +12,7 @@ from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.keepalive import SILENCE, watch
 from fleetwheel.profile import HostState
 from fleetwheel.settings import Settings
-from operations._outcome import failed
+from operations import _report
 
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 
@@ -43,7 +43,7 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
             raise FleetwheelError("its facts cannot be read")
         yield from steps(settings, facts)
     except (FleetwheelError, OSError) as error:
-        yield failed(error, facts.profile if facts else None)
+        yield _report.failed(error, facts.profile if facts else None)
 
 
 def _answer(settings: Settings) -> HostState | None:

@@ -17,9 +17,8 @@ from fleetwheel.profile import DriverState, Profile
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.reporting.table import printable
 from fleetwheel.settings import Settings
-from operations import _packages, _probe
+from operations import _packages, _probe, _report
 from operations._ask import ask, forget
-from operations._outcome import failed, note
 from operations._step import fail
 
 REBOOT_LIMIT = 1200
@@ -53,7 +52,7 @@ def ready(
     if plan.steps:
         _say(profile, "changed", why)
     else:
-        yield failed(why, profile)
+        yield _report.failed(why, profile)
     return False
 
 
@@ -117,7 +116,7 @@ def _check(state: State, host: Host, settings: Settings) -> bool:
     facts = ask(settings)
     if facts is None:
         why = "its facts cannot be read after the reboot"
-        note(HostReport(name=host.name, status="failed", why=why))
+        _report.record(HostReport(name=host.name, status="failed", why=why))
         return False
     driver = facts.profile.driver
     if driver.state is DriverState.OK:
@@ -128,7 +127,7 @@ def _check(state: State, host: Host, settings: Settings) -> bool:
 
 
 def _say(profile: Profile, status: Status, why: str) -> None:
-    note(HostReport(name=host.name, status=status, why=why, profile=profile))
+    _report.record(HostReport(name=host.name, status=status, why=why, profile=profile))
     logger.info(f"{host.print_prefix}{printable(why.splitlines()[0])}")
 
 

@@ -10,7 +10,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.reporting.table import printable
 from fleetwheel.smoke import SmokeTestError
-from operations._outcome import note
+from operations import _report
 
 
 def step(about: HostReport, function: Callable[..., None], *arguments: object) -> FunctionCommand:
@@ -42,6 +42,6 @@ def fail(host: Host, about: HostReport, error: FleetwheelError | OSError) -> Lit
     changes: dict[str, object] = {"status": "failed", "why": str(error)}
     if isinstance(error, SmokeTestError):
         changes["smoke"] = error.document
-    note(about.model_copy(update=changes))
+    _report.record(about.model_copy(update=changes))
     logger.error(f"{host.print_prefix}{printable(str(error))}")
     return False

@@ -19,9 +19,8 @@ from fleetwheel.wheels import store, uv_binary
 from fleetwheel.wheels.lock import Lock
 from fleetwheel.wheels.sources import certificate
 from fleetwheel.wheels.space import readable
-from operations import _commands, _probe, _progress, _push, _smoke_test, _waves
+from operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
 from operations._deployment import Deployment, Transfer
-from operations._outcome import note
 from operations._step import step
 
 LOCKS = Path("locks")
@@ -159,7 +158,7 @@ def _prove_and_activate(host: Host, deployment: Deployment) -> None:
             raise
         raise smoke.SmokeTestError(error.message, passed.result, hint=error.hint) from error
     why = "\n".join([deployment.plan.because, *deployment.reasons])
-    note(deployment.entry("changed", why, passed))
+    _report.record(deployment.entry("changed", why, passed))
 
 
 def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> None:

@@ -7,7 +7,7 @@ from pyinfra.api import Host
 
 from fleetwheel.settings import Settings
 from fleetwheel.waves import waves
-from operations import _outcome
+from operations import _report
 
 
 def wait(settings: Settings) -> str | None:
@@ -37,7 +37,7 @@ def wait(settings: Settings) -> str | None:
 def _end(other: Host) -> str:
     """Return how another host ended, once it has."""
     while True:
-        status = _outcome.status(other.name)
+        status = _report.status(other.name)
         if status not in (None, "would change"):
             return status
         if other in state.failed_hosts or state.get_results_for_host(other).error_ops:

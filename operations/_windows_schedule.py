@@ -9,48 +9,46 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
-from facts.schedule import Scheduling, WindowsDriftSchedule
+from facts.schedule import WindowsDriftSchedule
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.schedule import NAME, Schedule, windows_files, windows_state
+from fleetwheel.schedule.check import windows_state
+from fleetwheel.schedule.job import Job, Scheduling
 from fleetwheel.settings import Settings
-from operations import _push
-from operations._outcome import failed, note
+from operations import _push, _report
 
 
-def commands(settings: Settings, wanted: Schedule) -> Generator[PyinfraCommand]:
+def commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
+    wanted = job.schedule
     try:
-        if wanted.mode == "pull":
-            raise FleetwheelError(
-                "mode: pull needs a Linux host", hint="let another host deploy to it: mode: check"
-            )
-        there = _look(settings, wanted)
-        files = windows_files(wanted)
+        files = job.windows_files()
+        there = _look(settings, job)
     except FleetwheelError as error:
-        yield failed(error)
+        yield _report.failed(error)
         return
-    why = f"Task Scheduler checks {wanted.inventory} in {wanted.directory} for drift: {wanted.at}"
+    why = f"Task Scheduler {job.does}"
     if not wanted.present:
         why = "no drift check is scheduled"
     found = {path: content for path in files if (content := _content(path)) is not None}
     if (there.active, found) == ((True, files) if wanted.present else (False, {})):
-        note(HostReport(name=host.name, status="unchanged", why=why))
+        _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    note(HostReport(name=host.name, status="would change", why=why))
-    yield from _put(wanted, files) if wanted.present else _take_away(list(found), there)
+    _report.record(HostReport(name=host.name, status="would change", why=why))
+    yield from _put(job, files) if wanted.present else _take_away(job, list(found), there)
     yield FunctionCommand(_done, [why], {})
 
 
-def _look(settings: Settings, wanted: Schedule) -> Scheduling:
+def _look(settings: Settings, job: Job) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
+    wanted = job.schedule
     program = wanted.check("", "\\")[0]
     there = host.get_fact(
         WindowsDriftSchedule,
         directory=wanted.directory,
         program=program,
-        task=NAME,
+        task=job.name,
         _timeout=settings.fact_timeout,
     )
     if there is None:
@@ -73,22 +71,22 @@ def _content(path: str) -> bytes | None:
     return None
 
 
-def _put(wanted: Schedule, files: dict[str, bytes]) -> Generator[PyinfraCommand]:
-    state = windows_state(wanted)
+def _put(job: Job, files: dict[str, bytes]) -> Generator[PyinfraCommand]:
+    state = windows_state(job.schedule)
     yield StringCommand("if not exist", QuoteString(f"{state}\\."), "md", QuoteString(state))
     for path, content in files.items():
         yield _push.upload(BytesIO(content), path)
     task = next(path for path in files if path.endswith(".xml"))
-    yield StringCommand("schtasks /create /f /tn", NAME, "/xml", QuoteString(task))
+    yield StringCommand("schtasks /create /f /tn", job.name, "/xml", QuoteString(task))
 
 
-def _take_away(found: list[str], there: Scheduling) -> Generator[PyinfraCommand]:
+def _take_away(job: Job, found: list[str], there: Scheduling) -> Generator[PyinfraCommand]:
     if there.active:
-        yield StringCommand("schtasks /delete /f /tn", NAME)
+        yield StringCommand("schtasks /delete /f /tn", job.name)
     for path in found:
         yield StringCommand("del", QuoteString(path))
 
 
 def _done(state: State, host: Host, why: str) -> bool:
-    note(HostReport(name=host.name, status="changed", why=why))
+    _report.record(HostReport(name=host.name, status="changed", why=why))
     return True

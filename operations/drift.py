@@ -7,8 +7,8 @@ from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.settings import Settings
+from operations import _report
 from operations._look import look
-from operations._outcome import note, refuse
 
 
 @operation(is_idempotent=False)
@@ -32,7 +32,7 @@ def check(settings: Settings, deep: bool = False) -> Generator[PyinfraCommand]:
     """
     found = look(settings, deep)
     if found.status in ("clean", "on hold"):
-        note(found)
+        _report.record(found)
         host.noop(found.why or "as it should be")
     else:
-        yield refuse(found)
+        yield _report.refuse(found)

@@ -12,12 +12,15 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import (
     FunctionCommand,
     Host,
+    OperationError,
+    QuoteString,
     State,
     StringCommand,
     operation,
 )
 from pyinfra.api.command import PyinfraCommand
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from pyinfra.operations import files, server, systemd
+from requests import certs
 
 from facts.mirror import Ground, MirrorGround
 from fleetwheel.errors import FleetwheelError
@@ -29,15 +32,19 @@ from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import mirror
 from fleetwheel.wheels.sources import certificate, configured_sources, official_source
 from fleetwheel.wheels.survey import survey
-from operations import _commands, _push
+from operations import _commands, _push, _report
 from operations._ask import ask
 from operations._delivery import mirror_address
-from operations._outcome import failed, note
 from operations._steps import LOCKS
 
 USER = "fleetwheel-mirror"
 UNIT = "fleetwheel-mirror.service"
 START_SECONDS = 15
+RELOAD_OR_START = """
+pid=$(cat "$0/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
+    (cd / && "$@" </dev/null >/dev/null 2>&1)
+"""
+"""A shell's program, for the mirror's directory and nginx's command; nginx leaves by itself."""
 
 
 @operation()
@@ -64,23 +71,27 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
             return
         directory, ground = _directory(settings)
         upstreams = _upstreams(settings)
-        files = _files(settings, directory, ground, upstreams)
+        texts = _texts(settings, directory, ground, upstreams)
         address = mirror_address(settings)
     except FleetwheelError as error:
-        yield failed(error)
+        yield _report.failed(error)
         return
     served = tuple(upstream.url for upstream in upstreams)
     why = f"{address} serves wheels from {', '.join(served)}"
-    changed = [name for name, text in files.items() if ground.files.get(name) != _sha256(text)]
+    changed = [name for name, text in texts.items() if ground.files.get(name) != _sha256(text)]
     if not changed and _answer(address) == served:
-        note(HostReport(name=host.name, status="unchanged", why=why))
+        _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    note(HostReport(name=host.name, status="would change", why=why))
+    _report.record(HostReport(name=host.name, status="would change", why=why))
     yield _commands.make_directory(host, f"{directory}/cache")
     for name in changed:
-        yield _push.upload(StringIO(files[name]), f"{directory}/{name}")
-    yield from _start(directory, ground)
+        yield _push.upload(StringIO(texts[name]), f"{directory}/{name}")
+    try:
+        yield from _start(directory, ground)
+    except OperationError as error:
+        yield _report.failed(error)
+        return
     yield FunctionCommand(_await, [address, served, why], {})
 
 
@@ -136,11 +147,11 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
     return mirror.upstreams(sources, [*listed, *locked, *before])
 
 
-def _files(
+def _texts(
     settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
 ) -> dict[str, str]:
     """Return the files of the mirror's directory: name to text."""
-    bundle = Path(certificate() or DEFAULT_CA_BUNDLE_PATH)
+    bundle = Path(certificate() or certs.where())
     configuration = render(
         "mirror.nginx.conf.j2",
         directory=directory,
@@ -150,37 +161,45 @@ def _files(
         status_path=mirror.PATH,
         upstreams=upstreams,
     )
-    files = {"nginx.conf": configuration, "ca.pem": bundle.read_text(encoding="utf-8")}
+    texts = {"nginx.conf": configuration, "ca.pem": bundle.read_text(encoding="utf-8")}
     if ground.systemd and ground.root:
         command = " ".join(_nginx(directory, ground))
-        files[UNIT] = render("mirror.service.j2", user=USER, directory=directory, command=command)
-    return files
+        texts[UNIT] = render("mirror.service.j2", user=USER, directory=directory, command=command)
+    return texts
 
 
 def _nginx(directory: str, ground: Ground) -> list[str]:
     return [str(ground.nginx), "-e", f"{directory}/error.log", "-c", f"{directory}/nginx.conf"]
 
 
-def _start(directory: str, ground: Ground) -> Iterator[StringCommand]:
-    """Yield what has nginx run with its configuration, never as root."""
-    run = " ".join(_nginx(directory, ground))
+def _start(directory: str, ground: Ground) -> Iterator[PyinfraCommand]:
+    """Yield what has nginx run with its configuration, never as root.
+
+    Raises OperationError for a host that cannot have a user for it.
+    """
+    run = _nginx(directory, ground)
     if ground.root:
-        shell = "--shell /usr/sbin/nologin --home-dir / --no-create-home"
-        yield StringCommand(f"id {USER} >/dev/null 2>&1 || useradd --system {shell} {USER}")
-        yield StringCommand(f"chown {USER} {directory} {directory}/cache")
-        yield StringCommand(f"chmod a+r {directory}/nginx.conf {directory}/ca.pem")
-        run = f"runuser -u {USER} -- {run}"
-    yield StringCommand(f"{run} -t -q")
+        yield from _give_away(directory)
+        run = ["runuser", "-u", USER, "--", *run]
+    words = [QuoteString(word) for word in run]
+    yield StringCommand(*words, "-t", "-q")
     if ground.systemd and ground.root:
-        yield StringCommand(f"systemctl enable {directory}/{UNIT}")
-        yield StringCommand(f"systemctl daemon-reload && systemctl reload-or-restart {UNIT}")
+        yield StringCommand("systemctl", "enable", QuoteString(f"{directory}/{UNIT}"))
+        yield from systemd.service._inner(UNIT, reloaded=True, daemon_reload=True)
         return
     logger.warning(f"{host.print_prefix}no service: after a reboot, run deploys/mirror.py again")
-    yield StringCommand(
-        f"pid=$(cat {directory}/nginx.pid 2>/dev/null)",
-        '&& grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid"',
-        f"|| (cd / && {run} </dev/null >/dev/null 2>&1)",
+    yield StringCommand("sh", "-c", QuoteString(RELOAD_OR_START), QuoteString(directory), *words)
+
+
+def _give_away(directory: str) -> Iterator[PyinfraCommand]:
+    """Yield what has the mirror's user own what nginx writes to, and read the rest."""
+    yield from server.user._inner(  # noqa: S604 (the shell is that of a user)
+        USER, system=True, shell="/usr/sbin/nologin", home="/", ensure_home=False
     )
+    for path in (directory, f"{directory}/cache"):
+        yield from files.directory._inner(path, user=USER)
+    for name in ("nginx.conf", "ca.pem"):
+        yield from files.file._inner(f"{directory}/{name}", mode="644")
 
 
 def _answer(address: str) -> tuple[str, ...]:
@@ -196,11 +215,11 @@ def _await(state: State, host: Host, address: str, served: tuple[str, ...], why:
     while _answer(address) != served:
         if time.monotonic() > deadline:
             why = f"{address} does not answer: see error.log, and the host's firewall"
-            note(HostReport(name=host.name, status="failed", why=why))
+            _report.record(HostReport(name=host.name, status="failed", why=why))
             logger.error(f"{host.print_prefix}{why}")
             return False
         time.sleep(0.2)
-    note(HostReport(name=host.name, status="changed", why=why))
+    _report.record(HostReport(name=host.name, status="changed", why=why))
     return True
 
 

@@ -14,9 +14,8 @@ from fleetwheel.onboarding.interpreter import PackageManager, UvPython
 from fleetwheel.profile import HostState
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.settings import Settings
-from operations import _commands, _driver, _packages, _push, torch
+from operations import _commands, _driver, _packages, _push, _report, torch
 from operations._ask import forget, with_answer
-from operations._outcome import note
 from operations._step import step
 from operations._steps import MATRIX, uv_to_send
 
@@ -54,7 +53,9 @@ def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
         return
     if manager:
         why = f"install {manager.package} by {manager.name}, then the torch that runs with it"
-        note(HostReport(name=host.name, status="would change", why=why, profile=facts.profile))
+        _report.record(
+            HostReport(name=host.name, status="would change", why=why, profile=facts.profile)
+        )
         logger.info(f"{host.print_prefix}{why}")
         if uv:
             yield from _send_uv(str(uv), f"{facts.installation.root}/bin")

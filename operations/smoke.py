@@ -20,9 +20,8 @@ from fleetwheel.settings import Settings
 from fleetwheel.smoke import SmokeTestError
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels.lock import Lock
-from operations import _probe, _smoke_test
+from operations import _probe, _report, _smoke_test
 from operations._ask import with_answer
-from operations._outcome import note
 from operations._step import step
 
 
@@ -51,7 +50,7 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
 def _test(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     used = _in_use(facts)
     about = _about(used, facts)
-    note(about)
+    _report.record(about)
     logger.info(f"{host.print_prefix}{about.why}")
     yield step(about, _run, about, used, facts, settings)
 
@@ -99,7 +98,7 @@ def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings
     said = "\n".join([smoke.explain(result), _keep(host, used, facts, settings, result)])
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
-    note(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))
+    _report.record(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))
 
 
 def _keep(

@@ -29,11 +29,11 @@ from fleetwheel.wheels.proxy import variables
 from fleetwheel.wheels.sources import configured_sources, uv_credentials
 from fleetwheel.wheels.space import amount, download_bytes, missing, needed_bytes
 from fleetwheel.wheels.survey import sizes
+from operations import _report
 from operations._ask import with_answer
 from operations._delivery import delivery, mirror_address, places
 from operations._deployment import Deployment, Transfer
 from operations._group import members
-from operations._outcome import note, refuse
 from operations._steps import LOCKS, MATRIX, commands, keep_lock, uv_to_send
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
@@ -62,12 +62,12 @@ def _environment(settings: Settings, facts: HostState) -> Generator[PyinfraComma
     record = records.parse(facts.installation.record)
     if record and record.hold and not settings.lift_hold:
         why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
-        note(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
+        _report.record(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
         host.noop(why)
         return
     deployment = _decide(settings, facts, record)
     if isinstance(deployment, HostReport):
-        yield refuse(deployment)
+        yield _report.refuse(deployment)
         return
     yield from _carry_out(deployment)
 
@@ -103,7 +103,7 @@ def _rollback(
     wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
     if wanted == facts.installation.current:
-        note(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
+        _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
     if wanted not in built:
@@ -210,7 +210,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     """Say what happens on the host, and yield it."""
     steps = deployment.plan
     if steps.nothing:
-        note(deployment.entry("unchanged", steps.because))
+        _report.record(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
         yield from keep_lock(deployment)
         return
@@ -225,10 +225,10 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
                 root_named=deployment.settings.root is not None,
             )
         except FleetwheelError as error:
-            yield refuse(deployment.entry("failed", str(error)))
+            yield _report.refuse(deployment.entry("failed", str(error)))
             return
     why = _intention(deployment, transfer)
-    note(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
+    _report.record(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
     logger.info(f"{host.print_prefix}{why}")
     yield from commands(deployment, transfer)
 

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import click
+from gevent import monkey
 
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
@@ -12,10 +13,7 @@ COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
 
 
 class Group(click.Group):
-    """Imports the command that is run, and prints what a person has to mend, with exit status 2.
-
-    The others stay away: what some of them import must come after pyinfra's in others.
-    """
+    """Imports the command that is run, and prints what a person has to mend, with exit status 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -39,9 +37,21 @@ class Group(click.Group):
 
 @click.group(cls=Group)
 @click.version_option(__version__)
-def main() -> None:
+def commands() -> None:
     """Put working PyTorch on many machines, and prove that it works.
 
     Deploys are pyinfra's: `pyinfra inventory.py deploys/torch.py`, in the root of a clone or in a
     directory that `fleetwheel init` wrote.
     """
+
+
+def main() -> None:
+    """Run the command line, in a process whose sockets and threads give way to each other.
+
+    pyinfra works on all hosts in one thread, by gevent. gevent has to take the place of sockets,
+    ssl and threads before anything else imports them, so it does that here, at the entry point, as
+    pyinfra's own command does at its own. Nothing above imports them, and no other module has to
+    mind the order of its imports.
+    """
+    monkey.patch_all()
+    commands()

@@ -1,8 +1,5 @@
 """`fleetwheel add`: hosts that nobody knows yet, into the inventory and into known_hosts."""
 
-# Importing pyinfra makes sockets cooperative, so it comes before what uses them.
-from fleetwheel.fleet import gather  # isort: skip
-
 import re
 import shlex
 import sys
@@ -17,6 +14,7 @@ from rich.console import Console
 
 from fleetwheel.cli._fleet import warn
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.fleet import gather
 from fleetwheel.inventory import Host
 from fleetwheel.joining import host_keys, known_hosts
 from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound

@@ -1,8 +1,5 @@
 """`fleetwheel drift`: what differs on every host from what it should be."""
 
-# Importing pyinfra makes sockets cooperative, so it comes before what uses them.
-from fleetwheel.fleet import check  # isort: skip
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from fleetwheel import drift
 from fleetwheel.cli._fleet import warn
 from fleetwheel.cli.report import REPORTS, write
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.fleet import check
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
 from fleetwheel.reporting.table import printable

@@ -16,9 +16,6 @@ FACTS = Path(__file__).parents[1] / "fixtures" / "facts"
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from operations._outcome import show_at_exit as _show_at_exit
-
-_show_at_exit()
 hosts = [
     (
         f"@fake/{path.stem}",

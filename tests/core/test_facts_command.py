@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile
 from fleetwheel.recorded import Answer, load, read, replay, replayed, save
@@ -57,7 +57,7 @@ others = [
 
 def run(*arguments: str) -> Result:
     runner = CliRunner(env={"COLUMNS": "200"})
-    return runner.invoke(main, ["facts", *arguments], catch_exceptions=False)
+    return runner.invoke(commands, ["facts", *arguments], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str
 def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:
     done = ask(tmp_path, "@local")
     assert done.returncode == 2
-    assert "in the root of a clone" in done.stderr
+    assert "in the root of the clone" in done.stderr
 
 
 def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:

@@ -24,9 +24,7 @@ INVENTORY = """\
 from pathlib import Path as _Path
 
 from fleetwheel.recorded import load as _load, replay as _replay
-from operations._outcome import show_at_exit as _show_at_exit
 
-_show_at_exit()
 hosts = [(f"@fake/{host.name}", _replay(host)) for host in _load(_Path("records"))]
 hosts.append(("@fake/mute", {"uniform": "lab", "fake_delay": 0}))
 """

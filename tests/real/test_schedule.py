@@ -276,10 +276,7 @@ class WindowsFleet:
             "hook": ["C:\\windows\\arguments.exe", "100%"],
         }
         data = self.rig.data | {"schedule": schedule | said}
-        (self.project / "lab.py").write_text(
-            "from operations._outcome import show_at_exit as _show\n\n_show()\n"
-            f"hosts = [('@winssh/w', {data})]\n"
-        )
+        (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
         done = run_pyinfra(self.project, *(options or ["-y"]), "lab.py", "deploys/schedule.py")
         assert done.returncode == 0, done.stdout
         return done.stdout

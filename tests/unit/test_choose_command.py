@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.wheel import Source, Wheel
 from fleetwheel.wheels.survey import Survey
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["choose", "--offline", *arguments], catch_exceptions=False)
+    return CliRunner().invoke(commands, ["choose", "--offline", *arguments], catch_exceptions=False)
 
 
 def document(*arguments: str) -> Any:
@@ -156,7 +156,7 @@ def test_what_the_sources_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("fleetwheel.supply.configured_sources", lambda extra: ())
     monkeypatch.setattr("fleetwheel.supply.survey", survey)
-    result = CliRunner().invoke(main, ["choose", "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(commands, ["choose", "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)
     assert found["packages"] == {"torch": "2.13.0+cpu"}
     assert found["index"] == "https://example.org/simple"

@@ -18,7 +18,7 @@ from fleetwheel.settings import Settings
 from fleetwheel.wheels import lock as locks
 from fleetwheel.wheels import store, uv_binary
 from fleetwheel.wheels.distribution import Delivery, Parcel
-from operations import _ask, _outcome, _probe, _push, _steps, _waves, smoke
+from operations import _ask, _probe, _push, _report, _steps, _waves, smoke
 from operations._deployment import Deployment, Transfer
 from operations._look import look
 from tests.deploying import (
@@ -68,7 +68,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     cached = tmp_path / WHEEL
     cached.write_bytes(b"wheel")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_outcome, "_reports", {})
+    monkeypatch.setattr(_report, "_reports", {})
     monkeypatch.setattr(uv_binary, "sha256", lambda path: "0" * 64)
     monkeypatch.setattr(store, "fetch", lambda url, hashes, sources: cached)
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
@@ -113,7 +113,7 @@ def deployed(
 
 
 def report() -> Any:
-    return _outcome._reports[NAME]
+    return _report._reports[NAME]
 
 
 def test_a_deploy_tests_and_then_activates(state: State, probe: FakeProbe, root: Path) -> None:

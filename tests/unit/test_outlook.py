@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from fleetwheel.choice.outlook import outlook
 from fleetwheel.choice.request import Request
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.matrix import load_matrix
 from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile, Python
 from fleetwheel.recorded import Answer, save
@@ -38,7 +38,7 @@ BROKEN = profile().model_copy(update={"driver": Driver(state=DriverState.VERSION
 
 def run(*arguments: str) -> Result:
     runner = CliRunner(env={"COLUMNS": "200"})
-    return runner.invoke(main, ["outlook", *arguments], catch_exceptions=False)
+    return runner.invoke(commands, ["outlook", *arguments], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_bad_usage_is_a_sentence(arguments: list[str], words: str) -> None:
 def test_choose_takes_a_recorded_host(records: Path) -> None:
     runner = CliRunner()
     arguments = ["choose", "--offline", "--profile", str(records / "old.json")]
-    assert "torch 2.14.1+cu126" in runner.invoke(main, arguments).stdout
-    assert "torch 2.10.0+cu1" in runner.invoke(main, [*arguments, "--torch", "2.10"]).stdout
-    refused = runner.invoke(main, [*arguments, "--gpu", "8.9"])
+    assert "torch 2.14.1+cu126" in runner.invoke(commands, arguments).stdout
+    assert "torch 2.10.0+cu1" in runner.invoke(commands, [*arguments, "--torch", "2.10"]).stdout
+    refused = runner.invoke(commands, [*arguments, "--gpu", "8.9"])
     assert (refused.exit_code, refused.stdout) == (2, "")
     left_out = ["choose", "--offline", "--profile", str(records / "left-out.json")]
-    assert f"torch {NEWEST}" in runner.invoke(main, left_out).stdout
+    assert f"torch {NEWEST}" in runner.invoke(commands, left_out).stdout

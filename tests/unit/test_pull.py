@@ -4,17 +4,19 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleetwheel import itself, pull
+from fleetwheel import itself
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory import Host, fleet
 from fleetwheel.reporting.report import HostReport, report_of
-from fleetwheel.schedule import Schedule
+from fleetwheel.schedule import pull
+from fleetwheel.schedule.settings import Schedule
 from fleetwheel.settings import Settings
+from operations.schedule import JOBS
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""
@@ -71,7 +73,7 @@ def test_what_cannot_be_pulled(values: dict[str, Any], words: str) -> None:
 )
 def test_what_is_from_git(source: str, git: bool) -> None:
     assert of(source=source).from_git == git
-    assert ("git" in pull.programs(of(source=source))) == git
+    assert ("git" in pull.Pull(of(source=source), "a").programs) == git
 
 
 def test_the_command_line_names_another_mode() -> None:
@@ -89,9 +91,22 @@ def test_a_host_that_pulls_sees_no_others(data: dict[str, Any], words: str) -> N
     settings = Settings.from_data({**data, "schedule": of()})
     if words:
         with pytest.raises(FleetwheelError, match=words):
-            pull.demand(settings)
+            pull.refuse_sight_of_others(settings)
     else:
-        pull.demand(settings)
+        pull.refuse_sight_of_others(settings)
+
+
+def test_windows_does_not_pull() -> None:
+    with pytest.raises(FleetwheelError, match="needs a Linux host"):
+        pull.Pull(of(), "a").windows_files()
+
+
+def test_every_mode_is_a_job() -> None:
+    modes = get_args(Schedule.model_fields["mode"].annotation)
+    assert tuple(JOBS) == modes
+    names = [path.rpartition("/")[2] for job in JOBS.values() for path in job.may_have]
+    assert len({job.name for job in JOBS.values()}) == len(modes)
+    assert all(name.startswith(tuple(job.name for job in JOBS.values())) for name in names)
 
 
 LAB = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.reporting.report import HostReport, report_of, save
 
 FIXTURES = Path("tests/fixtures/reports").resolve()
@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str | Path) -> Result:
-    done = CliRunner(env={"COLUMNS": "200"}).invoke(main, ["report", *map(str, arguments)])
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(commands, ["report", *map(str, arguments)])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done
 

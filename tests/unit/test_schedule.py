@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import schedule as schedules
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.schedule import Schedule, cron_times, for_cron, for_systemd
+from fleetwheel.schedule import check
+from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
+from fleetwheel.schedule.settings import Schedule
 from fleetwheel.settings import Settings
 
 printable = st.text(
@@ -153,7 +154,7 @@ def test_the_command_of_a_check() -> None:
 )
 def test_systemd_accepts_the_units(schedule: Schedule, tmp_path: Path) -> None:
     units = []
-    for path, text in schedules.systemd_files(schedule).items():
+    for path, text in check.systemd_files(schedule).items():
         units.append(tmp_path / Path(path).name)
         units[-1].write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -165,14 +166,12 @@ def test_systemd_accepts_the_units(schedule: Schedule, tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 @pytest.mark.parametrize("at", ["hourly", "daily", "weekly", "monthly", "03:15", "Mon..Fri 06:30"])
 def test_systemd_knows_the_times(at: str) -> None:
-    subprocess.run(
-        ["systemd-analyze", "calendar", schedules.calendar(at)], check=True, capture_output=True
-    )
+    subprocess.run(["systemd-analyze", "calendar", calendar(at)], check=True, capture_output=True)
 
 
 def test_a_unit_says_what_was_asked() -> None:
-    files = schedules.systemd_files(of(at="03:15", user="ops", hook=["notify", "100%"]))
-    service, timer, hook = (files[p] for p in (schedules.SERVICE, schedules.TIMER, schedules.HOOK))
+    files = check.systemd_files(of(at="03:15", user="ops", hook=["notify", "100%"]))
+    service, timer, hook = (files[p] for p in (check.SERVICE, check.TIMER, check.HOOK))
     assert "User=ops\n" in service
     assert "OnFailure=fleetwheel-drift-hook.service\n" in service
     assert "OnCalendar=*-*-* 03:15:00\nRandomizedDelaySec=15min\nPersistent=true\n" in timer
@@ -182,7 +181,7 @@ def test_a_unit_says_what_was_asked() -> None:
 
 def test_the_check_can_see_the_gpus_of_its_host() -> None:
     """ProtectClock allows the clock alone of all devices, which few people expect."""
-    service = schedules.systemd_files(of())[schedules.SERVICE]
+    service = check.systemd_files(of())[check.SERVICE]
     settings = {line.partition("=")[0] for line in service.splitlines() if line[:1].isalpha()}
     assert not settings & {
         "PrivateDevices",
@@ -195,14 +194,14 @@ def test_the_check_can_see_the_gpus_of_its_host() -> None:
 
 
 def test_without_a_hook_there_is_no_unit_for_it() -> None:
-    files = schedules.systemd_files(of())
-    assert schedules.HOOK not in files
-    assert "OnFailure" not in files[schedules.SERVICE]
+    files = check.systemd_files(of())
+    assert check.HOOK not in files
+    assert "OnFailure" not in files[check.SERVICE]
 
 
 def crontab_command(schedule: Schedule) -> str:
     """Return what cron hands to sh, by the rules of crontab(5)."""
-    text = schedules.cron_files(schedule, "a")[schedules.CRON]
+    text = check.cron_files(schedule, "a")[check.CRON]
     line = next(line for line in text.splitlines() if line[0].isdigit())
     assert text.endswith("\n")
     return line.split(maxsplit=6)[6].replace(r"\%", "%")
@@ -224,7 +223,7 @@ def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) ->
         **{**of(inventory="50% $x", hook=[str(hook), "100%"]).__dict__, "directory": str(project)}
     )
     json = f"{tmp_path}/last.json"
-    command = crontab_command(schedule).replace(f"{schedules.STATE}/last.json", json)
+    command = crontab_command(schedule).replace(f"{check.STATE}/last.json", json)
     subprocess.run(["sh", "-c", command.replace("logger -t", "cat >log #")], cwd=tmp_path)
     said = (project / "said").read_text().splitlines()
     assert said == [str(project), "drift", "--json", json, "--", "50% $x"]
@@ -238,7 +237,7 @@ WINDOWS = {"directory": r"C:\fleet of 50", "hook": [r"C:\tools\notify.exe", "100
 
 @pytest.mark.parametrize("at", ["hourly", "daily", "weekly", "monthly", "03:15"])
 def test_a_task_is_well_formed(at: str) -> None:
-    _, task = schedules.windows_files(of(**WINDOWS, at=at)).values()
+    _, task = check.windows_files(of(**WINDOWS, at=at)).values()
     tree = ElementTree.fromstring(task.decode("utf-16").replace('encoding="UTF-16"', ""))
     space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
     start = tree.findtext(f".//{space}StartBoundary") or ""
@@ -249,7 +248,7 @@ def test_a_task_is_well_formed(at: str) -> None:
 
 
 def test_a_batch_file_is_quoted() -> None:
-    batch = next(iter(schedules.windows_files(of(**WINDOWS)).values())).decode()
+    batch = next(iter(check.windows_files(of(**WINDOWS)).values())).decode()
     assert 'cd /d "C:\\fleet of 50"\r\nif errorlevel 1 exit /b 1\r\n' in batch
     assert r'"C:\fleet of 50\.venv\Scripts\fleetwheel.exe" drift --json' in batch
     assert r'if errorlevel 1 C:\tools\notify.exe "100%%" <' in batch
@@ -266,4 +265,4 @@ def test_a_batch_file_is_quoted() -> None:
 )
 def test_what_task_scheduler_cannot_do(values: dict[str, str], words: str) -> None:
     with pytest.raises(FleetwheelError, match=words):
-        schedules.windows_files(of(**{**WINDOWS, **values}))
+        check.windows_files(of(**{**WINDOWS, **values}))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from operations import _outcome
+from operations import _report
 
 PREFIX = "    [\x1b[1ma\x1b[0m] "
 HEARING = f"""
@@ -43,12 +43,12 @@ def test_the_first_lines_of_a_host_are_heard() -> None:
 
 
 def test_a_report_has_the_first_errors_of_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outcome, "_errors", {})
-    errors = _outcome._Errors()
+    monkeypatch.setattr(_report, "_errors", {})
+    errors = _report._Errors()
     for number in range(10_000):
         errors.emit(record(f"{PREFIX}\x1b[31mline {number}\x1b[0m"))
     errors.emit(record("    [b] " + "x" * 10_000_000))
-    said = _outcome._said_of("a").splitlines()
-    assert said == [f"line {number}" for number in range(_outcome.MOST_LINES)]
-    assert 900 < len(_outcome._said_of("b")) < 1001
-    assert _outcome._said_of("c") == ""
+    said = _report._said_of("a").splitlines()
+    assert said == [f"line {number}" for number in range(_report.MOST_LINES)]
+    assert 900 < len(_report._said_of("b")) < 1001
+    assert _report._said_of("c") == ""

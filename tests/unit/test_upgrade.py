@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fleetwheel.cli import main
+from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.project import MANIFEST, create
 from fleetwheel.upgrade import upgrade
@@ -121,10 +121,10 @@ def test_a_clone_is_not_upgraded(lab: Path) -> None:
 
 def test_the_command_tells_what_it_did(lab: Path) -> None:
     (lab / "deploys/torch.py").write_text("# mine\n")
-    done = CliRunner().invoke(main, ["init", "--upgrade", str(lab)])
+    done = CliRunner().invoke(commands, ["init", "--upgrade", str(lab)])
     assert done.exit_code == 3
     assert "written: deploys/another.py" in done.output
     assert "removed: deploys/smoke.py" in done.output
     assert "left as it is, edited: deploys/torch.py\n--- deploys/torch.py (yours)" in done.output
     (lab / "deploys/torch.py").unlink()
-    assert CliRunner().invoke(main, ["init", "--upgrade", str(lab)]).exit_code == 0
+    assert CliRunner().invoke(commands, ["init", "--upgrade", str(lab)]).exit_code == 0

@@ -1,10 +1,14 @@
-"""Pull mode: the files with which a host keeps itself as its source says, at regular times."""
+"""The job of a pull: a Linux host keeps itself as its source says."""
 
 import shlex
 
+from typing_extensions import override
+
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.prometheus import label
-from fleetwheel.schedule import Schedule, cron_times, timer
+from fleetwheel.schedule.files import cron_times, timer
+from fleetwheel.schedule.job import Job, Scheduling
+from fleetwheel.schedule.settings import Schedule
 from fleetwheel.settings import Settings
 from fleetwheel.templates import render
 
@@ -18,7 +22,55 @@ FILES = (PROGRAM, SERVICE, TIMER, CRON)
 """Every file that pull mode may have on a host."""
 
 
-def demand(settings: Settings) -> None:
+class Pull(Job):
+    """A host fetches the project, deploys to itself and looks at itself for drift."""
+
+    name = NAME
+    may_have = FILES
+
+    @property
+    @override
+    def programs(self) -> tuple[str, ...]:
+        return ("git" if self.schedule.from_git else "rsync", "flock", "timeout", "python")
+
+    @override
+    def demand(self, settings: Settings, there: Scheduling) -> None:
+        refuse_sight_of_others(settings)
+        lacks = [program for program in self.programs if program not in there.programs]
+        if there.program and "python" in lacks:
+            lacks.remove("python")
+        if lacks:
+            raise FleetwheelError(
+                f"the host has no {' and no '.join(lacks)}, which a pull needs",
+                hint="install it there; python is Python 3.11 or newer",
+            )
+
+    @override
+    def files(self, *, systemd: bool) -> dict[str, str]:
+        return pull_files(self.schedule, self.host, systemd=systemd)
+
+    @override
+    def windows_files(self) -> dict[str, bytes]:
+        raise FleetwheelError(
+            "mode: pull needs a Linux host", hint="let another host deploy to it: mode: check"
+        )
+
+    @property
+    @override
+    def directories(self) -> dict[str, str]:
+        wanted = self.schedule
+        files = [path for path in (wanted.html, wanted.prometheus) if path]
+        public = {path.rpartition("/")[0] or "/": "0755" for path in files}
+        return {STATE: "0700", wanted.directory: "0700"} | public
+
+    @property
+    @override
+    def does(self) -> str:
+        wanted = self.schedule
+        return f"pulls {wanted.source} into {wanted.directory}: {wanted.at}"
+
+
+def refuse_sight_of_others(settings: Settings) -> None:
     """Raise FleetwheelError for settings that need the sight of other hosts."""
     if settings.uniform:
         raise FleetwheelError(
@@ -28,11 +80,6 @@ def demand(settings: Settings) -> None:
         raise FleetwheelError(
             "mirror: @local would be the host itself where it pulls", hint="write its address"
         )
-
-
-def programs(schedule: Schedule) -> tuple[str, ...]:
-    """Return what the host must have installed; ``python`` is Python 3.11 or newer."""
-    return ("git" if schedule.from_git else "rsync", "flock", "timeout", "python")
 
 
 def pull_files(schedule: Schedule, host: str, *, systemd: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a run did on each host: kept for the table at its end, and the way to refuse one host."""
+"""What a run did on each host: recorded, and printed as a table at its end; one host's refusal."""
 
 import atexit
 import logging
@@ -6,17 +6,19 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from click import unstyle
+import click
+import pyinfra
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel.profile import Profile
 from fleetwheel.reporting import report
-from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.reporting.report import HostReport, Kind, Report, Status
 from fleetwheel.reporting.table import printable
 
 _reports: dict[str, HostReport] = {}
@@ -30,20 +32,20 @@ class _Errors(logging.Handler):
     """Keeps what pyinfra logs as an error: nothing else says why a host cannot be reached."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        name, _, text = unstyle(record.getMessage()[:1000]).strip().partition("] ")
+        name, _, text = click.unstyle(record.getMessage()[:1000]).strip().partition("] ")
         lines = _errors.setdefault(f"{name}]", [])
         if len(lines) < MOST_LINES:
             lines.append(text.strip())
 
 
-def note(entry: HostReport) -> None:
-    """Keep what was done on a host; a later note takes the place of an earlier one."""
+def record(entry: HostReport) -> None:
+    """Keep what was done on a host; a later entry takes the place of an earlier one."""
     seconds = round(time.monotonic() - _started, 1)
     _reports[entry.name] = entry.model_copy(update={"seconds": seconds})
 
 
 def status(name: str) -> Status | None:
-    """Return the last that was noted of a host."""
+    """Return the last that was recorded of a host."""
     return _reports[name].status if name in _reports else None
 
 
@@ -54,7 +56,7 @@ def refuse(entry: HostReport) -> FunctionCommand:
     An exception raised in an operation ends the run for every host; a failed command does not. The
     reason is logged at once as well, because a dry run never gets to the command.
     """
-    note(entry)
+    record(entry)
     why = printable(entry.why).replace("\n", "\n        ")
     logger.error(f"{host.print_prefix}{why}")
     return FunctionCommand(_fail, [], {})
@@ -69,35 +71,68 @@ def _fail(state: State, host: Host) -> bool:
     return False
 
 
-def show_at_exit() -> None:
-    """Have the table printed when a run of deploys/ ends, also one that reached no host."""
-    if any(Path(word).parent.name == "deploys" for word in sys.argv[1:]):
-        atexit.register(_show)
-        signal.signal(signal.SIGINT, _interrupted)
-        logger.addHandler(_Errors(logging.ERROR))
+@dataclass(frozen=True)
+class _Run:
+    """What pyinfra's command line asks for."""
+
+    kind: Kind
+    """The kind of the report, by the name of the deploy file: deploy, if nothing else."""
+    lists_changes: bool
+    """Whether pyinfra lists for people what would change."""
 
 
-def _interrupted(number: int, frame: object) -> NoReturn:
+def report_at_exit() -> None:
+    """
+    Have the table printed when a run of deploys/ ends, also one that reached no host.
+
+    config.py calls this, which pyinfra runs before anything else. Where something other than
+    pyinfra's command line runs config.py, or where it runs no file of deploys/, nothing happens.
+    """
+    run = _run()
+    if run is None:
+        return
+    atexit.register(_show, run)
+    signal.signal(signal.SIGINT, lambda number, frame: _interrupted(run))
+    logger.addHandler(_Errors(logging.ERROR))
+
+
+def _run() -> _Run | None:
+    context = click.get_current_context(silent=True)
+    if not pyinfra.is_cli or context is None:
+        return None
+    asked = context.params
+    files = map(Path, asked["operations"])
+    deploys = {file.stem for file in files if file.parent.name == "deploys"}
+    if not deploys:
+        return None
+    kinds: tuple[Kind, ...] = ("smoke", "drift")
+    return _Run(
+        kind=next((kind for kind in kinds if kind in deploys), "deploy"),
+        lists_changes=not asked["json_output"],
+    )
+
+
+def _interrupted(run: _Run) -> NoReturn:
     """End at once, as Ctrl-C is meant: pyinfra would finish what it is at, and then exit 0.
 
     What runs on hosts ends by itself when nobody reads its output any more.
     """
-    _show("interrupted: run again, it starts over where this was")
+    _show(run, "interrupted: run again, it starts over where this was")
     sys.stderr.flush()
     os._exit(130)
 
 
-def _show(unfinished: str = "a step did not end well") -> None:
+def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
     finished = report.report_of([*entries, *_unreachable()])
-    finished = finished.model_copy(update={"kind": _kind()})
+    finished = finished.model_copy(update={"kind": run.kind})
     if not finished.hosts:
         return
     console = Console(file=sys.stderr)
     console.print()
     report.print_table(finished, console)
-    if note := _told_apart(finished):
+    if run.lists_changes and (note := _told_apart(finished)):
         console.print(f"\n{note}", markup=False)
     if state.is_executing:
         _save(finished, console)
@@ -116,12 +151,6 @@ def _save(finished: Report, console: Console) -> None:
         console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
-
-
-def _kind() -> str:
-    """Return the kind of the report, by the name of the deploy file: deploy, if nothing else."""
-    names = {Path(word).stem for word in sys.argv[1:] if Path(word).parent.name == "deploys"}
-    return next((kind for kind in ("smoke", "drift") if kind in names), "deploy")
 
 
 def _settled(entry: HostReport, unfinished: str) -> HostReport:

@@ -1,0 +1,82 @@
+"""What the jobs that hosts do at regular times have in common."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field
+
+from fleetwheel.profile import Value
+from fleetwheel.schedule.settings import Schedule
+from fleetwheel.settings import Settings
+
+
+class Scheduling(Value):
+    """What there is to schedule with, and what has been scheduled."""
+
+    systemd: bool = False
+    cron: bool = False
+    """Whether there is /etc/cron.d."""
+    active: bool = False
+    """Whether the timer is enabled and waits."""
+    root: bool = False
+    """Whether commands run as root."""
+    user: bool = False
+    """Whether the user that the check runs as exists."""
+    directory: bool = False
+    program: bool = False
+    programs: frozenset[str] = frozenset()
+    """Those that were asked for and are there."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Path to SHA-256 of each file of the schedule that is there."""
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """Something that a host does at regular times, by systemd, cron or Task Scheduler."""
+
+    schedule: Schedule
+    host: str
+    """Name of the host in the inventory."""
+    name: ClassVar[str]
+    """Of its units, its crontab and its task."""
+    may_have: ClassVar[tuple[str, ...]]
+    """Every file that it may have on a Linux host."""
+
+    @property
+    def timer(self) -> str:
+        """Name of its timer under systemd."""
+        return f"{self.name}.timer"
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """What a Linux host must have installed; ``python`` is Python 3.11 or newer."""
+        return ()
+
+    @abstractmethod
+    def demand(self, settings: Settings, there: Scheduling) -> None:
+        """Raise FleetwheelError for what a Linux host lacks that it could not do without."""
+
+    @abstractmethod
+    def files(self, *, systemd: bool) -> dict[str, str]:
+        """Return what a Linux host gets for it: path to text.
+
+        Raises FleetwheelError for what cron cannot express.
+        """
+
+    @abstractmethod
+    def windows_files(self) -> dict[str, bytes]:
+        """Return the batch file and its task for Task Scheduler: path to content.
+
+        Raises FleetwheelError for what Windows cannot do.
+        """
+
+    @property
+    @abstractmethod
+    def directories(self) -> dict[str, str]:
+        """Directories that a Linux host must have, with the modes that they are made with."""
+
+    @property
+    @abstractmethod
+    def does(self) -> str:
+        """What the scheduler does, for people: a sentence without its subject."""

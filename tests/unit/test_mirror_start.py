@@ -1,0 +1,58 @@
+"""What the mirror has done where systemd runs, which no host of the real tests has."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.project import copy_of_checkout, run_pyinfra
+
+INVENTORY = """\
+hosts = [("@fake/m1", {{"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": {{
+    "uname": "Linux",
+    "command -v useradd": "/usr/sbin/useradd",
+    "systemctl show": "Id=fleetwheel-mirror.service\\nSubState={state}",
+}}}})]
+"""
+DEPLOY = """\
+from pyinfra.api import operation
+
+from facts.mirror import Ground
+from operations import mirror
+
+GROUND = Ground(nginx="/usr/sbin/nginx", systemd=True, root=True)
+
+@operation()
+def start():
+    yield from mirror._start("/opt/f/mirror", GROUND)
+
+start()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_checkout(tmp_path_factory.mktemp("project"))
+
+
+def told(project: Path, state: str) -> list[str]:
+    """Return what changes something on a host with systemd, in its order."""
+    (project / "lab.py").write_text(INVENTORY.format(state=state))
+    (project / "start.py").write_text(DEPLOY)
+    said = run_pyinfra(project, "-y", "-vv", "lab.py", "start.py").stdout
+    commands = [line.partition(">>> ")[2] for line in said.splitlines() if ">>> " in line]
+    changing = ("useradd ", "chown ", "runuser ", "systemctl ")
+    return [command for command in commands if command.startswith(changing)]
+
+
+@pytest.mark.parametrize(("state", "last"), [("dead", "start"), ("running", "reload")])
+def test_nginx_runs_as_a_service_of_its_own_user(project: Path, state: str, last: str) -> None:
+    assert told(project, state) == [
+        "useradd -d / -s /usr/sbin/nologin -r -M fleetwheel-mirror",
+        "chown fleetwheel-mirror /opt/f/mirror",
+        "chown fleetwheel-mirror /opt/f/mirror/cache",
+        "runuser -u fleetwheel-mirror -- /usr/sbin/nginx -e /opt/f/mirror/error.log"
+        " -c /opt/f/mirror/nginx.conf -t -q",
+        "systemctl enable /opt/f/mirror/fleetwheel-mirror.service",
+        "systemctl daemon-reload",
+        f"systemctl {last} fleetwheel-mirror.service",
+    ]
