@@ -87,6 +87,8 @@ class InstalledDriver(Value):
     """What dkms says of them: ``nvidia/580.95.05, 6.12.107+deb13-amd64, x86_64: installed``."""
     changed_s: int | None = None
     """When the library was installed, in seconds since 1970."""
+    blacklisted_s: int | None = None
+    """When onboarding blacklisted nouveau, in seconds since 1970; None where it did not."""
     enrolled: dict[str, bool] = Field(default_factory=dict)
     """Whether the firmware trusts a key that signs modules here, by the key's path."""
 

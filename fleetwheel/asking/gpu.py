@@ -98,6 +98,7 @@ def _installed(section: Section) -> InstalledDriver:
         built=_built(section),
         dkms=tuple(filter(None, section.get("dkms", []))),
         changed_s=_seconds(first(section, "library_changed")),
+        blacklisted_s=_seconds(first(section, "blacklisted")),
         enrolled=_enrolled(section),
     )
 

@@ -67,6 +67,7 @@ ask_kernel() {
     read -r line <"$tree/proc/driver/nvidia/version" && say module_line "$line"
     if [ -d "$tree/sys/module/nouveau" ]; then say nouveau yes; fi
     if [ -d "$tree/sys/module/nova_core" ]; then say nova_core yes; fi
+    say blacklisted "$(stat -c %Z "$tree/etc/modprobe.d/fleetwheel-nouveau.conf")"
     # A container may see the driver but no PCI bus; WSL and Jetson have their GPU elsewhere.
     signs=$devices$module
     for sign in dev/nvidiactl dev/dxg etc/nv_tegra_release; do
