@@ -21,6 +21,9 @@ from fleetwheel.profile import ModuleKind, Profile
 EPEL = "https://dl.fedoraproject.org/pub/epel"
 RPM_FUSION = "https://mirrors.rpmfusion.org"
 DNF = ("dnf", "-q", "-y")
+ALMALINUX = ("nvidia-open-kmod", "nvidia-driver", "nvidia-driver-cuda", "nvidia-persistenced")
+ANY = "[0-9]*"
+"""Pattern of every branch."""
 FUSION_BRANCH = 580
 """Branch that RPM Fusion keeps for GPUs that newer ones have dropped."""
 
@@ -33,15 +36,17 @@ exit 1
 VERSIONS = """there() {
     dnf -q -y repoquery --qf '%{version} ' "$1" | tr ' ' '\\n' | grep -E '^[0-9.]+$' | sort -uV
 }
-version=$(there nvidia-driver-cuda | grep "^$0\\." | tail -n 1)
-"""
-ASK = (
-    VERSIONS
-    + """if [ -z "$version" ]; then
-    echo "dnf has no driver of branch $0; it has:" $(there nvidia-driver-cuda) >&2
+version=$(there "$1" | grep "^$0\\." | tail -n 1)
+if [ -z "$version" ]; then
+    echo "dnf has no $1 of branch $0; it has:" $(there "$1") >&2
     exit 1
 fi
-for same; do
+shift
+"""
+"""The newest version that a package has of a branch."""
+ASK = (
+    VERSIONS
+    + """for same; do
     if ! there "$same" | grep -q -x -F "$version"; then
         echo "dnf has no $same $version, which has to match the driver; it has:" \\
             $(there "$same") >&2
@@ -53,8 +58,7 @@ done
 """Whether dnf has this branch, and other packages in the newest version of it."""
 INSTALL = (
     VERSIONS
-    + """if [ -z "$version" ]; then echo "dnf has no driver of branch $0" >&2 && exit 1; fi
-kept=$(rpm -q --qf '%{VERSION}' nvidia-driver-cuda) || kept=
+    + """kept=$(rpm -q --qf '%{VERSION}' nvidia-driver-cuda) || kept=
 for word; do
     shift
     case $word in *-=) word=${word%=}$version ;; esac
@@ -93,7 +97,6 @@ LOCKED = (
 )
 """Patterns of the names that a branch is locked by. dnf leaves out every package whose name a
 pattern matches and whose version it does not, so none may match the container toolkit."""
-EPOCH = 3
 HOLD_HINT = (
     "mend the package sources or the network of the host, or end the hold on another driver"
     " (dnf versionlock delete), then run again"
@@ -131,9 +134,9 @@ def fedora(need: Need) -> Recipe:
         steps=(
             _dnf("dnf-plugins-core"),
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
-            _ask(branch, need),
+            _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
-            _install(branch, packages),
+            _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
         ),
@@ -173,20 +176,18 @@ def _rpm_fusion(need: Need, system: System) -> Recipe:
 
 def _almalinux(need: Need) -> Recipe:
     """Return AlmaLinux's own way; its repository has one branch, the newest."""
-    driver = ("nvidia-open-kmod", "nvidia-driver", "nvidia-driver-cuda", "nvidia-persistenced")
+    kmod, *driver = ALMALINUX
     companions = _companions(need, facts().fabric.renamed)
-    version = "rpm -q --qf '%{VERSION}' nvidia-driver-cuda"
-    match = f'version=$({version}) && for name; do dnf -q -y install "$name-$version" || exit; done'
-    others = ("sh", "-c", match, "sh", *companions)
+    packages = (kmod, *driver, *companions)
     return Recipe(
         branch=None,
         modules="open",
-        packages=(*driver, *companions),
+        packages=packages,
         steps=(
             _unlock(),
             _dnf("almalinux-release-nvidia-driver"),
-            _dnf("--allowerasing", *driver),
-            *([Step(what=f"install {' '.join(companions)}", command=others)] if companions else []),
+            _ask(ANY, companions, kmod),
+            _install(ANY, packages, kmod),
             *fabric_steps(need),
         ),
         reasons=(
@@ -213,9 +214,9 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
             _add_repository(repository, need.profile),
             _unlock(),
             *_keep(system, branch, modules, need),
-            _ask(branch, need),
+            _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
-            _install(branch, packages),
+            _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
         ),
@@ -245,7 +246,7 @@ def _keep(system: System, branch: int, modules: ModuleKind, need: Need) -> tuple
     """
     what = f"keep to branch {branch}"
     if system.id == "rhel" and system.version == "10":
-        locks = [f"{name}-{EPOCH}:{branch}.*" for name in LOCKED]
+        locks = [f"{name}-{branch}.*" for name in LOCKED]
         lock = ("sh", "-c", LOCK, "sh", *locks)
         return (_dnf("python3-dnf-plugin-versionlock"), Step(what=what, command=lock))
     stream = f"{branch}-{'open' if modules == 'open' else 'dkms'}"
@@ -318,21 +319,22 @@ def _headers(profile: Profile, system: System) -> Step:
     return Step(what=what, command=(*DNF, "install", package), hint=hint)
 
 
-def _ask(branch: int, need: Need) -> Step:
-    same = [name for name in _companions(need, branch) if name != "nvlsm"]
+def _ask(branch: str, companions: tuple[str, ...], tells: str = "nvidia-driver-cuda") -> Step:
+    """Return what asks for a branch; ``tells`` is the package whose version counts."""
+    same = [name for name in companions if name != "nvlsm"]
     return Step(
-        what=f"ask dnf for the driver {branch}",
-        command=("sh", "-c", ASK, str(branch), *same),
+        what="ask dnf for the driver",
+        command=("sh", "-c", ASK, branch, tells, *same),
         hint="name a branch that is there in driver:, or mend the package sources",
     )
 
 
-def _install(branch: int, packages: tuple[str, ...]) -> Step:
+def _install(branch: str, packages: tuple[str, ...], tells: str = "nvidia-driver-cuda") -> Step:
     names = [name if name == "nvlsm" else f"{name}-=" for name in packages]
     install = (*DNF, "install", "--allowerasing", *names)
     return Step(
         what=f"install {' '.join(packages)}",
-        command=("sh", "-c", INSTALL, str(branch), *install),
+        command=("sh", "-c", INSTALL, branch, tells, *install),
         hint=HOLD_HINT,
     )
 

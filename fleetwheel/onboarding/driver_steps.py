@@ -30,7 +30,7 @@ IB_UMAD = """if ! modinfo ${1:+-k "$1"} ib_umad >/dev/null; then
     echo "the kernel $1 has no module ib_umad, through which NVLSM reaches the switches" >&2
     exit 1
 fi
-echo ib_umad >"$0"
+mkdir -p "${0%/*}" && echo ib_umad >"$0"
 """
 
 

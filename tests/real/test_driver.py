@@ -121,7 +121,7 @@ def test_what_fails_is_said_and_ends_it(bare: Bare, tmp_path: Path) -> None:
     bare.run(f"mv /root/sources.list {source}")
     assert done.returncode == 1
     why = controller.project.report()["why"]
-    assert "the driver is not installed, for this failed: " in why
+    assert "the driver is not ready, for this failed: " in why
     assert "hint: mend the package sources" in why
     assert "it does not answer" in why
     assert bare.run("find /root /etc/apt/sources.list.d -name 'apt.log' -o -name 'fleet*'") == ""
@@ -169,5 +169,5 @@ def test_a_reboot_is_waited_for_and_the_driver_looked_at(bare: Bare, tmp_path: P
     assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() == "another-boot"
     assert done.returncode == 1, done.stdout
     why = controller.project.report()["why"]
-    assert "after the reboot the driver does not work" in why
+    assert "the driver still does not work" in why
     assert "modprobe nvidia" in why

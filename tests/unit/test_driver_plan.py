@@ -381,7 +381,7 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (ROCKY_9, "Ada", "580", "module switch-to nvidia-driver:580-open --allowerasing"),
         (ROCKY_9, "Volta", "580", "module switch-to nvidia-driver:580-dkms --allowerasing"),
         (ROCKY_9, "Ada", "550", "module switch-to nvidia-driver:550-dkms --allowerasing"),
-        (ALMA_10, "Ada", "595", "nvidia-driver*-3:595.* "),
+        (ALMA_10, "Ada", "595", "nvidia-driver*-595.* "),
         (ALMA_10, "Volta", "580", "kmod-nvidia-latest-dkms-="),
         (ORACLE_9, "Ada", "580", "oracle-epel-release-el9"),
         (ORACLE_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
