@@ -287,7 +287,7 @@ def _wake(profile: Profile) -> DriverPlan:
             " look at the boot loader's entry for another kernel",
         )
     return DriverPlan(
-        steps=driver_packages.blacklist(profile) if others else (),
+        steps=driver_packages.blacklist(profile) if others and not installed.blacklisted_s else (),
         reboot=True,
         at_console=_console(profile),
         reasons=(said, f"if it was rebooted since then: {repair}", *_secure_boot(profile)),

@@ -101,7 +101,7 @@ def test_the_packages_are_those_of_debian(bare: Bare, tmp_path: Path) -> None:
         assert f"Inst {package} (" in installed
     assert "Inst linux-headers-6." in installed
     assert "535." in bare.run("apt-cache policy nvidia-driver | grep Candidate:")
-    assert "990" in bare.run("apt-cache policy nvidia-driver")
+    assert "1001" in bare.run("apt-cache policy nvidia-driver")
     assert "blacklist nouveau" in bare.run("cat /etc/modprobe.d/fleetwheel-nouveau.conf")
     others = bare.run("cat /root/others.log")
     assert "update-initramfs -u -k all" in others
@@ -143,6 +143,22 @@ def test_an_installed_driver_waits_for_a_reboot(bare: Bare, tmp_path: Path) -> N
     why = controller.project.report()["why"]
     assert "reboot the host, then run again; with --data reboot=true" in why
     assert "driver 535.261.03: The driver is installed" in why
+
+
+def test_a_module_that_was_not_built_is_said_and_no_reboot_tried(
+    bare: Bare, tmp_path: Path
+) -> None:
+    bare.run("printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/modinfo")
+    bare.run("chmod +x /usr/local/sbin/modinfo")
+    inventory = bare.inventory(driver="install", reboot="true")
+    controller = Controller(tmp_path / "project", inventory)
+    done = controller.onboard("-y")
+    bare.run("rm /usr/local/sbin/modinfo")
+    assert done.returncode == 1, done.stdout
+    why = controller.project.report()["why"]
+    assert "driver 535.261.03 is installed, but its module for the kernel 6." in why
+    assert "dkms autoinstall -k 6." in why
+    assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
 
 
 def test_secure_boot_leaves_the_reboot_to_a_person(bare: Bare, tmp_path: Path) -> None:

@@ -201,6 +201,9 @@ def test_nouveau_that_nobody_blacklisted_is_before_the_reboot() -> None:
     planned = plan(host, "580")
     assert planned.reboot
     assert "blacklist nouveau" in commands(planned)
+    done = having(host, blacklisted_s=2000)
+    assert plan(done, "580").reboot
+    assert not plan(done, "580").steps
 
 
 @pytest.mark.parametrize(
