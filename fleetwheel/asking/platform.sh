@@ -34,7 +34,7 @@ boot_kernel() {
 # The packages that bring each next kernel, such as linux-image-cloud-amd64: dpkg lists them all.
 kernel_packages() {
     within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-*' |
-        sed -n 's/^.i  *linux-image-\([a-z].*\)/\1/p' | grep -v -e dbg -e unsigned | head -n 20
+        sed -n 's/^.i  *linux-image-\([a-z].*\)/\1/p' | grep -v -e dbg -e unsigned -e ^extra- | head -n 20
 }
 
 # The variable of the UEFI specification: four bytes of attributes, then 1 where it is on.

@@ -139,14 +139,15 @@ def _ubuntu_packages(
 ) -> tuple[tuple[str, ...], bool]:
     """Return the packages, and whether their modules are signed by Ubuntu.
 
-    Those are made for each kernel that a package brings; the driver's own metapackage would add
-    modules that dkms signs.
+    Those are made for each kernel that a package brings, virtual ones being generic. The driver's
+    own metapackage would add modules that dkms signs.
     """
     server = f"{branch}-server"
     flavour = f"{server}-open" if modules == "open" else server
     if not (profile.secure_boot and profile.kernel.packages):
         return (f"nvidia-driver-{flavour}",), False
-    signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in profile.kernel.packages]
+    kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
+    signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
     return (f"nvidia-headless-no-dkms-{flavour}", f"nvidia-utils-{server}", *signed), True
 
 

@@ -11,8 +11,8 @@ from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import (
     BuiltModule,
     DriverState,
+    Gpu,
     HostState,
-    InstalledDriver,
     ModuleKind,
     Profile,
     Value,
@@ -112,7 +112,7 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         return DriverPlan(reasons=("the inventory keeps the driver as it is",))
     if profile.driver.state is DriverState.NO_GPU:
         return DriverPlan(reasons=("there is no NVIDIA GPU",))
-    if _right(profile, branch) and _complete(profile.installed_driver):
+    if _right(profile, branch) and _complete(profile):
         return DriverPlan(reasons=(f"driver {profile.driver.version} runs",))
     _require_own_driver(profile)
     generations = gpu_generations.of_host(profile)
@@ -212,9 +212,21 @@ def _by_hand_on_windows(profile: Profile, limits: Limits, branch: int | None) ->
     )
 
 
-def _complete(installed: InstalledDriver) -> bool:
-    """Whether what joins the GPUs is there too; nobody can tell where no package says so."""
-    return not installed.packages or not fabric.missing(installed)
+def _complete(profile: Profile) -> bool:
+    """Whether a driver that works has what joins the GPUs too.
+
+    A host is asked for more only where it has NVSwitches itself, no GPU says that its fabric is set
+    up (by a Fabric Manager elsewhere, or in a container), and packages brought the driver.
+    """
+    installed = profile.installed_driver
+    joined = any(gpu.fabric_pending is False and _tells_of_fabric(gpu) for gpu in profile.gpus)
+    alone = not fabric.needed(installed).manager or not installed.bridges
+    return joined or alone or not installed.packages or not fabric.missing(installed)
+
+
+def _tells_of_fabric(gpu: Gpu) -> bool:
+    """Whether it is a Hopper or newer; of an A100 the driver says that there is no fabric."""
+    return _major(gpu.compute_capability) >= 9
 
 
 def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:

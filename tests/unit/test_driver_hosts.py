@@ -7,7 +7,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
-from fleetwheel.profile import BuiltModule, DriverState, Kernel, Profile
+from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from tests.unit.test_driver_plan import (
     ALMA_10,
     AMAZON,
@@ -126,6 +126,18 @@ def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
         assert plan(same, "install").nothing
     else:
         assert "Start nvidia-fabricmanager" in refusal(same)
+
+
+def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
+    """Fabric Manager in a container, or on the machine that a virtual one with one GPU is on."""
+    runs = profile(UBUNTU, B200, state="ok", version=LIBRARY, library=LIBRARY)
+    packages = ("nvidia-driver-580-server-open 580.95.05-0u1",)
+    assert plan(having(runs, packages=packages), "install").nothing
+    switches = having(runs, packages=packages, bridges=NVSWITCH)
+    assert plan(switches, "install").steps
+    for capability, nothing in (("10.0", True), ("9.0", True), ("8.0", False)):
+        gpu = Gpu(index=0, name="x", compute_capability=capability, fabric_pending=False)
+        assert plan(switches.model_copy(update={"gpus": (gpu,)}), "install").nothing is nothing
 
 
 def test_a_driver_that_no_package_brought_is_left_alone() -> None:
@@ -328,7 +340,7 @@ def test_a_branch_at_its_end_says_so(distribution: str, branch: int) -> None:
 
 
 def test_ubuntus_signed_modules_need_no_person() -> None:
-    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic", "aws"))
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("virtual", "aws"))
     planned = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "install")
     assert not planned.at_console
     assert planned.packages == (
