@@ -122,8 +122,8 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         _require_served(generations, limits, branch)
     if profile.os == "windows":
         raise _by_hand_on_windows(profile, limits, branch)
-    fault = _fault(profile, limits, branch)
-    if fault is None:
+    fault = None if _absent(profile) else _fault(profile, limits, branch)
+    if fault is None and not _absent(profile):
         return _wake(profile)
     need = Need(profile, limits, branch, fabric.needed(profile.installed_driver))
     return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
@@ -229,12 +229,15 @@ def _tells_of_fabric(gpu: Gpu) -> bool:
     return _major(gpu.compute_capability) >= 9
 
 
+def _absent(profile: Profile) -> bool:
+    library = profile.installed_driver.library
+    return not _major(library) or profile.driver.state is DriverState.NO_DRIVER
+
+
 def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
-    """Return why a driver has to be installed; None where the right one is, but does not work."""
+    """Return what is wrong with an installed driver; None where only it does not work."""
     installed = profile.installed_driver
     has, version = _major(installed.library), installed.library
-    if not has or profile.driver.state is DriverState.NO_DRIVER:
-        return ""
     if not (has == branch if branch else limits.serve(has)):
         return f"driver {version} is installed, which is not the one that is wanted"
     kind = _kind(profile)
@@ -334,7 +337,7 @@ def _installation(
     recipe: Recipe,
     generations: tuple[Generation, ...],
     hold: bool,
-    fault: str,
+    fault: str | None,
 ) -> DriverPlan:
     installed = profile.installed_driver
     others = [name for name in ("nouveau", "nova_core") if getattr(installed, name)]

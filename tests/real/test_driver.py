@@ -161,6 +161,36 @@ def test_a_module_that_was_not_built_is_said_and_no_reboot_tried(
     assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
 
 
+MODULE_BUILT = """
+rmdir /sys/module/nouveau
+for kernel in $(cat /proc/sys/kernel/osrelease) $(ls /boot | sed 's/vmlinuz-//'); do
+    mkdir -p /lib/modules/$kernel
+done
+cat >/usr/local/sbin/modinfo <<'END'
+#!/bin/sh
+case "$*" in
+-n*) echo /etc/hostname ;;
+*version*) echo 535.261.03 ;;
+*license*) echo NVIDIA ;;
+esac
+END
+printf '#!/bin/sh\\necho "$*" >>/root/modprobe.log\\n' >/usr/local/sbin/modprobe
+chmod +x /usr/local/sbin/modinfo /usr/local/sbin/modprobe
+"""
+
+
+def test_a_module_that_is_built_is_loaded_and_no_reboot_tried(bare: Bare, tmp_path: Path) -> None:
+    bare.run(MODULE_BUILT)
+    inventory = bare.inventory(driver="install", reboot="true")
+    controller = Controller(tmp_path / "project", inventory)
+    done = controller.onboard("-y")
+    bare.run("mkdir /sys/module/nouveau; rm -r /usr/local/sbin/mod* /lib/modules")
+    assert done.returncode == 1, done.stdout
+    assert bare.run("cat /root/modprobe.log").strip() == "nvidia"
+    assert "the driver still does not work" in controller.project.report()["why"]
+    assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
+
+
 def test_secure_boot_leaves_the_reboot_to_a_person(bare: Bare, tmp_path: Path) -> None:
     bare.run(SECURE_BOOT)
     inventory = bare.inventory(driver="install", reboot="true")
