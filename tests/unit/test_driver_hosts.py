@@ -7,6 +7,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
+from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from tests.unit.test_driver_plan import (
     ALMA_10,
@@ -71,6 +72,13 @@ def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[
     held = planned.steps[-1].command
     assert any("nvidia-fabricmanager" in word for word in held)
     assert "fabricmanager" not in commands(plan(profile(distribution, A100), "install"))
+
+
+def test_a_stream_is_not_switched_where_all_has_to_move_at_once() -> None:
+    host = having(profile(ROCKY_9, A100), bridges=NVSWITCH)
+    said = commands(plan(host, "580"))
+    assert "module enable nvidia-driver:580-open" in said
+    assert "switch-to" not in said
 
 
 def test_the_package_had_another_name_before_580() -> None:
@@ -382,6 +390,12 @@ def test_what_is_known_is_consistent() -> None:
         type(known).model_validate(
             {**known.to_json(), "fabric": {**known.fabric.to_json(), "source": ["hearsay"]}}
         )
+
+
+def test_no_branch_from_620_on_has_proprietary_modules() -> None:
+    closed = Limits(0, 999, frozenset({"proprietary"}))
+    assert closed.serve(615)
+    assert not closed.serve(620)
 
 
 def test_a_state_that_nothing_here_can_mend_is_refused() -> None:
