@@ -148,7 +148,8 @@ def _ubuntu_packages(
         return (f"nvidia-driver-{flavour}",), False
     kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
     signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
-    return (f"nvidia-headless-no-dkms-{flavour}", f"nvidia-utils-{server}", *signed), True
+    tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
+    return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
 
 
 def debian(need: Need) -> Recipe:
@@ -266,7 +267,7 @@ def _nvidia_branch(need: Need, system: System, name: str, objection: str) -> int
     if need.limits.last < first or need.wanted:
         wanted = need.wanted or need.limits.last
         raise FleetwheelError(
-            f"{objection}; {source} has those from {first} on, but none {wanted}",
+            f"{objection}; {source} has those from {first} on, but not {wanted}",
             hint=f"name another branch in driver:, use another release, or install {wanted} by"
             " hand",
         )

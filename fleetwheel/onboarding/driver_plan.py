@@ -72,9 +72,10 @@ class DriverPlan(Value):
                 " is held needs apt-mark unhold, dnf versionlock delete or zypper removelock"
             )
         if _unbuilt(after):
+            dkms = f"; dkms says {'; '.join(installed.dkms)}" if installed.dkms else ""
             return (
                 f"driver {library} is installed, but its module for the kernel {boot}, which boots"
-                " next, is not built"
+                f" next, is not built{dkms}"
                 f"\n  hint: see /var/lib/dkms/nvidia/{library}/build/make.log, and run"
                 f" `dkms autoinstall -k {boot}`"
             )

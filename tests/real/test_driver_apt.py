@@ -74,6 +74,7 @@ def ubuntu_packages() -> list[Deb]:
         found += [
             Deb(f"libnvidia-compute-{branch}-server", number, unique, component="restricted"),
             Deb(f"nvidia-utils-{branch}-server", number, component="restricted"),
+            Deb(f"nvidia-compute-utils-{branch}-server", number, component="restricted"),
         ]
     return [
         Deb("base-files", "1"),

@@ -167,10 +167,12 @@ def test_a_module_that_is_not_built_is_built_and_no_reboot_awaited() -> None:
 
 def test_an_installation_that_built_no_module_is_no_success() -> None:
     planned = plan(profile(UBUNTU, "Ada"), "580")
-    after = having(profile(UBUNTU, "Ada"), library=LIBRARY, built=())
+    dkms = ("nvidia/580.95.05: added",)
+    after = having(profile(UBUNTU, "Ada"), library=LIBRARY, built=(), dkms=dkms)
     wrong = planned.mismatch(after)
     assert wrong is not None
     assert f"its module for the kernel {KERNEL}, which boots next, is not built" in wrong
+    assert "dkms says nvidia/580.95.05: added" in wrong
     assert "hint: see /var/lib/dkms/nvidia/580.95.05/build/make.log" in wrong
     assert planned.mismatch(having(after, built=built())) is None
 
@@ -354,6 +356,7 @@ def test_ubuntus_signed_modules_need_no_person() -> None:
     assert planned.packages == (
         "nvidia-headless-no-dkms-580-server-open",
         "nvidia-utils-580-server",
+        "nvidia-compute-utils-580-server",
         "linux-modules-nvidia-580-server-open-generic",
         "linux-modules-nvidia-580-server-open-aws",
     )
