@@ -88,6 +88,8 @@ SOURCES = "/etc/apt/sources.list.d/fleetwheel-driver"
 PIN_FILE = "/etc/apt/preferences.d/fleetwheel-driver"
 PIN = "Package: src:nvidia-graphics-drivers\nPin: version {}.*\nPin-Priority: 1001\n"
 """Above 1000 also a downgrade is taken."""
+OPEN_MODULES = "nvidia-open-kernel-dkms"
+"""Debian's own, which does not conflict with the proprietary ones; both would build nvidia.ko."""
 HEADERS = 'exec "$@" "linux-headers-$(uname -r)"'
 HOLD_HINT = (
     "mend the package sources or the network of the host, or end the hold on another driver"
@@ -194,6 +196,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
     stem = f"nvidia-tesla-{branch}" if legacy else "nvidia"
     cuda = f"libnvidia-tesla-{branch}-cuda1" if legacy else "libcuda1"
     driver = (f"{stem}-driver", f"{stem}-kernel-dkms", f"{stem}-smi", cuda, "nvidia-persistenced")
+    there = {line.split()[0] for line in need.profile.installed_driver.packages}
     return Recipe(
         branch=branch,
         modules="proprietary",
@@ -203,7 +206,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
             *(() if legacy else (write(PIN_FILE, PIN.format(branch)),)),
             _ask(driver[0], branch),
             _headers(need.profile),
-            _install(driver),
+            _install(driver, drop=tuple(there & {OPEN_MODULES})),
             build_modules(),
         ),
         reasons=(
@@ -329,9 +332,11 @@ def _usual(profile: Profile) -> tuple[str, ...]:
     return (f"cloud-{arch}" if "-cloud-" in profile.kernel.boot else arch,)
 
 
-def _install(packages: tuple[str, ...], same: tuple[str, ...] = ()) -> Step:
-    """Return one transaction: packages, and others in the version of the first."""
-    names = (*packages, *(f"{name}=" for name in same))
+def _install(
+    packages: tuple[str, ...], same: tuple[str, ...] = (), drop: tuple[str, ...] = ()
+) -> Step:
+    """Return one transaction: packages, others in the version of the first, others removed."""
+    names = (*packages, *(f"{name}=" for name in same), *(f"{name}-" for name in drop))
     apt = (*APT_INSTALL, *APT_LOCK, "--allow-downgrades", *names)
     return Step(
         what=f"install {' '.join((*packages, *same))}",

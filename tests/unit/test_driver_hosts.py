@@ -257,6 +257,14 @@ def test_the_other_kind_of_modules_replaces_one_that_does_not_know_the_gpu(
     assert f"with {wrong} modules, which do not run these GPUs" in planned.summary
 
 
+def test_debians_open_modules_go_where_its_others_come() -> None:
+    seen = profile(BOOKWORM, "Pascal", state="no-devices", version="535.1", library="535.1")
+    planned = plan(having(seen, packages=("nvidia-open-kernel-dkms 535.261.03-1",)), "install")
+    assert "nvidia-open-kernel-dkms-" in last_install(planned).split()
+    assert "nvidia-open-kernel-dkms" not in planned.packages
+    assert "nvidia-open-kernel" not in commands(plan(profile(BOOKWORM, "Pascal"), "install"))
+
+
 def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
     seen = profile(UBUNTU, "Ada", state="no-devices", version=LIBRARY, library=LIBRARY)
     assert "NVRM" in refusal(having(seen, kind="open"))
