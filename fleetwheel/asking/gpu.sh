@@ -127,13 +127,14 @@ driver_packages() {
 # and the firmware have to say of them.
 built_modules() {
     PATH=$PATH:/usr/sbin:/sbin
-    if command -v modinfo >/dev/null; then say looked modules; fi
     for kernel in $(ls "$tree/lib/modules" | sort -V | tail -n 8); do
         file=$(within 5 modinfo -n -k "$kernel" nvidia) || continue
         version=$(within 5 modinfo -F version -k "$kernel" nvidia)
         licence=$(within 5 modinfo -F license -k "$kernel" nvidia)
         say built "$kernel $version $(stat -L -c %Z "$file") $licence"
     done
+    # Said last: a list that was cut would have kernels without a module.
+    if command -v modinfo >/dev/null; then say looked modules; fi
     within 5 dkms status | grep -i '^nvidia' | say_lines dkms
     for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
         if [ -r "$tree$key" ]; then

@@ -248,6 +248,14 @@ def test_the_modules_that_are_built_and_the_kernel_that_will_boot(machine: Machi
     assert installed.dkms == ("nvidia/580.95.05, 6.1.0-50-amd64, x86_64: installed",)
 
 
+def test_a_list_of_modules_that_was_cut_is_none(machine: Machine) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    for kernel in ("6.1.0-49-amd64", "6.1.0-50-amd64"):
+        machine.write(f"tree/lib/modules/{kernel}/modules.dep", "")
+    machine.program("bin/modinfo", f'case "$*" in *50*) sleep 9 ;; esac\n{MODINFO}')
+    assert machine.state().profile.installed_driver.built is None
+
+
 def test_a_kernel_that_somebody_chose_is_the_one_that_boots(machine: Machine) -> None:
     machine.write("tree/boot/vmlinuz-5.14.0-611.el9.x86_64", "")
     machine.program("bin/grubby", "echo /boot/vmlinuz-5.14.0-427.el9.x86_64")
