@@ -92,7 +92,7 @@ OPEN_MODULES = "nvidia-open-kernel-dkms"
 """Debian's own, which does not conflict with the proprietary ones; both would build nvidia.ko."""
 HEADERS = 'exec "$@" "linux-headers-$(uname -r)"'
 HOLD_HINT = (
-    "mend the package sources or the network of the host, or end the hold on another driver"
+    "fix the package sources or the network of the host, or end the hold on another driver"
     " (apt-mark unhold), then run again"
 )
 
@@ -294,7 +294,7 @@ def _pin(branch: int) -> Step:
         what=f"keep to branch {branch}",
         command=(*APT_INSTALL, *APT_LOCK, f"nvidia-driver-pinning-{branch}"),
         hint="name another branch in driver: where NVIDIA's repository has none such"
-        " (apt-cache pkgnames nvidia-driver-pinning-), or mend the network; then run again",
+        " (apt-cache pkgnames nvidia-driver-pinning-), or fix the network; then run again",
     )
 
 
@@ -308,7 +308,7 @@ def _ask(package: str, branch: int, same: tuple[str, ...] = ()) -> Step:
     return Step(
         what=f"ask apt for {package} {branch}",
         command=("sh", "-c", ASK, package, str(branch), *same),
-        hint="name a branch that is there in driver:, or mend the package sources",
+        hint="name a branch that is there in driver:, or fix the package sources",
     )
 
 

@@ -98,7 +98,7 @@ LOCKED = (
 """Patterns of the names that a branch is locked by. dnf leaves out every package whose name a
 pattern matches and whose version it does not, so none may match the container toolkit."""
 HOLD_HINT = (
-    "mend the package sources or the network of the host, or end the hold on another driver"
+    "fix the package sources or the network of the host, or end the hold on another driver"
     " (dnf versionlock delete), then run again"
 )
 
@@ -325,7 +325,7 @@ def _ask(branch: str, companions: tuple[str, ...], tells: str = "nvidia-driver-c
     return Step(
         what="ask dnf for the driver",
         command=("sh", "-c", ASK, branch, tells, *same),
-        hint="name a branch that is there in driver:, or mend the package sources",
+        hint="name a branch that is there in driver:, or fix the package sources",
     )
 
 

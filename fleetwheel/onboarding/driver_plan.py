@@ -21,7 +21,7 @@ from fleetwheel.profile import (
 WINDOWS_FLOOR = 528
 """Branch that CUDA 12 needs on Windows."""
 SLEEPING = (DriverState.NOT_LOADED, DriverState.VERSION_MISMATCH)
-"""States of an installed driver that a reboot mends, where anything does."""
+"""States of an installed driver that a reboot may fix."""
 KEYS = {"ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
 """Keys that sign modules built on the host, where that is not dkms's own."""
 

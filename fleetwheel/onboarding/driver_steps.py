@@ -15,7 +15,7 @@ OPEN_SINCE = 560
 """From this branch on NVIDIA suggests its open kernel modules for all GPUs that can have them."""
 NVIDIA = "https://developer.download.nvidia.com/compute/cuda/repos"
 
-SOURCES_HINT = "mend the package sources or the network of the host, then run again"
+SOURCES_HINT = "fix the package sources or the network of the host, then run again"
 ANOTHER_HINT = "name one of these in driver:, or let driver: install choose one"
 WRITE = 'mkdir -p "${0%/*}" && printf %s "$1" >"$0"'
 BUILD = """if ! command -v dkms >/dev/null; then exit; fi

@@ -11,7 +11,7 @@ SMALLEST = 1 << 30
 """Bytes that a Python and the smallest set of wheels take, roughly."""
 
 
-REFUSED = "mend the package sources or the network of the host, then run again"
+REFUSED = "fix the package sources or the network of the host, then run again"
 
 
 class PackageManager(Value):

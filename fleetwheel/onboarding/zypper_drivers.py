@@ -115,7 +115,7 @@ def _ask(branch: int, kmp: str, same: tuple[str, ...]) -> Step:
     return Step(
         what=f"ask zypper for {kmp} {branch}",
         command=("sh", "-c", ASK, str(branch), kmp, *same),
-        hint="update the host, name a branch that is there in driver:, or mend the sources",
+        hint="update the host, name a branch that is there in driver:, or fix the sources",
     )
 
 
@@ -126,6 +126,6 @@ def _install(branch: int, kmp: str, same: tuple[str, ...], others: tuple[str, ..
     return Step(
         what=f"install {' '.join((kmp, *same, *others))}",
         command=("sh", "-c", INSTALL, str(branch), kmp, *install),
-        hint="mend the package sources or the network, or end the hold on another driver"
+        hint="fix the package sources or the network, or end the hold on another driver"
         " (zypper removelock), then run again",
     )

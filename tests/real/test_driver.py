@@ -118,7 +118,7 @@ def test_what_fails_is_said_and_ends_it(bare: Bare, tmp_path: Path) -> None:
     assert done.returncode == 1
     why = controller.project.report()["why"]
     assert "the driver is not ready, for this failed: " in why
-    assert "hint: mend the package sources" in why
+    assert "hint: fix the package sources" in why
     assert "it does not answer" in why
     assert bare.run("find /root /etc/apt/sources.list.d -name 'apt.log' -o -name 'fleet*'") == ""
 
