@@ -21,6 +21,7 @@ from tests.unit.test_driver_plan import BOOKWORM, TRIXIE, UBUNTU, profile
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
 EARLY, LATE, NEWER = "580.95.05", "580.126.20", "595.71.05"

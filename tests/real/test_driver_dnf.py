@@ -16,6 +16,7 @@ from tests.unit.test_driver_plan import ALMA_10, AMAZON, ROCKY_9, profile
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
 ROCKY_8 = "Rocky Linux 8.10 (Green Obsidian)"
