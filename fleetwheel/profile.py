@@ -60,6 +60,19 @@ class Driver(Value):
     """What NVML or nvidia-smi said where one of them did not answer as it should."""
 
 
+ModuleKind = Literal["open", "proprietary"]
+
+
+class BuiltModule(Value):
+    """The kernel module nvidia on disk, for one kernel."""
+
+    kernel: str
+    version: str
+    kind: ModuleKind
+    changed_s: int | None = None
+    """When it was written, in seconds since 1970."""
+
+
 class InstalledDriver(Value):
     """What a system holds of an NVIDIA driver, whether the driver works or not."""
 
@@ -73,6 +86,22 @@ class InstalledDriver(Value):
     """Whether nouveau is loaded, which keeps NVIDIA's own module from its GPUs."""
     packages: tuple[str, ...] = ()
     """Driver packages of dpkg or rpm: ``nvidia-driver-580 580.95.05-0ubuntu1``."""
+    nova_core: bool = False
+    """Whether nova_core is loaded, nouveau's successor."""
+    bridges: tuple[str, ...] = ()
+    """Bridges of NVIDIA on the PCI bus, such as NVSwitches: address and device id."""
+    kind: ModuleKind | None = None
+    """Which modules are loaded; None where none are, or the driver does not say."""
+    built: tuple[BuiltModule, ...] | None = None
+    """Modules for the newest kernels on disk; None where nobody looked."""
+    dkms: tuple[str, ...] = ()
+    """What dkms says of them: ``nvidia/580.95.05, 6.12.107+deb13-amd64, x86_64: installed``."""
+    changed_s: int | None = None
+    """When the library was installed, in seconds since 1970."""
+    blacklisted_s: int | None = None
+    """When onboarding blacklisted nouveau, in seconds since 1970; None where it did not."""
+    enrolled: dict[str, bool] = Field(default_factory=dict)
+    """Whether the firmware trusts a key that signs modules here, by the key's path."""
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -184,6 +213,17 @@ class Python(Value):
         return "cp" + self.minor.replace(".", "")
 
 
+class Kernel(Value):
+    """The Linux kernels of a host."""
+
+    running: str = ""
+    """Release, such as ``6.12.107+deb13-amd64``; empty where unknown."""
+    boot: str = ""
+    """Release of the one that the next boot takes."""
+    packages: tuple[str, ...] = ()
+    """What dpkg's packages linux-image-* that bring each next kernel end with: ``cloud-amd64``."""
+
+
 class Platform(Value):
     """What system a host runs, on what machine."""
 
@@ -192,6 +232,12 @@ class Platform(Value):
     """``x86_64`` or ``aarch64``, on every operating system."""
     distribution: str = ""
     """Such as ``Debian GNU/Linux 12 (bookworm)`` or ``Windows 11 23H2``."""
+    distribution_id: str = ""
+    """ID of os-release, such as ``debian``; empty on Windows and macOS."""
+    distribution_like: tuple[str, ...] = ()
+    """ID_LIKE of os-release, the nearest first: ``("rhel", "centos", "fedora")``."""
+    distribution_version: str = ""
+    """VERSION_ID of os-release, such as ``12`` or ``24.04``."""
     glibc: str | None = None
     """Version of glibc, such as ``2.36``; None on musl, Windows and macOS."""
     memory_total_mib: int | None = None
@@ -204,6 +250,11 @@ class Platform(Value):
     """Kind of container that the host is: ``docker``, ``podman``, ``lxc``."""
     jetson: str | None = None
     """L4T release of a Jetson, such as ``36.4.3``."""
+    dgx: str | None = None
+    """What DGX OS calls itself, such as ``NVIDIA DGX Server``; None elsewhere."""
+    kernel: Kernel = Kernel()
+    booted_s: int | None = None
+    """When it was booted, in seconds since 1970."""
     reboot_pending: bool = False
     """An update waits for a reboot: of the driver, or the distribution says so."""
     problems: tuple[str, ...] = ()

@@ -43,9 +43,10 @@ def ready(
     _say(profile, "would change", plan.summary)
     if plan.steps:
         yield FunctionCommand(_install, [plan, profile, settings], {})
-    obstacle = _reboot_obstacle(plan, settings)
+    obstacle = _reboot_obstacle(plan, settings) if plan.reboot else None
     if obstacle is None:
-        yield FunctionCommand(_reboot, [profile], {})
+        if plan.reboot:
+            yield FunctionCommand(_reboot, [profile], {})
         yield FunctionCommand(_check, [settings], {})
         return True
     why = f"{obstacle}\n{plan.summary}"
@@ -75,12 +76,12 @@ def _install(
         logger.info(f"{host.print_prefix}{step.what}")
         done, said = _packages.run(host, step.command, settings)
         if not done:
-            why = "\n".join([f"the driver is not installed, for this failed: {step.what}", *said])
+            why = "\n".join([f"the driver is not ready, for this failed: {step.what}", *said])
             return _fail(host, profile, FleetwheelError(why, hint=step.hint))
     forget()
     facts = ask(settings)
-    wrong = plan.mismatch(facts.profile.installed_driver.library) if facts else None
-    return _fail(host, profile, FleetwheelError(wrong)) if wrong else True
+    wrong = plan.mismatch(facts.profile) if facts else None
+    return _fail(host, profile, wrong) if wrong else True
 
 
 def _reboot(state: State, host: Host, profile: Profile) -> bool:
@@ -115,14 +116,14 @@ def _check(state: State, host: Host, settings: Settings) -> bool:
     """Look whether the driver works now."""
     facts = ask(settings)
     if facts is None:
-        why = "its facts cannot be read after the reboot"
+        why = "its facts cannot be read any more"
         _report.record(HostReport(name=host.name, status="failed", why=why))
         return False
     driver = facts.profile.driver
     if driver.state is DriverState.OK:
         return True
     meaning, repair = EXPLANATIONS[driver.state]
-    why = f"after the reboot the driver does not work: {meaning} {driver.detail}".rstrip()
+    why = f"the driver still does not work: {meaning} {driver.detail}".rstrip()
     return _fail(host, facts.profile, FleetwheelError(why, hint=repair))
 
 

@@ -20,7 +20,7 @@ from pyinfra.api import (
 )
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.operations import files, server, systemd
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from facts.mirror import Ground, MirrorGround
 from fleetwheel.errors import FleetwheelError
@@ -151,7 +151,7 @@ def _texts(
     settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
 ) -> dict[str, str]:
     """Return the files of the mirror's directory: name to text."""
-    bundle = Path(certificate() or certs.where())
+    bundle = Path(certificate() or DEFAULT_CA_BUNDLE_PATH)
     configuration = render(
         "mirror.nginx.conf.j2",
         directory=directory,

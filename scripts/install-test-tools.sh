@@ -40,6 +40,9 @@ ssh-keygen:openssh-client
 chromium:chromium
 systemd-analyze:systemd
 debootstrap:debootstrap
+mmdebstrap:mmdebstrap
+dpkg-deb:dpkg
+nsenter:util-linux
 END
 [ -n "$packages" ] || exit 0
 

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from fleetwheel.asking import nvidia_smi, nvml
 from fleetwheel.asking._answer import TIMED_OUT, Section, first, unfinished
 from fleetwheel.driver_version import from_windows
-from fleetwheel.profile import Driver, DriverState, InstalledDriver, Nvidia
+from fleetwheel.profile import (
+    BuiltModule,
+    Driver,
+    DriverState,
+    InstalledDriver,
+    ModuleKind,
+    Nvidia,
+)
 
 UNSURE = (DriverState.HUNG, DriverState.UNPARSABLE, DriverState.NO_DRIVER)
 """States in which one of the two only says that it could not ask."""
@@ -19,8 +26,9 @@ def parse(section: Section) -> Nvidia:
     best = max(answers, key=_worth, default=Nvidia(driver=_unasked(section, installed)))
     drivers = [best.driver, *(answer.driver for answer in answers)]
     details = [best.driver.detail or _hung(drivers)]
-    if installed.nouveau and best.driver.state in (DriverState.NO_DRIVER, DriverState.NOT_LOADED):
-        details.append("nouveau is loaded")
+    others = [name for name in ("nouveau", "nova_core") if getattr(installed, name)]
+    if others and best.driver.state in (DriverState.NO_DRIVER, DriverState.NOT_LOADED):
+        details.append(f"{' and '.join(others)} is loaded")
     driver = Driver(
         state=best.driver.state,
         version=next((d.version for d in drivers if d.version), installed.module),
@@ -88,7 +96,48 @@ def _installed(section: Section) -> InstalledDriver:
         library=library[1] if library else windows,
         nouveau="nouveau" in section,
         packages=tuple(" ".join(words[1:]) for words in packages),
+        nova_core="nova_core" in section,
+        bridges=tuple(section.get("bridge", [])),
+        kind=_kind(first(section, "module_line")),
+        built=_built(section),
+        dkms=tuple(filter(None, section.get("dkms", []))),
+        changed_s=_seconds(first(section, "library_changed")),
+        blacklisted_s=_seconds(first(section, "blacklisted")),
+        enrolled=_enrolled(section),
     )
+
+
+def _kind(line: str) -> ModuleKind | None:
+    """Read ``NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05 ...``."""
+    if "Kernel Module" not in line:
+        return None
+    return "open" if "Open Kernel Module" in line else "proprietary"
+
+
+def _built(section: Section) -> tuple[BuiltModule, ...] | None:
+    """Read ``6.12.107+deb13-amd64 550.163.01 1764000000 NVIDIA``, the last being the licence."""
+    if "looked" not in section:
+        return None
+    words = [line.split(maxsplit=3) for line in section.get("built", [])]
+    return tuple(
+        BuiltModule(
+            kernel=kernel,
+            version=version,
+            changed_s=_seconds(changed),
+            kind="open" if "MIT" in licence else "proprietary",
+        )
+        for kernel, version, changed, licence in (each for each in words if len(each) == 4)
+    )
+
+
+def _enrolled(section: Section) -> dict[str, bool]:
+    """Read ``/var/lib/dkms/mok.pub /var/lib/dkms/mok.pub is already enrolled``."""
+    said = [line.partition(" ") for line in section.get("mok", [])]
+    return {path: "already enrolled" in words for path, _, words in said if words}
+
+
+def _seconds(said: str) -> int | None:
+    return int(said) if re.fullmatch("[0-9]{1,15}", said) else None
 
 
 def _windows_devices(section: Section) -> list[str]:

@@ -4,6 +4,7 @@ ask_gpu() {
     if [ -z "$smi$signs" ]; then return; fi
     find_library
     launch packages driver_packages
+    launch built built_modules
     ticks=$((20 * gpu_seconds))
     if [ "$library" ]; then launch nvml ask_nvml; fi
     if [ "$smi" ]; then ask_smi; fi
@@ -14,8 +15,9 @@ ask_gpu() {
         say_lines nvml <"$work/nvml"
     fi
     ticks=60
-    await packages
+    await packages built
     say_lines package <"$work/packages"
+    cat "$work/built"
 } 2>/dev/null
 
 ask_smi() {
@@ -52,13 +54,20 @@ ask_kernel() {
             read -r id <"$device/device"
             say pci "${device##*/} $id"
             ;;
+        0x10de:0x0680*) # a bridge: NVSwitch of the first three generations
+            read -r id <"$device/device"
+            say bridge "${device##*/} $id"
+            ;;
         esac
     done
     module=
     read -r module <"$tree/sys/module/nvidia/version" || module=$(sed -n \
         's/^NVRM version:.* \([0-9]\{3\}\.[0-9.]*\) .*/\1/p' "$tree/proc/driver/nvidia/version")
     if [ "$module" ]; then say module "$module"; fi
+    read -r line <"$tree/proc/driver/nvidia/version" && say module_line "$line"
     if [ -d "$tree/sys/module/nouveau" ]; then say nouveau yes; fi
+    if [ -d "$tree/sys/module/nova_core" ]; then say nova_core yes; fi
+    say blacklisted "$(stat -c %Z "$tree/etc/modprobe.d/fleetwheel-nouveau.conf")"
     # A container may see the driver but no PCI bus; WSL and Jetson have their GPU elsewhere.
     signs=$devices$module
     for sign in dev/nvidiactl dev/dxg etc/nv_tegra_release; do
@@ -71,7 +80,10 @@ find_library() {
     library=$(library_paths | while read -r path; do
         if [ -f "$path" ]; then echo "$path" && break; fi
     done)
-    if [ "$library" ]; then say library "$(readlink -f "$library")"; fi
+    if [ "$library" ]; then
+        say library "$(readlink -f "$library")"
+        say library_changed "$(stat -L -c %Z "$library")"
+    fi
 }
 
 library_paths() {
@@ -104,10 +116,31 @@ ask_nvml() {
 }
 
 driver_packages() {
-    within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 'nvidia-driver*' \
-        'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'cuda-drivers*'
-    within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' 'nvidia-driver*' 'kmod-nvidia*' \
-        'akmod-nvidia*' 'xorg-x11-drv-nvidia*' 'cuda-drivers*'
+    set -- 'nvidia-driver*' 'nvidia-fabric*' nvlsm 'nvidia-imex*' 'nvidia-open*' 'cuda-drivers*'
+    within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' "$@" \
+        'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'linux-modules-nvidia-*'
+    within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' "$@" 'kmod-nvidia*' \
+        'akmod-nvidia*' 'xorg-x11-drv-nvidia*' 'nvidia-compute*'
+} 2>/dev/null
+
+# built_modules: version, licence and age of the module for each of the newest kernels, and what dkms
+# and the firmware have to say of them.
+built_modules() {
+    PATH=$PATH:/usr/sbin:/sbin
+    for kernel in $(ls "$tree/lib/modules" | sort -V | tail -n 8); do
+        file=$(within 5 modinfo -n -k "$kernel" nvidia) || continue
+        version=$(within 5 modinfo -F version -k "$kernel" nvidia)
+        licence=$(within 5 modinfo -F license -k "$kernel" nvidia)
+        say built "$kernel $version $(stat -L -c %Z "$file") $licence"
+    done
+    # Said last: a list that was cut would have kernels without a module.
+    if command -v modinfo >/dev/null; then say looked modules; fi
+    within 5 dkms status | grep -i '^nvidia' | say_lines dkms
+    for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
+        if [ -r "$tree$key" ]; then
+            say mok "$key $(within 5 mokutil --test-key "$tree$key")"
+        fi
+    done
 } 2>/dev/null
 
 # find_smi: sets $smi, from PATH or one of the places outside it; empty when there is none.

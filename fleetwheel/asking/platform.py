@@ -3,12 +3,15 @@
 import re
 
 from fleetwheel.asking._answer import Section, first
-from fleetwheel.profile import OperatingSystem, Platform
+from fleetwheel.profile import Kernel, OperatingSystem, Platform
 
 KERNELS: dict[str, OperatingSystem] = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
 FIRST_WINDOWS_11 = 22000
 """Build from which on the registry still says Windows 10 for Windows 11."""
+
+KERNEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}"
+"""The release of a kernel becomes the name of a package."""
 
 VALUE = re.compile(r" +(?P<name>\S.*?) {4}REG_[A-Z_]+ {4}(?P<data>.*)")
 """A line of ``reg query``."""
@@ -28,7 +31,13 @@ def parse(section: Section) -> Platform:
     return Platform(
         os=KERNELS[kernel],
         arch=arch,
-        distribution=first(section, "distribution").strip("\"'"),
+        distribution=_value(section, "distribution"),
+        distribution_id=_value(section, "distribution_id"),
+        distribution_like=tuple(_value(section, "distribution_like").split()),
+        distribution_version=_value(section, "distribution_version"),
+        dgx=_value(section, "dgx") or None,
+        kernel=_kernel(section),
+        booted_s=_seconds(first(section, "booted")),
         glibc=glibc,
         memory_total_mib=_mib(first(section, "memory_kib")),
         boot_id=first(section, "boot_id") or None,
@@ -43,8 +52,7 @@ def parse(section: Section) -> Platform:
 
 def clock_s(section: Section) -> int | None:
     """Return what the host takes for the time, in seconds since 1970; None where it did not say."""
-    said = first(section, "clock")
-    return int(said) if re.fullmatch(r"[0-9]{1,15}", said) else None
+    return _seconds(first(section, "clock"))
 
 
 def registry(section: Section) -> dict[str, str]:
@@ -76,6 +84,24 @@ def _windows(arch: str, values: dict[str, str], reboot: bool) -> Platform:
         reboot_pending=reboot,
         problems=(SHORT_PATHS,) if short else (),
     )
+
+
+def _value(section: Section, key: str) -> str:
+    """Return a value of os-release without its quotes."""
+    return first(section, key).strip("\"'")
+
+
+def _kernel(section: Section) -> Kernel:
+    names = [first(section, key) for key in ("release", "boot_kernel")]
+    running, boot = (name if re.fullmatch(KERNEL_NAME, name) else "" for name in names)
+    packages = [
+        name for name in section.get("kernel_package", []) if re.fullmatch(KERNEL_NAME, name)
+    ]
+    return Kernel(running=running, boot=boot or running, packages=tuple(packages))
+
+
+def _seconds(said: str) -> int | None:
+    return int(said) if re.fullmatch(r"[0-9]{1,15}", said) else None
 
 
 def _mib(kib: str) -> int | None:

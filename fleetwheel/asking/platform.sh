@@ -1,16 +1,41 @@
 ask_platform() {
     say uname "$(uname -sm)"
     say clock "$(date +%s)"
-    sed -n 's/^PRETTY_NAME=/distribution /p' "$tree/etc/os-release"
+    sed -n -e 's/^PRETTY_NAME=/distribution /p' -e 's/^ID=/distribution_id /p' \
+        -e 's/^ID_LIKE=/distribution_like /p' -e 's/^VERSION_ID=/distribution_version /p' \
+        "$tree/etc/os-release"
+    sed -n 's/^DGX_PRETTY_NAME=/dgx /p' "$tree/etc/dgx-release"
     say libc "$(getconf GNU_LIBC_VERSION || ldd --version 2>&1 | head -n 1)"
     read -r _ kib _ <"$tree/proc/meminfo" && say memory_kib "$kib"
     read -r boot <"$tree/proc/sys/kernel/random/boot_id" && say boot_id "$boot"
     read -r jetson <"$tree/etc/nv_tegra_release" && say jetson "$jetson"
     read -r release <"$tree/proc/sys/kernel/osrelease" && say release "$release"
+    say boot_kernel "$(boot_kernel)"
+    kernel_packages | say_lines kernel_package
+    say booted "$(sed -n 's/^btime //p' "$tree/proc/stat")"
     if [ -e "$tree/run/reboot-required" ]; then say reboot yes; fi
     ask_secure_boot
     ask_container
 } 2>/dev/null
+
+# boot_kernel: the release of the kernel that the next boot takes, the newest where nobody chose one.
+boot_kernel() {
+    chosen=$(PATH=$PATH:/usr/sbin:/sbin within 5 grubby --default-kernel)
+    if [ "$chosen" ]; then
+        echo "${chosen#*/vmlinuz-}"
+    else
+        for image in "$tree"/boot/vmlinuz-* "$tree"/boot/Image-*; do
+            release=${image##*/}
+            if [ -e "$image" ]; then echo "${release#*-}"; fi
+        done | grep -v -e rescue | sort -V | tail -n 1
+    fi
+}
+
+# The packages that bring each next kernel, such as linux-image-cloud-amd64: dpkg lists them all.
+kernel_packages() {
+    within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-*' |
+        sed -n 's/^.i  *linux-image-\([a-z].*\)/\1/p' | grep -v -e dbg -e unsigned -e ^extra- | head -n 20
+}
 
 # The variable of the UEFI specification: four bytes of attributes, then 1 where it is on.
 ask_secure_boot() {

@@ -1,24 +1,37 @@
 """Which NVIDIA driver a host should get, how, and why: decided by its profile alone."""
 
+import re
+
 from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.onboarding import driver_packages, gpu_generations
-from fleetwheel.onboarding.driver_packages import Recipe, Step
-from fleetwheel.onboarding.gpu_generations import Generation, Limits
-from fleetwheel.profile import DriverState, HostState, Profile, Value
+from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
+from fleetwheel.onboarding.driver_facts import Generation
+from fleetwheel.onboarding.driver_steps import Need, Recipe, Step
+from fleetwheel.onboarding.gpu_generations import Limits
+from fleetwheel.profile import (
+    BuiltModule,
+    DriverState,
+    Gpu,
+    HostState,
+    ModuleKind,
+    Profile,
+    Value,
+)
 
 WINDOWS_FLOOR = 528
 """Branch that CUDA 12 needs on Windows."""
 SLEEPING = (DriverState.NOT_LOADED, DriverState.VERSION_MISMATCH)
-"""States of an installed driver that a reboot mends, where anything does."""
+"""States of an installed driver that a reboot may fix."""
+KEYS = {"ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
+"""Keys that sign modules built on the host, where that is not dkms's own."""
 
 
 class DriverPlan(Value):
     """What has to happen on a host so that it runs the driver that is asked for."""
 
     branch: int | None = None
-    """None where nothing has to be installed."""
-    modules: gpu_generations.Modules | None = None
+    """None where nothing has to be installed, or where the source has but one branch."""
+    modules: ModuleKind | None = None
     packages: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     """Commands for root, in order."""
@@ -36,22 +49,42 @@ class DriverPlan(Value):
     @property
     def summary(self) -> str:
         """What the plan does, in one line, and below it why."""
-        if self.steps:
-            named = f"driver {self.branch} ({self.modules} modules): {', '.join(self.packages)}"
-            does = f"install {named}; then a reboot"
+        if self.packages:
+            named = f"driver {self.branch or 'of the newest branch'} ({self.modules} modules)"
+            does = f"install {named}: {', '.join(self.packages)}; then a reboot"
+        elif self.steps:
+            does = "; ".join(step.what for step in self.steps)
+            does += "; then a reboot" if self.reboot else ""
         else:
             does = "the driver is installed and waits for a reboot" if self.reboot else ""
         return "\n".join(filter(None, [does, *self.reasons]))
 
-    def mismatch(self, library: str | None) -> str | None:
-        """Return what is wrong with the version of the library that an installation has left."""
-        if not (self.branch and library) or _major(library) == self.branch:
+    def mismatch(self, after: Profile) -> FleetwheelError | None:
+        """Return what is wrong with what an installation has left; None where nothing is."""
+        installed = after.installed_driver
+        library, boot = installed.library, after.kernel.boot
+        if not (self.packages and library):
             return None
-        return (
-            f"driver {library} is there after the installation, not {self.branch}"
-            "\n  hint: name that branch in driver:, or remove the other driver first; one that is"
-            " held needs apt-mark unhold, or dnf versionlock delete"
-        )
+        if self.branch and _major(library) != self.branch:
+            return FleetwheelError(
+                f"driver {library} is there after the installation, not {self.branch}",
+                hint="name that branch in driver:, or remove the other driver first; one that is"
+                " held needs apt-mark unhold, dnf versionlock delete or zypper removelock",
+            )
+        if _unbuilt(after):
+            dkms = f"; dkms says {'; '.join(installed.dkms)}" if installed.dkms else ""
+            return FleetwheelError(
+                f"driver {library} is installed, but its module for the kernel {boot}, which boots"
+                f" next, is not built{dkms}",
+                hint=f"see /var/lib/dkms/nvidia/{library}/build/make.log, and run"
+                f" `dkms autoinstall -k {boot}`",
+            )
+        if missing := fabric.missing(installed):
+            return FleetwheelError(
+                f"driver {library} is installed, but {' and '.join(missing)} of its version is not",
+                hint="look for it in the package sources, then run again",
+            )
+        return None
 
 
 def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> DriverPlan:
@@ -80,7 +113,7 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         return DriverPlan(reasons=("the inventory keeps the driver as it is",))
     if profile.driver.state is DriverState.NO_GPU:
         return DriverPlan(reasons=("there is no NVIDIA GPU",))
-    if _right(profile, branch):
+    if _right(profile, branch) and _complete(profile):
         return DriverPlan(reasons=(f"driver {profile.driver.version} runs",))
     _require_own_driver(profile)
     generations = gpu_generations.of_host(profile)
@@ -90,10 +123,11 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         _require_served(generations, limits, branch)
     if profile.os == "windows":
         raise _by_hand_on_windows(profile, limits, branch)
-    if _installed(profile, limits, branch):
+    fault = None if _absent(profile) else _fault(profile, limits, branch)
+    if fault is None and not _absent(profile):
         return _wake(profile)
-    recipe = driver_packages.recipe(profile.distribution, profile.arch, limits, branch)
-    return _installation(profile, recipe, generations, hold)
+    need = Need(profile, limits, branch, fabric.needed(profile.installed_driver))
+    return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
 
 
 def _right(profile: Profile, branch: int | None) -> bool:
@@ -125,6 +159,11 @@ def _require_own_driver(profile: Profile) -> None:
             f"the host of this {profile.container} container: install it there, and start the"
             " container with the NVIDIA container toolkit"
         )
+    elif profile.dgx:
+        owner = (
+            f"{profile.dgx}, whose driver, kernel and firmware NVIDIA releases together: update all"
+            " of them by `apt update && apt full-upgrade` and a reboot, or from the DGX Dashboard"
+        )
     elif profile.jetson:
         owner = "Jetson Linux (L4T): flash or upgrade JetPack"
     elif profile.os == "macos":
@@ -143,7 +182,7 @@ def _require_one_for_all(generations: tuple[Generation, ...], limits: Limits) ->
             hint="take one kind of GPU out of the host, or install the driver by hand",
         )
     if limits.first > limits.last:
-        oldest = min(generations, key=lambda each: each.last)
+        oldest = min(generations, key=lambda each: each.last or gpu_generations.NEWEST)
         raise FleetwheelError(
             f"no driver serves all GPUs of this host ({names}): {oldest.name} ends with branch"
             f" {limits.last}, the newest need {limits.first}",
@@ -174,60 +213,162 @@ def _by_hand_on_windows(profile: Profile, limits: Limits, branch: int | None) ->
     )
 
 
-def _installed(profile: Profile, limits: Limits, branch: int | None) -> bool:
-    """Whether what is on disk is the right driver, though it does not work."""
-    has = _major(profile.installed_driver.library)
-    if not has or profile.driver.state is DriverState.NO_DRIVER:
+def _complete(profile: Profile) -> bool:
+    """Whether a driver that works has what joins the GPUs too.
+
+    A host is asked for more only where it has NVSwitches itself, no GPU says that its fabric is set
+    up (by a Fabric Manager elsewhere, or in a container), and packages brought the driver.
+    """
+    installed = profile.installed_driver
+    joined = any(gpu.fabric_pending is False and _tells_of_fabric(gpu) for gpu in profile.gpus)
+    alone = not fabric.needed(installed).manager or not installed.bridges
+    return joined or alone or not installed.packages or not fabric.missing(installed)
+
+
+def _tells_of_fabric(gpu: Gpu) -> bool:
+    """Whether it is a Hopper or newer; of an A100 the driver says that there is no fabric."""
+    return _major(gpu.compute_capability) >= 9
+
+
+def _absent(profile: Profile) -> bool:
+    library = profile.installed_driver.library
+    return not _major(library) or profile.driver.state is DriverState.NO_DRIVER
+
+
+def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
+    """Return what is wrong with an installed driver; None where only it does not work."""
+    installed = profile.installed_driver
+    has, version = _major(installed.library), installed.library
+    if not (has == branch if branch else limits.serve(has)):
+        return f"driver {version} is installed, which is not the one that is wanted"
+    kind = _kind(profile)
+    if kind and kind not in limits.kinds(has):
+        return f"driver {version} is installed with {kind} modules, which do not run these GPUs"
+    if _unbuilt(profile):
+        return f"driver {version} is installed, but not its module for {profile.kernel.boot}"
+    if installed.packages and (missing := fabric.missing(installed)):
+        return f"driver {version} is installed, but {' and '.join(missing)} of its version is not"
+    return None
+
+
+def _kind(profile: Profile) -> ModuleKind | None:
+    """Return which modules a host has: those that are loaded, built, or named by its packages."""
+    installed = profile.installed_driver
+    built = _built(profile, profile.kernel.boot)
+    if installed.kind or built:
+        return installed.kind or (built.kind if built else None)
+    names = [line.split()[0] for line in installed.packages]
+    modules = [name for name in names if re.search("dkms|^kmod-|^linux-modules-nvidia|kmp", name)]
+    if not modules:
+        return None
+    return "open" if any("-open" in name for name in modules) else "proprietary"
+
+
+def _built(profile: Profile, kernel: str) -> BuiltModule | None:
+    built = profile.installed_driver.built or ()
+    return next((module for module in built if module.kernel == kernel), None)
+
+
+def _unbuilt(profile: Profile) -> bool:
+    """Whether the module of the installed version lacks for the kernel that boots next."""
+    installed, boot = profile.installed_driver, profile.kernel.boot
+    if installed.built is None or installed.library is None or not boot:
         return False
-    return has == branch if branch else limits.serve(has)
+    module = _built(profile, boot)
+    return module is None or module.version != installed.library
 
 
 def _wake(profile: Profile) -> DriverPlan:
-    """Return the plan for a driver that is installed and does not work: a reboot, if that helps."""
-    state, version = profile.driver.state, profile.installed_driver.library
+    """Return the plan for a driver that is installed and does not work.
+
+    That is a reboot, where one has not been tried since; or the loading of its module.
+    """
+    state, installed = profile.driver.state, profile.installed_driver
     if state is DriverState.OK:  # another branch than that of the library runs
         state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
+    said = f"driver {installed.library}: {meaning}"
     if state not in SLEEPING:
-        raise FleetwheelError(f"driver {version} is installed: {meaning}", hint=repair)
-    reasons = [f"driver {version}: {meaning}", f"if it was rebooted since then: {repair}"]
+        raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
+    if _loadable(profile):
+        load = Step(what="load the module nvidia", command=("modprobe", "nvidia"), hint=repair)
+        return DriverPlan(steps=(load,), reasons=(said, "its module is built for this kernel"))
+    others = installed.nouveau or installed.nova_core
+    changed = _last_change(profile)
+    if profile.booted_s and changed and changed < profile.booted_s:
+        raise FleetwheelError(
+            f"{said} The host was rebooted since it was installed, and another reboot will not"
+            " help",
+            hint=f"{repair} Also rebuild the initial RAM disk, which may hold an older module, and"
+            " look at the boot loader's entry for another kernel",
+        )
     return DriverPlan(
+        steps=driver_packages.blacklist(profile) if others and not installed.blacklisted_s else (),
         reboot=True,
-        at_console=bool(profile.secure_boot),
-        reasons=(*reasons, *_secure_boot(profile)),
+        at_console=_console(profile),
+        reasons=(said, f"if it was rebooted since then: {repair}", *_secure_boot(profile)),
     )
+
+
+def _loadable(profile: Profile) -> bool:
+    """Whether the module can be loaded without a reboot: it is there, and nothing in its place."""
+    installed = profile.installed_driver
+    module = _built(profile, profile.kernel.running)
+    return (
+        profile.driver.state is DriverState.NOT_LOADED
+        and installed.module is None
+        and not (installed.nouveau or installed.nova_core)
+        and module is not None
+        and module.version == installed.library
+    )
+
+
+def _last_change(profile: Profile) -> int | None:
+    """Return when something was changed that a reboot brings to bear, in seconds since 1970."""
+    installed = profile.installed_driver
+    if (installed.nouveau or installed.nova_core) and not installed.blacklisted_s:
+        return None
+    module = _built(profile, profile.kernel.boot)
+    times = (installed.changed_s, installed.blacklisted_s, module.changed_s if module else None)
+    return max(filter(None, times), default=None)
 
 
 def _installation(
-    profile: Profile, recipe: Recipe, generations: tuple[Generation, ...], hold: bool
+    profile: Profile,
+    recipe: Recipe,
+    generations: tuple[Generation, ...],
+    hold: bool,
+    fault: str | None,
 ) -> DriverPlan:
-    nouveau = profile.installed_driver.nouveau
+    installed = profile.installed_driver
+    others = [name for name in ("nouveau", "nova_core") if getattr(installed, name)]
     steps = [*recipe.steps]
-    if nouveau:
-        steps += driver_packages.blacklist(profile.distribution)
+    if others:
+        steps += driver_packages.blacklist(profile)
     if hold:
-        steps += driver_packages.hold(profile.distribution, recipe.packages)
-    reasons = (
-        *_hardware(recipe, generations),
-        *recipe.reasons,
-        *(["nouveau is loaded, and keeps NVIDIA's module from the GPUs"] if nouveau else []),
-        *_secure_boot(profile),
-    )
+        steps += driver_packages.hold(profile, recipe.packages)
+    loaded = f"{' and '.join(others)} is loaded, and keeps NVIDIA's module from the GPUs"
+    unsigned = not recipe.signed
     return DriverPlan(
         branch=recipe.branch,
         modules=recipe.modules,
         packages=recipe.packages,
         steps=tuple(steps),
         reboot=True,
-        at_console=bool(profile.secure_boot),
-        reasons=reasons,
+        at_console=unsigned and _console(profile),
+        reasons=(
+            *([fault] if fault else []),
+            *_hardware(recipe, generations),
+            *recipe.reasons,
+            *([loaded] if others else []),
+            *(_secure_boot(profile) if unsigned else ()),
+        ),
     )
 
 
 def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str, ...]:
     """Return what the GPUs have to do with the branch and the kernel modules."""
-    ending = [f"{each.name} ends with branch {each.last}" for each in generations]
-    ended = [said for said, each in zip(ending, generations, strict=True) if _ends(each)]
+    ended = [f"{each.name} ends with branch {each.last}" for each in generations if each.last]
     old = [each.name for each in generations if "open" not in each.modules]
     new = [each.name for each in generations if "proprietary" not in each.modules]
     if old:
@@ -241,19 +382,26 @@ def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str,
     return (*ended, why)
 
 
-def _ends(generation: Generation) -> bool:
-    return generation.last < gpu_generations.NEWEST
+def _console(profile: Profile) -> bool:
+    """Whether a person has to confirm the key of modules that are built here."""
+    return bool(profile.secure_boot) and not profile.installed_driver.enrolled.get(_key(profile))
+
+
+def _key(profile: Profile) -> str:
+    return KEYS.get(profile.distribution_id, "/var/lib/dkms/mok.pub")
 
 
 def _secure_boot(profile: Profile) -> tuple[str, ...]:
     """Return what a person has to do where Secure Boot is on: it is never turned off."""
     if not profile.secure_boot:
         return ()
-    keys = {"Ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
-    key = next((path for name, path in keys.items() if profile.distribution.startswith(name)), None)
-    return (
+    signs = (
         "Secure Boot is on: the kernel loads only modules signed with a key that it trusts. dkms"
-        " signs them with this machine's own key (MOK). Unless that is enrolled already: run"
-        f" `mokutil --import {key or '/var/lib/dkms/mok.pub'}` on the host, choose a password,"
-        " reboot, and confirm the key with it at the console",
+        " signs them with this machine's own key (MOK)"
+    )
+    if not _console(profile):
+        return (f"{signs}, which is enrolled",)
+    return (
+        f"{signs}. That is not enrolled: run `mokutil --import {_key(profile)}` on the host, choose"
+        " a password, reboot, and confirm the key with it at the console",
     )

@@ -1,6 +1,5 @@
 """What a host needs before PyTorch can be deployed to it: decided by its facts alone."""
 
-import re
 from collections import Counter
 
 from fleetwheel.errors import FleetwheelError
@@ -12,16 +11,21 @@ SMALLEST = 1 << 30
 """Bytes that a Python and the smallest set of wheels take, roughly."""
 
 
+REFUSED = "fix the package sources or the network of the host, then run again"
+
+
 class PackageManager(Value):
     """How a family of distributions gets a Python that releases of torch have wheels for."""
 
     name: str
-    distributions: str
-    """Pattern of the names that the family's systems give themselves."""
+    systems: frozenset[str]
+    """ID of os-release, or ID_LIKE of relatives."""
+    major: str | None = None
+    """First number of VERSION_ID, where releases differ."""
     package: str
-    refresh: tuple[str, ...]
+    refresh: tuple[str, ...] = ()
     install: tuple[str, ...]
-    hint: str = "mend the package sources or the network of the host, then run again"
+    hint: str = REFUSED
 
     def commands(self) -> tuple[tuple[str, ...], ...]:
         """Return the commands, in words, that root runs one after the other."""
@@ -36,43 +40,54 @@ APT_INSTALL = (
     *("apt-get", "-q", "-y", "--no-install-recommends", "install"),
 )
 
+DNF_INSTALL = ("dnf", "-q", "-y", "install")
+ZYPPER_INSTALL = ("zypper", "--non-interactive", "--quiet", "install")
+RELATIVES = frozenset({"rhel", "rocky", "almalinux", "centos", "ol", "amzn"})
+
 PACKAGE_MANAGERS = (
     PackageManager(
         name="apt",
-        distributions=r"Debian|Ubuntu|Linux Mint",
+        systems=frozenset({"debian", "ubuntu"}),
         package="python3",
         refresh=("apt-get", "-q", *APT_LOCK, "update"),
         install=(*APT_INSTALL, *APT_LOCK),
     ),
+    PackageManager(name="dnf", systems=RELATIVES, package="python3.12", install=DNF_INSTALL),
     PackageManager(
-        name="dnf",
-        distributions=r"Fedora",
-        package="python3",
-        refresh=(),
-        install=("dnf", "-q", "-y", "install"),
-    ),
-    PackageManager(
-        name="dnf",
-        distributions=r"Red Hat Enterprise|Rocky|AlmaLinux|CentOS Stream|Oracle Linux",
-        package="python3.12",
-        refresh=(),
-        install=("dnf", "-q", "-y", "install"),
+        name="dnf", systems=frozenset({"fedora"}), package="python3", install=DNF_INSTALL
     ),
     PackageManager(
         name="zypper",
-        distributions=r"openSUSE|SUSE Linux",
+        systems=frozenset({"sles", "sles_sap", "sled"}),
+        major="15",
         package="python311",
-        refresh=(),
-        install=("zypper", "--non-interactive", "--quiet", "install"),
+        install=ZYPPER_INSTALL,
+        hint="SLES 15 has it in the Python 3 module: `SUSEConnect -p sle-module-python3/15.N/ARCH`,"
+        f" with its service pack and architecture; or {REFUSED}",
+    ),
+    PackageManager(
+        name="zypper",
+        systems=frozenset({"suse"}),
+        major="15",
+        package="python311",
+        install=ZYPPER_INSTALL,
+    ),
+    PackageManager(
+        name="zypper", systems=frozenset({"suse"}), package="python313", install=ZYPPER_INSTALL
     ),
 )
-"""RHEL's own python3 is 3.6 or 3.9 and SUSE's is 3.6, too old for torch."""
+"""The python3 of RHEL 8 and 9 and of Amazon Linux is 3.6 or 3.9 and that of SUSE 15 is 3.6, too old
+for torch."""
 
 
 def package_manager(profile: Profile) -> PackageManager | None:
     """Return what brings a Python to this distribution; None where that is not known."""
-    system = profile.distribution
-    return next((each for each in PACKAGE_MANAGERS if re.match(each.distributions, system)), None)
+    major = profile.distribution_version.partition(".")[0]
+    for id in (profile.distribution_id, *profile.distribution_like):
+        for each in PACKAGE_MANAGERS:
+            if id in each.systems and each.major in (None, major):
+                return each
+    return None
 
 
 class UvPython(Value):

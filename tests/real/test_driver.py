@@ -36,13 +36,9 @@ chmod +x /usr/local/sbin/apt-get
 """
 KERNEL = """apt-get -q update >/dev/null
 release=$(apt-cache depends linux-headers-amd64 | sed -n 's/.*Depends: linux-headers-//p')
-cat >/usr/local/sbin/uname <<END
-#!/bin/sh
-if [ "\\$1" = -r ]; then echo $release; else exec /usr/bin/uname "\\$@"; fi
-END
-chmod +x /usr/local/sbin/uname
+mkdir -p /boot && echo >/boot/vmlinuz-$release
 """
-"""A kernel of Debian's, for which it has headers: the one that runs is that of this machine."""
+"""The kernel that boots next is one of Debian's, for which it has headers; this machine's runs."""
 OTHERS = """
 for program in update-initramfs apt-mark; do
     printf '#!/bin/sh\\necho "$0 $*" >>/root/others.log\\n' >/usr/local/sbin/$program
@@ -105,10 +101,10 @@ def test_the_packages_are_those_of_debian(bare: Bare, tmp_path: Path) -> None:
         assert f"Inst {package} (" in installed
     assert "Inst linux-headers-6." in installed
     assert "535." in bare.run("apt-cache policy nvidia-driver | grep Candidate:")
-    assert "990" in bare.run("apt-cache policy nvidia-driver")
+    assert "1001" in bare.run("apt-cache policy nvidia-driver")
     assert "blacklist nouveau" in bare.run("cat /etc/modprobe.d/fleetwheel-nouveau.conf")
     others = bare.run("cat /root/others.log")
-    assert "update-initramfs -u" in others
+    assert "update-initramfs -u -k all" in others
     assert "apt-mark hold nvidia-driver nvidia-kernel-dkms" in others
 
 
@@ -121,8 +117,8 @@ def test_what_fails_is_said_and_ends_it(bare: Bare, tmp_path: Path) -> None:
     bare.run(f"mv /root/sources.list {source}")
     assert done.returncode == 1
     why = controller.project.report()["why"]
-    assert "the driver is not installed, for this failed: " in why
-    assert "hint: mend the package sources" in why
+    assert "the driver is not ready, for this failed: " in why
+    assert "hint: fix the package sources" in why
     assert "it does not answer" in why
     assert bare.run("find /root /etc/apt/sources.list.d -name 'apt.log' -o -name 'fleet*'") == ""
 
@@ -149,6 +145,52 @@ def test_an_installed_driver_waits_for_a_reboot(bare: Bare, tmp_path: Path) -> N
     assert "driver 535.261.03: The driver is installed" in why
 
 
+def test_a_module_that_was_not_built_is_said_and_no_reboot_tried(
+    bare: Bare, tmp_path: Path
+) -> None:
+    bare.run("printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/modinfo")
+    bare.run("chmod +x /usr/local/sbin/modinfo")
+    inventory = bare.inventory(driver="install", reboot="true")
+    controller = Controller(tmp_path / "project", inventory)
+    done = controller.onboard("-y")
+    bare.run("rm /usr/local/sbin/modinfo")
+    assert done.returncode == 1, done.stdout
+    why = controller.project.report()["why"]
+    assert "driver 535.261.03 is installed, but its module for the kernel 6." in why
+    assert "dkms autoinstall -k 6." in why
+    assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
+
+
+MODULE_BUILT = """
+rmdir /sys/module/nouveau
+for kernel in $(cat /proc/sys/kernel/osrelease) $(ls /boot | sed 's/vmlinuz-//'); do
+    mkdir -p /lib/modules/$kernel
+done
+cat >/usr/local/sbin/modinfo <<'END'
+#!/bin/sh
+case "$*" in
+-n*) echo /etc/hostname ;;
+*version*) echo 535.261.03 ;;
+*license*) echo NVIDIA ;;
+esac
+END
+printf '#!/bin/sh\\necho "$*" >>/root/modprobe.log\\n' >/usr/local/sbin/modprobe
+chmod +x /usr/local/sbin/modinfo /usr/local/sbin/modprobe
+"""
+
+
+def test_a_module_that_is_built_is_loaded_and_no_reboot_tried(bare: Bare, tmp_path: Path) -> None:
+    bare.run(MODULE_BUILT)
+    inventory = bare.inventory(driver="install", reboot="true")
+    controller = Controller(tmp_path / "project", inventory)
+    done = controller.onboard("-y")
+    bare.run("mkdir /sys/module/nouveau; rm -r /usr/local/sbin/mod* /lib/modules")
+    assert done.returncode == 1, done.stdout
+    assert bare.run("cat /root/modprobe.log").strip() == "nvidia"
+    assert "the driver still does not work" in controller.project.report()["why"]
+    assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() != "another-boot"
+
+
 def test_secure_boot_leaves_the_reboot_to_a_person(bare: Bare, tmp_path: Path) -> None:
     bare.run(SECURE_BOOT)
     inventory = bare.inventory(driver="install", reboot="true")
@@ -169,5 +211,5 @@ def test_a_reboot_is_waited_for_and_the_driver_looked_at(bare: Bare, tmp_path: P
     assert bare.run("cat /proc/sys/kernel/random/boot_id").strip() == "another-boot"
     assert done.returncode == 1, done.stdout
     why = controller.project.report()["why"]
-    assert "after the reboot the driver does not work" in why
+    assert "the driver still does not work" in why
     assert "modprobe nvidia" in why

@@ -69,7 +69,7 @@ def test_package_sources_that_are_down_are_named(bare: Bare, tmp_path: Path) -> 
     why = controller.project.report()["why"]
     assert "python3 cannot be installed by apt" in why
     assert "127.0.0.1:1" in why
-    assert "mend the package sources" in why
+    assert "fix the package sources" in why
 
 
 def test_root_makes_it_a_member_and_then_changes_nothing(bare: Bare, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.asking import AnswerError, environments, host, script, sections
-from fleetwheel.profile import DriverState, HostState
+from fleetwheel.profile import BuiltModule, DriverState, HostState, InstalledDriver, Kernel
 from tests.machine import ROW, Machine
 
 SHELLS = [
@@ -186,14 +186,92 @@ def test_what_there_is_of_a_driver(machine: Machine) -> None:
     library.with_name("libnvidia-ml.so.1").symlink_to(library.name)
     machine.program("bin/dpkg-query", "echo 'ii  nvidia-driver-580 580.95.05'; echo 'un  x '")
     profile = machine.state().profile
-    assert profile.installed_driver.to_json() == {
-        "devices": ["0000:01:00.0 0x2684"],
-        "module": "570.124.04",
-        "library": "580.95.05",
-        "nouveau": True,
-        "packages": ["nvidia-driver-580 580.95.05"],
-    }
+    installed = profile.installed_driver
+    assert installed.changed_s == int(library.stat().st_ctime)
+    assert installed.model_copy(update={"changed_s": None, "built": None}) == InstalledDriver(
+        devices=("0000:01:00.0 0x2684",),
+        module="570.124.04",
+        library="580.95.05",
+        nouveau=True,
+        packages=("nvidia-driver-580 580.95.05",),
+    )
     assert profile.reboot_pending
+
+
+MODINFO = """
+case "$*" in
+*6.1.0-9-amd64*) exit 1 ;;
+-n*) echo "$HOME/nvidia.ko" ;;
+*version*) echo 580.95.05 ;;
+*license*) echo 'Dual MIT/GPL' ;;
+esac
+"""
+
+
+def test_the_modules_that_are_built_and_the_kernel_that_will_boot(machine: Machine) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.pci("0000:07:00.0", "0x10de", "0x068000")
+    machine.pci("0000:08:00.0", "0x10de", "0x040300")
+    machine.write(
+        "tree/proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  x\n",
+    )
+    for kernel in ("6.1.0-9-amd64", "6.1.0-50-amd64", "0-rescue-1f2e"):
+        machine.write(f"tree/boot/vmlinuz-{kernel}", "")
+        machine.write(f"tree/lib/modules/{kernel}/modules.dep", "")
+    machine.write("tree/proc/sys/kernel/osrelease", "6.1.0-9-amd64\n")
+    machine.write("tree/proc/stat", "cpu 1 2\nbtime 1764000000\n")
+    module = machine.write("nvidia.ko", "")
+    machine.program("bin/modinfo", MODINFO)
+    machine.program(
+        "bin/dkms", "echo 'nvidia/580.95.05, 6.1.0-50-amd64, x86_64: installed'; echo zfs"
+    )
+    machine.program(
+        "bin/dpkg-query", "echo 'ii  linux-image-amd64'; echo 'hi  linux-image-6.1.0-9-amd64'"
+    )
+    profile = machine.state().profile
+    assert profile.kernel == Kernel(
+        running="6.1.0-9-amd64", boot="6.1.0-50-amd64", packages=("amd64",)
+    )
+    assert profile.booted_s == 1764000000
+    installed = profile.installed_driver
+    assert installed.built is not None
+    assert installed.built[-1] == BuiltModule(
+        kernel="6.1.0-50-amd64",
+        version="580.95.05",
+        kind="open",
+        changed_s=int(module.stat().st_ctime),
+    )
+    assert "6.1.0-9-amd64" not in {each.kernel for each in installed.built}
+    assert installed.bridges == ("0000:07:00.0 0x2684",)
+    assert installed.kind == "proprietary"
+    assert installed.dkms == ("nvidia/580.95.05, 6.1.0-50-amd64, x86_64: installed",)
+
+
+def test_a_list_of_modules_that_was_cut_is_none(machine: Machine) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    for kernel in ("6.1.0-49-amd64", "6.1.0-50-amd64"):
+        machine.write(f"tree/lib/modules/{kernel}/modules.dep", "")
+    machine.program("bin/modinfo", f'case "$*" in *50*) sleep 9 ;; esac\n{MODINFO}')
+    assert machine.state().profile.installed_driver.built is None
+
+
+def test_a_kernel_that_somebody_chose_is_the_one_that_boots(machine: Machine) -> None:
+    machine.write("tree/boot/vmlinuz-5.14.0-611.el9.x86_64", "")
+    machine.program("bin/grubby", "echo /boot/vmlinuz-5.14.0-427.el9.x86_64")
+    assert machine.state().profile.kernel.boot == "5.14.0-427.el9.x86_64"
+
+
+@pytest.mark.parametrize(
+    ("answer", "enrolled"), [("is already enrolled", True), ("is not enrolled", False)]
+)
+def test_a_key_that_the_firmware_trusts(machine: Machine, answer: str, enrolled: bool) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030000")
+    key = machine.write("tree/var/lib/dkms/mok.pub", "")
+    machine.program("bin/mokutil", f'test "$1" = --test-key && echo "$2 {answer}"')
+    assert key.exists()
+    installed = machine.state().profile.installed_driver
+    assert installed.enrolled == {"/var/lib/dkms/mok.pub": enrolled}
 
 
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:

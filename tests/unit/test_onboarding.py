@@ -9,7 +9,12 @@ from fleetwheel.profile import HostState, Installation, Profile, Python
 from fleetwheel.settings import Settings
 
 DEBIAN = Profile(
-    os="linux", arch="x86_64", glibc="2.36", distribution="Debian GNU/Linux 12 (bookworm)"
+    os="linux",
+    arch="x86_64",
+    glibc="2.36",
+    distribution="Debian GNU/Linux 12 (bookworm)",
+    distribution_id="debian",
+    distribution_version="12",
 )
 ROOT = Installation(root="/opt/fleetwheel", user="root", writable=True)
 
@@ -26,22 +31,35 @@ def refusal(installation: Installation = ROOT, **profile: object) -> str:
     return str(caught.value)
 
 
+def system(id: str, version: str, *like: str) -> dict[str, object]:
+    return {"distribution_id": id, "distribution_version": version, "distribution_like": like}
+
+
 @pytest.mark.parametrize(
-    ("distribution", "package", "last"),
+    ("id", "version", "like", "package", "last"),
     [
-        ("Debian GNU/Linux 12 (bookworm)", "python3", "apt-get"),
-        ("Ubuntu 24.04.1 LTS", "python3", "apt-get"),
-        ("Fedora Linux 42 (Server Edition)", "python3", "dnf"),
-        ("Red Hat Enterprise Linux 9.4 (Plow)", "python3.12", "dnf"),
-        ("Rocky Linux 9.4 (Blue Onyx)", "python3.12", "dnf"),
-        ("AlmaLinux 8.10 (Cerulean Leopard)", "python3.12", "dnf"),
-        ("CentOS Stream 9", "python3.12", "dnf"),
-        ("openSUSE Leap 15.6", "python311", "zypper"),
-        ("SUSE Linux Enterprise Server 15 SP6", "python311", "zypper"),
+        ("debian", "12", "", "python3", "apt-get"),
+        ("ubuntu", "24.04", "debian", "python3", "apt-get"),
+        ("linuxmint", "22.1", "ubuntu debian", "python3", "apt-get"),
+        ("fedora", "44", "", "python3", "dnf"),
+        ("rhel", "9.4", "fedora", "python3.12", "dnf"),
+        ("rocky", "9.4", "rhel centos fedora", "python3.12", "dnf"),
+        ("almalinux", "8.10", "rhel centos fedora", "python3.12", "dnf"),
+        ("centos", "9", "rhel fedora", "python3.12", "dnf"),
+        ("ol", "9.6", "fedora", "python3.12", "dnf"),
+        ("eurolinux", "9.4", "rhel fedora centos", "python3.12", "dnf"),
+        ("amzn", "2023", "fedora", "python3.12", "dnf"),
+        ("opensuse-leap", "15.6", "suse opensuse", "python311", "zypper"),
+        ("opensuse-leap", "16.0", "suse opensuse", "python313", "zypper"),
+        ("opensuse-tumbleweed", "20261120", "opensuse suse", "python313", "zypper"),
+        ("sles", "15.6", "suse", "python311", "zypper"),
+        ("sles", "16.0", "suse", "python313", "zypper"),
     ],
 )
-def test_each_family_has_its_package(distribution: str, package: str, last: str) -> None:
-    manager = package_manager(DEBIAN.model_copy(update={"distribution": distribution}))
+def test_each_family_has_its_package(
+    id: str, version: str, like: str, package: str, last: str
+) -> None:
+    manager = package_manager(DEBIAN.model_copy(update=system(id, version, *like.split())))
     assert manager is not None
     assert manager.package == package
     install = manager.commands()[-1]
@@ -50,12 +68,19 @@ def test_each_family_has_its_package(distribution: str, package: str, last: str)
     assert {"-y", "--non-interactive"} & set(install)
 
 
+def test_sles_15_is_told_of_the_module_that_has_it() -> None:
+    sles = package_manager(DEBIAN.model_copy(update=system("sles", "15.6", "suse")))
+    leap = package_manager(DEBIAN.model_copy(update=system("opensuse-leap", "15.6", "suse")))
+    assert sles and "SUSEConnect -p sle-module-python3" in sles.hint
+    assert leap and "SUSEConnect" not in leap.hint
+
+
 def test_only_apt_reads_its_lists_first() -> None:
     first = [package_manager(DEBIAN), package_manager(DEBIAN.model_copy(update=FEDORA))]
     assert [len(manager.commands()) for manager in first if manager] == [2, 1]
 
 
-FEDORA = {"distribution": "Fedora Linux 42"}
+FEDORA = system("fedora", "44")
 
 
 def test_a_host_without_python_gets_one() -> None:
@@ -70,8 +95,8 @@ def test_a_python_that_suits_is_enough_whoever_asks() -> None:
 
 def test_a_python_too_old_for_torch_is_none() -> None:
     old = Python(path="/usr/libexec/platform-python", version="3.6.8")
-    rhel = "Red Hat Enterprise Linux 8.10 (Ootpa)"
-    assert needs(pythons=(old,), distribution=rhel, glibc="2.28") == "python3.12"
+    rhel = system("rhel", "8.10", "fedora")
+    assert needs(pythons=(old,), glibc="2.28", **rhel) == "python3.12"
 
 
 def test_who_is_not_root_hears_what_to_do() -> None:
@@ -87,8 +112,19 @@ def test_who_is_not_root_hears_what_to_do() -> None:
         ({"glibc": None, "distribution": "Alpine Linux v3.20"}, "no glibc (musl?)"),
         ({"glibc": "2.12"}, "glibc 2.12, and torch's wheels need 2."),
         ({"arch": "riscv64"}, "no wheels of torch for linux riscv64"),
-        ({"distribution": "Arch Linux"}, "how Arch Linux gets one is not known"),
-        ({"os": "windows", "glibc": None, "distribution": "Windows 11 24H2"}, "how Windows 11"),
+        (
+            {"distribution": "Arch Linux", "distribution_id": "arch"},
+            "how Arch Linux gets one is not known",
+        ),
+        (
+            {
+                "os": "windows",
+                "glibc": None,
+                "distribution": "Windows 11 24H2",
+                "distribution_id": "",
+            },
+            "how Windows 11",
+        ),
     ],
 )
 def test_a_system_that_cannot_be_helped(profile: dict[str, object], words: str) -> None:

@@ -1,0 +1,361 @@
+"""How Ubuntu and Debian get an NVIDIA driver, by apt."""
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.onboarding.driver_facts import System, facts
+from fleetwheel.onboarding.driver_steps import (
+    NVIDIA,
+    Need,
+    Recipe,
+    Step,
+    branch_of,
+    build_modules,
+    fabric_reasons,
+    fabric_steps,
+    kind_of,
+    nvidia_arch,
+    outlook,
+    system_of,
+    write,
+)
+from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
+from fleetwheel.profile import ModuleKind, Profile
+
+UPDATE = ("apt-get", "-q", *APT_LOCK, "update")
+COMPONENTS = r"""set -e
+have=$(apt-get indextargets --format '$(COMPONENT)' 'Created-By: Packages' "Origin: $1")
+missing=
+for component in $2; do
+    if ! echo "$have" | grep -q -x "$component"; then missing="$missing $component"; fi
+done
+if [ -z "$missing" ]; then exit; fi
+apt-get indextargets --format '$(SOURCESENTRY)' \
+    'Created-By: Packages' "Origin: $1" 'Component: main' |
+    sed 's/:[0-9]*$//' | sort -u | while read -r file; do
+    case $file in
+    *.sources) { sed "s/^Components:.*/Components:$missing/" "$file" && echo; } >>"$0.sources" ;;
+    *) sed -n -E "s/^(deb .*) main( .*)?\$/\1$missing/p" "$file" >>"$0.list" ;;
+    esac
+done
+if [ ! -s "$0.list" ] && [ ! -s "$0.sources" ]; then
+    echo "apt has no lists of $1's component main: no such source, or it does not answer" >&2
+elif apt-get indextargets >/dev/null; then
+    exit
+fi
+rm -f "$0.list" "$0.sources"
+exit 1
+"""
+"""Adds components of the distribution to the mirrors that its component main comes from, with
+their keys and options. What apt does not take would stop it altogether, so that goes again."""
+CANDIDATE = """candidate=$(LC_ALL=C apt-cache policy "$0" | sed -n 's/^  Candidate: //p')
+candidate=${candidate#*:}
+version=${candidate%%-*}
+"""
+ASK = (
+    CANDIDATE
+    + """case $version in
+"$1".*) ;;
+*)
+    echo "apt would install $0 ${candidate:-(it has none)}, not $1" >&2
+    echo "drivers that there are:" $(apt-cache madison "$0" | cut -d '|' -f 2 | sort -uV) \\
+        $(apt-cache pkgnames nvidia-driver- | grep -E -e '-[0-9]+-server(-open)?$' | sort) >&2
+    exit 1
+    ;;
+esac
+shift
+for same; do
+    if ! apt-cache madison "$same" | grep -q -F "| $version-"; then
+        echo "apt has no $same $version, which the driver $0 needs; there is:" >&2
+        echo $(apt-cache madison "$same" | cut -d '|' -f 2 | sort -uV) >&2
+        exit 1
+    fi
+done
+"""
+)
+"""Whether apt would install this branch of a package, and others in the same version."""
+INSTALL = (
+    CANDIDATE
+    + """for word; do
+    shift
+    case $word in *=) word="$word$version-*" ;; esac
+    set -- "$@" "$word"
+done
+exec "$@"
+"""
+)
+"""Ends each word ``NAME=`` with the version of the driver's package, whatever its packaging."""
+SOURCES = "/etc/apt/sources.list.d/fleetwheel-driver"
+"""Of the files that are added, without their endings."""
+PIN_FILE = "/etc/apt/preferences.d/fleetwheel-driver"
+PIN = "Package: src:nvidia-graphics-drivers\nPin: version {}.*\nPin-Priority: 1001\n"
+"""Above 1000 also a downgrade is taken."""
+OPEN_MODULES = "nvidia-open-kernel-dkms"
+"""Debian's own, which does not conflict with the proprietary ones; both would build nvidia.ko."""
+HEADERS = 'exec "$@" "linux-headers-$(uname -r)"'
+HOLD_HINT = (
+    "fix the package sources or the network of the host, or end the hold on another driver"
+    " (apt-mark unhold), then run again"
+)
+
+
+def ubuntu(need: Need) -> Recipe:
+    """Return how an Ubuntu gets its driver: by its own packages."""
+    system = system_of(need.profile)
+    if need.companions.subnet_manager:
+        return _from_nvidia(need, system, "its NVLSM is there alone")
+    branch = branch_of(f"Ubuntu {system.version}", system.own, need)
+    modules = kind_of(need.limits, branch)
+    packages, signed = _ubuntu_packages(need.profile, branch, modules)
+    same = tuple(
+        name
+        for name, asked in (
+            (f"nvidia-fabricmanager-{branch}", need.companions.manager),
+            (f"nvidia-imex-{branch}", need.companions.imex),
+        )
+        if asked
+    )
+    return Recipe(
+        branch=branch,
+        modules=modules,
+        packages=(*packages, *same),
+        steps=(
+            *_components("Ubuntu", "restricted multiverse" if same else "restricted"),
+            _ask(packages[0], branch, same),
+            *(() if signed else (_headers(need.profile),)),
+            _install(packages, same),
+            *(() if signed else (build_modules(),)),
+            *fabric_steps(need),
+        ),
+        reasons=(
+            "Ubuntu's own packages: its updates and its kernels are tested with them; the server"
+            " ones stay on their branch",
+            *(["Secure Boot is on: modules that Ubuntu has signed"] if signed else []),
+            *outlook(branch),
+            *fabric_reasons(need.companions),
+        ),
+        signed=signed,
+    )
+
+
+def _ubuntu_packages(
+    profile: Profile, branch: int, modules: ModuleKind
+) -> tuple[tuple[str, ...], bool]:
+    """Return the packages, and whether their modules are signed by Ubuntu.
+
+    Those are made for each kernel that a package brings, virtual ones being generic. The driver's
+    own metapackage would add modules that dkms signs.
+    """
+    server = f"{branch}-server"
+    flavour = f"{server}-open" if modules == "open" else server
+    if not (profile.secure_boot and profile.kernel.packages):
+        return (f"nvidia-driver-{flavour}",), False
+    kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
+    signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
+    tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
+    return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
+
+
+def debian(need: Need) -> Recipe:
+    """Return how a Debian gets its driver: by its own packages where they serve, or NVIDIA's."""
+    system = system_of(need.profile)
+    branch = _own_branch(need, system)
+    objection = _objection(need, system, branch)
+    if branch and not objection:
+        return _debian_own(need, system, branch)
+    return _from_nvidia(need, system, objection)
+
+
+def _objection(need: Need, system: System, branch: int | None) -> str:
+    """Return why Debian's own packages will not do; empty where they will."""
+    ids = {int(device.split()[-1], 16) for device in need.profile.installed_driver.devices}
+    if branch is None:
+        served = f"not {need.wanted}" if need.wanted else "which does not serve these GPUs"
+        return f"Debian {system.version} itself has {_listed(system)}, {served}"
+    if unlisted := sorted(ids & system.unlisted):
+        names = ", ".join(f"0x{id:04x}" for id in unlisted)
+        return f"Debian's own {branch} does not know the GPU {names}"
+    if any(need.companions):
+        return "Fabric Manager and IMEX are there alone"
+    if system.builds and _newer(need.profile.kernel.boot, system.builds):
+        return f"Debian's own {branch} does not build on the kernel {need.profile.kernel.boot}"
+    return ""
+
+
+def _own_branch(need: Need, system: System) -> int | None:
+    fit = [
+        branch
+        for branch in system.own
+        if need.limits.serve(branch)
+        and "proprietary" in need.limits.kinds(branch)
+        and need.wanted in (None, branch)
+    ]
+    return max(fit, default=None)
+
+
+def _debian_own(need: Need, system: System, branch: int) -> Recipe:
+    legacy = branch != max(system.own)
+    stem = f"nvidia-tesla-{branch}" if legacy else "nvidia"
+    cuda = f"libnvidia-tesla-{branch}-cuda1" if legacy else "libcuda1"
+    driver = (f"{stem}-driver", f"{stem}-kernel-dkms", f"{stem}-smi", cuda, "nvidia-persistenced")
+    there = {line.split()[0] for line in need.profile.installed_driver.packages}
+    return Recipe(
+        branch=branch,
+        modules="proprietary",
+        packages=driver,
+        steps=(
+            *_components("Debian", "contrib non-free non-free-firmware"),
+            *(() if legacy else (write(PIN_FILE, PIN.format(branch)),)),
+            _ask(driver[0], branch),
+            _headers(need.profile),
+            _install(driver, drop=tuple(there & {OPEN_MODULES})),
+            build_modules(),
+        ),
+        reasons=(
+            "Debian's own packages serve these GPUs: no foreign source is needed",
+            *outlook(branch),
+        ),
+    )
+
+
+def _from_nvidia(need: Need, system: System, objection: str) -> Recipe:
+    """Return how NVIDIA's repository brings one branch, which its pinning package holds it to."""
+    name = f"{system.id.capitalize()} {system.version}"
+    if system.nvidia is None:
+        raise FleetwheelError(
+            f"{objection}, and NVIDIA has no repository for {name}",
+            hint="use another release of the distribution, or install the driver by hand",
+        )
+    branch = _nvidia_branch(need, system, name, objection)
+    modules = kind_of(need.limits, branch)
+    driver = ("nvidia-open" if modules == "open" else "cuda-drivers", "nvidia-persistenced")
+    wanted = need.companions
+    same = (
+        *(["nvidia-fabricmanager"] if wanted.manager else []),
+        *(["nvidia-imex"] if wanted.imex else []),
+    )
+    others = ("nvlsm",) if wanted.subnet_manager else ()
+    update = Step(what="read the lists of packages", command=UPDATE)
+    own = ("Debian", "contrib") if system.id == "debian" else ("Ubuntu", "restricted")
+    return Recipe(
+        branch=branch,
+        modules=modules,
+        packages=(*driver, *same, *others),
+        steps=(
+            *_components(*own),
+            Step(what="unpin Debian's own branch", command=("rm", "-f", PIN_FILE)),
+            *_repository(need.profile, system),
+            update,
+            _pin(branch),
+            update,
+            _ask(driver[0], branch, same),
+            _headers(need.profile),
+            _install((*driver, *others), same),
+            build_modules(),
+            *fabric_steps(need),
+        ),
+        reasons=(
+            f"NVIDIA's repository: {objection}",
+            *outlook(branch),
+            *fabric_reasons(wanted),
+        ),
+    )
+
+
+def _nvidia_branch(need: Need, system: System, name: str, objection: str) -> int:
+    """Return the branch; one that is newer than those known here is left for apt to find."""
+    first = system.nvidia or 0
+    known = [each.branch for each in facts().branches.rows if each.branch >= first]
+    if need.wanted and need.wanted >= first:
+        return need.wanted
+    source = f"NVIDIA's repository for {name}"
+    if need.limits.last < first or need.wanted:
+        wanted = need.wanted or need.limits.last
+        raise FleetwheelError(
+            f"{objection}; {source} has those from {first} on, but not {wanted}",
+            hint=f"name another branch in driver:, use another release, or install {wanted} by"
+            " hand",
+        )
+    return branch_of(source, known, need)
+
+
+def _repository(profile: Profile, system: System) -> tuple[Step, ...]:
+    keyring = "/var/cache/apt/archives/cuda-keyring.deb"
+    repository = f"{system.id}{system.version.replace('.', '')}"
+    place = f"{NVIDIA}/{repository}/{nvidia_arch(profile.arch)}/cuda-keyring_1.1-1_all.deb"
+    fetch = ("/usr/lib/apt/apt-helper", "download-file", place, keyring)
+    return (
+        _plain("ca-certificates"),
+        Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
+        Step(what="add NVIDIA's repository", command=("dpkg", "-i", keyring)),
+    )
+
+
+def _pin(branch: int) -> Step:
+    return Step(
+        what=f"keep to branch {branch}",
+        command=(*APT_INSTALL, *APT_LOCK, f"nvidia-driver-pinning-{branch}"),
+        hint="name another branch in driver: where NVIDIA's repository has none such"
+        " (apt-cache pkgnames nvidia-driver-pinning-), or fix the network; then run again",
+    )
+
+
+def _components(origin: str, components: str) -> tuple[Step, ...]:
+    update = Step(what="read the lists of packages", command=UPDATE)
+    add = ("sh", "-c", COMPONENTS, SOURCES, origin, components)
+    return (update, Step(what=f"have the components {components}", command=add), update)
+
+
+def _ask(package: str, branch: int, same: tuple[str, ...] = ()) -> Step:
+    return Step(
+        what=f"ask apt for {package} {branch}",
+        command=("sh", "-c", ASK, package, str(branch), *same),
+        hint="name a branch that is there in driver:, or fix the package sources",
+    )
+
+
+def _headers(profile: Profile) -> Step:
+    """Return what brings headers for the kernel that boots next, and for those that follow it."""
+    kernel = profile.kernel
+    install = (*APT_INSTALL, *APT_LOCK)
+    metas = [f"linux-headers-{each}" for each in kernel.packages or _usual(profile)]
+    hint = "update the host's kernel, for older ones are dropped; reboot it, then run again"
+    what = f"install headers for the kernel {kernel.boot or 'that runs'}"
+    if not kernel.boot:
+        return Step(what=what, command=("sh", "-c", HEADERS, "sh", *install, *metas), hint=hint)
+    return Step(what=what, command=(*install, *metas, f"linux-headers-{kernel.boot}"), hint=hint)
+
+
+def _usual(profile: Profile) -> tuple[str, ...]:
+    """Return how Debian's kernel packages end where none says it; Ubuntu's are too many."""
+    if profile.distribution_id != "debian":
+        return ()
+    arch = "arm64" if profile.arch == "aarch64" else "amd64"
+    return (f"cloud-{arch}" if "-cloud-" in profile.kernel.boot else arch,)
+
+
+def _install(
+    packages: tuple[str, ...], same: tuple[str, ...] = (), drop: tuple[str, ...] = ()
+) -> Step:
+    """Return one transaction: packages, others in the version of the first, others removed."""
+    names = (*packages, *(f"{name}=" for name in same), *(f"{name}-" for name in drop))
+    apt = (*APT_INSTALL, *APT_LOCK, "--allow-downgrades", *names)
+    return Step(
+        what=f"install {' '.join((*packages, *same))}",
+        command=("sh", "-c", INSTALL, packages[0], *apt),
+        hint=HOLD_HINT,
+    )
+
+
+def _plain(package: str) -> Step:
+    return Step(what=f"install {package}", command=(*APT_INSTALL, *APT_LOCK, package))
+
+
+def _listed(system: System) -> str:
+    return " and ".join(map(str, system.own))
+
+
+def _newer(kernel: str, than: str) -> bool:
+    """Whether a release such as ``6.17.8+deb13-amd64`` is of a newer series than ``6.12``."""
+    numbers = kernel.split("-")[0].split("+")[0].split(".")[:2]
+    if not all(each.isdecimal() for each in numbers):
+        return False
+    return tuple(map(int, numbers)) > tuple(map(int, than.split(".")))

@@ -1,0 +1,415 @@
+"""Driver plans for hosts that have some of it already, and for those that need more."""
+
+from typing import Any
+
+import pytest
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.onboarding.driver_facts import facts
+from fleetwheel.onboarding.driver_plan import DriverPlan, plan
+from fleetwheel.onboarding.gpu_generations import Limits
+from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
+from tests.unit.test_driver_plan import (
+    ALMA_10,
+    AMAZON,
+    BOOKWORM,
+    FEDORA,
+    LEAP,
+    RHEL_8,
+    ROCKY_9,
+    TRIXIE,
+    UBUNTU,
+    commands,
+    profile,
+    refusal,
+)
+
+KERNEL = "6.1.0-50-amd64"
+LIBRARY = "580.95.05"
+A100, H100, B200, GB200 = "0x20b2", "0x2330", "0x2901", "0x2941"
+NVSWITCH = ("0000:07:00.0 0x1af1",)
+
+
+def having(seen: Profile, **installed: Any) -> Profile:
+    """Return a host that has this of a driver."""
+    there = seen.installed_driver.model_copy(update=installed)
+    return seen.model_copy(update={"installed_driver": there})
+
+
+def built(version: str = LIBRARY, kernel: str = KERNEL, **more: Any) -> tuple[BuiltModule, ...]:
+    return (BuiltModule(kernel=kernel, version=version, **{"kind": "open", **more}),)
+
+
+def last_install(planned: DriverPlan) -> str:
+    return next(
+        " ".join(step.command) for step in reversed(planned.steps) if "install" in step.command
+    )
+
+
+# NVSwitch machines
+
+
+@pytest.mark.parametrize(
+    ("distribution", "names"),
+    [
+        (UBUNTU, ["nvidia-driver-580-server-open", "nvidia-fabricmanager-580="]),
+        (BOOKWORM, ["nvidia-open", "nvidia-fabricmanager="]),
+        (TRIXIE, ["nvidia-open", "nvidia-fabricmanager="]),
+        (ROCKY_9, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
+        (ALMA_10, ["nvidia-open-kmod-=", "nvidia-fabricmanager-="]),
+        (RHEL_8, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
+        (AMAZON, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
+        (FEDORA, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
+        (LEAP, ["nvidia-compute-utils-G06=", "nvidia-fabricmanager="]),
+    ],
+)
+def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[str]) -> None:
+    host = having(profile(distribution, A100), bridges=NVSWITCH)
+    assert all(name in last_install(plan(host, "install")) for name in names)
+    planned = plan(host, "install", hold=True)
+    assert "systemctl enable nvidia-fabricmanager" in commands(planned)
+    assert "NVSwitches join the GPUs" in planned.summary
+    held = planned.steps[-1].command
+    assert any("nvidia-fabricmanager" in word for word in held)
+    assert "fabricmanager" not in commands(plan(profile(distribution, A100), "install"))
+
+
+def test_a_stream_is_not_switched_where_all_has_to_move_at_once() -> None:
+    host = having(profile(ROCKY_9, A100), bridges=NVSWITCH)
+    said = commands(plan(host, "580"))
+    assert "module enable nvidia-driver:580-open" in said
+    assert "switch-to" not in said
+
+
+def test_the_package_had_another_name_before_580() -> None:
+    host = having(profile(ROCKY_9, A100), bridges=NVSWITCH)
+    assert "nvidia-fabric-manager-=" in commands(plan(host, "570"))
+
+
+def test_ubuntu_has_fabric_manager_in_multiverse() -> None:
+    host = having(profile(UBUNTU, A100), bridges=NVSWITCH)
+    assert "Ubuntu restricted multiverse" in commands(plan(host, "install"))
+    assert "multiverse" not in commands(plan(profile(UBUNTU, A100), "install"))
+
+
+@pytest.mark.parametrize("distribution", [UBUNTU, BOOKWORM, TRIXIE, ROCKY_9, LEAP])
+@pytest.mark.parametrize("gpu", [B200, "0x3182"])
+def test_the_fourth_nvswitch_is_known_by_its_gpus(distribution: str, gpu: str) -> None:
+    planned = plan(profile(distribution, gpu), "install")
+    assert "nvlsm" in last_install(planned)
+    assert "nvidia-fabricmanager" in last_install(planned)
+    assert "modules-load.d/fleetwheel-nvlsm.conf" in commands(planned)
+
+
+def test_ubuntu_gets_nvlsm_and_all_else_from_nvidia() -> None:
+    planned = plan(profile(UBUNTU, B200), "install")
+    assert "repos/ubuntu2404/x86_64/cuda-keyring" in commands(planned)
+    assert "nvidia-driver-pinning-580" in commands(planned)
+    assert planned.packages[0] == "nvidia-open"
+
+
+@pytest.mark.parametrize(
+    ("distribution", "name"),
+    [(UBUNTU, "nvidia-imex-580="), (TRIXIE, "nvidia-imex="), (ROCKY_9, "nvidia-imex-=")],
+)
+def test_racks_need_imex_of_the_same_version(distribution: str, name: str) -> None:
+    planned = plan(profile(distribution, GB200), "install")
+    assert name in last_install(planned)
+    assert "fabricmanager" not in commands(planned)
+    assert "nodes_config.cfg" in planned.summary
+
+
+@pytest.mark.parametrize("state", ["fabric-not-ready", "ok"])
+def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
+    seen = profile(UBUNTU, H100, state=state, version=LIBRARY, library=LIBRARY)
+    bridges, packages = ("0000:07:00.0 0x22a3",), ("nvidia-driver-580-server-open 580.95.05-0u1",)
+    alone = having(seen, bridges=bridges, packages=packages)
+    planned = plan(alone, "install")
+    assert "nvidia-fabricmanager-580=" in last_install(planned)
+    assert "nvidia-fabricmanager of its version is not" in planned.summary
+    other = having(alone, packages=(*packages, "nvidia-fabricmanager-580 580.82.07-0u1"))
+    assert plan(other, "install").steps
+    same = having(alone, packages=(*packages, "nvidia-fabricmanager-580 580.95.05-1"))
+    if state == "ok":
+        assert plan(same, "install").nothing
+    else:
+        assert "Start nvidia-fabricmanager" in refusal(same)
+
+
+def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
+    """Fabric Manager in a container, or on the machine that a virtual one with one GPU is on."""
+    runs = profile(UBUNTU, B200, state="ok", version=LIBRARY, library=LIBRARY)
+    packages = ("nvidia-driver-580-server-open 580.95.05-0u1",)
+    assert plan(having(runs, packages=packages), "install").nothing
+    switches = having(runs, packages=packages, bridges=NVSWITCH)
+    assert plan(switches, "install").steps
+    for capability, nothing in (("10.0", True), ("9.0", True), ("8.0", False)):
+        gpu = Gpu(index=0, name="x", compute_capability=capability, fabric_pending=False)
+        assert plan(switches.model_copy(update={"gpus": (gpu,)}), "install").nothing is nothing
+
+
+def test_a_driver_that_no_package_brought_is_left_alone() -> None:
+    runs = profile(UBUNTU, A100, state="ok", version=LIBRARY, library=LIBRARY)
+    assert plan(having(runs, bridges=NVSWITCH), "install").nothing
+
+
+# What is installed and does not work
+
+
+def test_a_module_that_is_not_built_is_built_and_no_reboot_awaited() -> None:
+    waiting = profile(UBUNTU, "Ada", state="not-loaded", library=LIBRARY)
+    for modules in ((), built(kernel="6.1.0-41-amd64"), built("570.1.2")):
+        planned = plan(having(waiting, built=modules), "580")
+        assert f"not its module for {KERNEL}" in planned.summary
+        assert f"linux-headers-{KERNEL}" in commands(planned)
+        assert "dkms autoinstall" in commands(planned)
+
+
+def test_an_installation_that_built_no_module_is_no_success() -> None:
+    planned = plan(profile(UBUNTU, "Ada"), "580")
+    dkms = ("nvidia/580.95.05: added",)
+    after = having(profile(UBUNTU, "Ada"), library=LIBRARY, built=(), dkms=dkms)
+    wrong = planned.mismatch(after)
+    assert wrong is not None
+    assert f"its module for the kernel {KERNEL}, which boots next, is not built" in wrong
+    assert "dkms says nvidia/580.95.05: added" in wrong
+    assert "hint: see /var/lib/dkms/nvidia/580.95.05/build/make.log" in wrong
+    assert planned.mismatch(having(after, built=built())) is None
+
+
+def test_an_installation_without_its_fabric_manager_is_no_success() -> None:
+    host = having(profile(UBUNTU, A100), bridges=NVSWITCH)
+    after = having(host, library=LIBRARY, built=built())
+    assert "nvidia-fabricmanager of its version is not" in str(plan(host, "580").mismatch(after))
+
+
+def test_a_module_for_the_running_kernel_is_loaded_without_a_reboot() -> None:
+    waiting = having(
+        profile(UBUNTU, "Ada", state="not-loaded", library=LIBRARY), built=built(changed_s=1)
+    )
+    planned = plan(waiting, "580")
+    assert [step.command for step in planned.steps] == [("modprobe", "nvidia")]
+    assert not planned.reboot
+    assert not planned.nothing
+    assert planned.mismatch(waiting) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "installed"),
+    [
+        ("version-mismatch", {"module": "570.1"}),
+        ("not-loaded", {"nouveau": True, "blacklisted_s": 200}),
+        ("not-loaded", {"nova_core": True, "blacklisted_s": 200}),
+    ],
+)
+def test_no_second_reboot_for_one_cause(state: str, installed: dict[str, Any]) -> None:
+    there = having(
+        profile(UBUNTU, "Ada", state=state, library=LIBRARY),
+        built=built(changed_s=100),
+        changed_s=90,
+        **installed,
+    )
+    for booted, reboots in ((50, True), (1000, False), (None, True)):
+        host = there.model_copy(update={"booted_s": booted})
+        if reboots:
+            assert plan(host, "580").reboot
+        else:
+            assert "another reboot will not help" in refusal(host, "580")
+
+
+def test_nouveau_that_nobody_blacklisted_is_before_the_reboot() -> None:
+    there = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, nouveau=True)
+    host = having(there, built=built(changed_s=100)).model_copy(update={"booted_s": 1000})
+    planned = plan(host, "580")
+    assert planned.reboot
+    assert "blacklist nouveau" in commands(planned)
+    done = having(host, blacklisted_s=2000)
+    assert plan(done, "580").reboot
+    assert not plan(done, "580").steps
+
+
+@pytest.mark.parametrize(
+    ("gpu", "wrong", "installed", "right"),
+    [
+        ("Pascal", "open", {"kind": "open"}, "nvidia-driver-580-server"),
+        ("Pascal", "open", {"built": built()}, "nvidia-driver-580-server"),
+        (
+            "Pascal",
+            "open",
+            {"packages": ("nvidia-dkms-580-server-open 580.95.05-0u1",)},
+            "nvidia-driver-580-server",
+        ),
+        (
+            "Blackwell",
+            "proprietary",
+            {"packages": ("nvidia-dkms-580-server 580.95.05-0u1",)},
+            "nvidia-driver-580-server-open",
+        ),
+        ("Blackwell", "proprietary", {"kind": "proprietary"}, "nvidia-driver-580-server-open"),
+    ],
+)
+def test_the_other_kind_of_modules_replaces_one_that_does_not_know_the_gpu(
+    gpu: str, wrong: str, installed: dict[str, Any], right: str
+) -> None:
+    seen = profile(UBUNTU, gpu, state="no-devices", version=LIBRARY, library=LIBRARY)
+    planned = plan(having(seen, **installed), "install")
+    assert planned.packages == (right,)
+    assert f"with {wrong} modules, which do not run these GPUs" in planned.summary
+
+
+def test_debians_open_modules_go_where_its_others_come() -> None:
+    seen = profile(BOOKWORM, "Pascal", state="no-devices", version="535.1", library="535.1")
+    planned = plan(having(seen, packages=("nvidia-open-kernel-dkms 535.261.03-1",)), "install")
+    assert "nvidia-open-kernel-dkms-" in last_install(planned).split()
+    assert "nvidia-open-kernel-dkms" not in planned.packages
+    assert "nvidia-open-kernel" not in commands(plan(profile(BOOKWORM, "Pascal"), "install"))
+
+
+def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
+    seen = profile(UBUNTU, "Ada", state="no-devices", version=LIBRARY, library=LIBRARY)
+    assert "NVRM" in refusal(having(seen, kind="open"))
+
+
+# Kernels
+
+
+@pytest.mark.parametrize(
+    ("distribution", "kernel", "words"),
+    [
+        (
+            BOOKWORM,
+            Kernel(boot="6.1.0-50-cloud-amd64", packages=("cloud-amd64",)),
+            "linux-headers-cloud-amd64 linux-headers-6.1.0-50-cloud-amd64",
+        ),
+        (
+            BOOKWORM,
+            Kernel(boot="6.1.0-50-cloud-amd64"),
+            "linux-headers-cloud-amd64 linux-headers-6.1.0-50-cloud-amd64",
+        ),
+        (BOOKWORM, Kernel(boot=KERNEL), f"linux-headers-amd64 linux-headers-{KERNEL}"),
+        (
+            UBUNTU,
+            Kernel(
+                running="6.8.0-40-generic",
+                boot="6.14.0-35-generic",
+                packages=("generic-hwe-24.04",),
+            ),
+            "linux-headers-generic-hwe-24.04 linux-headers-6.14.0-35-generic",
+        ),
+        (BOOKWORM, Kernel(), "linux-headers-$(uname -r)"),
+        (
+            ROCKY_9,
+            Kernel(running="5.14.0-427.el9.x86_64", boot="5.14.0-611.el9.x86_64"),
+            "install kernel-devel-matched-5.14.0-611.el9.x86_64",
+        ),
+        (
+            ROCKY_9,
+            Kernel(boot="5.14.0-611.el9.aarch64+64k"),
+            "install kernel-64k-devel-matched-5.14.0-611.el9.aarch64",
+        ),
+        (
+            RHEL_8,
+            Kernel(boot="4.18.0-553.el8_10.x86_64"),
+            "install kernel-devel-uname-r == 4.18.0-553.el8_10.x86_64",
+        ),
+        (
+            "Oracle Linux Server 9.6",
+            Kernel(boot="5.15.0-312.187.5.el9uek.x86_64"),
+            "install kernel-uek-devel-5.15.0-312.187.5.el9uek.x86_64",
+        ),
+    ],
+)
+def test_headers_are_those_of_the_kernel_that_boots(
+    distribution: str, kernel: Kernel, words: str
+) -> None:
+    assert words in commands(plan(profile(distribution, "Ada", kernel=kernel), "580"))
+
+
+def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:
+    kernel = Kernel(boot="6.17.8+deb13-amd64")
+    planned = plan(profile(TRIXIE, "Ada", kernel=kernel), "install")
+    assert planned.branch == 595
+    assert "does not build on the kernel 6.17.8+deb13-amd64" in planned.summary
+    own = profile(TRIXIE, "Ada", kernel=Kernel(boot="6.12.107+deb13-amd64"))
+    assert plan(own, "install").branch == 550
+
+
+@pytest.mark.parametrize("gpu", ["0x2335", "0x2783", "0x2702", "0x28b0"])
+def test_gpus_that_debians_branch_does_not_list(gpu: str) -> None:
+    planned = plan(profile(BOOKWORM, gpu), "install")
+    assert (planned.branch, planned.packages[0]) == (580, "nvidia-open")
+    assert f"does not know the GPU {gpu}" in planned.summary
+
+
+def test_gpus_that_debian_13_does_not_list() -> None:
+    assert plan(profile(TRIXIE, "0x233b"), "install").branch == 595
+    assert plan(profile(TRIXIE, "0x2335"), "install").branch == 550
+
+
+@pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 535), (TRIXIE, 550)])
+def test_a_branch_at_its_end_says_so(distribution: str, branch: int) -> None:
+    said = plan(profile(distribution, "Ada"), "install").summary
+    assert f"NVIDIA's support for branch {branch} ends with" in said
+    assert "runs no CUDA 13" in said
+    assert "no CUDA 13" not in plan(profile(UBUNTU, "Ada"), "install").summary
+
+
+# Secure Boot
+
+
+def test_ubuntus_signed_modules_need_no_person() -> None:
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("virtual", "aws"))
+    planned = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "install")
+    assert not planned.at_console
+    assert planned.packages == (
+        "nvidia-headless-no-dkms-580-server-open",
+        "nvidia-utils-580-server",
+        "nvidia-compute-utils-580-server",
+        "linux-modules-nvidia-580-server-open-generic",
+        "linux-modules-nvidia-580-server-open-aws",
+    )
+    assert "mokutil" not in planned.summary
+    assert "dkms autoinstall" not in commands(planned)
+
+
+@pytest.mark.parametrize("distribution", [LEAP, "SUSE Linux Enterprise Server 15 SP7", ALMA_10])
+def test_modules_that_the_distribution_signs_need_no_person(distribution: str) -> None:
+    assert not plan(profile(distribution, "Ada", secure_boot=True), "install").at_console
+
+
+def test_a_key_that_is_enrolled_needs_no_person() -> None:
+    host = profile(ROCKY_9, "Ada", secure_boot=True)
+    key = "/var/lib/dkms/mok.pub"
+    assert plan(having(host, enrolled={key: False}), "install").at_console
+    planned = plan(having(host, enrolled={key: True}), "install")
+    assert not planned.at_console
+    assert "which is enrolled" in planned.summary
+
+
+# The file
+
+
+def test_what_is_known_is_consistent() -> None:
+    known = facts()
+    for system in known.systems:
+        assert system.own or system.nvidia
+        assert system.confidence
+    assert {
+        each.branch for each in known.branches.rows if each.modules != {"open", "proprietary"}
+    } == {620}
+    with pytest.raises(ValueError, match="no evidence called hearsay"):
+        type(known).model_validate(
+            {**known.to_json(), "fabric": {**known.fabric.to_json(), "source": ["hearsay"]}}
+        )
+
+
+def test_no_branch_from_620_on_has_proprietary_modules() -> None:
+    closed = Limits(0, 999, frozenset({"proprietary"}))
+    assert closed.serve(615)
+    assert not closed.serve(620)
+
+
+def test_a_state_that_nothing_here_can_mend_is_refused() -> None:
+    for state in (DriverState.HUNG, DriverState.GPU_LOST):
+        with pytest.raises(FleetwheelError):
+            plan(profile(UBUNTU, "Ada", state=state, library=LIBRARY), "install")
