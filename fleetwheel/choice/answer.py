@@ -5,7 +5,8 @@ from typing import Any
 
 from fleetwheel.choice.candidates import Stock
 from fleetwheel.choice.choose import Choice, Refusal, choose, runs
-from fleetwheel.choice.remedies import Remedy, newer_drivers, proven_pythons, tried
+from fleetwheel.choice.compatibility import build_problem
+from fleetwheel.choice.remedies import Remedy, newer_drivers, proven_pythons, tried, try_out
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, has_gpu, read_target
 from fleetwheel.matrix import Matrix, numbers
@@ -98,7 +99,8 @@ def _with_request(
     for text, change in changes.items():
         target = read(profile, request.model_copy(update=change)) if change else None
         if isinstance(target, Target):
-            yield Remedy(text, target, verb="takes" if target.runtime == "cpu" else "unlocks")
+            verb = "takes" if target.runtime == "cpu" else "unlocks"
+            yield Remedy(text, _own(target, profile, matrix, stock), verb=verb)
 
 
 def _with_python(
@@ -109,7 +111,13 @@ def _with_python(
     pythons = tuple(Python(path="", version=f"{minor}.0") for minor in minors)
     target = read(profile.model_copy(update={"pythons": pythons}), request)
     if isinstance(target, Target):
-        yield Remedy("Python {python}", target)
+        yield Remedy("Python {python}", _own(target, profile, matrix, stock))
+
+
+def _own(target: Target, profile: Profile, matrix: Matrix, stock: Stock | None) -> Target:
+    """Return the target that decides for a host: its driver's branch, or its exact version."""
+    own, found = exact(target, profile), try_out(target, matrix, stock)
+    return target if found and not build_problem(found.build, own, matrix) else own
 
 
 WAYS = (_with_driver, _with_request, _with_python)

@@ -171,9 +171,9 @@ def test_an_installation_that_built_no_module_is_no_success() -> None:
     after = having(profile(UBUNTU, "Ada"), library=LIBRARY, built=(), dkms=dkms)
     wrong = planned.mismatch(after)
     assert wrong is not None
-    assert f"its module for the kernel {KERNEL}, which boots next, is not built" in wrong
-    assert "dkms says nvidia/580.95.05: added" in wrong
-    assert "hint: see /var/lib/dkms/nvidia/580.95.05/build/make.log" in wrong
+    assert f"its module for the kernel {KERNEL}, which boots next, is not built" in str(wrong)
+    assert "dkms says nvidia/580.95.05: added" in str(wrong)
+    assert "hint: see /var/lib/dkms/nvidia/580.95.05/build/make.log" in str(wrong)
     assert planned.mismatch(having(after, built=built())) is None
 
 
