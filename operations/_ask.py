@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Generator
 from threading import Lock as Mutex
+from traceback import format_exception
 
 import gevent
 from pyinfra import host, logger
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.exceptions import PyinfraError
 
 from facts.host import Host
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
@@ -44,6 +46,12 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
         yield from steps(settings, facts)
     except (FleetwheelError, OSError) as error:
         yield _report.failed(error, facts.profile if facts else None)
+    except PyinfraError:
+        raise
+    except Exception as error:  # a bug that one host's answer brings out ends no other host's run
+        logger.debug(f"{host.print_prefix}{''.join(format_exception(error))}")
+        why = f"{type(error).__name__}: {error} (--debug shows where)"
+        yield _report.failed(why, facts.profile if facts else None)
 
 
 def _answer(settings: Settings) -> HostState | None:

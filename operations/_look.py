@@ -3,6 +3,7 @@
 from typing import Any
 
 from pyinfra import host
+from pyinfra.api.exceptions import PyinfraError
 
 from facts.lock import LockCopy
 from fleetwheel import drift, smoke
@@ -46,6 +47,10 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
             found += _deeper(settings, facts, record, lock, seen)
     except (FleetwheelError, OSError) as error:
         return HostReport(status="failed", why=str(error), **seen)
+    except PyinfraError:
+        raise
+    except Exception as error:  # a bug that one host's answer brings out ends no other host's look
+        return HostReport(status="failed", why=f"{type(error).__name__}: {error}", **seen)
     held = record is not None and record.hold is not None
     status: Status = "drifted" if found else "on hold" if held else "clean"
     return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)
@@ -86,10 +91,12 @@ def _deeper(
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
     answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
+    found = drift.damaged(answer.get("damaged", ()))
+    if settings.smoke == "none":
+        return found
     environment = f"{root}/envs/{generation}"
     result = _smoke_test.run(host, environment, lock, facts.profile, settings)
     seen["smoke"] = result
-    found = drift.damaged(answer.get("damaged", ()))
     if not smoke.passed(result) and not smoke.busy(result):
         found += map(drift.failed_test, smoke.faults_of(result))
     return found

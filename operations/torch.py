@@ -178,12 +178,12 @@ def _deployment_of(
     text = _copy_of_lock(facts, generation)
     if text is None:
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
-    lock = locks.from_copy(text, record.lock)
-    tested = record.smoke is not None and record.smoke.holds(generation, facts.profile)
+    lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
+    passed = record.smoke is not None and record.smoke.holds(generation, facts.profile)
     steps = Plan(
         generation=generation,
         build=False,
-        smoke=not tested,
+        smoke=not passed and settings.smoke != "none",
         activate=True,
         because=f"rolled back from {facts.installation.current}",
     )
@@ -193,7 +193,7 @@ def _deployment_of(
         settings=settings,
         facts=facts,
         record=record,
-        request=lock.origin.request,
+        request=lock.origin.request.model_copy(update={"gpus": record.request.gpus}),
         lock=lock,
         python=python_for(lock, facts.profile) or lock.choice.python,
         plan=steps,

@@ -153,6 +153,13 @@ def from_copy(text: str, name: str) -> Lock:
     return Lock(name=name, text=text, from_host=True)
 
 
+def name_here(directory: Path, text: str) -> str | None:
+    """Return the name in locks/ of a lock that a host has a copy of; None where it is not there."""
+    names = sorted(path.name for path in directory.glob("pylock.*.toml"))
+    held = ((name, load(directory, name)) for name in names)
+    return next((name for name, lock in held if lock and lock.text == text), None)
+
+
 def load(directory: Path, name: str) -> Lock | None:
     """Return the lock that a team has committed or an earlier run has made, if there is one."""
     path = directory / name

@@ -12,6 +12,7 @@ from fleetwheel.wheel import Source, file_name
 from fleetwheel.wheels import store
 from fleetwheel.wheels.distribution import parcels, require_own_files
 from fleetwheel.wheels.lock import Lock
+from tests.samples import lock_with
 from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel
 
@@ -77,3 +78,28 @@ def test_a_host_gets_no_file_of_this_machine_but_its_sources(tmp_path: Path) -> 
         require_own_files(asked, others)
     require_own_files(asked, [*others, Source(name="pip", url=str(wheel.parent), layout="flat")])
     require_own_files(lock(wheel.as_uri(), hash, from_host=False), others)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ('torch = "2.13.0"', 'torch = "' + "9" * 5000 + 'x"'),
+        ('version = "3.11.7"', 'version = "3"'),
+        ('    "numpy",\n', '    "???",\n'),
+        ("[tool.fleetwheel.choice.packages]\ntorch", "[tool.fleetwheel.choice.packages]\nother"),
+        ("[tool.fleetwheel.choice]", "[tool.fleetwheel.chosen]"),
+    ],
+)
+def test_what_a_lock_says_of_itself_has_its_types(was: str, becomes: str) -> None:
+    """A value that cannot be compared would end the run for every host."""
+    sound = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"})
+    assert was in sound.text
+    hostile = Lock(name=sound.name, text=sound.text.replace(was, becomes))
+    with pytest.raises(FleetwheelError, match="does not say"):
+        _ = hostile.choice, hostile.origin
+
+
+def test_a_table_of_another_kind_is_an_error_of_that_lock() -> None:
+    text = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n[tool]\nfleetwheel = "x"\n'
+    with pytest.raises(FleetwheelError, match="does not say"):
+        _ = Lock(name="pylock.x.toml", text=text).origin

@@ -15,7 +15,7 @@ from fleetwheel.profile import Driver, DriverState, Profile, Python
 from fleetwheel.wheels import web
 from fleetwheel.wheels.lock import Lock
 from fleetwheel.wheels.sources import pip_settings
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, record_of
 from tests.small_wheels import make_wheel
 
 TAG = "cp311-cp311-manylinux_2_28_x86_64"
@@ -220,3 +220,47 @@ def test_sources_of_the_inventory_are_part_of_the_target() -> None:
     )
     assert isinstance(one, Target) and isinstance(other, Target)
     assert one != other
+
+
+def test_a_package_for_another_system_is_not_looked_for(wheels: Path) -> None:
+    lock = made(wheels, "numpy", 'pywin32; sys_platform == "win32"')
+    assert "pywin32" not in lock.packages
+
+
+def test_a_constraint_may_name_the_build(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = wheels.parent / "rules.txt"
+    rules.write_text("torch==2.12.1+cpu\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(rules))
+    assert made(wheels, "numpy").choice.packages == {"torch": "2.12.1+cpu"}
+
+
+def test_a_constraint_binds_torch_to_no_address(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = wheels.parent / "rules.txt"
+    rules.write_text("torch @ https://example.org/torch-2.13.0-py3-none-any.whl\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(rules))
+    with pytest.raises(FleetwheelError, match=r"rules\.txt, line 1: torch is bound to an address"):
+        answer(wheels, Request())
+
+
+def test_a_host_that_keeps_its_lock_needs_no_constraints(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = made(wheels, "numpy")
+    chosen = lock.choice.model_copy(update={"python": PYTHON})
+    kept = record_of(lock, "x-1").model_copy(update={"choice": chosen})
+    monkeypatch.setenv("PIP_CONSTRAINT", "/nonexistent.txt")
+    pip_settings.cache_clear()
+    decider = Decider(wheels.parent / "locks", load_matrix(), lambda text: None)
+    request = Request(packages=("numpy",))
+    again = decider.decide(CPU_HOST, request, kept, lambda: lock.text)
+    assert isinstance(again, Lock)
+    assert again.packages == lock.packages
+
+
+def test_packages_that_do_not_go_with_every_build(wheels: Path) -> None:
+    """torchcodec says nothing of torch in its metadata; 0.14 and newer link CUDA 13 on Linux."""
+    for version in ("0.10.0", "0.13.0", "0.17.0"):
+        make_wheel(wheels, "torchcodec", version)
+    assert made(wheels, "torchcodec").packages["torchcodec"] == "0.13.0"

@@ -1,5 +1,6 @@
 """What a lock does not meet of a request: deploy and drift decide by the same comparison."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fleetwheel.decision import python_for
 from fleetwheel.matrix import load_matrix
 from fleetwheel.plan import plan
 from fleetwheel.profile import Generation
+from fleetwheel.record import Hold
 from fleetwheel.settings import Settings
 from fleetwheel.unmet import unmet
 from fleetwheel.wheels import locking
@@ -162,3 +164,18 @@ def test_what_a_later_version_added_to_a_record_is_passed_over() -> None:
     text = (OLD / "state.json").read_text()
     more = text.replace('"previous"', '"environments": {"vision": 1}, "previous"', 1)
     assert records.parse(more) == records.parse(text)
+
+
+def test_a_marker_that_applies_is_no_excuse() -> None:
+    """Otherwise the package is never installed after the first deploy."""
+    asked = Request(packages=("numpy", 'rich; python_version >= "3.8"'))
+    assert [one.key for one in unmet(LOCK, target_of(CPU_HOST, asked))] == ["packages"]
+
+
+def test_a_host_on_hold_is_asked_for_nothing() -> None:
+    name = f"{LOCK.generation(PYTHON)}-1"
+    built = Generation(id=name, python=PYTHON.path, lock=LOCK.sha256, packages=LOCK.packages)
+    there = host(current=name, generations=(built,))
+    hold = Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from="2.14.1+cpu-1")
+    held = record_of(LOCK, name).model_copy(update={"hold": hold})
+    assert drift.differences(held, LOCK, there, Settings(torch="2.14.1"), MATRIX) == ()
