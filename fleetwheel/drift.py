@@ -276,7 +276,7 @@ def _runtime(record: Record, gpus: Sequence[Gpu], *, tested: bool) -> list[Drift
     drifts = []
     failed = record.smoke is None or record.smoke.generation != record.generation
     if tested and failed:
-        repair = "run deploys/smoke.py for this host: it says what fails"
+        repair = "run deploys/smoke.py for this host"
         drifts.append(_drift("runtime", "smoke test", "passed", "no pass that counts", repair))
     for gpu in gpus:
         if gpu.remapping_failed:

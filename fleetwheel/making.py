@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from fleetwheel.choice.candidates import Candidate, public
-from fleetwheel.choice.choose import Choice, Refusal, choose
+from fleetwheel.choice.choose import Choice, Refusal, choose, family
 from fleetwheel.choice.request import PARTNERS, Request
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
@@ -75,7 +75,8 @@ def make(
     vetoes = Vetoes()
     locked = _first_that_locks(target, ask, matrix, vetoes)
     if isinstance(locked, Refusal):
-        return locked
+        notes = kept_to(constraints, family(target))
+        return locked.model_copy(update={"reasons": (*locked.reasons, *notes)})
     held = _held_back(locked, target, supply)
     if held and (older := _with_older_torch(locked, held, target, ask, matrix, vetoes)):
         locked = older
@@ -99,7 +100,7 @@ def _first_that_locks(
             locked = _Locked(choice, locking.pick(choice, target, supply.ordinary))
         except NoSolutionError as error:
             if first is None:
-                first = error
+                first = error.about(f"{choice.torch}+{choice.variant}")
                 _bound(choice, target, supply, vetoes)
             key = (f"{choice.torch}+{choice.variant}", choice.source)
             vetoes.failed[key] = f"cannot be locked: {error.cause}"

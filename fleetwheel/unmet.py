@@ -48,8 +48,9 @@ def _packages(lock: Lock, target: Target) -> list[Unmet]:
     extra = [text for identity, text in before.items() if identity not in wanted]
     if not missing and not extra:
         return []
-    have = ", ".join([*(_installed(r, lock) for r in missing), *extra])
-    return [Unmet("packages", ", ".join(map(str, missing)) or "nothing more", have)]
+    have = [_installed(requirement, lock) for requirement in missing]
+    have += [f"{text}, which is not asked for" for text in extra]
+    return [Unmet("packages", ", ".join(map(str, missing)) or "nothing more", "; ".join(have))]
 
 
 def _identity(requirement: Requirement) -> str:

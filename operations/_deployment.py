@@ -46,7 +46,7 @@ class Deployment:
     def entry(self, status: Status, why: str, passed: SmokePass | None = None) -> HostReport:
         """Return the host's line in the report, with this pass or the last one that holds."""
         last = self.record.smoke if self.record and not self.plan.smoke else None
-        tested = passed or last
+        tested = passed or (last if last and last.generation == self.plan.generation else None)
         return HostReport(
             name=self.name,
             status=status,

@@ -42,7 +42,9 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
         found = [*drift.differences(record, lock, facts, settings, MATRIX)]
         if record:
             seen |= {"choice": record.choice, "generation": record.generation}
-            seen["smoke"] = record.smoke.result if record.smoke else None
+            passed = record.smoke
+            of_this = passed is not None and passed.generation == record.generation
+            seen["smoke"] = passed.result if passed and of_this else None
         if deep and record and lock:
             found += _deeper(settings, facts, record, lock, seen)
     except (FleetwheelError, OSError) as error:

@@ -112,7 +112,7 @@ def _choice(found: Found, target: Target, matrix: Matrix, lost: Sequence[Lost]) 
         python=_python(resolved.python),
         source=candidate.source,
         reasons=reasons.of_choice(candidate, resolved, target, matrix, lost),
-        rejected=_rejected(lost),
+        rejected=_rejected([loss for loss in lost if loss.candidate.name != candidate.name]),
     )
 
 

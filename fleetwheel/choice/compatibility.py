@@ -62,6 +62,16 @@ def supports_fully(driver: Driver, cuda: Cuda) -> bool:
     )
 
 
+def branch_supports_fully(driver: Driver, cuda: Cuda) -> bool:
+    """Whether the newest driver of a branch supports all of a CUDA version.
+
+    Preferences go by it, so that the exact version of a driver decides what runs, and nothing else.
+    """
+    if driver.tegra:
+        return supports_fully(driver, cuda)
+    return at_least(driver.version[:1], cuda.full[driver.system])
+
+
 def gpu_problem(
     build: Build, device: Capability, driver: Driver, cuda: Cuda, matrix: Matrix
 ) -> str | None:

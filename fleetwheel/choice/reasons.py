@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from fleetwheel.choice.candidates import Candidate, Lost, Resolved
 from fleetwheel.choice.compatibility import dotted, labelled, only_ptx, supports_fully
@@ -38,15 +39,16 @@ def _newest(candidate: Candidate, target: Target, matrix: Matrix, lost: Sequence
     for loss in lost:
         if loss.candidate.version > candidate.version:
             return f"newest torch that runs here; {loss.candidate.name} {loss.reason}"
-    kept_to = [text for text in target.constraints if Requirement(text).name == "torch"]
-    if target.torch or kept_to:
-        pins = [pin_of(target)] if target.torch else []
-        return f"newest torch that {', '.join([*pins, *kept_to])} allows"
     newest = max(filter(target.allows, matrix.releases), default=candidate.version)
     if candidate.source and newest > candidate.version:
         kind = "CUDA" if target.devices else str(candidate.variant)
         return f"newest torch here; {newest} is out, but no source that answers has it as {kind}"
-    return "newest torch"
+    pins = [*([pin_of(target)] if target.torch else []), *_constraints_on_torch(target)]
+    return f"newest torch that {', '.join(pins)} allows" if pins else "newest torch"
+
+
+def _constraints_on_torch(target: Target) -> list[str]:
+    return [text for text in target.constraints if Requirement(text).name == "torch"]
 
 
 def pin_of(target: Target) -> str:
@@ -99,11 +101,13 @@ def _nothing(target: Target, matrix: Matrix, offline: bool) -> str:
     """Return why there was not even something to reject."""
     pinned = f" of torch {pin_of(target)}" if target.torch else ""
     oldest, newest = min(matrix.releases), max(matrix.releases)
-    if target.torch and not any(target.allows(version) for version in matrix.releases):
-        kept = f" ({', '.join(target.constraints)})" if target.constraints else ""
+    if not any(target.allows(version) for version in matrix.releases):
+        asked = f"torch {pin_of(target)}" if target.torch else "every torch that is known"
+        if any(SpecifierSet(target.torch).contains(version) for version in matrix.releases):
+            return f"pip's constraint {', '.join(_constraints_on_torch(target))} forbids {asked}"
         return (
-            f"this fleetwheel's matrix begins with {oldest} and ends with {newest}:"
-            f" it has no torch {pin_of(target)}{kept}"
+            f"there is no {asked}: this fleetwheel's matrix begins with {oldest} and ends with"
+            f" {newest}"
         )
     kind = str(target.variant or ("CUDA" if target.runtime == "cuda" else "CPU"))
     if offline:

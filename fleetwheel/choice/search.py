@@ -12,7 +12,7 @@ from fleetwheel.choice.candidates import (
     from_stock,
     resolve,
 )
-from fleetwheel.choice.compatibility import build_problem, supports_fully
+from fleetwheel.choice.compatibility import branch_supports_fully, build_problem
 from fleetwheel.choice.target import Target
 from fleetwheel.matrix import Build, Matrix, Numbers
 
@@ -52,7 +52,7 @@ def preference(candidate: Candidate, target: Target, matrix: Matrix) -> tuple[bo
     resolved.
     """
     cuda = matrix.cuda.get(candidate.variant) if candidate.variant else None
-    fully = cuda is None or target.driver is None or supports_fully(target.driver, cuda)
+    fully = cuda is None or target.driver is None or branch_supports_fully(target.driver, cuda)
     return fully, cuda.version if cuda else (), -candidate.rank
 
 

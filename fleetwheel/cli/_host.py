@@ -44,7 +44,16 @@ HOST_OPTIONS = (
         "--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True
     ),
     click.option("--wsl", is_flag=True, help="Linux under Windows, whose driver counts."),
-    click.option("--driver", metavar="VERSION", help="Version of the NVIDIA driver."),
+    click.option(
+        "--driver",
+        metavar="VERSION",
+        help="Version of the NVIDIA driver; a branch such as 580 stands for its newest.",
+    ),
+    click.option(
+        "--cuda",
+        metavar="VERSION",
+        help="Newest CUDA that the driver runs, as nvidia-smi shows it; it decides on Jetson.",
+    ),
     click.option(
         "--gpu",
         "gpus",
@@ -62,7 +71,7 @@ HOST_OPTIONS = (
     ),
     click.option("--glibc", default="2.35", metavar="VERSION", help="Of Linux.  [default: 2.35]"),
 )
-HOST_NAMES = {"system", "arch", "wsl", "driver", "gpus", "pythons", "glibc"}
+HOST_NAMES = {"system", "arch", "wsl", "driver", "cuda", "gpus", "pythons", "glibc"}
 
 
 def host_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,6 +93,7 @@ def described(
     arch: str,
     wsl: bool,
     driver: str | None,
+    cuda: str | None,
     gpus: Sequence[str],
     pythons: Sequence[str],
     glibc: str,
@@ -95,7 +105,7 @@ def described(
         wsl=wsl,
         glibc=_version("--glibc", glibc) if system == "linux" else None,
         pythons=tuple(_python(python) for python in pythons),
-        driver=_driver(driver, gpus, windows=system == "windows" or wsl),
+        driver=_driver(driver, cuda, gpus, windows=system == "windows" or wsl),
         gpus=_gpus.named(split(gpus)),
     )
 
@@ -113,12 +123,13 @@ def _version(option: str, text: str) -> str:
     return text
 
 
-def _driver(version: str | None, gpus: Sequence[str], windows: bool) -> Driver:
+def _driver(version: str | None, cuda: str | None, gpus: Sequence[str], windows: bool) -> Driver:
     if not gpus:
         return Driver(state=DriverState.NO_GPU)
     if version is None:
         raise FleetwheelError("--gpu needs --driver: the driver decides as much as the GPU does")
-    return Driver(state=DriverState.OK, version=_driver_version(version, windows))
+    newest = _version("--cuda", cuda) if cuda else None
+    return Driver(state=DriverState.OK, version=_driver_version(version, windows), cuda=newest)
 
 
 def _driver_version(text: str, windows: bool) -> str:

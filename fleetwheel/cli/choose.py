@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleetwheel.choice.answer import narrowed, refusal_of, ways_out
-from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain
+from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain, family
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options, split
@@ -68,7 +68,8 @@ def choose_command(
 ) -> None:
     """Say which wheels a host would get, and why.
 
-    Exits with 0 where there is a choice, 3 where there is none, and 2 on bad usage.
+    The host is the one that the options describe, not this machine. Exits with 0 where there is a
+    choice, 3 where there is none, and 2 on bad usage.
     """
     request = Request(torch=torch, accelerator=accelerator, packages=tuple(split(packages)))
     if profile:
@@ -144,9 +145,7 @@ def _made(
 
     if not target.requirements:
         found = choose(target, matrix, supply([target], matrix).stock)
-        if isinstance(found, Refusal):
-            return found
-        notes = kept_to(constraints, found.packages)
+        notes = kept_to(constraints, family(target))
         return found.model_copy(update={"reasons": (*found.reasons, *notes)})
     try:
         made = make(target, request, lambda needed: supply([needed], matrix), matrix, constraints)

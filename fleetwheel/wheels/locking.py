@@ -45,8 +45,12 @@ class NoSolutionError(FleetwheelError):
     @property
     def cause(self) -> str:
         """Its reason in one line of at most 200 characters."""
-        words = " ".join(str(self.args[0]).split())
-        return re.split(r"cause: |╰─▶ ", words)[-1][:200]
+        words = re.split(r"cause: |╰─▶ ", " ".join(str(self.args[0]).split()))[-1]
+        return words if len(words) <= 200 else f"{words[:200].rpartition(' ')[0]} …"
+
+    def about(self, name: str) -> "NoSolutionError":
+        """Return the error with the name of the build that was to be locked."""
+        return NoSolutionError(f"{name}: {self.args[0]}", hint=self.hint)
 
 
 class Picked(NamedTuple):
@@ -263,6 +267,7 @@ def _run(command: list[str], work: Path, timeout: int) -> None:
         ) from error
     if done.returncode != 0:
         said = done.stderr.strip().replace(str(work), "")
+        said = said.replace("fleetwheel-environment", "this environment")
         hint = "change the packages or the torch version that the inventory asks for"
         if "first index that contains" in said:
             hint += ", or put what is missing into the first source that holds the package"
