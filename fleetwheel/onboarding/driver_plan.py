@@ -76,8 +76,7 @@ class DriverPlan(Value):
             return FleetwheelError(
                 f"driver {library} is installed, but its module for the kernel {boot}, which boots"
                 f" next, is not built{dkms}",
-                hint=f"see /var/lib/dkms/nvidia/{library}/build/make.log, and run"
-                f" `dkms autoinstall -k {boot}`",
+                hint=f"see {_build_log(after)}, and run `dkms autoinstall -k {boot}`",
             )
         if missing := fabric.missing(installed):
             return FleetwheelError(
@@ -265,17 +264,29 @@ def _kind(profile: Profile) -> ModuleKind | None:
 
 
 def _built(profile: Profile, kernel: str) -> BuiltModule | None:
-    built = profile.installed_driver.built or ()
-    return next((module for module in built if module.kernel == kernel), None)
+    """Return the module of a kernel: of several that one which the library belongs to."""
+    installed = profile.installed_driver
+    there = [module for module in installed.built or () if module.kernel == kernel]
+    return next(
+        (each for each in there if each.version == installed.library), next(iter(there), None)
+    )
 
 
 def _unbuilt(profile: Profile) -> bool:
-    """Whether the module of the installed version lacks for the kernel that boots next."""
+    """Whether the module of the installed version is missing for the kernel that boots next."""
     installed, boot = profile.installed_driver, profile.kernel.boot
     if installed.built is None or installed.library is None or not boot:
         return False
     module = _built(profile, boot)
     return module is None or module.version != installed.library
+
+
+def _build_log(profile: Profile) -> str:
+    """Return where dkms logs the build; it says ``nvidia-current/535.261.03: added`` on Debian."""
+    library = profile.installed_driver.library
+    said = [re.split("[/,: ]+", line) for line in profile.installed_driver.dkms]
+    name = next((words[0] for words in said if library in words), "nvidia")
+    return f"/var/lib/dkms/{name}/{library}/build/make.log"
 
 
 def _wake(profile: Profile) -> DriverPlan:

@@ -177,6 +177,22 @@ def test_an_installation_that_built_no_module_is_no_success() -> None:
     assert planned.mismatch(having(after, built=built())) is None
 
 
+def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
+    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    dkms = ("nvidia-current/535.261.03: added",)
+    after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=(), dkms=dkms)
+    assert "see /var/lib/dkms/nvidia-current/535.261.03/build/make.log" in str(
+        planned.mismatch(after)
+    )
+
+
+def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
+    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    both = (*built("470.256.02"), *built("535.261.03"))
+    after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=both)
+    assert planned.mismatch(after) is None
+
+
 def test_an_installation_without_its_fabric_manager_is_no_success() -> None:
     host = having(profile(UBUNTU, A100), bridges=NVSWITCH)
     after = having(host, library=LIBRARY, built=built())
