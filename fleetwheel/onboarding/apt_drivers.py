@@ -121,7 +121,7 @@ def ubuntu(need: Need) -> Recipe:
             *_components("Ubuntu", "restricted multiverse" if same else "restricted"),
             _ask(packages[0], branch, same),
             *(() if signed else (_headers(need.profile),)),
-            _install(packages, same),
+            _install(packages, same, drop=_built_by_dkms(need.profile) if signed else ()),
             *(() if signed else (build_modules(),)),
             *fabric_steps(need),
         ),
@@ -152,6 +152,11 @@ def _ubuntu_packages(
     signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
     tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
     return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
+
+
+def _built_by_dkms(profile: Profile) -> tuple[str, ...]:
+    """Return the packages whose modules would be loaded before those that Ubuntu signs."""
+    return tuple(sorted(name for name in _there(profile) if name.startswith("nvidia-dkms-")))
 
 
 def debian(need: Need) -> Recipe:
@@ -196,7 +201,6 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
     stem = f"nvidia-tesla-{branch}" if legacy else "nvidia"
     cuda = f"libnvidia-tesla-{branch}-cuda1" if legacy else "libcuda1"
     driver = (f"{stem}-driver", f"{stem}-kernel-dkms", f"{stem}-smi", cuda, "nvidia-persistenced")
-    there = {line.split()[0] for line in need.profile.installed_driver.packages}
     return Recipe(
         branch=branch,
         modules="proprietary",
@@ -206,7 +210,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
             *(() if legacy else (write(PIN_FILE, PIN.format(branch)),)),
             _ask(driver[0], branch),
             _headers(need.profile),
-            _install(driver, drop=tuple(there & {OPEN_MODULES})),
+            _install(driver, drop=tuple(_there(need.profile) & {OPEN_MODULES})),
             build_modules(),
         ),
         reasons=(
@@ -347,6 +351,10 @@ def _install(
 
 def _plain(package: str) -> Step:
     return Step(what=f"install {package}", command=(*APT_INSTALL, *APT_LOCK, package))
+
+
+def _there(profile: Profile) -> set[str]:
+    return {line.split()[0] for line in profile.installed_driver.packages}
 
 
 def _listed(system: System) -> str:

@@ -26,6 +26,11 @@ KEYS = {"ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
 """Keys that sign modules built on the host, where that is not dkms's own."""
 
 
+UNTRUSTED = "the firmware does not trust the key that signed its modules"
+SIGNED = ("linux-modules-nvidia-", "nvidia-open-kmod", "nvidia-open-driver-G06-signed")
+"""Beginnings of packages whose modules the distribution has signed."""
+
+
 class DriverPlan(Value):
     """What has to happen on a host so that it runs the driver that is asked for."""
 
@@ -123,9 +128,13 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     if profile.os == "windows":
         raise _by_hand_on_windows(profile, limits, branch)
     fault = None if _absent(profile) else _fault(profile, limits, branch)
-    if fault is None and not _absent(profile):
-        return _wake(profile)
     need = Need(profile, limits, branch, fabric.needed(profile.installed_driver))
+    if fault is None and not _absent(profile):
+        signed = _signed_instead(need)
+        if signed is None:
+            return _wake(profile)
+        fault = f"driver {profile.installed_driver.library} is installed: {UNTRUSTED}"
+        return _installation(profile, signed, generations, hold, fault)
     return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
 
 
@@ -289,6 +298,24 @@ def _build_log(profile: Profile) -> str:
     return f"/var/lib/dkms/{name}/{library}/build/make.log"
 
 
+def _signed_instead(need: Need) -> Recipe | None:
+    """Return how Ubuntu brings signed modules, where those that dkms built are of no use."""
+    if need.profile.distribution_id != "ubuntu" or not _untrusted(need.profile):
+        return None
+    recipe = driver_packages.recipe(need)
+    return recipe if recipe.signed else None
+
+
+def _untrusted(profile: Profile) -> bool:
+    """Whether the module was not loaded, and is signed with a key that nobody has enrolled."""
+    packages = profile.installed_driver.packages
+    return (
+        profile.driver.state is DriverState.NOT_LOADED
+        and _console(profile)
+        and not any(line.startswith(SIGNED) for line in packages)
+    )
+
+
 def _wake(profile: Profile) -> DriverPlan:
     """Return the plan for a driver that is installed and does not work.
 
@@ -301,6 +328,10 @@ def _wake(profile: Profile) -> DriverPlan:
     said = f"driver {installed.library}: {meaning}"
     if state not in SLEEPING:
         raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
+    if _untrusted(profile):
+        return DriverPlan(
+            reboot=True, at_console=True, reasons=(said, UNTRUSTED, *_secure_boot(profile))
+        )
     if _loadable(profile):
         load = Step(what="load the module nvidia", command=("modprobe", "nvidia"), hint=repair)
         return DriverPlan(steps=(load,), reasons=(said, "its module is built for this kernel"))
@@ -316,8 +347,7 @@ def _wake(profile: Profile) -> DriverPlan:
     return DriverPlan(
         steps=driver_packages.blacklist(profile) if others and not installed.blacklisted_s else (),
         reboot=True,
-        at_console=_console(profile),
-        reasons=(said, f"if it was rebooted since then: {repair}", *_secure_boot(profile)),
+        reasons=(said, f"if it was rebooted since then: {repair}"),
     )
 
 
@@ -327,6 +357,7 @@ def _loadable(profile: Profile) -> bool:
     module = _built(profile, profile.kernel.running)
     return (
         profile.driver.state is DriverState.NOT_LOADED
+        and not _untrusted(profile)
         and installed.module is None
         and not (installed.nouveau or installed.nova_core)
         and module is not None

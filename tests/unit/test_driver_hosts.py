@@ -402,6 +402,37 @@ def test_a_key_that_is_enrolled_needs_no_person() -> None:
     assert "which is enrolled" in planned.summary
 
 
+def test_a_module_with_a_key_that_is_not_enrolled_is_not_loaded_but_enrolled() -> None:
+    waiting = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
+    host = having(waiting, built=built(changed_s=1)).model_copy(update={"booted_s": 1000})
+    planned = plan(host, "580")
+    assert (planned.steps, planned.reboot, planned.at_console) == ((), True, True)
+    assert "mokutil --import /var/lib/dkms/mok.pub" in planned.summary
+    enrolled = having(host, enrolled={"/var/lib/dkms/mok.pub": True})
+    assert "modprobe nvidia" in commands(plan(enrolled, "580"))
+
+
+def test_modules_of_the_distribution_are_loaded_under_secure_boot() -> None:
+    waiting = profile(ALMA_10, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
+    packages = ("nvidia-open-kmod 580.95.05-1.el10",)
+    planned = plan(having(waiting, built=built(changed_s=1), packages=packages), "install")
+    assert "modprobe nvidia" in commands(planned)
+    assert not planned.at_console
+
+
+def test_ubuntu_replaces_modules_that_the_firmware_does_not_trust() -> None:
+    kernel = Kernel(running=KERNEL, boot=KERNEL, packages=("generic",))
+    waiting = profile(
+        UBUNTU, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True, kernel=kernel
+    )
+    packages = ("nvidia-dkms-580-server-open 580.95.05-0u1",)
+    planned = plan(having(waiting, built=built(), packages=packages), "580")
+    assert "linux-modules-nvidia-580-server-open-generic" in planned.packages
+    assert "nvidia-dkms-580-server-open-" in last_install(planned).split()
+    assert "does not trust the key" in planned.summary
+    assert not planned.at_console
+
+
 # The file
 
 
