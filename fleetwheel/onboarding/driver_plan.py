@@ -6,7 +6,13 @@ from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
 from fleetwheel.onboarding.driver_facts import Generation
-from fleetwheel.onboarding.driver_steps import Need, Recipe, Step
+from fleetwheel.onboarding.driver_steps import (
+    Need,
+    Recipe,
+    Step,
+    fabric_start,
+    fabric_steps,
+)
 from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import (
     BuiltModule,
@@ -132,7 +138,7 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     if fault is None and not _absent(profile):
         signed = _signed_instead(need)
         if signed is None:
-            return _wake(profile)
+            return _wake(need)
         fault = f"driver {profile.installed_driver.library} is installed: {UNTRUSTED}"
         return _installation(profile, signed, generations, hold, fault)
     return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
@@ -316,16 +322,20 @@ def _untrusted(profile: Profile) -> bool:
     )
 
 
-def _wake(profile: Profile) -> DriverPlan:
+def _wake(need: Need) -> DriverPlan:
     """Return the plan for a driver that is installed and does not work.
 
     That is a reboot, where one has not been tried since; or the loading of its module.
     """
+    profile = need.profile
     state, installed = profile.driver.state, profile.installed_driver
+    fabric = (*fabric_steps(need), *fabric_start(need.companions))
     if state is DriverState.OK:  # another branch than that of the library runs
         state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
     said = f"driver {installed.library}: {meaning}"
+    if state is DriverState.FABRIC_NOT_READY and fabric and installed.packages:
+        return DriverPlan(steps=fabric, reasons=(said, "its Fabric Manager is installed"))
     if state not in SLEEPING:
         raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
     if _untrusted(profile):
@@ -334,7 +344,9 @@ def _wake(profile: Profile) -> DriverPlan:
         )
     if _loadable(profile):
         load = Step(what="load the module nvidia", command=("modprobe", "nvidia"), hint=repair)
-        return DriverPlan(steps=(load,), reasons=(said, "its module is built for this kernel"))
+        return DriverPlan(
+            steps=(load, *fabric), reasons=(said, "its module is built for this kernel")
+        )
     others = installed.nouveau or installed.nova_core
     changed = _last_change(profile)
     if profile.booted_s and changed and changed < profile.booted_s:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.fabric import Companions
 from fleetwheel.onboarding.gpu_generations import Limits
-from fleetwheel.profile import ModuleKind, Profile, Value
+from fleetwheel.profile import DriverState, ModuleKind, Profile, Value
 
 PREFERRED = 580
 """The newest branch that serves every GPU since Maxwell, and the oldest that CUDA 13 runs on."""
@@ -133,6 +134,20 @@ def fabric_steps(need: Need) -> tuple[Step, ...]:
     if need.companions.manager:
         enable = ("systemctl", "enable", "nvidia-fabricmanager")
         steps.append(Step(what="start Fabric Manager at boot", command=enable))
+    return tuple(steps)
+
+
+def fabric_start(companions: Companions) -> tuple[Step, ...]:
+    """Return what starts the companions now."""
+    hint = EXPLANATIONS[DriverState.FABRIC_NOT_READY].repair
+    log = f"{hint} See `journalctl -u nvidia-fabricmanager`"
+    steps = []
+    if companions.subnet_manager:
+        umad = ("modprobe", "ib_umad")
+        steps.append(Step(what="load the module ib_umad", command=umad, hint=hint))
+    if companions.manager:
+        restart = ("systemctl", "restart", "nvidia-fabricmanager")
+        steps.append(Step(what="start Fabric Manager", command=restart, hint=log))
     return tuple(steps)
 
 

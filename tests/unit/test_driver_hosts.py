@@ -133,7 +133,25 @@ def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
     if state == "ok":
         assert plan(same, "install").nothing
     else:
-        assert "Start nvidia-fabricmanager" in refusal(same)
+        assert [step.command for step in plan(same, "install").steps] == [
+            ("systemctl", "enable", "nvidia-fabricmanager"),
+            ("systemctl", "restart", "nvidia-fabricmanager"),
+        ]
+        assert "Start nvidia-fabricmanager" in refusal(having(same, packages=()))
+
+
+def test_modules_are_loaded_before_the_fabric_that_needs_them() -> None:
+    seen = profile(UBUNTU, B200, state="not-loaded", library=LIBRARY)
+    packages = ("nvidia-fabricmanager 580.95.05-1", "nvlsm 2025.06-1")
+    planned = plan(having(seen, built=built(), packages=packages), "install")
+    last = [step.command for step in planned.steps if step.command[0] != "sh"]
+    assert last == [
+        ("modprobe", "nvidia"),
+        ("systemctl", "enable", "nvidia-fabricmanager"),
+        ("modprobe", "ib_umad"),
+        ("systemctl", "restart", "nvidia-fabricmanager"),
+    ]
+    assert not planned.reboot
 
 
 def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
