@@ -101,7 +101,7 @@ def ubuntu(need: Need) -> Recipe:
     """Return how an Ubuntu gets its driver: by its own packages."""
     system = system_of(need.profile)
     if need.companions.subnet_manager:
-        return _from_nvidia(need, system, "its NVLSM is there alone")
+        return _from_nvidia(need, system, "NVLSM is only in NVIDIA's repository")
     branch = branch_of(f"Ubuntu {system.version}", system.own, need)
     modules = kind_of(need.limits, branch)
     packages, signed = _ubuntu_packages(need.profile, branch, modules)

@@ -33,12 +33,19 @@ if echo "$streams" | grep -q -x -F "$0"; then exit; fi
 echo "NVIDIA's repository has no stream $0 of the module nvidia-driver; it has:" $streams >&2
 exit 1
 """
-VERSIONS = """there() {
-    dnf -q -y repoquery --qf '%{version} ' "$1" | tr ' ' '\\n' | grep -E '^[0-9.]+$' | sort -uV
+UNFILTERED = "--disableplugin=versionlock --setopt=*.module_hotfixes=1"
+"""Options of dnf 4 by which a query sees past version locks and the enabled stream, which are
+changed only when all that is needed is known to be there."""
+VERSIONS = """options=$0
+branch=$1
+shift
+there() {
+    dnf -q -y $options repoquery --qf '%{version} ' "$1" | tr ' ' '\\n' |
+        grep -E '^[0-9.]+$' | sort -uV
 }
-version=$(there "$1" | grep "^$0\\." | tail -n 1)
+version=$(there "$1" | grep "^$branch\\." | tail -n 1)
 if [ -z "$version" ]; then
-    echo "dnf has no $1 of branch $0; it has:" $(there "$1") >&2
+    echo "dnf has no $1 of branch $branch; it has:" $(there "$1") >&2
     exit 1
 fi
 shift
@@ -169,7 +176,7 @@ def _rpm_fusion(need: Need, system: System) -> Recipe:
         ),
         reasons=(
             f"RPM Fusion: NVIDIA's repository for Fedora {release} begins at {system.nvidia}, and"
-            " these GPUs end before it",
+            " support for these GPUs ended before that",
         ),
     )
 
@@ -184,9 +191,9 @@ def _almalinux(need: Need) -> Recipe:
         modules="open",
         packages=packages,
         steps=(
-            _unlock(),
             _dnf("almalinux-release-nvidia-driver"),
-            _ask(ANY, companions, kmod),
+            _ask(ANY, companions, kmod, options=UNFILTERED),
+            _unlock(),
             _install(ANY, packages, kmod),
             *fabric_steps(need),
         ),
@@ -212,10 +219,11 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
         steps=(
             _dnf("dnf-plugins-core", *epel),
             _add_repository(repository, need.profile),
+            *_ask_stream(system, branch, modules),
+            _ask(str(branch), _companions(need, branch), options=UNFILTERED),
+            _headers(need.profile, system),
             _unlock(),
             *_keep(system, branch, modules, need),
-            _ask(str(branch), _companions(need, branch)),
-            _headers(need.profile, system),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -249,19 +257,28 @@ def _keep(system: System, branch: int, modules: ModuleKind, need: Need) -> tuple
         locks = [f"{name}-{branch}.*" for name in LOCKED]
         lock = ("sh", "-c", LOCK, "sh", *locks)
         return (_dnf("python3-dnf-plugin-versionlock"), Step(what=what, command=lock))
-    stream = f"{branch}-{'open' if modules == 'open' else 'dkms'}"
-    ask = ("sh", "-c", ASK_STREAM, stream)
-    asked = Step(what=f"ask dnf for the stream {stream}", command=ask, hint="name one of these")
-    module = f"nvidia-driver:{stream}"
+    module = f"nvidia-driver:{_stream(branch, modules)}"
     if any(need.companions):
         reset = (*DNF, "module", "reset", "nvidia-driver")
         return (
-            asked,
-            Step(what="leave the branch there was", command=reset),
+            Step(what="leave the current branch", command=reset),
             Step(what=what, command=(*DNF, "module", "enable", module)),
         )
     switch = (*DNF, "module", "switch-to", module, "--allowerasing")
-    return (asked, Step(what=what, command=switch, hint=HOLD_HINT))
+    return (Step(what=what, command=switch, hint=HOLD_HINT),)
+
+
+def _ask_stream(system: System, branch: int, modules: ModuleKind) -> tuple[Step, ...]:
+    if system.id == "rhel" and system.version == "10":
+        return ()
+    stream = _stream(branch, modules)
+    ask = ("sh", "-c", ASK_STREAM, stream)
+    what = f"ask dnf for the stream {stream}"
+    return (Step(what=what, command=ask, hint="name one of these"),)
+
+
+def _stream(branch: int, modules: ModuleKind) -> str:
+    return f"{branch}-{'open' if modules == 'open' else 'dkms'}"
 
 
 def _packages(modules: ModuleKind) -> tuple[str, tuple[str, ...]]:
@@ -319,12 +336,18 @@ def _headers(profile: Profile, system: System) -> Step:
     return Step(what=what, command=(*DNF, "install", package), hint=hint)
 
 
-def _ask(branch: str, companions: tuple[str, ...], tells: str = "nvidia-driver-cuda") -> Step:
+def _ask(
+    branch: str,
+    companions: tuple[str, ...],
+    tells: str = "nvidia-driver-cuda",
+    *,
+    options: str = "",
+) -> Step:
     """Return what asks for a branch; ``tells`` is the package whose version counts."""
     same = [name for name in companions if name != "nvlsm"]
     return Step(
         what="ask dnf for the driver",
-        command=("sh", "-c", ASK, branch, tells, *same),
+        command=("sh", "-c", ASK, options, branch, tells, *same),
         hint="name a branch that is there in driver:, or fix the package sources",
     )
 
@@ -334,13 +357,13 @@ def _install(branch: str, packages: tuple[str, ...], tells: str = "nvidia-driver
     install = (*DNF, "install", "--allowerasing", *names)
     return Step(
         what=f"install {' '.join(packages)}",
-        command=("sh", "-c", INSTALL, branch, tells, *install),
+        command=("sh", "-c", INSTALL, "", branch, tells, *install),
         hint=HOLD_HINT,
     )
 
 
 def _unlock() -> Step:
-    return Step(what="end earlier locks on the driver", command=("sh", "-c", UNLOCK, OURS))
+    return Step(what="remove earlier locks on the driver", command=("sh", "-c", UNLOCK, OURS))
 
 
 def _dnf(*packages: str) -> Step:

@@ -89,6 +89,14 @@ class DriverPlan(Value):
                 f" next, is not built{dkms}",
                 hint=f"see {_build_log(after)}, and run `dkms autoinstall -k {boot}`",
             )
+        module = _built(after, boot)
+        if module and module.kind != self.modules:
+            return FleetwheelError(
+                f"driver {library} is installed, but its modules for the kernel {boot} are the"
+                f" {module.kind} ones, not the {self.modules} ones",
+                hint="remove the packages of the other modules, run `dkms autoinstall -k"
+                f" {boot}`, then run again",
+            )
         if missing := fabric.missing(installed):
             return FleetwheelError(
                 f"driver {library} is installed, but {' and '.join(missing)} of its version is not",
@@ -254,7 +262,7 @@ def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
     installed = profile.installed_driver
     has, version = _major(installed.library), installed.library
     if not (has == branch if branch else limits.serve(has)):
-        return f"driver {version} is installed, which is not the one that is wanted"
+        return f"driver {version} is installed, but {branch or 'another branch'} is wanted"
     kind = _kind(profile)
     if kind and kind not in limits.kinds(has):
         return f"driver {version} is installed with {kind} modules, which do not run these GPUs"
@@ -266,11 +274,11 @@ def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
 
 
 def _kind(profile: Profile) -> ModuleKind | None:
-    """Return which modules a host has: those that are loaded, built, or named by its packages."""
+    """Return which modules the next boot loads: as built, or as they are loaded or packaged now."""
     installed = profile.installed_driver
     built = _built(profile, profile.kernel.boot)
     if installed.kind or built:
-        return installed.kind or (built.kind if built else None)
+        return built.kind if built else installed.kind
     names = [line.split()[0] for line in installed.packages]
     modules = [name for name in names if re.search("dkms|^kmod-|^linux-modules-nvidia|kmp", name)]
     if not modules:
@@ -330,7 +338,9 @@ def _wake(need: Need) -> DriverPlan:
     profile = need.profile
     state, installed = profile.driver.state, profile.installed_driver
     fabric = (*fabric_steps(need), *fabric_start(need.companions))
-    if state is DriverState.OK:  # another branch than that of the library runs
+    built = _built(profile, profile.kernel.boot)
+    swapped = installed.kind and built and installed.kind != built.kind
+    if state is DriverState.OK or (state is DriverState.NO_DEVICES and swapped):
         state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
     said = f"driver {installed.library}: {meaning}"
@@ -432,7 +442,9 @@ def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str,
     elif recipe.modules == "open":
         why = "open modules: NVIDIA suggests them from Turing on"
     else:
-        why = f"proprietary modules: at {recipe.branch} the open ones are not yet for every GPU"
+        why = (
+            f"proprietary modules: in {recipe.branch} the open modules do not yet support every GPU"
+        )
     return (*ended, why)
 
 

@@ -206,7 +206,7 @@ def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
 
 def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
     planned = plan(profile(BOOKWORM, "Ada"), "install")
-    both = (*built("470.256.02"), *built("535.261.03"))
+    both = (*built("470.256.02"), *built("535.261.03", kind="proprietary"))
     after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=both)
     assert planned.mismatch(after) is None
 
@@ -302,6 +302,36 @@ def test_debians_open_modules_go_where_its_others_come() -> None:
 def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
     seen = profile(UBUNTU, "Ada", state="no-devices", version=LIBRARY, library=LIBRARY)
     assert "NVRM" in refusal(having(seen, kind="open"))
+
+
+def test_modules_of_the_other_kind_after_an_installation_are_no_success() -> None:
+    planned = plan(profile(UBUNTU, "Pascal"), "580")
+    after = having(profile(UBUNTU, "Pascal"), library=LIBRARY, built=built(kind="open"))
+    said = str(planned.mismatch(after))
+    assert f"its modules for the kernel {KERNEL} are the open ones, not the proprietary" in said
+    right = having(after, built=built(kind="proprietary"))
+    assert planned.mismatch(right) is None
+
+
+def test_a_swap_waits_for_one_reboot_and_is_not_done_twice() -> None:
+    seen = profile(UBUNTU, "Pascal", state="no-devices", version=LIBRARY, library=LIBRARY)
+    modules = built(kind="proprietary", changed_s=100)
+    swapped = having(seen, kind="open", built=modules, changed_s=100)
+    planned = plan(swapped.model_copy(update={"booted_s": 50}), "580")
+    assert (planned.steps, planned.reboot) == ((), True)
+    again = swapped.model_copy(update={"booted_s": 1000})
+    assert "another reboot will not help" in refusal(again, "580")
+
+
+@pytest.mark.parametrize("distribution", [RHEL_8, ROCKY_9, AMAZON, "Rocky Linux 10.1"])
+def test_dnf_is_asked_before_locks_and_streams_are_touched(distribution: str) -> None:
+    steps = [step.what for step in plan(profile(distribution, "Ada"), "580").steps]
+    order = [
+        next(number for number, what in enumerate(steps) if what.startswith(start))
+        for start in ("ask dnf for the driver", "install headers", "remove earlier", "keep to")
+    ]
+    assert order == sorted(order)
+    assert steps[order[-1] + 1].startswith("install kmod")
 
 
 # Kernels
