@@ -118,7 +118,8 @@ ask_nvml() {
 driver_packages() {
     set -- 'nvidia-driver*' 'nvidia-fabric*' nvlsm 'nvidia-imex*' 'nvidia-open*' 'cuda-drivers*'
     within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' "$@" \
-        'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'linux-modules-nvidia-*'
+        'nvidia-dkms*' 'nvidia-kernel-*' 'nvidia-tesla-*' 'libnvidia-compute*' \
+        'linux-modules-nvidia-*'
     within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' "$@" 'kmod-nvidia*' \
         'akmod-nvidia*' 'xorg-x11-drv-nvidia*' 'nvidia-compute*'
 } 2>/dev/null

@@ -289,7 +289,7 @@ def _repository(profile: Profile, system: System) -> tuple[Step, ...]:
     return (
         _plain("ca-certificates"),
         Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
-        Step(what="add NVIDIA's repository", command=("dpkg", "-i", keyring)),
+        Step(what="add NVIDIA's repository", command=(*APT_INSTALL, *APT_LOCK, keyring)),
     )
 
 

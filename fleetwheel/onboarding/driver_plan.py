@@ -147,8 +147,10 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         signed = _signed_instead(need)
         if signed is None:
             return _wake(need)
+        _require_packages(profile)
         fault = f"driver {profile.installed_driver.library} is installed: {UNTRUSTED}"
         return _installation(profile, signed, generations, hold, fault)
+    _require_packages(profile)
     return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
 
 
@@ -310,6 +312,17 @@ def _build_log(profile: Profile) -> str:
     said = [re.split("[/,: ]+", line) for line in profile.installed_driver.dkms]
     name = next((words[0] for words in said if library in words), "nvidia")
     return f"/var/lib/dkms/{name}/{library}/build/make.log"
+
+
+def _require_packages(profile: Profile) -> None:
+    """Refuse to install packages over what NVIDIA's own installer has brought."""
+    installed = profile.installed_driver
+    if installed.library and not installed.packages:
+        raise FleetwheelError(
+            f"driver {installed.library} was installed by NVIDIA's installer (.run), and packages"
+            " would mix with its files",
+            hint="run nvidia-uninstall, then run again",
+        )
 
 
 def _signed_instead(need: Need) -> Recipe | None:

@@ -1,5 +1,7 @@
 """Driver plans for hosts that have some of it already, and for those that need more."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,7 +170,15 @@ def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
 
 def test_a_driver_that_no_package_brought_is_left_alone() -> None:
     runs = profile(UBUNTU, A100, state="ok", version=LIBRARY, library=LIBRARY)
-    assert plan(having(runs, bridges=NVSWITCH), "install").nothing
+    assert plan(having(runs, bridges=NVSWITCH, packages=()), "install").nothing
+
+
+@pytest.mark.parametrize("state", ["ok", "no-devices", "no-driver"])
+def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -> None:
+    seen = profile(UBUNTU, "Ada", state=state, version="550.54.14", library="550.54.14")
+    said = refusal(having(seen, packages=()), "580")
+    assert "driver 550.54.14 was installed by NVIDIA's installer" in said
+    assert "run nvidia-uninstall, then run again" in said
 
 
 # What is installed and does not work
@@ -332,6 +342,24 @@ def test_dnf_is_asked_before_locks_and_streams_are_touched(distribution: str) ->
     ]
     assert order == sorted(order)
     assert steps[order[-1] + 1].startswith("install kmod")
+
+
+def test_zypper_takes_the_key_of_nvidias_repository_alone() -> None:
+    said = commands(plan(profile(LEAP, "Ada"), "580"))
+    assert "--gpg-auto-import-keys refresh fleetwheel-cuda" in said
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (102, 0), (103, 0), (4, 4)])
+def test_zypper_has_installed_also_where_it_asks_for_a_restart(
+    tmp_path: Path, code: int, ends: int
+) -> None:
+    program = tmp_path / "zypper"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *search*) exit ;; esac\nexit {code}\n')
+    program.chmod(0o755)
+    steps = plan(profile(LEAP, "Ada"), "580").steps
+    install = next(step for step in steps if "INSTALL" in step.what.upper())
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run(install.command, env=path, check=False).returncode == ends
 
 
 # Kernels
