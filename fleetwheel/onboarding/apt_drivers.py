@@ -9,6 +9,7 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    fabric_modules,
     fabric_reasons,
     fabric_steps,
     kind_of,
@@ -252,6 +253,7 @@ def _from_nvidia(need: Need, system: System, objection: str) -> Recipe:
             update,
             _ask(driver[0], branch, same),
             _headers(need.profile),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _install((*driver, *others), same),
             build_modules(),
             *fabric_steps(need),
@@ -326,6 +328,10 @@ def _headers(profile: Profile) -> Step:
     if not kernel.boot:
         return Step(what=what, command=("sh", "-c", HEADERS, "sh", *install, *metas), hint=hint)
     return Step(what=what, command=(*install, *metas, f"linux-headers-{kernel.boot}"), hint=hint)
+
+
+def _extra_modules(profile: Profile) -> tuple[str, ...]:
+    return (*APT_INSTALL, *APT_LOCK, f"linux-modules-extra-{profile.kernel.boot}")
 
 
 def _usual(profile: Profile) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    fabric_modules,
     fabric_reasons,
     fabric_steps,
     kind_of,
@@ -143,6 +144,7 @@ def fedora(need: Need) -> Recipe:
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
             _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -193,6 +195,7 @@ def _almalinux(need: Need) -> Recipe:
         steps=(
             _dnf("almalinux-release-nvidia-driver"),
             _ask(ANY, companions, kmod, options=UNFILTERED),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _unlock(),
             _install(ANY, packages, kmod),
             *fabric_steps(need),
@@ -222,6 +225,7 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
             *_ask_stream(system, branch, modules),
             _ask(str(branch), _companions(need, branch), options=UNFILTERED),
             _headers(need.profile, system),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _unlock(),
             *_keep(system, branch, modules, need),
             _install(str(branch), packages),
@@ -334,6 +338,12 @@ def _headers(profile: Profile, system: System) -> Step:
     hint = "update the host's kernel, for older ones are dropped; reboot it, then run again"
     what = f"install headers for the kernel {boot}"
     return Step(what=what, command=(*DNF, "install", package), hint=hint)
+
+
+def _extra_modules(profile: Profile) -> tuple[str, ...]:
+    release, _, flavour = profile.kernel.boot.partition("+")
+    package = f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
+    return (*DNF, "install", package)
 
 
 def _ask(

@@ -63,15 +63,20 @@ def blacklist(profile: Profile) -> tuple[Step, ...]:
 def hold(profile: Profile, packages: tuple[str, ...]) -> tuple[Step, ...]:
     """Return what keeps updates from replacing packages."""
     what = f"hold {' '.join(packages)}"
+    by_hand = "the driver is installed: hold it by hand, for another run leaves it as it is"
     match profile.distribution_id:
         case "debian" | "ubuntu":
-            return (Step(what=what, command=("apt-mark", "hold", *packages)),)
+            return (Step(what=what, command=("apt-mark", "hold", *packages), hint=by_hand),)
         case "sles" | "opensuse-leap":
             lock = (*zypper_drivers.ZYPPER, "addlock", *packages)
-            return (Step(what=what, command=lock),)
+            return (Step(what=what, command=lock, hint=by_hand),)
         case "fedora":
             plugin = "dnf-plugins-core"
         case _:
             plugin = "python3-dnf-plugin-versionlock"
-    install = Step(what=f"install {plugin}", command=(*dnf_drivers.DNF, "install", plugin))
-    return (install, Step(what=what, command=(*dnf_drivers.DNF, "versionlock", "add", *packages)))
+    install = (*dnf_drivers.DNF, "install", plugin)
+    lock = (*dnf_drivers.DNF, "versionlock", "add", *packages)
+    return (
+        Step(what=f"install {plugin}", command=install, hint=by_hand),
+        Step(what=what, command=lock, hint=by_hand),
+    )

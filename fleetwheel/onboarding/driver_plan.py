@@ -10,6 +10,7 @@ from fleetwheel.onboarding.driver_steps import (
     Need,
     Recipe,
     Step,
+    fabric_modules,
     fabric_start,
     fabric_steps,
 )
@@ -350,14 +351,15 @@ def _wake(need: Need) -> DriverPlan:
     """
     profile = need.profile
     state, installed = profile.driver.state, profile.installed_driver
-    fabric = (*fabric_steps(need), *fabric_start(need.companions))
+    at_boot = (*fabric_modules(need), *fabric_steps(need))
+    fabric = (*at_boot, *fabric_start(need.companions)) if installed.packages else ()
     built = _built(profile, profile.kernel.boot)
     swapped = installed.kind and built and installed.kind != built.kind
     if state is DriverState.OK or (state is DriverState.NO_DEVICES and swapped):
         state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
     said = f"driver {installed.library}: {meaning}"
-    if state is DriverState.FABRIC_NOT_READY and fabric and installed.packages:
+    if state is DriverState.FABRIC_NOT_READY and fabric:
         return DriverPlan(steps=fabric, reasons=(said, "its Fabric Manager is installed"))
     if state not in SLEEPING:
         raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
@@ -379,8 +381,9 @@ def _wake(need: Need) -> DriverPlan:
             hint=f"{repair} Also rebuild the initial RAM disk, which may hold an older module, and"
             " look at the boot loader's entry for another kernel",
         )
+    off = driver_packages.blacklist(profile) if others and not installed.blacklisted_s else ()
     return DriverPlan(
-        steps=driver_packages.blacklist(profile) if others and not installed.blacklisted_s else (),
+        steps=(*off, *(at_boot if installed.packages else ())),
         reboot=True,
         reasons=(said, f"if it was rebooted since then: {repair}"),
     )
@@ -419,9 +422,7 @@ def _installation(
 ) -> DriverPlan:
     installed = profile.installed_driver
     others = [name for name in ("nouveau", "nova_core") if getattr(installed, name)]
-    steps = [*recipe.steps]
-    if others:
-        steps += driver_packages.blacklist(profile)
+    steps = [*(driver_packages.blacklist(profile) if others else ()), *recipe.steps]
     if hold:
         steps += driver_packages.hold(profile, recipe.packages)
     loaded = f"{' and '.join(others)} is loaded, and keeps NVIDIA's module from the GPUs"

@@ -9,6 +9,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
+from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from tests.unit.test_driver_plan import (
@@ -179,6 +180,49 @@ def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -
     said = refusal(having(seen, packages=()), "580")
     assert "driver 550.54.14 was installed by NVIDIA's installer" in said
     assert "run nvidia-uninstall, then run again" in said
+
+
+@pytest.mark.parametrize(
+    ("distribution", "package"),
+    [
+        (UBUNTU, f"linux-modules-extra-{KERNEL}"),
+        (TRIXIE, f"linux-modules-extra-{KERNEL}"),
+        (ROCKY_9, f"kernel-modules-extra-{KERNEL}"),
+        (ALMA_10, f"kernel-modules-extra-{KERNEL}"),
+        (FEDORA, f"kernel-modules-extra-{KERNEL}"),
+    ],
+)
+def test_what_nvlsm_needs_is_there_before_the_driver_is_replaced(
+    distribution: str, package: str
+) -> None:
+    steps = plan(profile(distribution, B200), "install").steps
+    what = [step.what for step in steps]
+    umad = what.index("load ib_umad at boot")
+    assert package in steps[umad].command
+    install = next(number for number, said in enumerate(what) if "nvlsm" in said)
+    assert umad < install < what.index("start Fabric Manager at boot")
+
+
+@pytest.mark.parametrize(
+    ("modinfo", "installer", "ends"),
+    [("exit 0", "false", 0), ("test -e new", "touch new", 0), ("exit 1", "true", 1)],
+)
+def test_the_extra_modules_come_only_where_ib_umad_is_missing(
+    tmp_path: Path, modinfo: str, installer: str, ends: int
+) -> None:
+    program = tmp_path / "modinfo"
+    program.write_text(f"#!/bin/sh\n{modinfo}\n")
+    program.chmod(0o755)
+    words = ("sh", "-c", IB_UMAD, f"{tmp_path}/load.d/umad.conf", KERNEL, *installer.split())
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(words, env=path, cwd=tmp_path, check=False)
+    assert done.returncode == ends
+    assert (tmp_path / "load.d/umad.conf").exists() is (ends == 0)
+
+
+def test_nouveau_is_off_before_the_driver_comes() -> None:
+    what = [step.what for step in plan(profile(ROCKY_9, "Ada", nouveau=True), "580").steps]
+    assert "rebuild the initial RAM disk without nouveau" in what[:2]
 
 
 # What is installed and does not work
