@@ -84,6 +84,39 @@ exec "$@"
 """
 )
 """Ends each word ``NAME=`` with the version of the driver's package, whatever its packaging."""
+ASK_NVIDIA = r"""branch=$0 driver=$1 keyring=$2
+shift 2
+companions=
+while [ "$1" != -- ]; do companions="$companions $1" && shift; done
+shift
+there() { apt-cache madison "$1" | cut -d '|' -f 2 | tr -d ' ' | sed 's/^[0-9]*://' | sort -uV; }
+undo() {
+    if [ "$had" ]; then exit 1; fi
+    apt-get -q -y -o DPkg::Lock::Timeout=120 purge cuda-keyring >/dev/null
+    apt-get -q update >/dev/null
+    exit 1
+}
+refuse() {
+    echo "NVIDIA's repository has no $1; it has:" $(there "$2") >&2
+    undo
+}
+had=$(dpkg-query -W -f '${db:Status-Abbrev}' cuda-keyring 2>/dev/null | grep '^ii')
+"$@" "$keyring" || undo
+apt-get -q update || undo
+if [ -z "$(there "nvidia-driver-pinning-$branch")" ]; then
+    refuse "nvidia-driver-pinning-$branch" "$driver"
+fi
+version=$(there "$driver" | grep "^$branch\." | tail -n 1)
+version=${version%%-*}
+if [ -z "$version" ]; then refuse "$driver of branch $branch" "$driver"; fi
+for same in $companions; do
+    if ! there "$same" | grep -q -F "$version-"; then
+        refuse "$same $version, which $driver needs" "$same"
+    fi
+done
+"""
+"""Adds the repository, and takes it away again where it has not what is wanted and was not there
+before: packages of another branch would come from it."""
 SOURCES = "/etc/apt/sources.list.d/fleetwheel-driver"
 """Of the files that are added, without their endings."""
 PIN_FILE = "/etc/apt/preferences.d/fleetwheel-driver"
@@ -246,9 +279,8 @@ def _from_nvidia(need: Need, system: System, objection: str) -> Recipe:
         packages=(*driver, *same, *others),
         steps=(
             *_components(*own),
+            *_repository(need.profile, system, branch, (driver[0], *same)),
             Step(what="unpin Debian's own branch", command=("rm", "-f", PIN_FILE)),
-            *_repository(need.profile, system),
-            update,
             _pin(branch),
             update,
             _ask(driver[0], branch, same),
@@ -283,15 +315,23 @@ def _nvidia_branch(need: Need, system: System, name: str, objection: str) -> int
     return branch_of(source, known, need)
 
 
-def _repository(profile: Profile, system: System) -> tuple[Step, ...]:
+def _repository(
+    profile: Profile, system: System, branch: int, packages: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """Return what adds the repository, where it has this branch of packages."""
     keyring = "/var/cache/apt/archives/cuda-keyring.deb"
     repository = f"{system.id}{system.version.replace('.', '')}"
     place = f"{NVIDIA}/{repository}/{nvidia_arch(profile.arch)}/cuda-keyring_1.1-1_all.deb"
+    words = (packages[0], keyring, *packages[1:], "--", *APT_INSTALL, *APT_LOCK)
     fetch = ("/usr/lib/apt/apt-helper", "download-file", place, keyring)
     return (
         _plain("ca-certificates"),
         Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
-        Step(what="add NVIDIA's repository", command=(*APT_INSTALL, *APT_LOCK, keyring)),
+        Step(
+            what=f"add NVIDIA's repository and ask it for {packages[0]} {branch}",
+            command=("sh", "-c", ASK_NVIDIA, str(branch), *words),
+            hint="name a branch that is there in driver:, or fix the package sources",
+        ),
     )
 
 

@@ -406,6 +406,47 @@ def test_zypper_has_installed_also_where_it_asks_for_a_restart(
     assert subprocess.run(install.command, env=path, check=False).returncode == ends
 
 
+APT = """#!/bin/sh
+echo "${0##*/} $*" >>log
+case "$*" in
+"madison nvidia-driver-pinning-595") echo ' nvidia-driver-pinning-595 | 1-1 | x' ;;
+"madison nvidia-open") printf ' nvidia-open | %s | x\\n' 590.48.01-1 595.71.05-1 595.58.03-1 ;;
+"madison nvidia-imex") echo ' nvidia-imex | 595.58.03-1 | x' ;;
+*-W*) echo "$STATUS" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("branch", "gpu", "status", "said", "purged"),
+    [
+        ("595", "Ada", "", "", False),
+        ("620", "Ada", "", "no nvidia-driver-pinning-620; it has: 590.48.01-1 595.58", True),
+        ("620", "Ada", "ii ", "no nvidia-driver-pinning-620", False),
+        ("595", GB200, "", "no nvidia-imex 595.71.05, which nvidia-open needs", True),
+    ],
+)
+def test_nvidias_repository_is_asked_before_anything_is_pinned(
+    tmp_path: Path, branch: str, gpu: str, status: str, said: str, purged: bool
+) -> None:
+    for name in ("apt-get", "apt-cache", "dpkg-query"):
+        (tmp_path / name).write_text(APT)
+        (tmp_path / name).chmod(0o755)
+    steps = plan(profile(TRIXIE, gpu), branch).steps
+    what = [step.what for step in steps]
+    asked = next(number for number, each in enumerate(what) if "and ask it for" in each)
+    assert asked < what.index("unpin Debian's own branch") < what.index(f"keep to branch {branch}")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "STATUS": status}
+    done = subprocess.run(
+        steps[asked].command, env=environment, cwd=tmp_path, text=True, stderr=-1, check=False
+    )
+    assert bool(done.returncode) is bool(said)
+    assert said in done.stderr
+    log = (tmp_path / "log").read_text()
+    assert "DPkg::Lock::Timeout=120 /var/cache/apt/archives/cuda-keyring.deb" in log
+    assert ("purge cuda-keyring" in log) is purged
+
+
 # Kernels
 
 
