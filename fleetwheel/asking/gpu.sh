@@ -140,7 +140,8 @@ built_modules() {
     # Said last: a list that was cut would have kernels without a module.
     if command -v modinfo >/dev/null; then say looked modules; fi
     within 5 dkms status | grep -i '^nvidia' | say_lines dkms
-    for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
+    for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub \
+        /etc/pki/akmods/certs/public_key.der; do
         if [ -r "$tree$key" ]; then
             say mok "$key $(within 5 mokutil --test-key "$tree$key")"
         fi

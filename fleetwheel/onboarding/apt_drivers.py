@@ -19,7 +19,7 @@ from fleetwheel.onboarding.driver_steps import (
     write,
 )
 from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
-from fleetwheel.profile import ModuleKind, Profile
+from fleetwheel.profile import Profile
 
 UPDATE = ("apt-get", "-q", *APT_LOCK, "update")
 COMPONENTS = r"""set -e
@@ -84,6 +84,14 @@ exec "$@"
 """
 )
 """Ends each word ``NAME=`` with the version of the driver's package, whatever its packaging."""
+ASK_SIGNED = """missing=
+for package; do
+    if [ -z "$(apt-cache madison "$package")" ]; then missing="$missing $package"; fi
+done
+if [ -z "$missing" ]; then exit; fi
+echo "Ubuntu signs no modules of this branch for the kernels of this host: no$missing" >&2
+exit 1
+"""
 ASK_NVIDIA = r"""branch=$0 driver=$1 keyring=$2
 shift 2
 companions=
@@ -138,7 +146,8 @@ def ubuntu(need: Need) -> Recipe:
         return _from_nvidia(need, system, "NVLSM is only in NVIDIA's repository")
     branch = branch_of(f"Ubuntu {system.version}", system.own, need)
     modules = kind_of(need.limits, branch)
-    packages, signed = _ubuntu_packages(need.profile, branch, modules)
+    flavour = f"{branch}-server{'-open' if modules == 'open' else ''}"
+    packages, signed = _ubuntu_packages(need.profile, branch, flavour)
     same = tuple(
         name
         for name, asked in (
@@ -154,6 +163,7 @@ def ubuntu(need: Need) -> Recipe:
         steps=(
             *_components("Ubuntu", "restricted multiverse" if same else "restricted"),
             _ask(packages[0], branch, same),
+            *((_ask_signed(packages, flavour),) if signed else ()),
             *(() if signed else (_headers(need.profile),)),
             _install(packages, same, drop=_built_by_dkms(need.profile) if signed else ()),
             *(() if signed else (build_modules(),)),
@@ -170,22 +180,30 @@ def ubuntu(need: Need) -> Recipe:
     )
 
 
-def _ubuntu_packages(
-    profile: Profile, branch: int, modules: ModuleKind
-) -> tuple[tuple[str, ...], bool]:
+def _ubuntu_packages(profile: Profile, branch: int, flavour: str) -> tuple[tuple[str, ...], bool]:
     """Return the packages, and whether their modules are signed by Ubuntu.
 
     Those are made for each kernel that a package brings, virtual ones being generic. The driver's
     own metapackage would add modules that dkms signs.
     """
     server = f"{branch}-server"
-    flavour = f"{server}-open" if modules == "open" else server
     if not (profile.secure_boot and profile.kernel.packages):
         return (f"nvidia-driver-{flavour}",), False
     kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
     signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
     tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
     return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
+
+
+def _ask_signed(packages: tuple[str, ...], flavour: str) -> Step:
+    signed = [name for name in packages if name.startswith("linux-modules-nvidia-")]
+    return Step(
+        what="ask apt for the modules that Ubuntu signs",
+        command=("sh", "-c", ASK_SIGNED, "sh", *signed),
+        hint="update the host and its kernel, or name another branch in driver:. Else let dkms sign"
+        f" them: `apt-get install nvidia-driver-{flavour}`, `mokutil --import"
+        " /var/lib/shim-signed/mok/MOK.der`, reboot, and confirm the key at the console",
+    )
 
 
 def _built_by_dkms(profile: Profile) -> tuple[str, ...]:

@@ -172,6 +172,7 @@ def _rpm_fusion(need: Need, system: System) -> Recipe:
         packages=packages,
         steps=(
             _dnf(*places),
+            _ask(str(FUSION_BRANCH), (), packages[0]),
             _headers(need.profile, system),
             _dnf(*packages),
             Step(what="build the modules", command=build),

@@ -31,6 +31,8 @@ SLEEPING = (DriverState.NOT_LOADED, DriverState.VERSION_MISMATCH)
 """States of an installed driver that a reboot may fix."""
 KEYS = {"ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
 """Keys that sign modules built on the host, where that is not dkms's own."""
+AKMODS_KEY = "/etc/pki/akmods/certs/public_key.der"
+"""The key of akmods, which builds RPM Fusion's modules."""
 
 
 UNTRUSTED = "the firmware does not trust the key that signed its modules"
@@ -339,7 +341,7 @@ def _untrusted(profile: Profile) -> bool:
     packages = profile.installed_driver.packages
     return (
         profile.driver.state is DriverState.NOT_LOADED
-        and _console(profile)
+        and _console(profile, packages)
         and not any(line.startswith(SIGNED) for line in packages)
     )
 
@@ -365,7 +367,9 @@ def _wake(need: Need) -> DriverPlan:
         raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
     if _untrusted(profile):
         return DriverPlan(
-            reboot=True, at_console=True, reasons=(said, UNTRUSTED, *_secure_boot(profile))
+            reboot=True,
+            at_console=True,
+            reasons=(said, UNTRUSTED, *_secure_boot(profile, installed.packages)),
         )
     if _loadable(profile):
         load = Step(what="load the module nvidia", command=("modprobe", "nvidia"), hint=repair)
@@ -433,13 +437,13 @@ def _installation(
         packages=recipe.packages,
         steps=tuple(steps),
         reboot=True,
-        at_console=unsigned and _console(profile),
+        at_console=unsigned and _console(profile, recipe.packages),
         reasons=(
             *([fault] if fault else []),
             *_hardware(recipe, generations),
             *recipe.reasons,
             *([loaded] if others else []),
-            *(_secure_boot(profile) if unsigned else ()),
+            *(_secure_boot(profile, recipe.packages) if unsigned else ()),
         ),
     )
 
@@ -462,26 +466,30 @@ def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str,
     return (*ended, why)
 
 
-def _console(profile: Profile) -> bool:
-    """Whether a person has to confirm the key of modules that are built here."""
-    return bool(profile.secure_boot) and not profile.installed_driver.enrolled.get(_key(profile))
+def _console(profile: Profile, packages: tuple[str, ...]) -> bool:
+    """Whether a person has to confirm the key of modules that these packages build here."""
+    enrolled = profile.installed_driver.enrolled
+    return bool(profile.secure_boot) and not enrolled.get(_key(profile, packages))
 
 
-def _key(profile: Profile) -> str:
+def _key(profile: Profile, packages: tuple[str, ...]) -> str:
+    if any(name.startswith("akmod-") for name in packages):
+        return AKMODS_KEY
     return KEYS.get(profile.distribution_id, "/var/lib/dkms/mok.pub")
 
 
-def _secure_boot(profile: Profile) -> tuple[str, ...]:
+def _secure_boot(profile: Profile, packages: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a person has to do where Secure Boot is on: it is never turned off."""
     if not profile.secure_boot:
         return ()
+    key = _key(profile, packages)
     signs = (
-        "Secure Boot is on: the kernel loads only modules signed with a key that it trusts. dkms"
-        " signs them with this machine's own key (MOK)"
+        "Secure Boot is on: the kernel loads only modules signed with a key that it trusts."
+        f" {'akmods' if key == AKMODS_KEY else 'dkms'} signs them with this machine's own key (MOK)"
     )
-    if not _console(profile):
+    if not _console(profile, packages):
         return (f"{signs}, which is enrolled",)
     return (
-        f"{signs}. That is not enrolled: run `mokutil --import {_key(profile)}` on the host, choose"
+        f"{signs}. That is not enrolled: run `mokutil --import {key}` on the host, choose"
         " a password, reboot, and confirm the key with it at the console",
     )

@@ -563,6 +563,37 @@ def test_a_key_that_is_enrolled_needs_no_person() -> None:
     assert "which is enrolled" in planned.summary
 
 
+def test_akmods_signs_with_a_key_of_its_own() -> None:
+    host = profile(FEDORA, "Pascal", secure_boot=True)
+    planned = plan(host, "install")
+    assert planned.at_console
+    assert "akmods signs them" in planned.summary
+    assert "mokutil --import /etc/pki/akmods/certs/public_key.der" in planned.summary
+    enrolled = having(host, enrolled={"/etc/pki/akmods/certs/public_key.der": True})
+    assert not plan(enrolled, "install").at_console
+    what = [step.what for step in planned.steps]
+    assert what.index("ask dnf for the driver") < what.index(
+        f"install headers for the kernel {KERNEL}"
+    )
+
+
+@pytest.mark.parametrize(("there", "ends"), [("x", 0), ("", 1)])
+def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, ends: int) -> None:
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
+    steps = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580").steps
+    what = [step.what for step in steps]
+    asked = what.index("ask apt for the modules that Ubuntu signs")
+    assert what[asked + 1].startswith("install nvidia-headless-no-dkms-580-server-open")
+    assert "nvidia-driver-580-server-open`, `mokutil --import" in steps[asked].hint
+    (tmp_path / "apt-cache").write_text(f"#!/bin/sh\nprintf '%s' '{there}'\n")
+    (tmp_path / "apt-cache").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(steps[asked].command, env=path, text=True, stderr=-1, check=False)
+    assert done.returncode == ends
+    name = "linux-modules-nvidia-580-server-open-generic"
+    assert (name in done.stderr) is bool(ends)
+
+
 def test_a_module_with_a_key_that_is_not_enrolled_is_not_loaded_but_enrolled() -> None:
     waiting = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
     host = having(waiting, built=built(changed_s=1)).model_copy(update={"booted_s": 1000})
