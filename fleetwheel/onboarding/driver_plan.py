@@ -153,8 +153,9 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
         _require_packages(profile)
         fault = f"driver {profile.installed_driver.library} is installed: {UNTRUSTED}"
         return _installation(profile, signed, generations, hold, fault)
+    recipe = driver_packages.recipe(need)
     _require_packages(profile)
-    return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
+    return _installation(profile, recipe, generations, hold, fault)
 
 
 def _right(profile: Profile, branch: int | None) -> bool:

@@ -180,6 +180,8 @@ def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -
     said = refusal(having(seen, packages=()), "580")
     assert "driver 550.54.14 was installed by NVIDIA's installer" in said
     assert "run nvidia-uninstall, then run again" in said
+    elsewhere = profile("Arch Linux", "Ada", state=state, version="550.54.14", library="550.54.14")
+    assert "how Arch Linux gets" in refusal(having(elsewhere, packages=()), "580")
 
 
 @pytest.mark.parametrize(
