@@ -339,12 +339,14 @@ def _signed_instead(need: Need) -> Recipe | None:
 
 def _untrusted(profile: Profile) -> bool:
     """Whether the module was not loaded, and is signed with a key that nobody has enrolled."""
+    return profile.driver.state is DriverState.NOT_LOADED and _unenrolled(profile)
+
+
+def _unenrolled(profile: Profile) -> bool:
+    """Whether a person has to confirm the key of the modules that are installed."""
     packages = profile.installed_driver.packages
-    return (
-        profile.driver.state is DriverState.NOT_LOADED
-        and _console(profile, packages)
-        and not any(line.startswith(SIGNED) for line in packages)
-    )
+    signed = any(line.startswith(SIGNED) for line in packages)
+    return not signed and _console(profile, packages)
 
 
 def _wake(need: Need) -> DriverPlan:
@@ -390,7 +392,12 @@ def _wake(need: Need) -> DriverPlan:
     return DriverPlan(
         steps=(*off, *(at_boot if installed.packages else ())),
         reboot=True,
-        reasons=(said, f"if it was rebooted since then: {repair}"),
+        at_console=_unenrolled(profile),
+        reasons=(
+            said,
+            f"if it was rebooted since then: {repair}",
+            *(_secure_boot(profile, installed.packages) if _unenrolled(profile) else ()),
+        ),
     )
 
 
