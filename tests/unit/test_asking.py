@@ -298,13 +298,16 @@ def test_a_kernel_that_somebody_chose_is_the_one_that_boots(machine: Machine) ->
 @pytest.mark.parametrize(
     ("answer", "enrolled"), [("is already enrolled", True), ("is not enrolled", False)]
 )
-def test_a_key_that_the_firmware_trusts(machine: Machine, answer: str, enrolled: bool) -> None:
+@pytest.mark.parametrize("path", ["/var/lib/dkms/mok.pub", "/etc/pki/akmods/certs/public_key.der"])
+def test_a_key_that_the_firmware_trusts(
+    machine: Machine, path: str, answer: str, enrolled: bool
+) -> None:
     machine.pci("0000:01:00.0", "0x10de", "0x030000")
-    key = machine.write("tree/var/lib/dkms/mok.pub", "")
+    key = machine.write(f"tree{path}", "")
     machine.program("bin/mokutil", f'test "$1" = --test-key && echo "$2 {answer}"')
     assert key.exists()
     installed = machine.state().profile.installed_driver
-    assert installed.enrolled == {"/var/lib/dkms/mok.pub": enrolled}
+    assert installed.enrolled == {path: enrolled}
 
 
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:
