@@ -23,6 +23,12 @@ from operations._step import fail
 
 REBOOT_LIMIT = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""
+SETTLES = {
+    DriverState.NOT_LOADED: 60,
+    DriverState.FABRIC_NOT_READY: 300,
+    DriverState.HUNG: 300,
+}
+"""Seconds that a state may last after a boot, or after Fabric Manager was started."""
 PAUSE = 5
 """Seconds between two attempts to reach a host that reboots."""
 BOOT_ID = StringCommand("cat", "/proc/sys/kernel/random/boot_id")
@@ -113,8 +119,13 @@ def _boot_id(host: Host) -> str | None:
 
 
 def _check(state: State, host: Host, settings: Settings) -> bool:
-    """Look whether the driver works now."""
+    """Look whether the driver works now, or begins to within the time that it may take."""
+    begun = time.monotonic()
     facts = ask(settings)
+    while facts and time.monotonic() - begun < SETTLES.get(facts.profile.driver.state, 0):
+        time.sleep(PAUSE)
+        forget()
+        facts = ask(settings)
     if facts is None:
         why = "its facts cannot be read any more"
         _report.record(HostReport(name=host.name, status="failed", why=why))

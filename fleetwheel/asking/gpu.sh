@@ -118,25 +118,30 @@ ask_nvml() {
 driver_packages() {
     set -- 'nvidia-driver*' 'nvidia-fabric*' nvlsm 'nvidia-imex*' 'nvidia-open*' 'cuda-drivers*'
     within 5 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' "$@" \
-        'nvidia-dkms*' 'nvidia-kernel-*' 'libnvidia-compute*' 'linux-modules-nvidia-*'
+        'nvidia-dkms*' 'nvidia-kernel-*' 'nvidia-tesla-*' 'libnvidia-compute*' \
+        'linux-modules-nvidia-*'
     within 5 rpm -qa --qf 'ii %{NAME} %{VERSION}-%{RELEASE}\n' "$@" 'kmod-nvidia*' \
         'akmod-nvidia*' 'xorg-x11-drv-nvidia*' 'nvidia-compute*'
 } 2>/dev/null
 
-# built_modules: version, licence and age of the module for each of the newest kernels, and what dkms
-# and the firmware have to say of them.
+# built_modules: version, licence and age of the modules for each of the newest kernels, and what dkms
+# and the firmware have to say of them. Debian's own packages give nvidia.ko other names, which
+# modprobe knows and modinfo does not.
 built_modules() {
     PATH=$PATH:/usr/sbin:/sbin
     for kernel in $(ls "$tree/lib/modules" | sort -V | tail -n 8); do
-        file=$(within 5 modinfo -n -k "$kernel" nvidia) || continue
-        version=$(within 5 modinfo -F version -k "$kernel" nvidia)
-        licence=$(within 5 modinfo -F license -k "$kernel" nvidia)
-        say built "$kernel $version $(stat -L -c %Z "$file") $licence"
+        for name in nvidia nvidia-current nvidia-current-open nvidia-tesla-470; do
+            file=$(within 5 modinfo -n -k "$kernel" "$name") || continue
+            version=$(within 5 modinfo -F version -k "$kernel" "$name")
+            licence=$(within 5 modinfo -F license -k "$kernel" "$name")
+            say built "$kernel $version $(stat -L -c %Z "$file") $licence"
+        done
     done
     # Said last: a list that was cut would have kernels without a module.
     if command -v modinfo >/dev/null; then say looked modules; fi
     within 5 dkms status | grep -i '^nvidia' | say_lines dkms
-    for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
+    for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub \
+        /etc/pki/akmods/certs/public_key.der; do
         if [ -r "$tree$key" ]; then
             say mok "$key $(within 5 mokutil --test-key "$tree$key")"
         fi

@@ -9,6 +9,7 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    fabric_modules,
     fabric_reasons,
     fabric_steps,
     kind_of,
@@ -18,7 +19,7 @@ from fleetwheel.onboarding.driver_steps import (
     write,
 )
 from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
-from fleetwheel.profile import ModuleKind, Profile
+from fleetwheel.profile import Profile
 
 UPDATE = ("apt-get", "-q", *APT_LOCK, "update")
 COMPONENTS = r"""set -e
@@ -83,6 +84,47 @@ exec "$@"
 """
 )
 """Ends each word ``NAME=`` with the version of the driver's package, whatever its packaging."""
+ASK_SIGNED = """missing=
+for package; do
+    if [ -z "$(apt-cache madison "$package")" ]; then missing="$missing $package"; fi
+done
+if [ -z "$missing" ]; then exit; fi
+echo "Ubuntu signs no modules of this branch for the kernels of this host: no$missing" >&2
+exit 1
+"""
+ASK_NVIDIA = r"""branch=$0 driver=$1 keyring=$2
+shift 2
+companions=
+while [ "$1" != -- ]; do companions="$companions $1" && shift; done
+shift
+there() { apt-cache madison "$1" | cut -d '|' -f 2 | tr -d ' ' | sed 's/^[0-9]*://' | sort -uV; }
+undo() {
+    if [ "$had" ]; then exit 1; fi
+    apt-get -q -y -o DPkg::Lock::Timeout=120 purge cuda-keyring >/dev/null
+    apt-get -q update >/dev/null
+    exit 1
+}
+refuse() {
+    echo "NVIDIA's repository has no $1; it has:" $(there "$2") >&2
+    undo
+}
+had=$(dpkg-query -W -f '${db:Status-Abbrev}' cuda-keyring 2>/dev/null | grep '^ii')
+"$@" "$keyring" || undo
+apt-get -q update || undo
+if [ -z "$(there "nvidia-driver-pinning-$branch")" ]; then
+    refuse "nvidia-driver-pinning-$branch" "$driver"
+fi
+version=$(there "$driver" | grep "^$branch\." | tail -n 1)
+version=${version%%-*}
+if [ -z "$version" ]; then refuse "$driver of branch $branch" "$driver"; fi
+for same in $companions; do
+    if ! there "$same" | grep -q -F "$version-"; then
+        refuse "$same $version, which $driver needs" "$same"
+    fi
+done
+"""
+"""Adds the repository, and takes it away again where it has not what is wanted and was not there
+before: packages of another branch would come from it."""
 SOURCES = "/etc/apt/sources.list.d/fleetwheel-driver"
 """Of the files that are added, without their endings."""
 PIN_FILE = "/etc/apt/preferences.d/fleetwheel-driver"
@@ -101,10 +143,11 @@ def ubuntu(need: Need) -> Recipe:
     """Return how an Ubuntu gets its driver: by its own packages."""
     system = system_of(need.profile)
     if need.companions.subnet_manager:
-        return _from_nvidia(need, system, "its NVLSM is there alone")
+        return _from_nvidia(need, system, "NVLSM is only in NVIDIA's repository")
     branch = branch_of(f"Ubuntu {system.version}", system.own, need)
     modules = kind_of(need.limits, branch)
-    packages, signed = _ubuntu_packages(need.profile, branch, modules)
+    flavour = f"{branch}-server{'-open' if modules == 'open' else ''}"
+    packages, signed = _ubuntu_packages(need.profile, branch, flavour)
     same = tuple(
         name
         for name, asked in (
@@ -120,8 +163,9 @@ def ubuntu(need: Need) -> Recipe:
         steps=(
             *_components("Ubuntu", "restricted multiverse" if same else "restricted"),
             _ask(packages[0], branch, same),
+            *((_ask_signed(packages, flavour),) if signed else ()),
             *(() if signed else (_headers(need.profile),)),
-            _install(packages, same),
+            _install(packages, same, drop=_built_by_dkms(need.profile) if signed else ()),
             *(() if signed else (build_modules(),)),
             *fabric_steps(need),
         ),
@@ -136,22 +180,35 @@ def ubuntu(need: Need) -> Recipe:
     )
 
 
-def _ubuntu_packages(
-    profile: Profile, branch: int, modules: ModuleKind
-) -> tuple[tuple[str, ...], bool]:
+def _ubuntu_packages(profile: Profile, branch: int, flavour: str) -> tuple[tuple[str, ...], bool]:
     """Return the packages, and whether their modules are signed by Ubuntu.
 
     Those are made for each kernel that a package brings, virtual ones being generic. The driver's
     own metapackage would add modules that dkms signs.
     """
     server = f"{branch}-server"
-    flavour = f"{server}-open" if modules == "open" else server
     if not (profile.secure_boot and profile.kernel.packages):
         return (f"nvidia-driver-{flavour}",), False
     kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
     signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
     tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
     return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
+
+
+def _ask_signed(packages: tuple[str, ...], flavour: str) -> Step:
+    signed = [name for name in packages if name.startswith("linux-modules-nvidia-")]
+    return Step(
+        what="ask apt for the modules that Ubuntu signs",
+        command=("sh", "-c", ASK_SIGNED, "sh", *signed),
+        hint="update the host and its kernel, or name another branch in driver:. Else let dkms sign"
+        f" them: `apt-get install nvidia-driver-{flavour}`, `mokutil --import"
+        " /var/lib/shim-signed/mok/MOK.der`, reboot, and confirm the key at the console",
+    )
+
+
+def _built_by_dkms(profile: Profile) -> tuple[str, ...]:
+    """Return the packages whose modules would be loaded before those that Ubuntu signs."""
+    return tuple(sorted(name for name in _there(profile) if name.startswith("nvidia-dkms-")))
 
 
 def debian(need: Need) -> Recipe:
@@ -196,7 +253,6 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
     stem = f"nvidia-tesla-{branch}" if legacy else "nvidia"
     cuda = f"libnvidia-tesla-{branch}-cuda1" if legacy else "libcuda1"
     driver = (f"{stem}-driver", f"{stem}-kernel-dkms", f"{stem}-smi", cuda, "nvidia-persistenced")
-    there = {line.split()[0] for line in need.profile.installed_driver.packages}
     return Recipe(
         branch=branch,
         modules="proprietary",
@@ -206,7 +262,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
             *(() if legacy else (write(PIN_FILE, PIN.format(branch)),)),
             _ask(driver[0], branch),
             _headers(need.profile),
-            _install(driver, drop=tuple(there & {OPEN_MODULES})),
+            _install(driver, drop=tuple(_there(need.profile) & {OPEN_MODULES})),
             build_modules(),
         ),
         reasons=(
@@ -241,13 +297,13 @@ def _from_nvidia(need: Need, system: System, objection: str) -> Recipe:
         packages=(*driver, *same, *others),
         steps=(
             *_components(*own),
+            *_repository(need.profile, system, branch, (driver[0], *same)),
             Step(what="unpin Debian's own branch", command=("rm", "-f", PIN_FILE)),
-            *_repository(need.profile, system),
-            update,
             _pin(branch),
             update,
             _ask(driver[0], branch, same),
             _headers(need.profile),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _install((*driver, *others), same),
             build_modules(),
             *fabric_steps(need),
@@ -277,15 +333,23 @@ def _nvidia_branch(need: Need, system: System, name: str, objection: str) -> int
     return branch_of(source, known, need)
 
 
-def _repository(profile: Profile, system: System) -> tuple[Step, ...]:
+def _repository(
+    profile: Profile, system: System, branch: int, packages: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """Return what adds the repository, where it has this branch of packages."""
     keyring = "/var/cache/apt/archives/cuda-keyring.deb"
     repository = f"{system.id}{system.version.replace('.', '')}"
     place = f"{NVIDIA}/{repository}/{nvidia_arch(profile.arch)}/cuda-keyring_1.1-1_all.deb"
+    words = (packages[0], keyring, *packages[1:], "--", *APT_INSTALL, *APT_LOCK)
     fetch = ("/usr/lib/apt/apt-helper", "download-file", place, keyring)
     return (
         _plain("ca-certificates"),
         Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
-        Step(what="add NVIDIA's repository", command=("dpkg", "-i", keyring)),
+        Step(
+            what=f"add NVIDIA's repository and ask it for {packages[0]} {branch}",
+            command=("sh", "-c", ASK_NVIDIA, str(branch), *words),
+            hint="name a branch that is there in driver:, or fix the package sources",
+        ),
     )
 
 
@@ -324,6 +388,10 @@ def _headers(profile: Profile) -> Step:
     return Step(what=what, command=(*install, *metas, f"linux-headers-{kernel.boot}"), hint=hint)
 
 
+def _extra_modules(profile: Profile) -> tuple[str, ...]:
+    return (*APT_INSTALL, *APT_LOCK, f"linux-modules-extra-{profile.kernel.boot}")
+
+
 def _usual(profile: Profile) -> tuple[str, ...]:
     """Return how Debian's kernel packages end where none says it; Ubuntu's are too many."""
     if profile.distribution_id != "debian":
@@ -347,6 +415,10 @@ def _install(
 
 def _plain(package: str) -> Step:
     return Step(what=f"install {package}", command=(*APT_INSTALL, *APT_LOCK, package))
+
+
+def _there(profile: Profile) -> set[str]:
+    return {line.split()[0] for line in profile.installed_driver.packages}
 
 
 def _listed(system: System) -> str:

@@ -9,6 +9,7 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    fabric_modules,
     fabric_reasons,
     fabric_steps,
     kind_of,
@@ -33,12 +34,19 @@ if echo "$streams" | grep -q -x -F "$0"; then exit; fi
 echo "NVIDIA's repository has no stream $0 of the module nvidia-driver; it has:" $streams >&2
 exit 1
 """
-VERSIONS = """there() {
-    dnf -q -y repoquery --qf '%{version} ' "$1" | tr ' ' '\\n' | grep -E '^[0-9.]+$' | sort -uV
+UNFILTERED = "--disableplugin=versionlock --setopt=*.module_hotfixes=1"
+"""Options of dnf 4 by which a query sees past version locks and the enabled stream, which are
+changed only when all that is needed is known to be there."""
+VERSIONS = """options=$0
+branch=$1
+shift
+there() {
+    dnf -q -y $options repoquery --qf '%{version} ' "$1" | tr ' ' '\\n' |
+        grep -E '^[0-9.]+$' | sort -uV
 }
-version=$(there "$1" | grep "^$0\\." | tail -n 1)
+version=$(there "$1" | grep "^$branch\\." | tail -n 1)
 if [ -z "$version" ]; then
-    echo "dnf has no $1 of branch $0; it has:" $(there "$1") >&2
+    echo "dnf has no $1 of branch $branch; it has:" $(there "$1") >&2
     exit 1
 fi
 shift
@@ -136,6 +144,7 @@ def fedora(need: Need) -> Recipe:
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
             _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -163,13 +172,14 @@ def _rpm_fusion(need: Need, system: System) -> Recipe:
         packages=packages,
         steps=(
             _dnf(*places),
+            _ask(str(FUSION_BRANCH), (), packages[0]),
             _headers(need.profile, system),
             _dnf(*packages),
             Step(what="build the modules", command=build),
         ),
         reasons=(
             f"RPM Fusion: NVIDIA's repository for Fedora {release} begins at {system.nvidia}, and"
-            " these GPUs end before it",
+            " support for these GPUs ended before that",
         ),
     )
 
@@ -184,9 +194,10 @@ def _almalinux(need: Need) -> Recipe:
         modules="open",
         packages=packages,
         steps=(
-            _unlock(),
             _dnf("almalinux-release-nvidia-driver"),
-            _ask(ANY, companions, kmod),
+            _ask(ANY, companions, kmod, options=UNFILTERED),
+            *fabric_modules(need, _extra_modules(need.profile)),
+            _unlock(),
             _install(ANY, packages, kmod),
             *fabric_steps(need),
         ),
@@ -212,10 +223,12 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
         steps=(
             _dnf("dnf-plugins-core", *epel),
             _add_repository(repository, need.profile),
+            *_ask_stream(system, branch, modules),
+            _ask(str(branch), _companions(need, branch), options=UNFILTERED),
+            _headers(need.profile, system),
+            *fabric_modules(need, _extra_modules(need.profile)),
             _unlock(),
             *_keep(system, branch, modules, need),
-            _ask(str(branch), _companions(need, branch)),
-            _headers(need.profile, system),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -249,19 +262,28 @@ def _keep(system: System, branch: int, modules: ModuleKind, need: Need) -> tuple
         locks = [f"{name}-{branch}.*" for name in LOCKED]
         lock = ("sh", "-c", LOCK, "sh", *locks)
         return (_dnf("python3-dnf-plugin-versionlock"), Step(what=what, command=lock))
-    stream = f"{branch}-{'open' if modules == 'open' else 'dkms'}"
-    ask = ("sh", "-c", ASK_STREAM, stream)
-    asked = Step(what=f"ask dnf for the stream {stream}", command=ask, hint="name one of these")
-    module = f"nvidia-driver:{stream}"
+    module = f"nvidia-driver:{_stream(branch, modules)}"
     if any(need.companions):
         reset = (*DNF, "module", "reset", "nvidia-driver")
         return (
-            asked,
-            Step(what="leave the branch there was", command=reset),
+            Step(what="leave the current branch", command=reset),
             Step(what=what, command=(*DNF, "module", "enable", module)),
         )
     switch = (*DNF, "module", "switch-to", module, "--allowerasing")
-    return (asked, Step(what=what, command=switch, hint=HOLD_HINT))
+    return (Step(what=what, command=switch, hint=HOLD_HINT),)
+
+
+def _ask_stream(system: System, branch: int, modules: ModuleKind) -> tuple[Step, ...]:
+    if system.id == "rhel" and system.version == "10":
+        return ()
+    stream = _stream(branch, modules)
+    ask = ("sh", "-c", ASK_STREAM, stream)
+    what = f"ask dnf for the stream {stream}"
+    return (Step(what=what, command=ask, hint="name one of these"),)
+
+
+def _stream(branch: int, modules: ModuleKind) -> str:
+    return f"{branch}-{'open' if modules == 'open' else 'dkms'}"
 
 
 def _packages(modules: ModuleKind) -> tuple[str, tuple[str, ...]]:
@@ -319,12 +341,24 @@ def _headers(profile: Profile, system: System) -> Step:
     return Step(what=what, command=(*DNF, "install", package), hint=hint)
 
 
-def _ask(branch: str, companions: tuple[str, ...], tells: str = "nvidia-driver-cuda") -> Step:
+def _extra_modules(profile: Profile) -> tuple[str, ...]:
+    release, _, flavour = profile.kernel.boot.partition("+")
+    package = f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
+    return (*DNF, "install", package)
+
+
+def _ask(
+    branch: str,
+    companions: tuple[str, ...],
+    tells: str = "nvidia-driver-cuda",
+    *,
+    options: str = "",
+) -> Step:
     """Return what asks for a branch; ``tells`` is the package whose version counts."""
     same = [name for name in companions if name != "nvlsm"]
     return Step(
         what="ask dnf for the driver",
-        command=("sh", "-c", ASK, branch, tells, *same),
+        command=("sh", "-c", ASK, options, branch, tells, *same),
         hint="name a branch that is there in driver:, or fix the package sources",
     )
 
@@ -334,13 +368,13 @@ def _install(branch: str, packages: tuple[str, ...], tells: str = "nvidia-driver
     install = (*DNF, "install", "--allowerasing", *names)
     return Step(
         what=f"install {' '.join(packages)}",
-        command=("sh", "-c", INSTALL, branch, tells, *install),
+        command=("sh", "-c", INSTALL, "", branch, tells, *install),
         hint=HOLD_HINT,
     )
 
 
 def _unlock() -> Step:
-    return Step(what="end earlier locks on the driver", command=("sh", "-c", UNLOCK, OURS))
+    return Step(what="remove earlier locks on the driver", command=("sh", "-c", UNLOCK, OURS))
 
 
 def _dnf(*packages: str) -> Step:

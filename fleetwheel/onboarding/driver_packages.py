@@ -20,10 +20,16 @@ FAMILIES: dict[str, Callable[[Need], Recipe]] = {
 """By ID of os-release. ID_LIKE is not asked: a relative's kernels and releases are its own."""
 
 BLACKLIST_FILE = "/etc/modprobe.d/fleetwheel-nouveau.conf"
-REBUILD = """if command -v update-initramfs >/dev/null; then exec update-initramfs -u -k all; fi
-exec dracut --force ${1:+--kver "$1"}
+REBUILD = """if command -v update-initramfs >/dev/null; then
+    update-initramfs -u -k all && exit
+else
+    dracut --force ${1:+--kver "$1"} && exit
+fi
+rm -f "$0"
+exit 1
 """
-"""dracut without a release takes the kernel that runs. Debian has either."""
+"""Without the new RAM disk the blacklist is not in effect, so it goes and the next run repeats it.
+dracut without a release takes the kernel that runs. Debian has either."""
 
 
 def recipe(need: Need) -> Recipe:
@@ -47,7 +53,7 @@ def blacklist(profile: Profile) -> tuple[Step, ...]:
     installed = profile.installed_driver
     named = ["nouveau", *(["nova_core"] if installed.nova_core else [])]
     text = "".join(f"blacklist {name}\n" for name in named) + "options nouveau modeset=0\n"
-    rebuild = ("sh", "-c", REBUILD, "sh", profile.kernel.boot)
+    rebuild = ("sh", "-c", REBUILD, BLACKLIST_FILE, profile.kernel.boot)
     return (
         write(BLACKLIST_FILE, text),
         Step(what=f"rebuild the initial RAM disk without {' and '.join(named)}", command=rebuild),
@@ -57,15 +63,20 @@ def blacklist(profile: Profile) -> tuple[Step, ...]:
 def hold(profile: Profile, packages: tuple[str, ...]) -> tuple[Step, ...]:
     """Return what keeps updates from replacing packages."""
     what = f"hold {' '.join(packages)}"
+    by_hand = "the driver is installed: hold it by hand, for another run leaves it as it is"
     match profile.distribution_id:
         case "debian" | "ubuntu":
-            return (Step(what=what, command=("apt-mark", "hold", *packages)),)
+            return (Step(what=what, command=("apt-mark", "hold", *packages), hint=by_hand),)
         case "sles" | "opensuse-leap":
             lock = (*zypper_drivers.ZYPPER, "addlock", *packages)
-            return (Step(what=what, command=lock),)
+            return (Step(what=what, command=lock, hint=by_hand),)
         case "fedora":
             plugin = "dnf-plugins-core"
         case _:
             plugin = "python3-dnf-plugin-versionlock"
-    install = Step(what=f"install {plugin}", command=(*dnf_drivers.DNF, "install", plugin))
-    return (install, Step(what=what, command=(*dnf_drivers.DNF, "versionlock", "add", *packages)))
+    install = (*dnf_drivers.DNF, "install", plugin)
+    lock = (*dnf_drivers.DNF, "versionlock", "add", *packages)
+    return (
+        Step(what=f"install {plugin}", command=install, hint=by_hand),
+        Step(what=what, command=lock, hint=by_hand),
+    )

@@ -6,7 +6,14 @@ from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
 from fleetwheel.onboarding.driver_facts import Generation
-from fleetwheel.onboarding.driver_steps import Need, Recipe, Step
+from fleetwheel.onboarding.driver_steps import (
+    Need,
+    Recipe,
+    Step,
+    fabric_modules,
+    fabric_start,
+    fabric_steps,
+)
 from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import (
     BuiltModule,
@@ -24,6 +31,13 @@ SLEEPING = (DriverState.NOT_LOADED, DriverState.VERSION_MISMATCH)
 """States of an installed driver that a reboot may fix."""
 KEYS = {"ubuntu": "/var/lib/shim-signed/mok/MOK.der"}
 """Keys that sign modules built on the host, where that is not dkms's own."""
+AKMODS_KEY = "/etc/pki/akmods/certs/public_key.der"
+"""The key of akmods, which builds RPM Fusion's modules."""
+
+
+UNTRUSTED = "the firmware does not trust the key that signed its modules"
+SIGNED = ("linux-modules-nvidia-", "nvidia-open-kmod", "nvidia-open-driver-G06-signed")
+"""Beginnings of packages whose modules the distribution has signed."""
 
 
 class DriverPlan(Value):
@@ -76,8 +90,15 @@ class DriverPlan(Value):
             return FleetwheelError(
                 f"driver {library} is installed, but its module for the kernel {boot}, which boots"
                 f" next, is not built{dkms}",
-                hint=f"see /var/lib/dkms/nvidia/{library}/build/make.log, and run"
-                f" `dkms autoinstall -k {boot}`",
+                hint=f"see {_build_log(after)}, and run `dkms autoinstall -k {boot}`",
+            )
+        module = _built(after, boot)
+        if module and module.kind != self.modules:
+            return FleetwheelError(
+                f"driver {library} is installed, but its modules for the kernel {boot} are the"
+                f" {module.kind} ones, not the {self.modules} ones",
+                hint="remove the packages of the other modules, run `dkms autoinstall -k"
+                f" {boot}`, then run again",
             )
         if missing := fabric.missing(installed):
             return FleetwheelError(
@@ -124,10 +145,17 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     if profile.os == "windows":
         raise _by_hand_on_windows(profile, limits, branch)
     fault = None if _absent(profile) else _fault(profile, limits, branch)
-    if fault is None and not _absent(profile):
-        return _wake(profile)
     need = Need(profile, limits, branch, fabric.needed(profile.installed_driver))
-    return _installation(profile, driver_packages.recipe(need), generations, hold, fault)
+    if fault is None and not _absent(profile):
+        signed = _signed_instead(need)
+        if signed is None:
+            return _wake(need)
+        _require_packages(profile)
+        fault = f"driver {profile.installed_driver.library} is installed: {UNTRUSTED}"
+        return _installation(profile, signed, generations, hold, fault)
+    recipe = driver_packages.recipe(need)
+    _require_packages(profile)
+    return _installation(profile, recipe, generations, hold, fault)
 
 
 def _right(profile: Profile, branch: int | None) -> bool:
@@ -240,7 +268,7 @@ def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
     installed = profile.installed_driver
     has, version = _major(installed.library), installed.library
     if not (has == branch if branch else limits.serve(has)):
-        return f"driver {version} is installed, which is not the one that is wanted"
+        return f"driver {version} is installed, but {branch or 'another branch'} is wanted"
     kind = _kind(profile)
     if kind and kind not in limits.kinds(has):
         return f"driver {version} is installed with {kind} modules, which do not run these GPUs"
@@ -252,11 +280,11 @@ def _fault(profile: Profile, limits: Limits, branch: int | None) -> str | None:
 
 
 def _kind(profile: Profile) -> ModuleKind | None:
-    """Return which modules a host has: those that are loaded, built, or named by its packages."""
+    """Return which modules the next boot loads: as built, or as they are loaded or packaged now."""
     installed = profile.installed_driver
     built = _built(profile, profile.kernel.boot)
     if installed.kind or built:
-        return installed.kind or (built.kind if built else None)
+        return built.kind if built else installed.kind
     names = [line.split()[0] for line in installed.packages]
     modules = [name for name in names if re.search("dkms|^kmod-|^linux-modules-nvidia|kmp", name)]
     if not modules:
@@ -265,12 +293,16 @@ def _kind(profile: Profile) -> ModuleKind | None:
 
 
 def _built(profile: Profile, kernel: str) -> BuiltModule | None:
-    built = profile.installed_driver.built or ()
-    return next((module for module in built if module.kernel == kernel), None)
+    """Return the module of a kernel: of several that one which the library belongs to."""
+    installed = profile.installed_driver
+    there = [module for module in installed.built or () if module.kernel == kernel]
+    return next(
+        (each for each in there if each.version == installed.library), next(iter(there), None)
+    )
 
 
 def _unbuilt(profile: Profile) -> bool:
-    """Whether the module of the installed version lacks for the kernel that boots next."""
+    """Whether the module of the installed version is missing for the kernel that boots next."""
     installed, boot = profile.installed_driver, profile.kernel.boot
     if installed.built is None or installed.library is None or not boot:
         return False
@@ -278,21 +310,75 @@ def _unbuilt(profile: Profile) -> bool:
     return module is None or module.version != installed.library
 
 
-def _wake(profile: Profile) -> DriverPlan:
+def _build_log(profile: Profile) -> str:
+    """Return where dkms logs the build; it says ``nvidia-current/535.261.03: added`` on Debian."""
+    library = profile.installed_driver.library
+    said = [re.split("[/,: ]+", line) for line in profile.installed_driver.dkms]
+    name = next((words[0] for words in said if library in words), "nvidia")
+    return f"/var/lib/dkms/{name}/{library}/build/make.log"
+
+
+def _require_packages(profile: Profile) -> None:
+    """Refuse to install packages over what NVIDIA's own installer has brought."""
+    installed = profile.installed_driver
+    if installed.library and not installed.packages:
+        raise FleetwheelError(
+            f"driver {installed.library} was installed by NVIDIA's installer (.run), and packages"
+            " would mix with its files",
+            hint="run nvidia-uninstall, then run again",
+        )
+
+
+def _signed_instead(need: Need) -> Recipe | None:
+    """Return how Ubuntu brings signed modules, where those that dkms built are of no use."""
+    if need.profile.distribution_id != "ubuntu" or not _untrusted(need.profile):
+        return None
+    recipe = driver_packages.recipe(need)
+    return recipe if recipe.signed else None
+
+
+def _untrusted(profile: Profile) -> bool:
+    """Whether the module was not loaded, and is signed with a key that nobody has enrolled."""
+    return profile.driver.state is DriverState.NOT_LOADED and _unenrolled(profile)
+
+
+def _unenrolled(profile: Profile) -> bool:
+    """Whether a person has to confirm the key of the modules that are installed."""
+    packages = profile.installed_driver.packages
+    signed = any(line.startswith(SIGNED) for line in packages)
+    return not signed and _console(profile, packages)
+
+
+def _wake(need: Need) -> DriverPlan:
     """Return the plan for a driver that is installed and does not work.
 
     That is a reboot, where one has not been tried since; or the loading of its module.
     """
+    profile = need.profile
     state, installed = profile.driver.state, profile.installed_driver
-    if state is DriverState.OK:  # another branch than that of the library runs
+    at_boot = (*fabric_modules(need), *fabric_steps(need))
+    fabric = (*at_boot, *fabric_start(need.companions)) if installed.packages else ()
+    built = _built(profile, profile.kernel.boot)
+    swapped = installed.kind and built and installed.kind != built.kind
+    if state is DriverState.OK or (state is DriverState.NO_DEVICES and swapped):
         state = DriverState.VERSION_MISMATCH
     meaning, repair = EXPLANATIONS[state]
     said = f"driver {installed.library}: {meaning}"
+    if state is DriverState.FABRIC_NOT_READY and fabric:
+        return DriverPlan(steps=fabric, reasons=(said, "its Fabric Manager is installed"))
     if state not in SLEEPING:
         raise FleetwheelError(f"driver {installed.library} is installed: {meaning}", hint=repair)
+    if _untrusted(profile):
+        return DriverPlan(
+            reboot=True,
+            at_console=True,
+            reasons=(said, UNTRUSTED, *_secure_boot(profile, installed.packages)),
+        )
     if _loadable(profile):
         load = Step(what="load the module nvidia", command=("modprobe", "nvidia"), hint=repair)
-        return DriverPlan(steps=(load,), reasons=(said, "its module is built for this kernel"))
+        return DriverPlan(
+            steps=(load, *fabric), reasons=(said, "its module is built for this kernel")
+        )
     others = installed.nouveau or installed.nova_core
     changed = _last_change(profile)
     if profile.booted_s and changed and changed < profile.booted_s:
@@ -302,11 +388,16 @@ def _wake(profile: Profile) -> DriverPlan:
             hint=f"{repair} Also rebuild the initial RAM disk, which may hold an older module, and"
             " look at the boot loader's entry for another kernel",
         )
+    off = driver_packages.blacklist(profile) if others and not installed.blacklisted_s else ()
     return DriverPlan(
-        steps=driver_packages.blacklist(profile) if others and not installed.blacklisted_s else (),
+        steps=(*off, *(at_boot if installed.packages else ())),
         reboot=True,
-        at_console=_console(profile),
-        reasons=(said, f"if it was rebooted since then: {repair}", *_secure_boot(profile)),
+        at_console=_unenrolled(profile),
+        reasons=(
+            said,
+            f"if it was rebooted since then: {repair}",
+            *(_secure_boot(profile, installed.packages) if _unenrolled(profile) else ()),
+        ),
     )
 
 
@@ -316,6 +407,7 @@ def _loadable(profile: Profile) -> bool:
     module = _built(profile, profile.kernel.running)
     return (
         profile.driver.state is DriverState.NOT_LOADED
+        and not _untrusted(profile)
         and installed.module is None
         and not (installed.nouveau or installed.nova_core)
         and module is not None
@@ -342,9 +434,7 @@ def _installation(
 ) -> DriverPlan:
     installed = profile.installed_driver
     others = [name for name in ("nouveau", "nova_core") if getattr(installed, name)]
-    steps = [*recipe.steps]
-    if others:
-        steps += driver_packages.blacklist(profile)
+    steps = [*(driver_packages.blacklist(profile) if others else ()), *recipe.steps]
     if hold:
         steps += driver_packages.hold(profile, recipe.packages)
     loaded = f"{' and '.join(others)} is loaded, and keeps NVIDIA's module from the GPUs"
@@ -355,13 +445,13 @@ def _installation(
         packages=recipe.packages,
         steps=tuple(steps),
         reboot=True,
-        at_console=unsigned and _console(profile),
+        at_console=unsigned and _console(profile, recipe.packages),
         reasons=(
             *([fault] if fault else []),
             *_hardware(recipe, generations),
             *recipe.reasons,
             *([loaded] if others else []),
-            *(_secure_boot(profile) if unsigned else ()),
+            *(_secure_boot(profile, recipe.packages) if unsigned else ()),
         ),
     )
 
@@ -378,30 +468,36 @@ def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str,
     elif recipe.modules == "open":
         why = "open modules: NVIDIA suggests them from Turing on"
     else:
-        why = f"proprietary modules: at {recipe.branch} the open ones are not yet for every GPU"
+        why = (
+            f"proprietary modules: in {recipe.branch} the open modules do not yet support every GPU"
+        )
     return (*ended, why)
 
 
-def _console(profile: Profile) -> bool:
-    """Whether a person has to confirm the key of modules that are built here."""
-    return bool(profile.secure_boot) and not profile.installed_driver.enrolled.get(_key(profile))
+def _console(profile: Profile, packages: tuple[str, ...]) -> bool:
+    """Whether a person has to confirm the key of modules that these packages build here."""
+    enrolled = profile.installed_driver.enrolled
+    return bool(profile.secure_boot) and not enrolled.get(_key(profile, packages))
 
 
-def _key(profile: Profile) -> str:
+def _key(profile: Profile, packages: tuple[str, ...]) -> str:
+    if any(name.startswith("akmod-") for name in packages):
+        return AKMODS_KEY
     return KEYS.get(profile.distribution_id, "/var/lib/dkms/mok.pub")
 
 
-def _secure_boot(profile: Profile) -> tuple[str, ...]:
+def _secure_boot(profile: Profile, packages: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a person has to do where Secure Boot is on: it is never turned off."""
     if not profile.secure_boot:
         return ()
+    key = _key(profile, packages)
     signs = (
-        "Secure Boot is on: the kernel loads only modules signed with a key that it trusts. dkms"
-        " signs them with this machine's own key (MOK)"
+        "Secure Boot is on: the kernel loads only modules signed with a key that it trusts."
+        f" {'akmods' if key == AKMODS_KEY else 'dkms'} signs them with this machine's own key (MOK)"
     )
-    if not _console(profile):
+    if not _console(profile, packages):
         return (f"{signs}, which is enrolled",)
     return (
-        f"{signs}. That is not enrolled: run `mokutil --import {_key(profile)}` on the host, choose"
+        f"{signs}. That is not enrolled: run `mokutil --import {key}` on the host, choose"
         " a password, reboot, and confirm the key with it at the console",
     )

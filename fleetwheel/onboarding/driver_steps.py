@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.fabric import Companions
 from fleetwheel.onboarding.gpu_generations import Limits
-from fleetwheel.profile import ModuleKind, Profile, Value
+from fleetwheel.profile import DriverState, ModuleKind, Profile, Value
 
 PREFERRED = 580
 """The newest branch that serves every GPU since Maxwell, and the oldest that CUDA 13 runs on."""
@@ -26,8 +27,11 @@ done
 exit 0
 """
 """The packages build for the kernel that runs; another one may boot. Facts tell what was built."""
-IB_UMAD = """if ! modinfo ${1:+-k "$1"} ib_umad >/dev/null; then
-    echo "the kernel $1 has no module ib_umad, through which NVLSM reaches the switches" >&2
+IB_UMAD = """boot=$1
+shift
+there() { modinfo ${boot:+-k "$boot"} ib_umad >/dev/null 2>&1; }
+if ! there && ! { "$@" && there; }; then
+    echo "the kernel $boot has no module ib_umad, through which NVLSM reaches the switches" >&2
     exit 1
 fi
 mkdir -p "${0%/*}" && echo ib_umad >"$0"
@@ -122,17 +126,39 @@ def outlook(branch: int) -> tuple[str, ...]:
     )
 
 
+def fabric_modules(need: Need, install: tuple[str, ...] = ("false",)) -> tuple[Step, ...]:
+    """Return what loads the module that NVLSM needs at each boot.
+
+    + install: the command that installs the package that has it, where the kernel's own has not
+    """
+    if not need.companions.subnet_manager:
+        return ()
+    path, boot = "/etc/modules-load.d/fleetwheel-nvlsm.conf", need.profile.kernel.boot
+    hint = f"install linux-modules-extra-{boot or 'KERNEL'} or kernel-modules-extra"
+    command = ("sh", "-c", IB_UMAD, path, boot, *install)
+    return (Step(what="load ib_umad at boot", command=command, hint=hint),)
+
+
 def fabric_steps(need: Need) -> tuple[Step, ...]:
-    """Return what starts the companions at the next boot."""
+    """Return what starts Fabric Manager at the next boot."""
+    if not need.companions.manager:
+        return ()
+    enable = ("systemctl", "enable", "nvidia-fabricmanager")
+    hint = "run `systemctl enable --now nvidia-fabricmanager`, then run again"
+    return (Step(what="start Fabric Manager at boot", command=enable, hint=hint),)
+
+
+def fabric_start(companions: Companions) -> tuple[Step, ...]:
+    """Return what starts the companions now."""
+    hint = EXPLANATIONS[DriverState.FABRIC_NOT_READY].repair
+    log = f"{hint} See `journalctl -u nvidia-fabricmanager`"
     steps = []
-    if need.companions.subnet_manager:
-        path, boot = "/etc/modules-load.d/fleetwheel-nvlsm.conf", need.profile.kernel.boot
-        hint = f"install linux-modules-extra-{boot or 'KERNEL'} or kernel-modules-extra"
-        command = ("sh", "-c", IB_UMAD, path, boot)
-        steps.append(Step(what="load ib_umad at boot", command=command, hint=hint))
-    if need.companions.manager:
-        enable = ("systemctl", "enable", "nvidia-fabricmanager")
-        steps.append(Step(what="start Fabric Manager at boot", command=enable))
+    if companions.subnet_manager:
+        umad = ("modprobe", "ib_umad")
+        steps.append(Step(what="load the module ib_umad", command=umad, hint=hint))
+    if companions.manager:
+        restart = ("systemctl", "restart", "nvidia-fabricmanager")
+        steps.append(Step(what="start Fabric Manager", command=restart, hint=log))
     return tuple(steps)
 
 

@@ -37,7 +37,8 @@ APT_LOCK = ("-o", "DPkg::Lock::Timeout=120")
 """A fresh machine often runs its automatic updates just then."""
 APT_INSTALL = (
     *("env", "DEBIAN_FRONTEND=noninteractive"),
-    *("apt-get", "-q", "-y", "--no-install-recommends", "install"),
+    *("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confdef"),
+    *("-o", "Dpkg::Options::=--force-confold", "--no-install-recommends", "install"),
 )
 
 DNF_INSTALL = ("dnf", "-q", "-y", "install")

@@ -7,6 +7,7 @@ from fleetwheel.onboarding.driver_steps import (
     Recipe,
     Step,
     branch_of,
+    fabric_modules,
     fabric_reasons,
     fabric_steps,
     nvidia_arch,
@@ -54,10 +55,14 @@ INSTALL = (
 done
 kmp=$1=$kmp
 shift
-exec "$@" "$kmp"
+"$@" "$kmp"
+code=$?
+case $code in 102 | 103) exit 0 ;; esac
+exit $code
 """
 )
-"""One transaction: the modules, and each word ``NAME=`` in their version."""
+"""One transaction: the modules, and each word ``NAME=`` in their version. zypper ends with 102 or
+103 where all is installed and the host or zypper itself has to start again."""
 
 
 def suse(need: Need) -> Recipe:
@@ -86,10 +91,11 @@ def suse(need: Need) -> Recipe:
         steps=(
             _repository(need),
             Step(
-                what="read the lists of packages",
-                command=(*ZYPPER, "--gpg-auto-import-keys", "refresh"),
+                what="read the lists of NVIDIA's packages",
+                command=(*ZYPPER, "--gpg-auto-import-keys", "refresh", REPOSITORY),
             ),
             _ask(branch, kmp, same),
+            *fabric_modules(need),
             _install(branch, kmp, same, others),
             *fabric_steps(need),
         ),

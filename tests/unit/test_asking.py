@@ -248,6 +248,39 @@ def test_the_modules_that_are_built_and_the_kernel_that_will_boot(machine: Machi
     assert installed.dkms == ("nvidia/580.95.05, 6.1.0-50-amd64, x86_64: installed",)
 
 
+@pytest.mark.parametrize(
+    ("name", "licence", "kind"),
+    [
+        ("nvidia-current", "NVIDIA", "proprietary"),
+        ("nvidia-current-open", "Dual MIT/GPL", "open"),
+        ("nvidia-tesla-470", "NVIDIA", "proprietary"),
+    ],
+)
+def test_modules_under_the_names_that_debian_gives_them(
+    machine: Machine, name: str, licence: str, kind: str
+) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.write("tree/lib/modules/6.1.0-50-amd64/modules.dep", "")
+    machine.write(f"{name}.ko", "")
+    machine.program(
+        "bin/modinfo",
+        f"""
+for word; do :; done
+test "$word" = {name} || exit 1
+case "$*" in
+-n*) echo "$HOME/{name}.ko" ;;
+*version*) echo 535.261.03 ;;
+*license*) echo '{licence}' ;;
+esac
+""",
+    )
+    built = machine.state().profile.installed_driver.built
+    assert built is not None
+    assert [(each.kernel, each.version, each.kind) for each in built] == [
+        ("6.1.0-50-amd64", "535.261.03", kind)
+    ]
+
+
 def test_a_list_of_modules_that_was_cut_is_none(machine: Machine) -> None:
     machine.pci("0000:01:00.0", "0x10de", "0x030200")
     for kernel in ("6.1.0-49-amd64", "6.1.0-50-amd64"):
@@ -265,13 +298,16 @@ def test_a_kernel_that_somebody_chose_is_the_one_that_boots(machine: Machine) ->
 @pytest.mark.parametrize(
     ("answer", "enrolled"), [("is already enrolled", True), ("is not enrolled", False)]
 )
-def test_a_key_that_the_firmware_trusts(machine: Machine, answer: str, enrolled: bool) -> None:
+@pytest.mark.parametrize("path", ["/var/lib/dkms/mok.pub", "/etc/pki/akmods/certs/public_key.der"])
+def test_a_key_that_the_firmware_trusts(
+    machine: Machine, path: str, answer: str, enrolled: bool
+) -> None:
     machine.pci("0000:01:00.0", "0x10de", "0x030000")
-    key = machine.write("tree/var/lib/dkms/mok.pub", "")
+    key = machine.write(f"tree{path}", "")
     machine.program("bin/mokutil", f'test "$1" = --test-key && echo "$2 {answer}"')
     assert key.exists()
     installed = machine.state().profile.installed_driver
-    assert installed.enrolled == {"/var/lib/dkms/mok.pub": enrolled}
+    assert installed.enrolled == {path: enrolled}
 
 
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:

@@ -1,5 +1,7 @@
 """Driver plans for hosts that have some of it already, and for those that need more."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
+from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
 from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from tests.unit.test_driver_plan import (
@@ -133,7 +136,25 @@ def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
     if state == "ok":
         assert plan(same, "install").nothing
     else:
-        assert "Start nvidia-fabricmanager" in refusal(same)
+        assert [step.command for step in plan(same, "install").steps] == [
+            ("systemctl", "enable", "nvidia-fabricmanager"),
+            ("systemctl", "restart", "nvidia-fabricmanager"),
+        ]
+        assert "Start nvidia-fabricmanager" in refusal(having(same, packages=()))
+
+
+def test_modules_are_loaded_before_the_fabric_that_needs_them() -> None:
+    seen = profile(UBUNTU, B200, state="not-loaded", library=LIBRARY)
+    packages = ("nvidia-fabricmanager 580.95.05-1", "nvlsm 2025.06-1")
+    planned = plan(having(seen, built=built(), packages=packages), "install")
+    last = [step.command for step in planned.steps if step.command[0] != "sh"]
+    assert last == [
+        ("modprobe", "nvidia"),
+        ("systemctl", "enable", "nvidia-fabricmanager"),
+        ("modprobe", "ib_umad"),
+        ("systemctl", "restart", "nvidia-fabricmanager"),
+    ]
+    assert not planned.reboot
 
 
 def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
@@ -150,7 +171,60 @@ def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
 
 def test_a_driver_that_no_package_brought_is_left_alone() -> None:
     runs = profile(UBUNTU, A100, state="ok", version=LIBRARY, library=LIBRARY)
-    assert plan(having(runs, bridges=NVSWITCH), "install").nothing
+    assert plan(having(runs, bridges=NVSWITCH, packages=()), "install").nothing
+
+
+@pytest.mark.parametrize("state", ["ok", "no-devices", "no-driver"])
+def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -> None:
+    seen = profile(UBUNTU, "Ada", state=state, version="550.54.14", library="550.54.14")
+    said = refusal(having(seen, packages=()), "580")
+    assert "driver 550.54.14 was installed by NVIDIA's installer" in said
+    assert "run nvidia-uninstall, then run again" in said
+    elsewhere = profile("Arch Linux", "Ada", state=state, version="550.54.14", library="550.54.14")
+    assert "how Arch Linux gets" in refusal(having(elsewhere, packages=()), "580")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "package"),
+    [
+        (UBUNTU, f"linux-modules-extra-{KERNEL}"),
+        (TRIXIE, f"linux-modules-extra-{KERNEL}"),
+        (ROCKY_9, f"kernel-modules-extra-{KERNEL}"),
+        (ALMA_10, f"kernel-modules-extra-{KERNEL}"),
+        (FEDORA, f"kernel-modules-extra-{KERNEL}"),
+    ],
+)
+def test_what_nvlsm_needs_is_there_before_the_driver_is_replaced(
+    distribution: str, package: str
+) -> None:
+    steps = plan(profile(distribution, B200), "install").steps
+    what = [step.what for step in steps]
+    umad = what.index("load ib_umad at boot")
+    assert package in steps[umad].command
+    install = next(number for number, said in enumerate(what) if "nvlsm" in said)
+    assert umad < install < what.index("start Fabric Manager at boot")
+
+
+@pytest.mark.parametrize(
+    ("modinfo", "installer", "ends"),
+    [("exit 0", "false", 0), ("test -e new", "touch new", 0), ("exit 1", "true", 1)],
+)
+def test_the_extra_modules_come_only_where_ib_umad_is_missing(
+    tmp_path: Path, modinfo: str, installer: str, ends: int
+) -> None:
+    program = tmp_path / "modinfo"
+    program.write_text(f"#!/bin/sh\n{modinfo}\n")
+    program.chmod(0o755)
+    words = ("sh", "-c", IB_UMAD, f"{tmp_path}/load.d/umad.conf", KERNEL, *installer.split())
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(words, env=path, cwd=tmp_path, check=False)
+    assert done.returncode == ends
+    assert (tmp_path / "load.d/umad.conf").exists() is (ends == 0)
+
+
+def test_nouveau_is_off_before_the_driver_comes() -> None:
+    what = [step.what for step in plan(profile(ROCKY_9, "Ada", nouveau=True), "580").steps]
+    assert "rebuild the initial RAM disk without nouveau" in what[:2]
 
 
 # What is installed and does not work
@@ -175,6 +249,22 @@ def test_an_installation_that_built_no_module_is_no_success() -> None:
     assert "dkms says nvidia/580.95.05: added" in str(wrong)
     assert "hint: see /var/lib/dkms/nvidia/580.95.05/build/make.log" in str(wrong)
     assert planned.mismatch(having(after, built=built())) is None
+
+
+def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
+    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    dkms = ("nvidia-current/535.261.03: added",)
+    after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=(), dkms=dkms)
+    assert "see /var/lib/dkms/nvidia-current/535.261.03/build/make.log" in str(
+        planned.mismatch(after)
+    )
+
+
+def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
+    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    both = (*built("470.256.02"), *built("535.261.03", kind="proprietary"))
+    after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=both)
+    assert planned.mismatch(after) is None
 
 
 def test_an_installation_without_its_fabric_manager_is_no_success() -> None:
@@ -268,6 +358,95 @@ def test_debians_open_modules_go_where_its_others_come() -> None:
 def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
     seen = profile(UBUNTU, "Ada", state="no-devices", version=LIBRARY, library=LIBRARY)
     assert "NVRM" in refusal(having(seen, kind="open"))
+
+
+def test_modules_of_the_other_kind_after_an_installation_are_no_success() -> None:
+    planned = plan(profile(UBUNTU, "Pascal"), "580")
+    after = having(profile(UBUNTU, "Pascal"), library=LIBRARY, built=built(kind="open"))
+    said = str(planned.mismatch(after))
+    assert f"its modules for the kernel {KERNEL} are the open ones, not the proprietary" in said
+    right = having(after, built=built(kind="proprietary"))
+    assert planned.mismatch(right) is None
+
+
+def test_a_swap_waits_for_one_reboot_and_is_not_done_twice() -> None:
+    seen = profile(UBUNTU, "Pascal", state="no-devices", version=LIBRARY, library=LIBRARY)
+    modules = built(kind="proprietary", changed_s=100)
+    swapped = having(seen, kind="open", built=modules, changed_s=100)
+    planned = plan(swapped.model_copy(update={"booted_s": 50}), "580")
+    assert (planned.steps, planned.reboot) == ((), True)
+    again = swapped.model_copy(update={"booted_s": 1000})
+    assert "another reboot will not help" in refusal(again, "580")
+
+
+@pytest.mark.parametrize("distribution", [RHEL_8, ROCKY_9, AMAZON, "Rocky Linux 10.1"])
+def test_dnf_is_asked_before_locks_and_streams_are_touched(distribution: str) -> None:
+    steps = [step.what for step in plan(profile(distribution, "Ada"), "580").steps]
+    order = [
+        next(number for number, what in enumerate(steps) if what.startswith(start))
+        for start in ("ask dnf for the driver", "install headers", "remove earlier", "keep to")
+    ]
+    assert order == sorted(order)
+    assert steps[order[-1] + 1].startswith("install kmod")
+
+
+def test_zypper_takes_the_key_of_nvidias_repository_alone() -> None:
+    said = commands(plan(profile(LEAP, "Ada"), "580"))
+    assert "--gpg-auto-import-keys refresh fleetwheel-cuda" in said
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (102, 0), (103, 0), (4, 4)])
+def test_zypper_has_installed_also_where_it_asks_for_a_restart(
+    tmp_path: Path, code: int, ends: int
+) -> None:
+    program = tmp_path / "zypper"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *search*) exit ;; esac\nexit {code}\n')
+    program.chmod(0o755)
+    steps = plan(profile(LEAP, "Ada"), "580").steps
+    install = next(step for step in steps if "INSTALL" in step.what.upper())
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run(install.command, env=path, check=False).returncode == ends
+
+
+APT = """#!/bin/sh
+echo "${0##*/} $*" >>log
+case "$*" in
+"madison nvidia-driver-pinning-595") echo ' nvidia-driver-pinning-595 | 1-1 | x' ;;
+"madison nvidia-open") printf ' nvidia-open | %s | x\\n' 590.48.01-1 595.71.05-1 595.58.03-1 ;;
+"madison nvidia-imex") echo ' nvidia-imex | 595.58.03-1 | x' ;;
+*-W*) echo "$STATUS" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("branch", "gpu", "status", "said", "purged"),
+    [
+        ("595", "Ada", "", "", False),
+        ("620", "Ada", "", "no nvidia-driver-pinning-620; it has: 590.48.01-1 595.58", True),
+        ("620", "Ada", "ii ", "no nvidia-driver-pinning-620", False),
+        ("595", GB200, "", "no nvidia-imex 595.71.05, which nvidia-open needs", True),
+    ],
+)
+def test_nvidias_repository_is_asked_before_anything_is_pinned(
+    tmp_path: Path, branch: str, gpu: str, status: str, said: str, purged: bool
+) -> None:
+    for name in ("apt-get", "apt-cache", "dpkg-query"):
+        (tmp_path / name).write_text(APT)
+        (tmp_path / name).chmod(0o755)
+    steps = plan(profile(TRIXIE, gpu), branch).steps
+    what = [step.what for step in steps]
+    asked = next(number for number, each in enumerate(what) if "and ask it for" in each)
+    assert asked < what.index("unpin Debian's own branch") < what.index(f"keep to branch {branch}")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "STATUS": status}
+    done = subprocess.run(
+        steps[asked].command, env=environment, cwd=tmp_path, text=True, stderr=-1, check=False
+    )
+    assert bool(done.returncode) is bool(said)
+    assert said in done.stderr
+    log = (tmp_path / "log").read_text()
+    assert "DPkg::Lock::Timeout=120 /var/cache/apt/archives/cuda-keyring.deb" in log
+    assert ("purge cuda-keyring" in log) is purged
 
 
 # Kernels
@@ -384,6 +563,68 @@ def test_a_key_that_is_enrolled_needs_no_person() -> None:
     planned = plan(having(host, enrolled={key: True}), "install")
     assert not planned.at_console
     assert "which is enrolled" in planned.summary
+
+
+def test_akmods_signs_with_a_key_of_its_own() -> None:
+    host = profile(FEDORA, "Pascal", secure_boot=True)
+    planned = plan(host, "install")
+    assert planned.at_console
+    assert "akmods signs them" in planned.summary
+    assert "mokutil --import /etc/pki/akmods/certs/public_key.der" in planned.summary
+    enrolled = having(host, enrolled={"/etc/pki/akmods/certs/public_key.der": True})
+    assert not plan(enrolled, "install").at_console
+    what = [step.what for step in planned.steps]
+    assert what.index("ask dnf for the driver") < what.index(
+        f"install headers for the kernel {KERNEL}"
+    )
+
+
+@pytest.mark.parametrize(("there", "ends"), [("x", 0), ("", 1)])
+def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, ends: int) -> None:
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
+    steps = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580").steps
+    what = [step.what for step in steps]
+    asked = what.index("ask apt for the modules that Ubuntu signs")
+    assert what[asked + 1].startswith("install nvidia-headless-no-dkms-580-server-open")
+    assert "nvidia-driver-580-server-open`, `mokutil --import" in steps[asked].hint
+    (tmp_path / "apt-cache").write_text(f"#!/bin/sh\nprintf '%s' '{there}'\n")
+    (tmp_path / "apt-cache").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(steps[asked].command, env=path, text=True, stderr=-1, check=False)
+    assert done.returncode == ends
+    name = "linux-modules-nvidia-580-server-open-generic"
+    assert (name in done.stderr) is bool(ends)
+
+
+def test_a_module_with_a_key_that_is_not_enrolled_is_not_loaded_but_enrolled() -> None:
+    waiting = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
+    host = having(waiting, built=built(changed_s=1)).model_copy(update={"booted_s": 1000})
+    planned = plan(host, "580")
+    assert (planned.steps, planned.reboot, planned.at_console) == ((), True, True)
+    assert "mokutil --import /var/lib/dkms/mok.pub" in planned.summary
+    enrolled = having(host, enrolled={"/var/lib/dkms/mok.pub": True})
+    assert "modprobe nvidia" in commands(plan(enrolled, "580"))
+
+
+def test_modules_of_the_distribution_are_loaded_under_secure_boot() -> None:
+    waiting = profile(ALMA_10, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
+    packages = ("nvidia-open-kmod 580.95.05-1.el10",)
+    planned = plan(having(waiting, built=built(changed_s=1), packages=packages), "install")
+    assert "modprobe nvidia" in commands(planned)
+    assert not planned.at_console
+
+
+def test_ubuntu_replaces_modules_that_the_firmware_does_not_trust() -> None:
+    kernel = Kernel(running=KERNEL, boot=KERNEL, packages=("generic",))
+    waiting = profile(
+        UBUNTU, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True, kernel=kernel
+    )
+    packages = ("nvidia-dkms-580-server-open 580.95.05-0u1",)
+    planned = plan(having(waiting, built=built(), packages=packages), "580")
+    assert "linux-modules-nvidia-580-server-open-generic" in planned.packages
+    assert "nvidia-dkms-580-server-open-" in last_install(planned).split()
+    assert "does not trust the key" in planned.summary
+    assert not planned.at_console
 
 
 # The file

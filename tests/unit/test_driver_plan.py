@@ -87,7 +87,10 @@ def profile(
 ) -> Profile:
     ids = [BOARD.get(generation, generation) for generation in generations]
     devices = tuple(f"0000:{bus:02x}:00.0 {id}" for bus, id in enumerate(ids, 1))
-    installed = InstalledDriver(devices=devices, library=library, nouveau=nouveau)
+    packages = (f"nvidia-driver {library}-1",) if library else ()
+    installed = InstalledDriver(
+        devices=devices, library=library, nouveau=nouveau, packages=packages
+    )
     id = next((id for start, id in IDS.items() if distribution.startswith(start)), "")
     release = re.search(r"[0-9]+(\.[0-9]+)?", distribution)
     system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": KERNEL}
@@ -344,7 +347,7 @@ def test_a_driver_that_nothing_can_ask_yet_is_left_alone(
 def test_nouveau_is_turned_off_where_it_is_loaded() -> None:
     off = plan(profile(ROCKY_9, "Ada", nouveau=True), "install")
     assert "blacklist nouveau" in commands(off)
-    assert "exec dracut --force" in commands(off)
+    assert "dracut --force" in commands(off)
     assert "nouveau is loaded" in off.summary
     assert "nouveau" not in commands(plan(profile(ROCKY_9, "Ada"), "install"))
     assert "update-initramfs -u" in commands(plan(profile(UBUNTU, "Ada", nouveau=True), "install"))
