@@ -308,6 +308,7 @@ def test_a_wrong_sum_is_caught(torch_cpu_python: Path) -> None:
     assert (code, result.devices[0].status) == (2, "passed")
     assert [part.status for part in result.together] == ["failed", "failed"]
     assert "all-reduce float32: relative error" in str(result)
+    assert {part.fault and part.fault.name for part in result.together} == {"all-reduce"}
 
 
 DEVICE_ALONE = """
