@@ -306,7 +306,7 @@ FAULTS = (
         "disk-full",
         r"No space left on device|Disk quota exceeded|WinError 112\b",
         "a disk of this host is full",
-        "see df -h and df -i for /tmp, the home directory and the environment; make room, test again",
+        "make room (see df -h and df -i for /tmp, the home directory and the environment), test again",
     ),
     Fault(
         "nvrtc",

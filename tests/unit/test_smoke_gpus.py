@@ -1,5 +1,6 @@
 """The smoke test and the driver: which devices there are, who holds them, and whether all agree."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -312,12 +314,13 @@ def test_what_nvml_says_of_two_gpus(ask_driver: Any) -> None:
 def test_what_nvml_says_of_mig(ask_driver: Any) -> None:
     script = (
         "mig 0 1\nmig-count 0 7\nhandle 100 ok\nhandle 102 ok\nuuid 100 MIG-x\nuuid 102 MIG-y\n"
-        "name 100 NVIDIA H100 MIG 1g.10gb\nhandle 101 error 6\nprocesses 0 9\n"
+        "name 100 NVIDIA H100 MIG 1g.10gb\nhandle 101 error 6\nprocesses 0 9\nprocesses 102 9\n"
     )
     one, two, other = ask_driver(script + HEALTHY)["devices"]
     assert (one["device"], one["uuid"], one["gpu"]) == ("cuda:0/mig:0", "MIG-x", "GPU-aaaa")
     assert (two["device"], two["mig"], two["capability"]) == ("cuda:0/mig:2", True, "8.9")
     assert one["name"] == "NVIDIA H100 MIG 1g.10gb"
+    assert (one["held_by"], two["held_by"]) == ("", "process 9")
     assert (other["uuid"], other["mig"]) == ("GPU-bbbb", False)
 
 
@@ -330,9 +333,8 @@ def test_what_nvml_says_of_a_lost_gpu_and_of_none(ask_driver: Any) -> None:
 
 
 def test_windows_with_a_window_is_not_held() -> None:
-    gpu = {"processes": [4, 5], "driver_model": "WDDM"}
-    assert smoke_driver.held_by(gpu) == ""
-    assert smoke_driver.held_by({**gpu, "driver_model": None}) == "processes 4, 5"
+    assert smoke_driver.held_by([4, 5], "WDDM") == ""
+    assert smoke_driver.held_by([4, 5], None) == "processes 4, 5"
 
 
 def test_the_server_of_mps_holds_nothing() -> None:
@@ -347,8 +349,7 @@ def test_the_server_of_mps_holds_nothing() -> None:
         ) as process:
             assert process.stdout
             process.stdout.readline()
-            gpu = {"processes": [process.pid], "driver_model": None}
-            found = smoke_driver.held_by(gpu)
+            found = smoke_driver.held_by([process.pid], None)
             process.kill()
         assert found == (f"process {process.pid}" if held else "")
 
@@ -359,3 +360,12 @@ def test_xids_are_read_from_the_kernels_log(tmp_path: Path) -> None:
     log.write_text(f"6,1,2,-;usb 1-1: new device\n{line}\n{'x' * 9000}\n")
     assert smoke_driver.xids(str(log)) == [line]
     assert smoke_driver.xids(str(tmp_path / "absent")) is None
+
+
+def test_a_kernels_log_that_fails_when_it_is_read_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = MagicMock()
+    broken.__enter__().read.side_effect = OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(smoke_driver.os, "fdopen", lambda handle, *more, **options: broken)
+    assert smoke_driver.xids(os.devnull) is None
