@@ -306,7 +306,7 @@ FAULTS = (
         "disk-full",
         r"No space left on device|Disk quota exceeded|WinError 112\b",
         "a disk of this host is full",
-        "make room (see df -h and df -i for /tmp, the home directory and the environment), test again",
+        "make room where df -h and df -i show none (/tmp, home directory, environment), test again",
     ),
     Fault(
         "nvrtc",

@@ -201,7 +201,7 @@ def test_torch_and_nvml_disagree(
         ("memory 0 24564 300", "processes 0 7", "skipped", "memory-held"),
         ("memory 0 1024 700", "memory 0 1073741824 1 1", "passed", None),
         ("integrated 0 1\nmemory 0 24564 300", "", "passed", None),
-        ("cudaMalloc 0 2", "processes 0 7", "skipped", "out-of-memory"),
+        ("cudaMalloc 0 2", "processes 0 7", "failed", "out-of-memory"),
         ("cudaMalloc 0 2", "memory 0 25757220864 300000000 1", "skipped", "out-of-memory"),
         ("cudaMalloc 0 2", "", "failed", "out-of-memory"),
         ("cudaSetDevice 0 46", "compute-mode 0 3\nprocesses 0 7", "skipped", "device-busy"),
@@ -265,7 +265,7 @@ def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
         ("cudaMemcpyAsync * hang after 4", "peer-copy", "no answer within"),
         ("cudaMemcpyAsync * signal 11 after 4", "peer-copy", "ended by SIGSEGV, during copy"),
         ("cudaMemcpyAsync * 700 after 4", "kernel-fault", "illegal memory access"),
-        ("peers * 8", "peer-copy", "copy cuda:0 to cuda:1 exact: relative error"),
+        ("peers * 8", "peer-copy", "copy cuda:1 to cuda:2 exact: relative error"),
         ("peers * 0", "too-many-peers", "peer mapping resources exhausted"),
     ],
 )

@@ -98,6 +98,31 @@ def test_only_the_gpus_that_must_be_served(tmp_path: Path) -> None:
     assert [gpu["uuid"] for gpu in document["devices"]] == ["GPU-1", "GPU-2"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (driver(*FOUR[:3], lost=["GPU 3 is lost: GPU is lost"]), "GPU 3 is lost"),
+        (driver(*FOUR[:3]), "NVML shows 3 GPUs, torch 4"),
+        (driver(*FOUR[:3], a_gpu(7)), "NVML does not know GPU-3"),
+    ],
+)
+def test_what_is_wrong_with_other_gpus_is_a_warning(
+    tmp_path: Path, answer: Answer, words: str
+) -> None:
+    document = of_host(tmp_path, answer, gpus=["GPU-1", "GPU-2"])
+    assert document["passed"]
+    assert [words in warning for warning in document["warnings"]] == [True]
+
+
+@pytest.mark.parametrize("wanted", [["GPU-1", "GPU-8", "GPU-9"], ["GPU-8", "GPU-9"]])
+def test_a_gpu_to_test_that_is_not_there_is_a_fault(tmp_path: Path, wanted: list[str]) -> None:
+    answer = driver(*FOUR[:3], lost=["GPU 3 is lost: GPU is lost"])
+    document = of_host(tmp_path, answer, gpus=wanted)
+    assert not document["passed"]
+    assert [fault["name"] for fault in document["faults"]] == ["gpu-missing", "gpu-lost"]
+    assert document["faults"][0]["error"] == "GPUs to test not found: GPU-8, GPU-9"
+
+
 JETSON = a_gpu(0, uuid="1234-5", gpu="1234-5", memory_total_mib=None, memory_free_mib=None)
 
 
@@ -143,7 +168,24 @@ NO_ENTRY = "tell(error='all CUDA-capable devices are busy or unavailable\\nmore'
         (NO_MEMORY, {"held_by": "process 4711"}, "skipped", "are free (held by process 4711)"),
         (NO_MEMORY, {}, "skipped", "only 3 MiB are free"),
         (NO_ROOM, {}, "failed", "Tried to allocate 2.00 GiB."),
-        (NO_ROOM, {"held_by": "process 7"}, "skipped", "2.00 GiB. (held by process 7)"),
+        (NO_ROOM, {"held_by": "process 7"}, "failed", "2.00 GiB. (held by process 7)"),
+        (
+            NO_ROOM,
+            {"held_by": "process 7", "memory_free_mib": None},
+            "skipped",
+            "2.00 GiB. (held by process 7)",
+        ),
+        (NO_ROOM, {"memory_free_mib": None}, "failed", "2.00 GiB."),
+        (NO_CUBLAS, {"held_by": "process 7"}, "failed", "ALLOC_FAILED"),
+        (NO_ENTRY, {"held_by": "process 7"}, "failed", "unavailable (held by process 7)"),
+        (NO_ENTRY, {"held_by": "process 7", "compute_mode": None}, "skipped", "unavailable"),
+        (NO_ENTRY, {"compute_mode": "exclusive-process"}, "failed", "unavailable"),
+        (
+            NO_ENTRY,
+            {"held_by": "process 7", "compute_mode": "prohibited"},
+            "failed",
+            "unavailable (compute mode prohibited, held by process 7)",
+        ),
         (NO_ROOM, {"memory_free_mib": 700}, "skipped", "Tried to allocate 2.00 GiB."),
         (NO_ROOM, {"memory_free_mib": 700, "memory_total_mib": 1024}, "failed", "2.00 GiB."),
         (NO_CUBLAS, {}, "failed", "CUBLAS_STATUS_ALLOC_FAILED"),
