@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 BLOCK_WORDS = 16 << 20
@@ -159,7 +160,7 @@ def free_bytes(bench: Any, driver: dict[str, Any]) -> int:
     bench.torch.cuda.empty_cache()
     free: int = bench.torch.cuda.mem_get_info(bench.device)[0]
     model = driver.get("driver_model") if driver else None
-    windows = model == "WDDM" or (not driver and os.name == "nt") or os.path.exists(WSL)
+    windows = model == "WDDM" or (not driver and os.name == "nt") or Path(WSL).exists()
     share = WDDM_FRACTION if windows else FREE_FRACTION
     return min(int(share * free), free - 4 * block_words(bench) - ROOM_BYTES)
 

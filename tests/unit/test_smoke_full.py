@@ -333,18 +333,28 @@ GIB = 1 << 30
     ],
 )
 def test_how_much_memory_is_filled(
-    device: str, free: int, shares: bool, entry: Answer, found: int
+    device: str,
+    free: int,
+    shares: bool,
+    entry: Answer,
+    found: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the host's memory little, and of a GPU with windows what Windows does not move away."""
+    monkeypatch.setattr(smoke_full, "WSL", "/nowhere")
+    assert filled(device, free, shares, entry) == found
+
+
+def filled(device: str, free: int, shares: bool, entry: Answer) -> int:
     cuda = SimpleNamespace(empty_cache=lambda: None, mem_get_info=lambda device: (free, free))
     bench = SimpleNamespace(device=device, shares_memory=shares, torch=SimpleNamespace(cuda=cuda))
-    assert smoke_full.free_bytes(bench, entry) == found
+    return smoke_full.free_bytes(bench, entry)
 
 
 def test_in_wsl_windows_drives_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dxg").touch()
     monkeypatch.setattr(smoke_full, "WSL", str(tmp_path / "dxg"))
-    test_how_much_memory_is_filled("cuda:0", 100 * GIB, False, {"driver_model": None}, 50 * GIB)
+    assert filled("cuda:0", 100 * GIB, False, {"driver_model": None}) == 50 * GIB
 
 
 class Words:
