@@ -58,6 +58,8 @@ OF_OTHERS = ("in-use", "memory-held")
 """Faults that say themselves that others hold the GPU."""
 WANT_OF_MEMORY = ("out-of-memory", "library-start")
 """Faults that are no faults of the GPU where NVML tells that others hold its memory."""
+ASKED_AGAIN_S = 10
+"""Seconds for NVML to say who holds a GPU that had no room: an extra wait, so a short one."""
 EXCLUSIVE = ("exclusive-thread", "exclusive-process")
 """Compute modes in which a single process holds a GPU."""
 CORRECTED = ("ecc_corrected", "remapped_correctable")
@@ -68,6 +70,8 @@ CLEARED = ("CUDA_", "NVIDIA_TF32", "PYTORCH_", "TORCH", "CUBLAS", "CUDNN", "NCCL
 """Beginnings of variables that change how torch and CUDA work: a child gets none of them."""
 KEPT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_")
 """Those that say which GPUs there are and how to reach them."""
+HOLDERS = ("held_by", "memory_free_mib", "compute_mode")
+"""What NVML's entry says of those who hold a GPU."""
 NAMED = ("GPU-", "MIG-")
 """How the UUIDs begin that CUDA_VISIBLE_DEVICES takes; those of a Jetson begin otherwise."""
 APPLICATION_XIDS = (13, 31, 43, 45)
@@ -214,6 +218,7 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
+    devices = with_holders(expected, devices, told)
     full = expected["level"] == "full"
     together, untested = test_together(expected, devices, told) if full else ([], [])
     asked = full and bool(driver.get("devices"))
@@ -340,6 +345,23 @@ def device_job(expected: dict[str, Any], device: Device) -> Job:
     if expected["level"] == "full":
         task["full"] = full_part(expected, "device")
     return Job(expected["program"], task, device.environment)
+
+
+def with_holders(
+    expected: dict[str, Any], devices: list[Device], told: list[dict[str, Any]]
+) -> list[Device]:
+    """Ask NVML again where a GPU had no room: somebody may have come after the first look."""
+    faults = [named(what["error"], expected["faults"])["name"] for what in told]
+    if not expected["nvml"] or not {*WANT_OF_MEMORY, "device-busy"} & set(faults):
+        return devices
+    now = ask(driver_jobs(expected), min(ASKED_AGAIN_S, expected["device_deadline_s"]))[0]
+    entries = {entry["uuid"]: entry for entry in now.get("devices", [])}
+    found = []
+    for device in devices:
+        entry = entries.get(device.driver.get("uuid"), {})
+        holders = {key: entry[key] for key in HOLDERS if key in entry}
+        found.append(device._replace(driver={**device.driver, **holders}))
+    return found
 
 
 def full_part(expected: dict[str, Any], part: str, **more: Any) -> dict[str, Any]:

@@ -16,17 +16,8 @@ def a_run(place: Path, **steps: Any) -> Any:
     """Return a run whose steps do nothing but these."""
     for index in ("right", "wrong"):
         (place / index).mkdir()
-    names = [
-        "alone",
-        "held",
-        "build_index",
-        "facts",
-        "deploy",
-        "deploy_again",
-        "full",
-        "drift",
-        "wrong_wheels",
-    ]
+    first = ("alone", "held", "build_index")
+    names = (*first, "facts", "deploy", "deploy_again", "full", "drift", "wrong_wheels")
     well = {name: lambda **data: "well" for name in names}
     return SimpleNamespace(work=place, cpu=False, found={}, **{**well, **steps})
 

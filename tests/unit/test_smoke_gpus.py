@@ -214,6 +214,34 @@ def test_who_holds_a_gpu_is_named(
     assert words in document["devices"][3]["fault"]["error"]
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "later", "words"),
+    [
+        (NO_ROOM, {"memory_free_mib": 700, "held_by": "process 9"}, "(held by process 9)"),
+        (NO_CUBLAS, {"memory_free_mib": 700}, "ALLOC_FAILED"),
+        (
+            NO_ENTRY,
+            {"compute_mode": "exclusive-process", "held_by": "process 9"},
+            "held by process 9",
+        ),
+    ],
+)
+def test_who_came_after_the_first_look_is_named(
+    tmp_path: Path, behaviour: str, later: Answer, words: str
+) -> None:
+    after = driver(*FOUR[:3], a_gpu(3, **later))
+    program = driver_program(tmp_path, driver(*FOUR), after)
+    document = probe.test(expected(scripted(behaviour), driver_program=program, nvml="zip"))
+    assert document["devices"][3]["status"] == "skipped"
+    assert words in document["devices"][3]["fault"]["error"]
+
+
+def test_an_nvml_that_does_not_answer_again_excuses_nothing(tmp_path: Path) -> None:
+    program = driver_program(tmp_path, driver(*FOUR), {})
+    document = probe.test(expected(scripted(NO_ROOM), driver_program=program, nvml="zip"))
+    assert document["devices"][3]["status"] == "failed"
+
+
 SEEN = {"name": "NVIDIA H100", "uuid": "GPU-1", "memory_total_mib": 80995}
 H100 = a_gpu(1, name="NVIDIA H100")
 INSTANCE = {**H100, "uuid": "MIG-5"}
