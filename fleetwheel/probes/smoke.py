@@ -561,7 +561,7 @@ def disagreements(look: dict[str, Any], driver: dict[str, Any]) -> list[str]:
 def absent_gpus(expected: dict[str, Any], look: dict[str, Any], devices: list[Device]) -> list[str]:
     """Return a sentence on the GPUs that are to be tested and not found, where any are."""
     found = [bare(wanted_uuid(device)) for device in devices]
-    wanted = expected["gpus"] or [] if look.get("devices") else []
+    wanted = (expected["gpus"] or []) if look.get("devices") else []
     absent = [uuid for uuid in wanted if bare(uuid) not in found]
     return [f"GPUs to test not found: {', '.join(absent)}"] if absent else []
 
