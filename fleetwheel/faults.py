@@ -88,11 +88,12 @@ FAULTS = (
     ),
     Fault(
         "driver-start",
-        r"CUDA driver initialization failed|CUDA error: initialization error",
+        r"CUDA driver initialization failed|CUDA error: initialization error"
+        r"|startup failure in cuda runtime|CUDA error: invalid device context",
         "the NVIDIA driver could not start CUDA",
         "see that /dev/nvidia-uvm exists (`nvidia-modprobe -u -c 0` makes it) and that this user"
         " may open /dev/nvidia*; look for NVRM in the kernel's log, then reboot",
-        codes=(3,),
+        codes=(3, 127, 201),
     ),
     Fault(
         "unknown-cuda-error",
@@ -147,10 +148,17 @@ FAULTS = (
     ),
     Fault(
         "gpu-lost",
-        r"GPU (\d+ )?is lost|fallen off the bus|NVML does not answer any more",
+        r"GPU (\d+ )?is lost|fallen off the bus|NVML does not (answer|show \S+) any more",
         "the driver has lost a GPU",
         "look for Xid errors in the kernel's log, then reboot; if it returns, have the card,"
         " its power and its slot checked",
+    ),
+    Fault(
+        "gpu-missing",
+        r"GPUs? to test not found",
+        "a GPU that the inventory names is not on this host",
+        "compare nvidia-smi -L with gpus in the inventory, with CUDA_VISIBLE_DEVICES and with the"
+        " container's devices",
     ),
     Fault(
         "disagreement",
@@ -161,14 +169,15 @@ FAULTS = (
     Fault(
         "no-kernel-image",
         r"no kernel image is available|invalid device function|device kernel image is invalid"
-        r"|PTX JIT compilation failed",
+        r"|PTX JIT compilation failed|named symbol not found",
         "{torch} holds no code for this GPU",
         "deploy wheels that are built for its compute capability: fleetwheel choose names them",
-        codes=(98, 200, 209, 218, 300),
+        codes=(98, 200, 209, 218, 300, 500),
     ),
     Fault(
         "foreign-library",
-        r"cuDNN version (incompatibility|mismatch)|SUBLIBRARY_VERSION_MISMATCH"
+        r"cuDNN version (incompatibility|mismatch)"
+        r"|CUDNN_STATUS_(SUBLIBRARY_)?(VERSION_MISMATCH|LOADING_FAILED)"
         rf"|undefined symbol: {LIBRARY_SYMBOL}|symbol {LIBRARY_SYMBOL}\S* version \S+ not defined",
         "a CUDA library from elsewhere is loaded in the place of one of the wheels",
         "take the directories of other CUDA, cuDNN and NCCL installations out of LD_LIBRARY_PATH,"
@@ -182,7 +191,8 @@ FAULTS = (
     ),
     Fault(
         "library-start",
-        LIBRARIES + r"(NOT_INITIALIZED|ALLOC_FAILED)",
+        LIBRARIES + r"(NOT_INITIALIZED|ALLOC_FAILED"
+        r"|INTERNAL_ERROR_(DEVICE|HOST)_ALLOCATION_FAILED)",
         "a CUDA library could not start on the GPU, most often for want of memory",
         "see nvidia-smi for processes that hold its memory; if there is room, take other CUDA"
         " libraries out of LD_LIBRARY_PATH and reset the GPU (`nvidia-smi --gpu-reset -i INDEX`)",
@@ -192,15 +202,23 @@ FAULTS = (
         LIBRARIES + "[A-Z_]+",
         "a CUDA library failed on the GPU",
         "look for Xid errors in the kernel's log, reset the GPU (`nvidia-smi --gpu-reset -i INDEX`)"
-        " and test again; if it stays on every GPU of this kind, pin another torch release",
+        " and test again; if it persists on all GPUs of this model, pin another torch release",
+    ),
+    Fault(
+        "contained-error",
+        r"Invalid access of peer GPU memory over nvlink or a hardware error",
+        "the GPU has contained a hardware error (Xid 94 or 95) and ended what it hit",
+        "drain the host, reset the GPU (`nvidia-smi --gpu-reset -i INDEX`) and test again; if it"
+        " returns, have the card replaced",
+        codes=(226,),
     ),
     Fault(
         "nvlink",
-        r"uncorrectable NVLink error|Invalid access of peer GPU memory over nvlink",
+        r"uncorrectable NVLink error",
         "an NVLink connection of the GPU has failed",
         "see nvidia-smi nvlink -e for the link; reset all its GPUs together (`nvidia-smi -r`),"
         " restart nvidia-fabricmanager, and test again; if it stays, have the board checked",
-        codes=(220, 226),
+        codes=(220,),
     ),
     Fault(
         "memory-errors",
@@ -221,11 +239,13 @@ FAULTS = (
         "kernel-fault",
         r"an illegal (memory access|instruction) was encountered|unspecified launch failure"
         r"|hardware stack error|misaligned address|invalid program counter"
-        r"|operation not supported on global/shared address space|device-side assert",
+        r"|operation not supported on global/shared address space|device-side assert"
+        r"|too many resources requested for launch|context is destroyed"
+        r"|tensor memory not completely freed",
         "a kernel that is known to be right has failed on the GPU",
         "look for the Xid error in the kernel's log, reset the GPU (`nvidia-smi --gpu-reset -i"
         " INDEX`) and test again; if it stays on one card, have that card checked",
-        codes=(700, 710, 714, 715, 716, 717, 718, 719),
+        codes=(700, 701, 709, 710, 714, 715, 716, 717, 718, 719, 721),
     ),
     Fault(
         "too-many-peers",
@@ -242,6 +262,15 @@ FAULTS = (
         " programs until then; if both are off, suspect the bridge or the NVLink between the two",
     ),
     Fault(
+        "all-reduce",
+        r"^all-reduce \S+: relative error|no answer within .*during all-reduce",
+        "a sum over devices that work alone is wrong or does not end, most often because PCIe's"
+        " ACS or an IOMMU is on",
+        "turn ACS off in the firmware and the IOMMU off or to iommu=pt, and test again with"
+        " NCCL_P2P_DISABLE=1 and NCCL_DEBUG=INFO; in a container allow more shared memory; see"
+        " nvidia-smi topo -m for bridges and NVLinks",
+    ),
+    Fault(
         "memory-held",
         r"only \d+ MiB are free",
         "other processes hold the GPU's memory",
@@ -250,7 +279,7 @@ FAULTS = (
     Fault(
         "out-of-memory",
         r"CUDA out of memory|CUDA( driver)? error: out of memory",
-        "the GPU gives the test no memory",
+        "CUDA could not allocate memory on the GPU",
         "see nvidia-smi: if processes hold it, wait until they end; if nobody does, reset the GPU"
         " (`nvidia-smi --gpu-reset -i INDEX`) or reboot, and look for Xid errors",
         codes=(2,),
@@ -272,6 +301,19 @@ FAULTS = (
         r"Numpy is not available|compiled using NumPy 1\.x",
         "{torch} cannot exchange arrays with the numpy beside it",
         "set numpy<2 in packages for a torch before 2.3, or choose torch 2.3 or newer",
+    ),
+    Fault(
+        "disk-full",
+        r"No space left on device|Disk quota exceeded|WinError 112\b",
+        "a disk of this host is full",
+        "make room where df -h and df -i show none (/tmp, home directory, environment), test again",
+    ),
+    Fault(
+        "nvrtc",
+        r"NVRTC error|nvrtc: error|nvrtc-builtins",
+        "CUDA's compiler of {torch}, NVRTC, does not work on this host",
+        "take the directories of other CUDA installations out of LD_LIBRARY_PATH, see that /tmp has"
+        " room, and deploy again",
     ),
     Fault(
         "missing-library",
@@ -344,7 +386,7 @@ FAULTS = (
     Fault(
         "bad-input",
         r"the input (has|asks)",
-        "the test was asked for something that it does not know",
+        "the test was given input that it does not understand",
         "see docs/smoke-test.md for its input",
     ),
 )

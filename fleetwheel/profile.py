@@ -117,6 +117,7 @@ class MigInstance(Value):
     memory_total_mib: Count | None = None
     memory_used_mib: Count | None = None
     memory_free_mib: Count | None = None
+    processes: tuple[Count, ...] | None = None
     unavailable: dict[str, str] = Field(default_factory=dict)
 
 

@@ -59,6 +59,8 @@ SAID_BY_CODE = {
 """What an exit code tells that its state does not."""
 LOST = ("ERR!", "[GPU is lost]", "[GPU requires reset]", "[Unknown Error]")
 DRIVER_MODELS: tuple[Literal["WDDM", "TCC", "MCDM"], ...] = ("WDDM", "TCC", "MCDM")
+LAST_SIGNAL = 64
+"""A shell reports signal N as exit code 128 + N; nvidia-smi itself ends with 255 at times."""
 LONGEST_DETAIL = 400
 LONGEST_NAME = 96
 """NVML's own limit, ``NVML_DEVICE_NAME_V2_BUFFER_SIZE``."""
@@ -122,7 +124,7 @@ def _of_silence(state: DriverState, exit_code: int) -> str:
         return "nvidia-smi did not end in time"
     if exit_code in SAID_BY_CODE:
         return SAID_BY_CODE[exit_code]
-    crashed = exit_code < 0 or exit_code > 128
+    crashed = exit_code < 0 or 128 < exit_code <= 128 + LAST_SIGNAL
     return f"nvidia-smi crashed (exit code {exit_code})" if crashed else ""
 
 

@@ -3,7 +3,8 @@
 Prints one JSON document: ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and
 ``gpus``, a list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a
 driver or GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all
-has only ``index`` and ``lost``.
+has only ``index`` and ``lost``. A GPU that this process may not open, as in a container with others
+of the host's GPUs, is left out.
 """
 
 from __future__ import annotations
@@ -51,13 +52,16 @@ def describe() -> dict[str, Any]:
         "cuda": quietly(cuda_version),
         "nvml": quietly(nvml.nvmlSystemGetNVMLVersion),
     }
-    gpus = [device(index) for index in range(count)]
-    return {"driver": {**driver, **state_of(gpus)}, "gpus": gpus}
+    gpus = [gpu for gpu in map(device, range(count)) if gpu]
+    return {"driver": {**driver, **state_of(gpus, count)}, "gpus": gpus}
 
 
-def state_of(gpus: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the driver's state and detail, as the GPUs show it."""
+def state_of(gpus: list[dict[str, Any]], count: int) -> dict[str, str]:
+    """Return the driver's state and detail, as the GPUs show it, of which NVML counts so many."""
     lost = [gpu for gpu in gpus if "lost" in gpu]
+    if not gpus and count:
+        detail = f"this user or container may open none of the driver's {count} GPUs"
+        return {"state": "no-permission", "detail": detail}
     if not gpus:
         return {"state": "no-devices", "detail": "the driver runs, but finds no device"}
     if lost:
@@ -68,10 +72,12 @@ def state_of(gpus: list[dict[str, Any]]) -> dict[str, str]:
     return {"state": "ok", "detail": ""}
 
 
-def device(index: int) -> dict[str, Any]:
-    """Return a GPU; one without even a name is lost."""
+def device(index: int) -> dict[str, Any] | None:
+    """Return a GPU; one without even a name is lost, and one that may not be opened is None."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError_NoPermission:
+        return None
     except nvml.NVMLError as error:
         return {"index": index, "lost": str(error)}
     gpu = {"index": index, **read(handle, GPU_FIELDS)}
@@ -198,7 +204,14 @@ GPU_FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 INSTANCE_FIELDS: dict[str, Callable[[Any], Any]] = {
     name: GPU_FIELDS[name]
-    for name in ("uuid", "name", "memory_total_mib", "memory_used_mib", "memory_free_mib")
+    for name in (
+        "uuid",
+        "name",
+        "memory_total_mib",
+        "memory_used_mib",
+        "memory_free_mib",
+        "processes",
+    )
 }
 
 

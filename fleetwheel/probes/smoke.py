@@ -56,14 +56,22 @@ SHOWN = ("device", "name", "uuid", "capability", "memory_total_mib")
 """What the document says of a GPU."""
 OF_OTHERS = ("in-use", "memory-held")
 """Faults that say themselves that others hold the GPU."""
-MAYBE_OF_OTHERS = ("out-of-memory", "library-start", "device-busy")
-"""Faults that are no faults of the GPU where NVML tells that others hold it."""
+WANT_OF_MEMORY = ("out-of-memory", "library-start")
+"""Faults that are no faults of the GPU where NVML tells that others hold its memory."""
+ASKED_AGAIN_S = 10
+"""Seconds for NVML to say who holds a GPU that had no room: an extra wait, so a short one."""
+EXCLUSIVE = ("exclusive-thread", "exclusive-process")
+"""Compute modes in which a single process holds a GPU."""
+CORRECTED = ("ecc_corrected", "remapped_correctable")
+"""Counts of errors that the GPU has put right by itself: more of them are a warning."""
 HELD_MIB = 1024
 """A GPU whose free memory is less than this, and than a quarter of all, is held by others."""
 CLEARED = ("CUDA_", "NVIDIA_TF32", "PYTORCH_", "TORCH", "CUBLAS", "CUDNN", "NCCL_", "GLOO_", "OMP_")
 """Beginnings of variables that change how torch and CUDA work: a child gets none of them."""
 KEPT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_")
 """Those that say which GPUs there are and how to reach them."""
+HOLDERS = ("held_by", "memory_free_mib", "compute_mode")
+"""What NVML's entry says of those who hold a GPU."""
 NAMED = ("GPU-", "MIG-")
 """How the UUIDs begin that CUDA_VISIBLE_DEVICES takes; those of a Jetson begin otherwise."""
 APPLICATION_XIDS = (13, 31, 43, 45)
@@ -210,13 +218,18 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
+    devices = with_holders(expected, devices, told)
     full = expected["level"] == "full"
     together, untested = test_together(expected, devices, told) if full else ([], [])
     asked = full and bool(driver.get("devices"))
     since, odd = compare_driver(expected, devices, told, driver) if asked else ([], [])
     torch: dict[str, Any] = next((t["torch"] for t in [look, *told] if "torch" in t), {})
-    problems = differences(expected, torch) + disagreements(look, driver) + since
-    if not devices:
+    absent = absent_gpus(expected, look, devices)
+    wrong, elsewhere = disagreements(look, driver), []
+    if expected["gpus"] and not absent:  # then it is with a GPU that need not be tested
+        wrong, elsewhere = [], wrong
+    problems = differences(expected, torch) + absent + wrong + since
+    if not devices and not absent:
         problems.append(look["error"] or "No CUDA GPUs are available")
     faults: dict[str, Any] = {}
     for problem in problems:
@@ -233,7 +246,7 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
         "cuda": torch.get("cuda"),
         "python": platform.python_version(),
         "faults": list(faults.values()),
-        "warnings": warnings_of(expected, look, driver, told) + untested + odd,
+        "warnings": warnings_of(expected, look, driver, told) + elsewhere + untested + odd,
         "devices": results,
         "together": together,
         "seconds": round(time.monotonic() - started, 2),
@@ -334,6 +347,23 @@ def device_job(expected: dict[str, Any], device: Device) -> Job:
     return Job(expected["program"], task, device.environment)
 
 
+def with_holders(
+    expected: dict[str, Any], devices: list[Device], told: list[dict[str, Any]]
+) -> list[Device]:
+    """Ask NVML again where a GPU had no room: somebody may have come after the first look."""
+    faults = [named(what["error"], expected["faults"])["name"] for what in told]
+    if not expected["nvml"] or not {*WANT_OF_MEMORY, "device-busy"} & set(faults):
+        return devices
+    now = ask(driver_jobs(expected), min(ASKED_AGAIN_S, expected["device_deadline_s"]))[0]
+    entries = {entry["uuid"]: entry for entry in now.get("devices", [])}
+    found = []
+    for device in devices:
+        entry = entries.get(device.driver.get("uuid"), {})
+        holders = {key: entry[key] for key in HOLDERS if key in entry}
+        found.append(device._replace(driver={**device.driver, **holders}))
+    return found
+
+
 def full_part(expected: dict[str, Any], part: str, **more: Any) -> dict[str, Any]:
     """Return what smoke_full.py needs for one of its parts."""
     known = {"program": expected["full_program"], "sustained_s": expected["sustained_s"]}
@@ -386,7 +416,13 @@ def copy_between(
         pairs = left.pop(0)
         local = [in_one_process(list(pair)) for pair in pairs]
         jobs = [
-            part_job(expected, pair[0], "peers", places=[device.local for device in pair])
+            part_job(
+                expected,
+                pair[0],
+                "peers",
+                places=[device.local for device in pair],
+                labels=[device.shown["device"] for device in pair],
+            )
             for pair in local
         ]
         for pair, told in zip(local, ask(jobs, deadline_s)):  # noqa: B905
@@ -447,16 +483,32 @@ def compare_driver(
     entries = {entry["uuid"]: entry for entry in after["devices"]}
     known = before["xids"] or []
     new = [xid for xid in map(parse_xid, after["xids"] or []) if xid.line not in known]
-    others = new
+    others, warnings = new, []
     for device, what in zip(devices, told):  # noqa: B905
-        later = entries.get(device.driver.get("uuid"), {"counters": {}})
-        what["risen"] = risen(device.driver.get("counters", {}), later["counters"])
+        what["risen"], corrected = changes_of(device, entries)
+        warnings += corrected
         bus = pci_address(device.driver.get("pci_bus_id") or "")
         mine = [xid for xid in new if bus and xid.bus == bus]
         what["risen"] += [xid.line for xid in mine if xid.number not in APPLICATION_XIDS][:1]
         others = [xid for xid in others if xid not in mine or xid.number in APPLICATION_XIDS]
-    said = "an Xid error of a GPU that was not tested, or of a program on it"
-    return after["lost"], [f"{said}: {xid.line}" for xid in others[:9]]
+    said = "an Xid error on a GPU that was not tested, or caused by a program"
+    warnings += [f"{said}: {xid.line}" for xid in others[:9]]
+    lost: list[str] = after["lost"]
+    return ([], lost + warnings) if expected["gpus"] else (lost, warnings)
+
+
+def changes_of(device: Device, entries: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return what NVML's entries after the test say against a device, and warnings about it."""
+    uuid = device.driver.get("uuid")
+    if uuid is None:
+        return [], []
+    if uuid not in entries:
+        return [f"NVML does not show {uuid} any more after the test"], []
+    before, after = device.driver["counters"], entries[uuid]["counters"]
+    harmless = {name: count for name, count in before.items() if name in CORRECTED}
+    grave = {name: count for name, count in before.items() if name not in CORRECTED}
+    label = device.shown["device"]
+    return risen(grave, after), [f"{label}: {said}" for said in risen(harmless, after)]
 
 
 class Xid(NamedTuple):
@@ -504,6 +556,14 @@ def disagreements(look: dict[str, Any], driver: dict[str, Any]) -> list[str]:
     known = [bare(entry["uuid"]) for entry in entries]
     unknown = [gpu["uuid"] for gpu in seen if gpu.get("uuid") and bare(gpu["uuid"]) not in known]
     return [f"NVML and torch disagree: NVML does not know {uuid}" for uuid in unknown]
+
+
+def absent_gpus(expected: dict[str, Any], look: dict[str, Any], devices: list[Device]) -> list[str]:
+    """Return a sentence on the GPUs that are to be tested and not found, where any are."""
+    found = [bare(wanted_uuid(device)) for device in devices]
+    wanted = (expected["gpus"] or []) if look.get("devices") else []
+    absent = [uuid for uuid in wanted if bare(uuid) not in found]
+    return [f"GPUs to test not found: {', '.join(absent)}"] if absent else []
 
 
 def differences(expected: dict[str, Any], torch: dict[str, Any]) -> list[str]:
@@ -581,7 +641,7 @@ def problems_of(told: dict[str, Any], min_fraction: float | None) -> list[str]:
 
 def is_busy(fault: dict[str, str], driver: dict[str, Any]) -> bool:
     """Whether others hold the GPU, who are then named: it is not broken."""
-    if fault["name"] not in OF_OTHERS + MAYBE_OF_OTHERS:
+    if fault["name"] not in (*OF_OTHERS, *WANT_OF_MEMORY, "device-busy"):
         return False
     mode, held_by = driver.get("compute_mode"), driver.get("held_by")
     said = [f"compute mode {mode}"] if mode not in (None, "default") else []
@@ -589,14 +649,20 @@ def is_busy(fault: dict[str, str], driver: dict[str, Any]) -> bool:
     first, _, rest = fault["error"].partition("\n")
     if said and not any(words in first for words in said):
         fault["error"] = f"{first} ({', '.join(said)})\n{rest}".strip()
-    full = fault["name"] != "device-busy" and memory_is_held(driver)
-    return bool(held_by) or full or fault["name"] in OF_OTHERS
+    if fault["name"] in WANT_OF_MEMORY:
+        return memory_is_held(driver)
+    return fault["name"] in OF_OTHERS or bool(held_by and mode in (None, *EXCLUSIVE))
 
 
 def memory_is_held(driver: dict[str, Any]) -> bool:
-    """Whether NVML counts next to no free memory: in a container nobody is seen to hold it."""
+    """Whether NVML counts next to no free memory: in a container nobody is seen to hold it.
+
+    Where it counts none at all, a process on the GPU has to do.
+    """
     free, total = driver.get("memory_free_mib"), driver.get("memory_total_mib")
-    return free is not None and total is not None and free < min(HELD_MIB, total // 4)
+    if free is None or total is None:
+        return bool(driver.get("held_by"))
+    return bool(free < min(HELD_MIB, total // 4))
 
 
 def named(text: str, faults: list[list[Any]]) -> dict[str, str]:

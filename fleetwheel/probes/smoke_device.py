@@ -35,11 +35,13 @@ UNIFIED = ((7, 2), (8, 7))
 """Those that run the code of their larger siblings from CUDA 13.2 on."""
 UNSUPPORTED = ("CUBLAS_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ARCH_MISMATCH")
 MEMORY_TOLERANCE = 0.1
-"""NVML counts what the driver keeps for itself, torch does not: 1 to 5 percent."""
+MEMORY_TOLERANCE_MIB = 512
+"""NVML counts what the driver keeps for itself, torch does not: 1 to 5 percent, more of little."""
 
 BOUNDS = {
     "float64": 1e-11,
     "float32": 2e-5,
+    "convolution": 1e-4,
     "bfloat16": 2e-2,
     "float16": 4e-3,
     "statistics": 2e-2,
@@ -113,7 +115,10 @@ def matmul(bench: Bench, dtype: str) -> list[Any]:
 
 
 def convolution(bench: Bench, dtype: str) -> list[Any]:
-    """Forward and both gradients; the reference adds shifted copies of the image."""
+    """Forward and both gradients; the reference adds shifted copies of the image.
+
+    Winograd's algorithms, which cuDNN may choose, round more than a sum of products does.
+    """
     x, weight = bench.random(2, 8, 20, 20), bench.random(16, 8, 3, 3)
     gradient = bench.random(2, 16, 18, 18)
     if bench.device != "cpu" and not bench.torch.backends.cudnn.version():
@@ -129,7 +134,8 @@ def convolution(bench: Bench, dtype: str) -> list[Any]:
         for dx in range(3)
     )
     expected.backward(gradient)
-    return [(got, expected), (x_here.grad, x.grad), (weight_here.grad, weight.grad)]
+    pairs = [(got, expected), (x_here.grad, x.grad), (weight_here.grad, weight.grad)]
+    return [(*pair, "convolution") for pair in pairs]
 
 
 def training_step(bench: Bench, dtype: str) -> list[Any]:
@@ -254,9 +260,9 @@ def architecture(nvrtc: Any, capability: tuple[int, int]) -> str:
     CUDA 12.8 knows neither 10.3 nor 12.1, and its code for 10.0 and 12.0 runs there.
     """
     count = ctypes.c_int()
-    succeed("nvrtcGetNumSupportedArchs", nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
+    compiled("nvrtcGetNumSupportedArchs", nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
     known = (ctypes.c_int * count.value)()
-    succeed("nvrtcGetSupportedArchs", nvrtc.nvrtcGetSupportedArchs(known))
+    compiled("nvrtcGetSupportedArchs", nvrtc.nvrtcGetSupportedArchs(known))
     fitting = [number for number in known if code_runs(divmod(number, 10), capability)]
     if not fitting:
         raise RuntimeError(
@@ -272,16 +278,16 @@ def compile_cubin(nvrtc: Any, source: bytes, architecture: str) -> bytes:
     option = ctypes.c_char_p(("--gpu-architecture=" + architecture).encode())
     size = ctypes.c_size_t()
     created = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"smoke.cu", 0, None, None)
-    succeed("nvrtcCreateProgram", created)
+    compiled("nvrtcCreateProgram", created)
     failed = nvrtc.nvrtcCompileProgram(program, 1, ctypes.byref(option))
     if failed:
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
         nvrtc.nvrtcGetProgramLog(program, log)
         raise RuntimeError(f"NVRTC error {failed} for {architecture}: {log.value.decode()}")
-    succeed("nvrtcGetCUBINSize", nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)))
+    compiled("nvrtcGetCUBINSize", nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)))
     cubin = ctypes.create_string_buffer(size.value)
-    succeed("nvrtcGetCUBIN", nvrtc.nvrtcGetCUBIN(program, cubin))
+    compiled("nvrtcGetCUBIN", nvrtc.nvrtcGetCUBIN(program, cubin))
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     return cubin.raw
 
@@ -326,6 +332,12 @@ def launch(cubin: bytes, name: bytes, blocks: int, stream: int, arguments: tuple
     where = ctypes.c_void_p(stream)
     started = driver.cuLaunchKernel(function, blocks, 1, 1, 256, 1, 1, 0, where, pointers, None)
     succeed("cuLaunchKernel", started)
+
+
+def compiled(call: str, status: int) -> None:
+    """Raise for a result of NVRTC, whose numbers are others than those of CUDA."""
+    if status:
+        raise RuntimeError(f"NVRTC error {status}: {call} failed")
 
 
 def succeed(call: str, status: int) -> None:
@@ -398,7 +410,7 @@ def errors_of(bench: Bench, kind: str, function: Any) -> list[tuple[float, float
 
 
 def lacks(bench: Bench, kind: str, words: str) -> bool:
-    """Whether a GPU is too old for a type that it is not sold with, and its library says so."""
+    """Whether a GPU is too old for a type that its hardware lacks, and its library says so."""
     old = bench.capability is not None and bench.capability < BFLOAT16
     return old and kind == "bfloat16" and any(status in words for status in UNSUPPORTED)
 
@@ -506,7 +518,7 @@ def compare(seen: dict[str, Any], driver: dict[str, Any], tell: Teller) -> None:
     if seen["uuid"] and all(known) and bare(seen["uuid"]) not in known:
         raise RuntimeError(f"NVML and torch disagree: {driver['uuid']} is {seen['uuid']} for torch")
     there, mine = driver["memory_total_mib"], seen["memory_total_mib"]
-    if there and abs(there - mine) > MEMORY_TOLERANCE * there:
+    if there and abs(there - mine) > max(MEMORY_TOLERANCE * there, MEMORY_TOLERANCE_MIB):
         raise RuntimeError(f"NVML and torch disagree: {there} MiB of memory, {mine} for torch")
 
 

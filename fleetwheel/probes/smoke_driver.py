@@ -68,7 +68,7 @@ def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
             "memory_total_mib": entry["memory_total_mib"],
             "gpu": gpu["uuid"],
             "mig": bool(gpu["mig"]),
-            "held_by": held_by(gpu),
+            "held_by": held_by(entry["processes"], gpu["driver_model"]),
             "memory_free_mib": entry["memory_free_mib"],
             "pci_bus_id": gpu["pci_bus_id"],
             "driver_model": gpu["driver_model"],
@@ -79,10 +79,10 @@ def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def held_by(gpu: dict[str, Any]) -> str:
+def held_by(processes: list[int] | None, driver_model: str | None) -> str:
     """Return the processes that compute on a GPU; with WDDM these are all that have a window."""
-    pids = [pid for pid in gpu["processes"] or [] if not serves_others(pid)]
-    if not pids or gpu["driver_model"] == "WDDM":
+    pids = [pid for pid in processes or [] if not serves_others(pid)]
+    if not pids or driver_model == "WDDM":
         return ""
     return f"process{'es' if len(pids) > 1 else ''} {', '.join(map(str, pids))}"
 
@@ -108,6 +108,8 @@ def xids(kernel_log: str) -> list[str] | None:
                 record = log.read(8192)
             except BrokenPipeError:  # the kernel has overwritten what came next
                 continue
+            except OSError:
+                return None
             if not record:
                 break
             lines += record.decode("utf-8", "replace").splitlines()

@@ -2,7 +2,8 @@
 
 smoke_device.py loads this text and runs the checks that ``checks`` returns; ``bench`` is its
 ``Bench``, ``tell`` its ``Teller``. ``full``, the input, holds ``part`` ("device", "peers" or
-"all-reduce"), ``sustained_s``, and what that part takes besides. Python 3.8 or newer.
+"all-reduce"), ``sustained_s``, and what that part takes besides: ``places`` and ``labels`` of two
+GPUs, or ``rank``, ``world`` and ``meeting``. Python 3.8 or newer.
 """
 
 from __future__ import annotations
@@ -11,16 +12,29 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 BLOCK_WORDS = 16 << 20
-"""Words of 4 bytes that memory is filled and compared by."""
+"""Words of 4 bytes that memory is filled by."""
+SMALL_BLOCK_WORDS = 2 << 20
+SMALL_BYTES = 1 << 30
+"""With less free memory than this, blocks are small, or a large part would be left out."""
+COMPARED_WORDS = 1 << 20
+"""Words that are compared at a time: torch counts what is equal in integers of 8 bytes."""
+ROOM_BYTES = 64 << 20
+"""What comparing takes, and what torch keeps for itself in segments of 20 MiB."""
+BLOCKS_QUEUED = 8
+"""Blocks between two synchronisations: a slow GPU takes some 10 ms for one."""
 HOST_BYTES = 256 << 20
 """A host's memory is not a device's: this much of it stands for all."""
 FREE_FRACTION = 0.9
 WDDM_FRACTION = 0.5
 """Windows moves what does not fit beside its windows into the host's memory, and tests that."""
+WSL = "/dev/dxg"
+"""Where Windows drives the GPU of a Linux."""
 TIMED_S = 0.5
 """Seconds that a bandwidth is measured for."""
 BATCH_S = 0.2
@@ -30,10 +44,11 @@ BATCH_S = 0.2
 def checks(bench: Any, full: dict[str, Any], driver: dict[str, Any], tell: Any) -> list[Any]:
     """Return name, kind and function of each check, as smoke_device.py runs them."""
     if full["part"] == "peers":
+        ends = list(zip(full["places"], full["labels"]))  # noqa: B905
         return [
-            (f"copy {a} to {b}", "exact", partial(peer_copy, a, b, tell))
-            for a in full["places"]
-            for b in full["places"]
+            (f"copy {a[1]} to {b[1]}", "exact", partial(peer_copy, a, b, tell))
+            for a in ends
+            for b in ends
             if a != b
         ]
     if full["part"] == "all-reduce":
@@ -101,29 +116,53 @@ def require(call: str, status: int) -> None:
 
 def memory(driver: dict[str, Any], bench: Any, kind: str) -> list[Any]:
     """Fill nearly all free memory, read it back, and once more with every bit the other way."""
-    torch, count = bench.torch, max(free_bytes(bench, driver) // (4 * BLOCK_WORDS), 1)
-    blocks = [empty_words(bench) for _ in range(count)]
+    torch, size, free = bench.torch, block_words(bench), free_bytes(bench, driver)
+    blocks = [empty_words(bench, size) for _ in range(max(free // (4 * size), 1))]
     keys = torch.randint(-(1 << 31), (1 << 31) - 1, (len(blocks),), generator=bench.source).tolist()
-    place = torch.arange(BLOCK_WORDS, dtype=torch.int32, device=bench.device)
+    place = torch.arange(size, dtype=torch.int32, device=bench.device)
     right = torch.zeros((), dtype=torch.int64, device=bench.device)
     for flip in (0, -1):
-        for block, key in zip(blocks, keys):  # noqa: B905
+        for block, key in unhurried(bench, list(zip(blocks, keys))):  # noqa: B905
             torch.bitwise_xor(place, key ^ flip, out=block)
-        for block, key in zip(blocks, keys):  # noqa: B905
+        for block, key in unhurried(bench, list(zip(blocks, keys))):  # noqa: B905
             block.bitwise_xor_(key ^ flip)
-            right += (block == place).sum()
-    return [(right, bench.tensor(2 * len(blocks) * BLOCK_WORDS))]
+            right += equal_words(block, place)
+    return [(right, bench.tensor(2 * len(blocks) * size))]
+
+
+def unhurried(bench: Any, work: list[Any]) -> Iterator[Any]:
+    """Yield one piece of work after the other, and let the device catch up every few pieces."""
+    for number, piece in enumerate(work, 1):
+        yield piece
+        if number % BLOCKS_QUEUED == 0:
+            synchronize(bench)
+
+
+def equal_words(block: Any, place: Any) -> Any:
+    """Return how many words are equal, in slices that need little memory besides."""
+    slices = zip(block.split(COMPARED_WORDS), place.split(COMPARED_WORDS))  # noqa: B905
+    return sum((mine == right).sum() for mine, right in slices)
+
+
+def block_words(bench: Any) -> int:
+    """Return the size of a block, by the memory that is free."""
+    if bench.device == "cpu" or bench.shares_memory:
+        return BLOCK_WORDS
+    bench.torch.cuda.empty_cache()
+    free: int = bench.torch.cuda.mem_get_info(bench.device)[0]
+    return BLOCK_WORDS if free >= SMALL_BYTES else SMALL_BLOCK_WORDS
 
 
 def free_bytes(bench: Any, driver: dict[str, Any]) -> int:
-    """Return how much memory may be filled: room for one more block and its comparison is left."""
+    """Return how much memory may be filled: room for one more block and for comparing is left."""
     if bench.device == "cpu" or bench.shares_memory:
         return HOST_BYTES
     bench.torch.cuda.empty_cache()
     free: int = bench.torch.cuda.mem_get_info(bench.device)[0]
-    windows = driver.get("driver_model") == "WDDM" if driver else os.name == "nt"
+    model = driver.get("driver_model") if driver else None
+    windows = model == "WDDM" or (not driver and os.name == "nt") or Path(WSL).exists()
     share = WDDM_FRACTION if windows else FREE_FRACTION
-    return min(int(share * free), free - 8 * BLOCK_WORDS)
+    return min(int(share * free), free - 4 * block_words(bench) - ROOM_BYTES)
 
 
 def empty_words(bench: Any, count: int = BLOCK_WORDS) -> Any:
@@ -220,14 +259,20 @@ def sustained(
     ]
 
 
-def peer_copy(a: str, b: str, tell: Any, bench: Any, kind: str) -> list[Any]:
-    """Copy from one GPU to another, and compare there with a copy that came from the host."""
-    torch = bench.torch
+def peer_copy(
+    source: tuple[str, str], target: tuple[str, str], tell: Any, bench: Any, kind: str
+) -> list[Any]:
+    """Copy from one GPU to another, and compare there with a copy that came from the host.
+
+    Each is its name in this process, and the name by which the host's user knows it.
+    """
+    torch, (a, from_label), (b, to_label) = bench.torch, source, target
     words = torch.randint(0, 1 << 30, (BLOCK_WORDS,), generator=bench.source, dtype=torch.int32)
     sent, expected = words.to(a), words.to(b)
     got = torch.zeros_like(expected)
     seconds = timed(bench, partial(both_ready, torch, got, sent, a, b))
-    tell(measurement=measurement(f"{a} to {b}", words.nbytes / seconds / 1e9, "GB/s", None))
+    rate = words.nbytes / seconds / 1e9
+    tell(measurement=measurement(f"{from_label} to {to_label}", rate, "GB/s", None))
     return [((got == expected).sum(), bench.tensor(BLOCK_WORDS))]
 
 

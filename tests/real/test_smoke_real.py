@@ -308,6 +308,7 @@ def test_a_wrong_sum_is_caught(torch_cpu_python: Path) -> None:
     assert (code, result.devices[0].status) == (2, "passed")
     assert [part.status for part in result.together] == ["failed", "failed"]
     assert "all-reduce float32: relative error" in str(result)
+    assert {part.fault and part.fault.name for part in result.together} == {"all-reduce"}
 
 
 DEVICE_ALONE = """
@@ -339,13 +340,15 @@ def test_a_gpu_with_a_job_is_left_after_the_quick_checks(torch_cpu_python: Path)
 
 def test_copies_between_two_places(torch_cpu_python: Path) -> None:
     """The CPU by two names stands for two GPUs; then with copies that do nothing."""
-    part = "{'part': 'peers', 'places': ['cpu', 'cpu:0']}"
+    part = "{'part': 'peers', 'places': ['cpu', 'cpu:0'], 'labels': ['cuda:4', 'cuda:7']}"
     told = events(torch_cpu_python, "None", part)
     checks = [event["check"] for event in told if "check" in event]
     assert [check["name"] for check in checks] == [
-        "copy cpu to cpu:0 exact",
-        "copy cpu:0 to cpu exact",
+        "copy cuda:4 to cuda:7 exact",
+        "copy cuda:7 to cuda:4 exact",
     ]
+    measured = [event["measurement"]["name"] for event in told if "measurement" in event]
+    assert measured == ["cuda:4 to cuda:7", "cuda:7 to cuda:4"]
     assert all(check["passed"] for check in checks)
     damage = "import torch\ntorch.Tensor.copy_ = lambda a, b: a\n"
     told = events(torch_cpu_python, "None", part, damage)

@@ -109,6 +109,16 @@ def test_one_lost_gpu_does_not_hide_the_other(probe: Any, lost: int) -> None:
     assert document["gpus"][1 - lost]["name"] == "NVIDIA GeForce RTX 4090"
 
 
+def test_a_gpu_that_may_not_be_opened_is_left_out(probe: Any) -> None:
+    """In a container the device cgroup admits some of the host's GPUs; the others are sound."""
+    document = probe(f"handle 0 error 4\n{HEALTHY}")
+    assert document["driver"]["state"] == "ok"
+    assert [gpu["index"] for gpu in document["gpus"]] == [1]
+    document = probe(f"handle 0 error 4\nhandle 1 error 4\n{HEALTHY}")
+    assert (document["driver"]["state"], document["gpus"]) == ("no-permission", [])
+    assert "none of the driver's 2 GPUs" in document["driver"]["detail"]
+
+
 def test_mig_instances_are_parts_of_their_gpu(probe: Any) -> None:
     script = HEALTHY.replace("count * 2", "count * 1") + (
         "mig 0 1\nmig-count 0 7\nhandle 101 ok\nhandle 102 error 6\nuuid 101 MIG-cccc\n"

@@ -176,6 +176,9 @@ def test_a_gpu_that_gives_errors_for_values_is_lost_and_named(mark: str, said: s
     ("exit_code", "said"),
     [
         (139, "nvidia-smi crashed (exit code 139)"),
+        (192, "nvidia-smi crashed (exit code 192)"),
+        (193, ""),
+        (255, ""),
         (-1073741819, "nvidia-smi crashed (exit code -1073741819)"),
         (8, "a GPU's power cables are not attached"),
         (10, "the kernel has trouble with a GPU's interrupts"),

@@ -52,6 +52,7 @@ def test_a_document_is_read_field_by_field() -> None:
                 "memory_total_mib": None,
                 "memory_used_mib": None,
                 "memory_free_mib": None,
+                "processes": None,
             }
         ],
     }

@@ -229,6 +229,32 @@ REAL_WORDS = [
         "foreign-library",
     ),
     ("RuntimeError: cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "foreign-library"),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", "foreign-library"),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_VERSION_MISMATCH", "foreign-library"),
+    (
+        "RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "library-start",
+    ),
+    (
+        "RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+        "library-start",
+    ),
+    ("RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "library-failed"),
+    ("RuntimeError: NVRTC error 2: nvrtcCreateProgram failed, during runtime", "nvrtc"),
+    ("RuntimeError: NVRTC error 5 for sm_90: nvrtc: error: invalid value", "nvrtc"),
+    ("RuntimeError: NVRTC error 7 for sm_90: failed to open libnvrtc-builtins.so.13.0", "nvrtc"),
+    ("OSError: libnvrtc-builtins.so.13.0: cannot open shared object file", "nvrtc"),
+    ("OSError: [Errno 28] No space left on device: '/tmp/x'", "disk-full"),
+    ("OSError: [Errno 122] Disk quota exceeded", "disk-full"),
+    ("all-reduce float32: relative error 0.5 is above 2e-05", "all-reduce"),
+    ("no answer within 120 s, during all-reduce float32", "all-reduce"),
+    (
+        "no answer within 120 s, and SIGKILL does not end it, during all-reduce float32",
+        "all-reduce",
+    ),
+    ("DistBackendError: NCCL error in: x.cpp:94, during all-reduce float32", "nccl"),
+    ("GPUs to test not found: GPU-1, GPU-2", "gpu-missing"),
+    ("NVML does not show GPU-1 any more after the test", "gpu-lost"),
     (
         "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling"
         " `cublasCreate(handle)`",
@@ -261,6 +287,10 @@ REAL_WORDS = [
     ("AcceleratorError: Error 214: CUDA error", "memory-errors"),
     ("AcceleratorError: Error 220: CUDA error", "nvlink"),
     ("AcceleratorError: Error 221: CUDA error", "driver-incomplete"),
+    ("AcceleratorError: Error 226: CUDA error", "contained-error"),
+    *((f"AcceleratorError: Error {code}: CUDA error", "driver-start") for code in (127, 201)),
+    ("AcceleratorError: Error 500: CUDA error", "no-kernel-image"),
+    *((f"AcceleratorError: Error {code}: CUDA error", "kernel-fault") for code in (701, 709, 721)),
     ("AcceleratorError: Error 702: CUDA error", "watchdog"),
     ("AcceleratorError: Error 801: CUDA error", "not-permitted"),
     ("AcceleratorError: Error 807: CUDA error", "mps"),
@@ -288,9 +318,7 @@ def test_the_number_counts_before_the_words() -> None:
     """Torch may wrap an error of the driver into words of its own."""
     said = "AcceleratorError: Error 214: CUDA error: unspecified launch failure, during copy cuda:0"
     assert probe.named(said, TABLE)["name"] == "memory-errors"
-    assert (
-        probe.named("RuntimeError: Error 1: nvrtcCreateProgram failed", TABLE)["name"] == "unnamed"
-    )
+    assert probe.named("RuntimeError: Error 1: cuModuleLoadData failed", TABLE)["name"] == "unnamed"
 
 
 def test_a_number_belongs_to_one_row() -> None:

@@ -57,7 +57,7 @@ def test_gpus_work_together(tmp_path: Path) -> None:
     ("part", "place", "given"),
     [
         ("device", None, {}),
-        ("peers", 0, {"places": ["cuda:0", "cuda:1"]}),
+        ("peers", 0, {"places": ["cuda:0", "cuda:1"], "labels": ["cuda:0", "cuda:3"]}),
         ("all-reduce", 9, {"rank": 3, "world": 4}),
     ],
 )
@@ -179,26 +179,60 @@ def test_windows_has_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parts == ["peers"] * 6
 
 
-COUNTED = {"ecc_corrected": 4, "ecc_uncorrected": 0, "remapping_failed": 0}
+COUNTED = {"ecc_corrected": 4, "ecc_uncorrected": 0, "remapping_failed": 0, "retired_pages": 0}
 
 
 @pytest.mark.parametrize(
     ("counters", "words"),
     [
         ({"ecc_uncorrected": 2}, "ecc_uncorrected rose from 0 to 2"),
-        ({"ecc_corrected": 5}, "ecc_corrected rose from 4 to 5"),
+        ({"retired_pages": 1}, "retired_pages rose from 0 to 1"),
         ({"remapping_failed": True}, "remapping_failed rose from 0 to 1"),
     ],
 )
 def test_a_count_of_errors_that_rises_fails_the_gpu(
     tmp_path: Path, counters: Answer, words: str
 ) -> None:
-    changed = a_gpu(2, counters={**COUNTED, **counters})
-    document = of_host(tmp_path, after=driver(*FOUR[:2], changed, FOUR[3]))
+    before, after = (a_gpu(2, counters={**COUNTED, **more}) for more in ({}, counters))
+    document = of_host(
+        tmp_path,
+        before=driver(*FOUR[:2], before, FOUR[3]),
+        after=driver(*FOUR[:2], after, FOUR[3]),
+    )
     states = [device["status"] for device in document["devices"]]
     assert states == ["passed", "passed", "failed", "passed"]
     fault = document["devices"][2]["fault"]
     assert (fault["name"], words in fault["error"]) == ("memory-errors", True)
+
+
+def test_errors_that_the_gpu_has_corrected_are_a_warning(tmp_path: Path) -> None:
+    counted = {"ecc_corrected": 4, "remapped_correctable": 0}
+    before = a_gpu(2, counters=counted)
+    after = a_gpu(2, counters={"ecc_corrected": 5, "remapped_correctable": 1})
+    document = of_host(
+        tmp_path,
+        before=driver(*FOUR[:2], before, FOUR[3]),
+        after=driver(*FOUR[:2], after, FOUR[3]),
+    )
+    assert document["passed"]
+    assert document["warnings"] == [
+        "cuda:2: NVML's count ecc_corrected rose from 4 to 5 during the test",
+        "cuda:2: NVML's count remapped_correctable rose from 0 to 1 during the test",
+    ]
+
+
+def test_a_gpu_that_nvml_does_not_show_afterwards_has_failed(tmp_path: Path) -> None:
+    document = of_host(tmp_path, after=driver(*FOUR[:3]))
+    assert [gpu["status"] for gpu in document["devices"]] == ["passed"] * 3 + ["failed"]
+    fault = document["devices"][3]["fault"]
+    assert (fault["name"], "GPU-3" in fault["error"]) == ("gpu-lost", True)
+
+
+def test_a_gpu_that_is_lost_meanwhile_and_not_to_be_tested_is_a_warning(tmp_path: Path) -> None:
+    after = driver(*FOUR[:3], lost=["GPU 3 is lost: GPU is lost"])
+    document = of_host(tmp_path, after=after, gpus=["GPU-1"])
+    assert document["passed"]
+    assert document["warnings"] == ["GPU 3 is lost: GPU is lost"]
 
 
 OLD = "3,7,1,-;NVRM: Xid (PCI:0000:41:00): 48, an old one"
@@ -253,8 +287,11 @@ def test_a_kernel_log_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
     assert "Xid errors were not counted" in document["warnings"][0]
 
 
-def test_an_nvml_that_is_gone_afterwards_fails_the_host(tmp_path: Path) -> None:
-    document = of_host(tmp_path, after={})
+@pytest.mark.parametrize("gpus", [None, ["GPU-1"]])
+def test_an_nvml_that_is_gone_afterwards_fails_the_host(
+    tmp_path: Path, gpus: list[str] | None
+) -> None:
+    document = of_host(tmp_path, after={}, gpus=gpus)
     assert [fault["name"] for fault in document["faults"]] == ["gpu-lost"]
     assert "ended by SIGABRT" in document["faults"][0]["error"]
 
@@ -290,17 +327,68 @@ GIB = 1 << 30
         ("cuda:0", 100 * GIB, False, {"driver_model": "TCC"}, 90 * GIB),
         ("cuda:0", 100 * GIB, False, {"driver_model": "WDDM"}, 50 * GIB),
         ("cuda:0", GIB, False, {}, GIB - (128 << 20)),
+        ("cuda:0", GIB // 2, False, {}, GIB // 2 - (72 << 20)),
         ("cuda:0", 100 * GIB, True, {"driver_model": None}, GIB // 4),
         ("cpu", 0, False, {}, GIB // 4),
     ],
 )
 def test_how_much_memory_is_filled(
-    device: str, free: int, shares: bool, entry: Answer, found: int
+    device: str,
+    free: int,
+    shares: bool,
+    entry: Answer,
+    found: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the host's memory little, and of a GPU with windows what Windows does not move away."""
+    monkeypatch.setattr(smoke_full, "WSL", "/nowhere")
+    assert filled(device, free, shares, entry) == found
+
+
+def filled(device: str, free: int, shares: bool, entry: Answer) -> int:
     cuda = SimpleNamespace(empty_cache=lambda: None, mem_get_info=lambda device: (free, free))
     bench = SimpleNamespace(device=device, shares_memory=shares, torch=SimpleNamespace(cuda=cuda))
-    assert smoke_full.free_bytes(bench, entry) == found
+    return smoke_full.free_bytes(bench, entry)
+
+
+def test_in_wsl_windows_drives_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dxg").touch()
+    monkeypatch.setattr(smoke_full, "WSL", str(tmp_path / "dxg"))
+    assert filled("cuda:0", 100 * GIB, False, {"driver_model": None}) == 50 * GIB
+
+
+class Words:
+    """Words in a device's memory, as far as they are compared."""
+
+    def __init__(self, values: list[int]) -> None:
+        self.values = values
+
+    def split(self, size: int) -> list["Words"]:
+        starts = range(0, len(self.values), size)
+        return [Words(self.values[start : start + size]) for start in starts]
+
+    def __eq__(self, other: object) -> Any:
+        assert isinstance(other, Words)
+        assert len(self.values) <= 4, "counting these takes eight times their size"
+        return Words([a == b for a, b in zip(self.values, other.values, strict=True)])
+
+    def sum(self) -> int:
+        return sum(self.values)
+
+
+def test_words_are_compared_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke_full, "COMPARED_WORDS", 4)
+    right = list(range(10))
+    assert smoke_full.equal_words(Words(right), Words(right)) == 10
+    assert smoke_full.equal_words(Words([*right[:7], 0, *right[8:]]), Words(right)) == 9
+
+
+def test_the_device_catches_up_every_few_blocks() -> None:
+    waited: list[str] = []
+    cuda = SimpleNamespace(synchronize=waited.append)
+    bench = SimpleNamespace(device="cuda:0", torch=SimpleNamespace(cuda=cuda))
+    assert list(smoke_full.unhurried(bench, list(range(20)))) == list(range(20))
+    assert waited == ["cuda:0"] * 2
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(0.0001, 8), (0.05, 4), (0.3, 1), (9.0, 1)])
@@ -365,8 +453,9 @@ def test_the_full_level_is_loaded_from_its_text() -> None:
         "sustained matmul float32",
         "sustained matmul bfloat16",
     ]
-    peers = {"part": "peers", "places": ["cuda:0", "cuda:1"], "sustained_s": 1}
+    places = {"places": ["cuda:0", "cuda:1"], "labels": ["cuda:2", "cuda:5"]}
+    peers = {"part": "peers", "sustained_s": 1, **places}
     assert [name for name, _, _ in module.checks(None, peers, {}, None)] == [
-        "copy cuda:0 to cuda:1",
-        "copy cuda:1 to cuda:0",
+        "copy cuda:2 to cuda:5",
+        "copy cuda:5 to cuda:2",
     ]

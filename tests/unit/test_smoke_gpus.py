@@ -1,5 +1,6 @@
 """The smoke test and the driver: which devices there are, who holds them, and whether all agree."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -96,6 +98,31 @@ def test_only_the_gpus_that_must_be_served(tmp_path: Path) -> None:
     assert [gpu["uuid"] for gpu in document["devices"]] == ["GPU-1", "GPU-2"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (driver(*FOUR[:3], lost=["GPU 3 is lost: GPU is lost"]), "GPU 3 is lost"),
+        (driver(*FOUR[:3]), "NVML shows 3 GPUs, torch 4"),
+        (driver(*FOUR[:3], a_gpu(7)), "NVML does not know GPU-3"),
+    ],
+)
+def test_what_is_wrong_with_other_gpus_is_a_warning(
+    tmp_path: Path, answer: Answer, words: str
+) -> None:
+    document = of_host(tmp_path, answer, gpus=["GPU-1", "GPU-2"])
+    assert document["passed"]
+    assert [words in warning for warning in document["warnings"]] == [True]
+
+
+@pytest.mark.parametrize("wanted", [["GPU-1", "GPU-8", "GPU-9"], ["GPU-8", "GPU-9"]])
+def test_a_gpu_to_test_that_is_not_there_is_a_fault(tmp_path: Path, wanted: list[str]) -> None:
+    answer = driver(*FOUR[:3], lost=["GPU 3 is lost: GPU is lost"])
+    document = of_host(tmp_path, answer, gpus=wanted)
+    assert not document["passed"]
+    assert [fault["name"] for fault in document["faults"]] == ["gpu-missing", "gpu-lost"]
+    assert document["faults"][0]["error"] == "GPUs to test not found: GPU-8, GPU-9"
+
+
 JETSON = a_gpu(0, uuid="1234-5", gpu="1234-5", memory_total_mib=None, memory_free_mib=None)
 
 
@@ -141,7 +168,24 @@ NO_ENTRY = "tell(error='all CUDA-capable devices are busy or unavailable\\nmore'
         (NO_MEMORY, {"held_by": "process 4711"}, "skipped", "are free (held by process 4711)"),
         (NO_MEMORY, {}, "skipped", "only 3 MiB are free"),
         (NO_ROOM, {}, "failed", "Tried to allocate 2.00 GiB."),
-        (NO_ROOM, {"held_by": "process 7"}, "skipped", "2.00 GiB. (held by process 7)"),
+        (NO_ROOM, {"held_by": "process 7"}, "failed", "2.00 GiB. (held by process 7)"),
+        (
+            NO_ROOM,
+            {"held_by": "process 7", "memory_free_mib": None},
+            "skipped",
+            "2.00 GiB. (held by process 7)",
+        ),
+        (NO_ROOM, {"memory_free_mib": None}, "failed", "2.00 GiB."),
+        (NO_CUBLAS, {"held_by": "process 7"}, "failed", "ALLOC_FAILED"),
+        (NO_ENTRY, {"held_by": "process 7"}, "failed", "unavailable (held by process 7)"),
+        (NO_ENTRY, {"held_by": "process 7", "compute_mode": None}, "skipped", "unavailable"),
+        (NO_ENTRY, {"compute_mode": "exclusive-process"}, "failed", "unavailable"),
+        (
+            NO_ENTRY,
+            {"held_by": "process 7", "compute_mode": "prohibited"},
+            "failed",
+            "unavailable (compute mode prohibited, held by process 7)",
+        ),
         (NO_ROOM, {"memory_free_mib": 700}, "skipped", "Tried to allocate 2.00 GiB."),
         (NO_ROOM, {"memory_free_mib": 700, "memory_total_mib": 1024}, "failed", "2.00 GiB."),
         (NO_CUBLAS, {}, "failed", "CUBLAS_STATUS_ALLOC_FAILED"),
@@ -168,6 +212,34 @@ def test_who_holds_a_gpu_is_named(
     document = of_host(tmp_path, driver(*FOUR[:3], a_gpu(3, **changes)), behaviour)
     assert document["devices"][3]["status"] == status
     assert words in document["devices"][3]["fault"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "later", "words"),
+    [
+        (NO_ROOM, {"memory_free_mib": 700, "held_by": "process 9"}, "(held by process 9)"),
+        (NO_CUBLAS, {"memory_free_mib": 700}, "ALLOC_FAILED"),
+        (
+            NO_ENTRY,
+            {"compute_mode": "exclusive-process", "held_by": "process 9"},
+            "held by process 9",
+        ),
+    ],
+)
+def test_who_came_after_the_first_look_is_named(
+    tmp_path: Path, behaviour: str, later: Answer, words: str
+) -> None:
+    after = driver(*FOUR[:3], a_gpu(3, **later))
+    program = driver_program(tmp_path, driver(*FOUR), after)
+    document = probe.test(expected(scripted(behaviour), driver_program=program, nvml="zip"))
+    assert document["devices"][3]["status"] == "skipped"
+    assert words in document["devices"][3]["fault"]["error"]
+
+
+def test_an_nvml_that_does_not_answer_again_excuses_nothing(tmp_path: Path) -> None:
+    program = driver_program(tmp_path, driver(*FOUR), {})
+    document = probe.test(expected(scripted(NO_ROOM), driver_program=program, nvml="zip"))
+    assert document["devices"][3]["status"] == "failed"
 
 
 SEEN = {"name": "NVIDIA H100", "uuid": "GPU-1", "memory_total_mib": 80995}
@@ -312,12 +384,13 @@ def test_what_nvml_says_of_two_gpus(ask_driver: Any) -> None:
 def test_what_nvml_says_of_mig(ask_driver: Any) -> None:
     script = (
         "mig 0 1\nmig-count 0 7\nhandle 100 ok\nhandle 102 ok\nuuid 100 MIG-x\nuuid 102 MIG-y\n"
-        "name 100 NVIDIA H100 MIG 1g.10gb\nhandle 101 error 6\nprocesses 0 9\n"
+        "name 100 NVIDIA H100 MIG 1g.10gb\nhandle 101 error 6\nprocesses 0 9\nprocesses 102 9\n"
     )
     one, two, other = ask_driver(script + HEALTHY)["devices"]
     assert (one["device"], one["uuid"], one["gpu"]) == ("cuda:0/mig:0", "MIG-x", "GPU-aaaa")
     assert (two["device"], two["mig"], two["capability"]) == ("cuda:0/mig:2", True, "8.9")
     assert one["name"] == "NVIDIA H100 MIG 1g.10gb"
+    assert (one["held_by"], two["held_by"]) == ("", "process 9")
     assert (other["uuid"], other["mig"]) == ("GPU-bbbb", False)
 
 
@@ -330,9 +403,8 @@ def test_what_nvml_says_of_a_lost_gpu_and_of_none(ask_driver: Any) -> None:
 
 
 def test_windows_with_a_window_is_not_held() -> None:
-    gpu = {"processes": [4, 5], "driver_model": "WDDM"}
-    assert smoke_driver.held_by(gpu) == ""
-    assert smoke_driver.held_by({**gpu, "driver_model": None}) == "processes 4, 5"
+    assert smoke_driver.held_by([4, 5], "WDDM") == ""
+    assert smoke_driver.held_by([4, 5], None) == "processes 4, 5"
 
 
 def test_the_server_of_mps_holds_nothing() -> None:
@@ -347,8 +419,7 @@ def test_the_server_of_mps_holds_nothing() -> None:
         ) as process:
             assert process.stdout
             process.stdout.readline()
-            gpu = {"processes": [process.pid], "driver_model": None}
-            found = smoke_driver.held_by(gpu)
+            found = smoke_driver.held_by([process.pid], None)
             process.kill()
         assert found == (f"process {process.pid}" if held else "")
 
@@ -359,3 +430,12 @@ def test_xids_are_read_from_the_kernels_log(tmp_path: Path) -> None:
     log.write_text(f"6,1,2,-;usb 1-1: new device\n{line}\n{'x' * 9000}\n")
     assert smoke_driver.xids(str(log)) == [line]
     assert smoke_driver.xids(str(tmp_path / "absent")) is None
+
+
+def test_a_kernels_log_that_fails_when_it_is_read_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = MagicMock()
+    broken.__enter__().read.side_effect = OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(smoke_driver.os, "fdopen", lambda handle, *more, **options: broken)
+    assert smoke_driver.xids(os.devnull) is None

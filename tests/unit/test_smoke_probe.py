@@ -390,6 +390,15 @@ def test_a_compiler_is_asked_for_what_it_knows(capability: tuple[int, int], foun
     assert smoke_device.architecture(Compiler(*NVRTC_12_8), capability) == found
 
 
+def test_nvrtc_counts_its_results_otherwise_than_cuda() -> None:
+    """Its 2 is an internal error; CUDA's 2 is want of memory."""
+    broken: Any = SimpleNamespace(nvrtcGetNumSupportedArchs=lambda count: 2)
+    with pytest.raises(RuntimeError) as raised:
+        smoke_device.architecture(broken, (9, 0))
+    said = smoke_device.words(raised.value, "runtime compilation float32")
+    assert probe.named(said, faults.table())["name"] == "nvrtc"
+
+
 def test_code_for_a_jetson_runs_nowhere_else() -> None:
     """CUDA 11.7 knows Orin (8.7), but not the RTX 4090 (8.9)."""
     assert smoke_device.architecture(Compiler(80, 86, 87), (8, 9)) == "sm_86"
