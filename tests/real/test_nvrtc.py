@@ -15,6 +15,7 @@ import yaml
 from fleetwheel import remote
 from fleetwheel.matrix import load_matrix
 from fleetwheel.probes import smoke_device
+from fleetwheel.variant import Variant
 
 pytestmark = pytest.mark.real
 
@@ -63,8 +64,8 @@ def served(variant: str) -> list[tuple[int, int]]:
         code
         for release in load_matrix().releases.values()
         for by_variant in release.builds.values()
-        if variant in by_variant
-        for code in by_variant[variant].sm
+        if (build := by_variant.get(Variant.parse(variant)))
+        for code in build.sm
     }
     table = yaml.safe_load((files("fleetwheel") / "gpus.yaml").read_text(encoding="utf-8"))
     names = {text for section in table.values() for text in section}
