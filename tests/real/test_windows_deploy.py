@@ -104,7 +104,7 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
     """Made-up wheels, which are no torch: chosen, locked, sent, built and tested in one run."""
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     linux = f"{python}-{python}-manylinux_2_28_{platform.machine()}"
-    make_wheel(tmp_path / "wheels", "torch", "2.13.0", tag="cp311-cp311-win_amd64")
+    make_wheel(tmp_path / "wheels", "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
     make_wheel(tmp_path / "wheels", "torch", "2.13.0+cpu", tag=linux)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
@@ -128,7 +128,7 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
     assert (generation / "Lib/site-packages/torch.py").exists()
     assert not (root / "current").exists()
     [there] = ask(lab, "environments.Environments", f"root={ROOT}")["generations"]
-    assert there["packages"] == {"torch": "2.13.0"}
+    assert there["packages"] == {"torch": "2.13.0+cpu"}
     assert there["lock"] == hashlib.sha256((generation / "pylock.toml").read_bytes()).hexdigest()
 
 
@@ -173,7 +173,7 @@ def test_uv_brings_a_python(
 ) -> None:
     """With it the made-up torch is installed; it fails its smoke test."""
     wheels, python = tmp_path / "wheels", rig.drive_c / "Python311"
-    make_wheel(wheels, "torch", "2.13.0", tag="cp311-cp311-win_amd64")
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     archive = tmp_path / "python.tar.gz"
