@@ -148,12 +148,13 @@ def test_an_installed_driver_waits_for_a_reboot(bare: Bare, tmp_path: Path) -> N
 def test_a_module_that_was_not_built_is_said_and_no_reboot_tried(
     bare: Bare, tmp_path: Path
 ) -> None:
+    bare.run(f"rm -f {LIBRARY}*; echo 535.261.03 >/root/brings")
     bare.run("printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/modinfo")
     bare.run("chmod +x /usr/local/sbin/modinfo")
     inventory = bare.inventory(driver="install", reboot="true")
     controller = Controller(tmp_path / "project", inventory)
     done = controller.onboard("-y")
-    bare.run("rm /usr/local/sbin/modinfo")
+    bare.run("rm /usr/local/sbin/modinfo /root/brings")
     assert done.returncode == 1, done.stdout
     why = controller.project.report()["why"]
     assert "driver 535.261.03 is installed, but its module for the kernel 6." in why
