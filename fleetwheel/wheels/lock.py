@@ -155,9 +155,8 @@ def from_copy(text: str, name: str) -> Lock:
 
 def name_here(directory: Path, text: str) -> str | None:
     """Return the name in locks/ of a lock that a host has a copy of; None where it is not there."""
-    names = sorted(path.name for path in directory.glob("pylock.*.toml"))
-    held = ((name, load(directory, name)) for name in names)
-    return next((name for name, lock in held if lock and lock.text == text), None)
+    held = (path for path in sorted(directory.glob("pylock.*.toml")) if path.is_file())
+    return next((path.name for path in held if path.read_bytes() == text.encode()), None)
 
 
 def load(directory: Path, name: str) -> Lock | None:

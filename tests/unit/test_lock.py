@@ -217,3 +217,14 @@ def test_a_generation_is_named_by_wheels_and_interpreter(family: Source, ordinar
     edited = lock.model_copy(update={"text": lock.text.replace(sha256, "0" * 64)})
     assert Lock(name=lock.name, text=edited.text).generation(PYTHON) != name
     assert lock.generation(PYTHON.model_copy(update={"path": "/opt/python3.11"})) != name
+
+
+def test_the_name_of_a_hosts_copy_is_found_beside_damaged_files(
+    tmp_path: Path, family: Source, ordinary: Source
+) -> None:
+    lock = made(choice(family), [ordinary])
+    (tmp_path / "pylock.a.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "pylock.b.toml").mkdir()
+    assert locks.name_here(tmp_path, lock.text) is None
+    (tmp_path / "pylock.lab.toml").write_text(lock.text)
+    assert locks.name_here(tmp_path, lock.text) == "pylock.lab.toml"
