@@ -22,13 +22,14 @@ It holds no files.
 BUILD = """
 set -e
 cd /tmp && rm -rf build && mkdir build && cd build
-find "$1" -name '*.spec' | xargs -n 1 -P 2 rpmbuild -bb --quiet \\
-    --define "_topdir $PWD/top" --define "_rpmdir $1" \\
-    --define '_build_name_fmt %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' \\
+find "$1" -name '*.spec' | xargs -n 1 -P 2 sh -c 'mkdir $$ && exec rpmbuild -bb --quiet \\
+    --define "_topdir $PWD/$$" --define "_rpmdir $0" \\
+    --define "_build_name_fmt %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm" "$1"' "$1" \\
     >log 2>&1 || { cat log; exit 1; }
 createrepo_c --quiet "$1"
 if [ -e "$1/modules.yaml" ]; then modifyrepo_c --mdtype=modules "$1/modules.yaml" "$1/repodata"; fi
 """
+"""Two builds run at once, each in a folder of its own: they fail when both make the same one."""
 MODULE = """\
 ---
 document: modulemd
