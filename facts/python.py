@@ -4,7 +4,7 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from facts._question import question, read
-from fleetwheel.asking import pythons
+from fleetwheel.collectors import pythons
 
 
 class Pythons(FactBase[pythons.Pythons]):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pyinfra.api import Host
 
+from fleetwheel.delivery.proxy import variables
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.wheels.proxy import variables
+from fleetwheel.inventory.settings import Settings
 from operations import _commands, _probe
 from operations._connection import noticed
 

@@ -8,7 +8,7 @@ from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from typing_extensions import TypedDict
 
-from fleetwheel import documents, remote
+from fleetwheel.connection import remote, untrusted_json
 from fleetwheel.errors import FleetwheelError
 from operations import _commands
 from operations._ask import forget
@@ -64,7 +64,7 @@ def document(
             _, output = host.run_shell_command(command, **connector)
     except TimeoutError:
         raise FleetwheelError(f"no answer within {timeout + GRACE} s", hint=_SLOW) from None
-    answer = documents.last(output.stdout_lines)
+    answer = untrusted_json.last(output.stdout_lines)
     if answer is not None:
         return answer
     said = "\n".join(output.stderr_lines[-10:]) or f"ended within {timeout} s without a word"

@@ -12,8 +12,8 @@ from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
+from fleetwheel.connection.keepalive import SILENCE
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.keepalive import SILENCE
 from fleetwheel.reporting.table import printable
 from operations._connection import noticed
 from operations._probe import connector_arguments

@@ -9,7 +9,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.reporting.table import printable
-from fleetwheel.smoke import SmokeTestError
+from fleetwheel.smoke.result import SmokeTestError
 from operations import _report
 
 

@@ -5,8 +5,8 @@ import time
 from pyinfra import host, inventory, state
 from pyinfra.api import Host
 
-from fleetwheel.settings import Settings
-from fleetwheel.waves import waves
+from fleetwheel.deploy.waves import waves
+from fleetwheel.inventory.settings import Settings
 from operations import _report
 
 

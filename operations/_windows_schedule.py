@@ -11,10 +11,10 @@ from pyinfra.api.command import PyinfraCommand
 
 from facts.schedule import WindowsDriftSchedule
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import windows_state
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.settings import Settings
 from operations import _push, _report
 
 

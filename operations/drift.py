@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel.settings import Settings
+from fleetwheel.inventory.settings import Settings
 from operations import _report
 from operations._look import look
 

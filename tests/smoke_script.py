@@ -5,8 +5,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from fleetwheel import faults, remote
+from fleetwheel.connection import remote
 from fleetwheel.probes import smoke as probe
+from fleetwheel.smoke import faults
 
 SCRIPT = """
 import faulthandler, json, os, signal, sys, time

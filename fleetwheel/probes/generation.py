@@ -1,7 +1,7 @@
 """Build, activate and clean up the generations of one host: runs there, Python 3.8 or newer.
 
 Reads ``input``, a dictionary with ``action`` and that function's arguments, as a global name (see
-``fleetwheel/remote.py``) and prints one JSON document: ``{"ok": true, ...}``, or ``{"ok": false,
+``connection/remote.py``) and prints one JSON document: ``{"ok": true, ...}``, or ``{"ok": false,
 "error": ..., "hint": ...}`` with exit code 1. Everything happens under ``root``:
 
     bin/uv                the pinned uv

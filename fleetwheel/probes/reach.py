@@ -1,7 +1,7 @@
 """Say which addresses this host cannot connect to: runs there, Python 3.8 or newer.
 
 Reads ``input``, a dictionary with ``places`` (``https://HOST`` or ``http://HOST:PORT``) and
-``seconds`` for each, as a global name (see ``fleetwheel/remote.py``). Prints ``{"ok": true,
+``seconds`` for each, as a global name (see ``connection/remote.py``). Prints ``{"ok": true,
 "unreached": {PLACE: WHY}}``. What the host itself reaches through a proxy is not looked at.
 """
 

@@ -1,7 +1,7 @@
 """Test the torch of this Python on every device, in one process each: Python 3.8 or newer.
 
 Runs by itself, ``python smoke.py [--json-input FILE]``, or over standard input with its input in
-the global name ``input`` (see ``fleetwheel/remote.py``). Prints one JSON document, described in
+the global name ``input`` (see ``connection/remote.py``). Prints one JSON document, described in
 docs/smoke-test.md, and a line per device on standard error. Exits 0 when everything passed, 2 when
 a device or the environment failed, 3 when nothing could be tested.
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'probe','exec'),d)"
-"""The same as in fleetwheel/remote.py: a child starts the way this program did."""
+"""The same as in connection/remote.py: a child starts the way this program did."""
 
 DEFAULTS: dict[str, Any] = {
     "packages": {},
@@ -751,13 +751,10 @@ def arguments() -> dict[str, Any]:
 
 
 def rows_of_faults(here: Path) -> list[list[Any]]:
-    """Return the rows of faults.py, which lies beside this program or, in a checkout, above it."""
-    places = [
-        place for place in (here.parent, here.parent.parent) if (place / "faults.py").exists()
-    ]
-    rows: list[list[Any]] = (
-        runpy.run_path(str(places[0] / "faults.py"))["table"]() if places else []
-    )
+    """Return the rows of faults.py, which lies beside this program or, in a checkout, in smoke/."""
+    places = (here.parent, here.parent.parent / "smoke")
+    found = [place / "faults.py" for place in places if (place / "faults.py").exists()]
+    rows: list[list[Any]] = runpy.run_path(str(found[0]))["table"]() if found else []
     return rows
 
 

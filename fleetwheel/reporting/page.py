@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleetwheel import templates
-from fleetwheel.profile import DriverState, Gpu, Profile
+from fleetwheel.host.profile import DriverState, Gpu, Profile
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import Drift, HostReport, Report, Status
 from fleetwheel.reporting.table import printable

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.schedule.settings import Schedule
+from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.templates import render
 
 WORDS = ("hourly", "daily", "weekly", "monthly")

@@ -5,11 +5,11 @@ import shlex
 from typing_extensions import override
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule.files import cron_times, timer
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
 from fleetwheel.templates import render
 
 NAME = "fleetwheel-pull"

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile
-from fleetwheel.recorded import Answer, load, read, replay, replayed, save
-from fleetwheel.settings import Settings
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile
+from fleetwheel.inventory.recorded import Answer, load, read, replay, replayed, save
+from fleetwheel.inventory.settings import Settings
 from tests.project import copy_of_checkout
 
 RTX = Answer(
@@ -40,7 +40,7 @@ BROKEN = Answer(
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.recorded import read as _read, replay as _replay
+from fleetwheel.inventory.recorded import read as _read, replay as _replay
 
 print("an inventory that prints", file=__import__("sys").stderr)
 lab = [("@fake/good", _replay(_read(_Path("ws-01.json"))))]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uv
 
-from fleetwheel import remote
+from fleetwheel.connection import remote
 from fleetwheel.probes.generation import Fetching
 from tests.small_wheels import lock_of, make_wheel
 

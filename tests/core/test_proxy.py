@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fleetwheel.delivery.proxy import variables
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.wheels.proxy import variables
+from fleetwheel.inventory.settings import Settings
 from operations._delivery import places
 from tests.core.test_generation import building, run
 from tests.small_wheels import lock_of, make_wheel

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleetwheel import faults, remote, smoke
+from fleetwheel.connection import remote
+from fleetwheel.smoke import faults
+from fleetwheel.smoke import result as smoke
 from tests.gpu.installed_wheels import closure, installed, rebuild, served, write_index
 from tests.project import CHECKOUT, Project, copy_of_checkout
 

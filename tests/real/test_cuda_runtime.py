@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import faults, remote, smoke
+from fleetwheel.connection import remote
 from fleetwheel.probes import smoke as probe
+from fleetwheel.smoke import faults
+from fleetwheel.smoke import result as smoke
 from tests.real.conftest import CudaDeployment
 from tests.rig.cuda import Rig, Warm, uuid
 

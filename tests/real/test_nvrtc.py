@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fleetwheel import remote
-from fleetwheel.matrix import load_matrix
+from fleetwheel.connection import remote
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.matrix.variant import Variant
 from fleetwheel.probes import smoke_device
-from fleetwheel.variant import Variant
 
 pytestmark = pytest.mark.real
 
@@ -67,7 +67,7 @@ def served(variant: str) -> list[tuple[int, int]]:
         if (build := by_variant.get(Variant.parse(variant)))
         for code in build.sm
     }
-    table = yaml.safe_load((files("fleetwheel") / "gpus.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((files("fleetwheel.matrix") / "gpus.yaml").read_text(encoding="utf-8"))
     names = {text for section in table.values() for text in section}
     devices = sorted(
         (int(major), int(minor)) for major, _, minor in (n.partition(".") for n in names)

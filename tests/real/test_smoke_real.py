@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import faults, remote, smoke
+from fleetwheel.connection import remote
 from fleetwheel.probes import smoke_device
+from fleetwheel.smoke import faults
+from fleetwheel.smoke import result as smoke
 
 pytestmark = pytest.mark.real
 

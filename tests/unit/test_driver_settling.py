@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from fleetwheel.profile import Driver, DriverState
+from fleetwheel.host.profile import Driver, DriverState
 from operations import _driver
 from tests.samples import CPU_HOST, host
 

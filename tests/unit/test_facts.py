@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyinfra.api import FactBase, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 
-from fleetwheel.profile import Installation, Profile
+from fleetwheel.host.profile import Installation, Profile
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "facts"
 CASES = sorted(FIXTURES.glob("*/*.yaml"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fleetwheel import remote
+from fleetwheel.connection import remote
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import faults, smoke
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
+from fleetwheel.host.profile import Gpu
+from fleetwheel.lock import locking
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.matrix.variant import Variant
 from fleetwheel.probes import smoke as probe
-from fleetwheel.profile import Gpu
-from fleetwheel.variant import Variant
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.smoke import faults
+from fleetwheel.smoke import result as smoke
 from tests.samples import GPU_HOST, REQUEST, choice, target_of
 
 UNEXPECTED = (

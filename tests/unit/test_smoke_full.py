@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device, smoke_full
+from fleetwheel.smoke import result as smoke
 from tests.machine import HEALTHY
 from tests.smoke_script import a_gpu, driver, driver_program, expected, run, scripted
 

@@ -12,10 +12,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fleetwheel import remote, smoke
-from fleetwheel.asking._nvml_probe import nvml_probe
+from fleetwheel.collectors._nvml_probe import nvml_probe
+from fleetwheel.connection import remote
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device, smoke_driver
+from fleetwheel.smoke import result as smoke
 from tests.machine import HEALTHY
 from tests.smoke_script import a_gpu, driver, driver_program, expected, scripted
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import faults, remote, smoke
 from fleetwheel.choice import compatibility
+from fleetwheel.connection import remote
 from fleetwheel.probes import smoke as probe
 from fleetwheel.probes import smoke_device
+from fleetwheel.smoke import faults
+from fleetwheel.smoke import result as smoke
 from tests.smoke_script import expected, run, scripted
 
 
