@@ -3,8 +3,8 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
 from fleetwheel.collectors import gpu
+from fleetwheel.facts._question import question, read
 from fleetwheel.host.profile import Nvidia
 
 

@@ -3,8 +3,8 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read, read_replay
 from fleetwheel.collectors import host
+from fleetwheel.facts._question import question, read, read_replay
 from fleetwheel.host.profile import HostState
 
 

@@ -15,11 +15,11 @@ from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding.driver_plan import DriverPlan
+from fleetwheel.operations import _packages, _probe, _report
+from fleetwheel.operations._ask import ask, forget
+from fleetwheel.operations._step import fail
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.reporting.table import printable
-from operations import _packages, _probe, _report
-from operations._ask import ask, forget
-from operations._step import fail
 
 REBOOT_LIMIT = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""

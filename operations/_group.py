@@ -9,7 +9,7 @@ from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Member, takes_cuda
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
-from operations._ask import ask
+from fleetwheel.operations._ask import ask
 
 _left_out: set[str] = set()
 

@@ -7,8 +7,8 @@ from pyinfra.api import Host
 from fleetwheel.delivery.proxy import variables
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
-from operations import _commands, _probe
-from operations._connection import noticed
+from fleetwheel.operations import _commands, _probe
+from fleetwheel.operations._connection import noticed
 
 
 def run(host: Host, words: Sequence[str], settings: Settings) -> tuple[bool, list[str]]:

@@ -10,9 +10,9 @@ from typing_extensions import TypedDict
 
 from fleetwheel.connection import remote, untrusted_json
 from fleetwheel.errors import FleetwheelError
-from operations import _commands
-from operations._ask import forget
-from operations._connection import noticed
+from fleetwheel.operations import _commands
+from fleetwheel.operations._ask import forget
+from fleetwheel.operations._connection import noticed
 
 GRACE = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""

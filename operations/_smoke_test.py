@@ -9,8 +9,8 @@ from fleetwheel.host.profile import Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.operations import _probe
 from fleetwheel.smoke import result as smoke
-from operations import _probe
 
 
 def run(

@@ -17,11 +17,11 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._step import step
 from fleetwheel.smoke import result as smoke
 from fleetwheel.sources.configured import certificate
-from operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
-from operations._deployment import Deployment, Transfer
-from operations._step import step
 
 LOCKS = Path("locks")
 CONNECT_SECONDS = 15

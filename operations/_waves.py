@@ -7,7 +7,7 @@ from pyinfra.api import Host
 
 from fleetwheel.deploy.waves import waves
 from fleetwheel.inventory.settings import Settings
-from operations import _report
+from fleetwheel.operations import _report
 
 
 def wait(settings: Settings) -> str | None:

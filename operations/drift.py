@@ -7,8 +7,8 @@ from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.inventory.settings import Settings
-from operations import _report
-from operations._look import look
+from fleetwheel.operations import _report
+from fleetwheel.operations._look import look
 
 
 @operation(is_idempotent=False)

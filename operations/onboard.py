@@ -13,11 +13,11 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
+from fleetwheel.operations import _commands, _driver, _packages, _push, _report, torch
+from fleetwheel.operations._ask import forget, with_answer
+from fleetwheel.operations._step import step
+from fleetwheel.operations._steps import MATRIX, uv_to_send
 from fleetwheel.reporting.report import HostReport
-from operations import _commands, _driver, _packages, _push, _report, torch
-from operations._ask import forget, with_answer
-from operations._step import step
-from operations._steps import MATRIX, uv_to_send
 
 
 @operation()

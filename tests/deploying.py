@@ -14,9 +14,9 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_inventory, ctx_state
 
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._steps import commands
 from fleetwheel.probes import generation
-from operations._deployment import Deployment, Transfer
-from operations._steps import commands
 
 CHECK = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
 DEVICE = {

@@ -1,6 +1,5 @@
 """The hosts of an inventory, and what they answer: pyinfra, set up as its own command does it."""
 
-import importlib
 import logging
 import sys
 from collections import defaultdict
@@ -20,12 +19,13 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
-from fleetwheel import project
 from fleetwheel.connection.keepalive import SILENCE, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.facts.host import Host as HostFact
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import Answer
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _look
 from fleetwheel.reporting.report import HostReport, Status
 
 T = TypeVar("T")
@@ -85,9 +85,7 @@ def check(
     """Look for drift on every host of an inventory, all at once; as ``gather`` in all else."""
 
     def look(host: Host, settings: Settings) -> HostReport:
-        return HostReport.model_validate(
-            importlib.import_module("operations._look").look(settings, deep)
-        )
+        return HostReport.model_validate(_look.look(settings, deep))
 
     def failed(host: Host, settings: Settings, error: str) -> HostReport:
         status: Status = "failed" if host.connected else "unreachable"
@@ -107,7 +105,6 @@ def _visit(
 
     ``look`` runs in the context of its host, and may raise what pyinfra raises.
     """
-    project.demand()
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
     state, hosts = _prepare(inventory, limit)
@@ -191,12 +188,11 @@ def _one(
 
 
 def _answer(host: Host, settings: Settings) -> Answer:
-    fact = importlib.import_module("facts.host").Host
     arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
     limit = settings.fact_timeout + SILENCE
     try:
         with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
-            found = get_fact(host.state, host, fact, kwargs=arguments, apply_failed_hosts=False)
+            found = get_fact(host.state, host, HostFact, kwargs=arguments, apply_failed_hosts=False)
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     if found is None:

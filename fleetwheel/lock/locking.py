@@ -24,11 +24,11 @@ from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock, name_of, require_family
+from fleetwheel.render import render
 from fleetwheel.sources.configured import certificate, local_path
 from fleetwheel.sources.metadata import requires_python
 from fleetwheel.sources.survey import survey
 from fleetwheel.sources.wheel import Source, file_name
-from fleetwheel.templates import render
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""

@@ -6,6 +6,7 @@ from fleetwheel.connection.quoting import for_cmd
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.render import render
 from fleetwheel.schedule.files import (
     WORDS,
     clock,
@@ -16,7 +17,6 @@ from fleetwheel.schedule.files import (
     timer,
 )
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.templates import render
 
 NAME = "fleetwheel-drift"
 STATE = f"/var/lib/{NAME}"

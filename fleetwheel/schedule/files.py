@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.schedule import Schedule
-from fleetwheel.templates import render
+from fleetwheel.render import render
 
 WORDS = ("hourly", "daily", "weekly", "monthly")
 DAY = 24 * 60

@@ -142,10 +142,9 @@ def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str
     assert "Traceback" not in done.stderr
 
 
-def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:
-    done = ask(tmp_path, "@local")
-    assert done.returncode == 2
-    assert "in the root of the clone" in done.stderr
+def test_it_needs_no_project_directory(tmp_path: Path) -> None:
+    assert ask(tmp_path, "@local").returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:

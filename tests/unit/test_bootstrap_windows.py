@@ -7,7 +7,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 from fleetwheel.connection.quoting import for_powershell
-from fleetwheel.templates import render
+from fleetwheel.render import render
 
 COMMANDS = {
     "Add-WindowsCapability",

@@ -21,8 +21,8 @@ from fleetwheel.delivery.distribution import (
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
+from fleetwheel.render import render
 from fleetwheel.sources.wheel import Source
-from fleetwheel.templates import render
 
 SHA = "a" * 64
 ROOT = "/opt/fleetwheel"

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from fleetwheel.host.profile import Driver, DriverState
-from operations import _driver
+from fleetwheel.operations import _driver
 from tests.samples import CPU_HOST, host
 
 

@@ -11,10 +11,10 @@ from fleetwheel.connection import untrusted_json
 from fleetwheel.deploy.record import SmokePass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import from_copy
+from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.smoke import result as smoke
-from operations import _probe
 
 DEEP = 100_000
 

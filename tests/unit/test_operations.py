@@ -17,10 +17,10 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
+from fleetwheel.operations import _ask, _probe, _push, _report, _steps, _waves, smoke
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._look import look
 from fleetwheel.smoke import result as verdicts
-from operations import _ask, _probe, _push, _report, _steps, _waves, smoke
-from operations._deployment import Deployment, Transfer
-from operations._look import look
 from tests.deploying import (
     BROKEN,
     BUSY,

@@ -14,9 +14,9 @@ from fleetwheel.host import itself
 from fleetwheel.inventory.load import Host, fleet
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations.schedule import JOBS
 from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import pull
-from operations.schedule import JOBS
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""

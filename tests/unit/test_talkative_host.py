@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from operations import _report
+from fleetwheel.operations import _report
 
 PREFIX = "    [\x1b[1ma\x1b[0m] "
 HEARING = f"""

@@ -1,4 +1,4 @@
-"""Filling in templates: those of the project directory, or else of the distribution."""
+"""Filling in the templates of templates/."""
 
 from pathlib import Path
 
@@ -9,10 +9,8 @@ from jinja2 import (
     select_autoescape,
 )
 
-from fleetwheel.project import ORIGIN
-
 _environment = Environment(
-    loader=FileSystemLoader([Path("templates"), ORIGIN / "templates"]),
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
     trim_blocks=True,
     keep_trailing_newline=True,
