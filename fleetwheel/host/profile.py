@@ -206,7 +206,7 @@ class Kernel(Value):
     """What dpkg's packages linux-image-* that bring each next kernel end with: ``cloud-amd64``."""
 
 
-class Platform(Value):
+class HostPlatform(Value):
     """What system a host runs, on what machine."""
 
     os: OperatingSystem
@@ -243,7 +243,7 @@ class Platform(Value):
     """What could not be found out, one sentence each."""
 
 
-class Profile(Platform):
+class Profile(HostPlatform):
     """What one host is: the system, its interpreters, its driver and GPUs."""
 
     pythons: tuple[Python, ...] = ()

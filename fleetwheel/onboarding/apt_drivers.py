@@ -10,14 +10,14 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    cuda_outlook,
     fabric_modules,
     fabric_reasons,
     fabric_steps,
+    file_step,
     kind_of,
     nvidia_arch,
-    outlook,
     system_of,
-    write,
 )
 from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
 
@@ -173,7 +173,7 @@ def ubuntu(need: Need) -> Recipe:
             "Ubuntu's own packages: its updates and its kernels are tested with them; the server"
             " ones stay on their branch",
             *(["Secure Boot is on: modules that Ubuntu has signed"] if signed else []),
-            *outlook(branch),
+            *cuda_outlook(branch),
             *fabric_reasons(need.companions),
         ),
         signed=signed,
@@ -259,7 +259,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
         packages=driver,
         steps=(
             *_components("Debian", "contrib non-free non-free-firmware"),
-            *(() if legacy else (write(PIN_FILE, PIN.format(branch)),)),
+            *(() if legacy else (file_step(PIN_FILE, PIN.format(branch)),)),
             _ask(driver[0], branch),
             _headers(need.profile),
             _install(driver, drop=tuple(_there(need.profile) & {OPEN_MODULES})),
@@ -267,7 +267,7 @@ def _debian_own(need: Need, system: System, branch: int) -> Recipe:
         ),
         reasons=(
             "Debian's own packages serve these GPUs: no foreign source is needed",
-            *outlook(branch),
+            *cuda_outlook(branch),
         ),
     )
 
@@ -310,7 +310,7 @@ def _from_nvidia(need: Need, system: System, objection: str) -> Recipe:
         ),
         reasons=(
             f"NVIDIA's repository: {objection}",
-            *outlook(branch),
+            *cuda_outlook(branch),
             *fabric_reasons(wanted),
         ),
     )

@@ -10,12 +10,12 @@ from fleetwheel.onboarding.driver_steps import (
     Step,
     branch_of,
     build_modules,
+    cuda_outlook,
     fabric_modules,
     fabric_reasons,
     fabric_steps,
     kind_of,
     nvidia_arch,
-    outlook,
     system_of,
 )
 
@@ -152,7 +152,7 @@ def fedora(need: Need) -> Recipe:
         reasons=(
             "NVIDIA's repository: Fedora itself has no driver of NVIDIA. Updates go on to newer"
             " branches unless driver_hold is true",
-            *outlook(branch),
+            *cuda_outlook(branch),
             *fabric_reasons(need.companions),
         ),
     )
@@ -236,7 +236,7 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
         reasons=(
             f"NVIDIA's repository: {need.profile.distribution} itself has no driver of NVIDIA"
             + ("; dkms comes from EPEL" if epel else ""),
-            *outlook(branch),
+            *cuda_outlook(branch),
             *fabric_reasons(need.companions),
         ),
     )

@@ -6,7 +6,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.onboarding import apt_drivers, dnf_drivers, zypper_drivers
 from fleetwheel.onboarding.driver_facts import ENTERPRISE
-from fleetwheel.onboarding.driver_steps import Need, Recipe, Step, write
+from fleetwheel.onboarding.driver_steps import Need, Recipe, Step, file_step
 
 FAMILIES: dict[str, Callable[[Need], Recipe]] = {
     "ubuntu": apt_drivers.ubuntu,
@@ -55,7 +55,7 @@ def blacklist(profile: Profile) -> tuple[Step, ...]:
     text = "".join(f"blacklist {name}\n" for name in named) + "options nouveau modeset=0\n"
     rebuild = ("sh", "-c", REBUILD, BLACKLIST_FILE, profile.kernel.boot)
     return (
-        write(BLACKLIST_FILE, text),
+        file_step(BLACKLIST_FILE, text),
         Step(what=f"rebuild the initial RAM disk without {' and '.join(named)}", command=rebuild),
     )
 

@@ -6,7 +6,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, HostState, ModuleKind, Profile
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
-from fleetwheel.onboarding.driver_facts import Generation
+from fleetwheel.onboarding.driver_facts import GpuGeneration
 from fleetwheel.onboarding.driver_steps import (
     Need,
     Recipe,
@@ -103,7 +103,7 @@ class DriverPlan(Value):
 
 def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> DriverPlan:
     """Return the plan for a host, as ``plan`` does, if the user there may carry it out."""
-    planned = plan(facts.profile, wanted, hold=hold)
+    planned = plan_driver(facts.profile, wanted, hold=hold)
     user = facts.installation.user
     if planned.steps and user != "root":
         raise FleetwheelError(
@@ -113,7 +113,7 @@ def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> D
     return planned
 
 
-def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
+def plan_driver(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     """Return what gives a host the driver that is wanted.
 
     + wanted: ``keep``, ``install`` for any that works, or the number of a branch such as ``580``
@@ -194,7 +194,7 @@ def _require_own_driver(profile: Profile) -> None:
         raise FleetwheelError(f"the NVIDIA driver here belongs to {what}", hint=hint)
 
 
-def _require_one_for_all(generations: tuple[Generation, ...], limits: Limits) -> None:
+def _require_one_for_all(generations: tuple[GpuGeneration, ...], limits: Limits) -> None:
     names = ", ".join(each.name for each in generations)
     if not limits.modules:
         raise FleetwheelError(
@@ -211,7 +211,7 @@ def _require_one_for_all(generations: tuple[Generation, ...], limits: Limits) ->
         )
 
 
-def _require_served(generations: tuple[Generation, ...], limits: Limits, branch: int) -> None:
+def _require_served(generations: tuple[GpuGeneration, ...], limits: Limits, branch: int) -> None:
     if limits.serve(branch):
         return
     names = ", ".join(each.name for each in generations)
@@ -421,7 +421,7 @@ def _last_change(profile: Profile) -> int | None:
 def _installation(
     profile: Profile,
     recipe: Recipe,
-    generations: tuple[Generation, ...],
+    generations: tuple[GpuGeneration, ...],
     hold: bool,
     fault: str | None,
 ) -> DriverPlan:
@@ -449,7 +449,7 @@ def _installation(
     )
 
 
-def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str, ...]:
+def _hardware(recipe: Recipe, generations: tuple[GpuGeneration, ...]) -> tuple[str, ...]:
     """Return what the GPUs have to do with the branch and the kernel modules."""
     ended = [f"{each.name} ends with branch {each.last}" for each in generations if each.last]
     old = [each.name for each in generations if "open" not in each.modules]

@@ -7,11 +7,11 @@ from fleetwheel.onboarding.driver_steps import (
     Recipe,
     Step,
     branch_of,
+    cuda_outlook,
     fabric_modules,
     fabric_reasons,
     fabric_steps,
     nvidia_arch,
-    outlook,
     system_of,
 )
 
@@ -102,7 +102,7 @@ def suse(need: Need) -> Recipe:
         reasons=(
             "SUSE's own open modules, which it signs for its kernels, so Secure Boot takes them;"
             " the libraries of their version come from NVIDIA's repository",
-            *outlook(branch),
+            *cuda_outlook(branch),
             *fabric_reasons(need.companions),
         ),
         signed=True,

@@ -323,7 +323,7 @@ head -c 10000000 /dev/zero | tr '\0' 'x'
     answer = machine.answer()
     assert len(answer) < 300_000
     assert set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", answer)) == set()
-    profile = host.parse(*sections(answer.split("\n"), *host.SECTIONS).values()).profile
+    profile = host.parse_host(*sections(answer.split("\n"), *host.SECTIONS).values()).profile
     assert (profile.os, profile.arch) == ("linux", os.uname().machine)
     assert [gpu.name for gpu in profile.gpus] == [
         "evilplatform uname Evil[31m ü $(reboot)",
@@ -453,7 +453,9 @@ def test_whether_others_write_to_the_root(
 @pytest.mark.parametrize(("owner", "expected"), [(1000, False), (0, False), (33, True)])
 def test_whose_the_root_is(owner: int, expected: bool) -> None:
     listed = f"1000 drwxr-xr-x    7 {owner}     {owner}  4096 Nov 23 12:00 /opt/fleetwheel/."
-    found = environments.parse({"root": ["/opt/fleetwheel"], "exists": [listed], "ended": ["0"]})
+    found = environments.parse_environments(
+        {"root": ["/opt/fleetwheel"], "exists": [listed], "ended": ["0"]}
+    )
     assert found.others_write is expected
 
 
@@ -531,7 +533,7 @@ def test_no_answer_makes_the_parsers_raise_anything_but_valueerror(
     answer: tuple[dict[str, list[str]], ...],
 ) -> None:
     try:
-        state = host.parse(*answer)
+        state = host.parse_host(*answer)
     except ValueError:
         return
     assert HostState.model_validate_json(state.model_dump_json()) == state
@@ -566,5 +568,5 @@ def test_time_is_linear(make: Callable[[int], list[str]]) -> None:
     ends = ["platform uname Linux x86_64", *(f"{name} ended 0" for name in host.SECTIONS)]
     started = time.perf_counter()
     found = sections([*make(1_000_000), *ends], *host.SECTIONS)
-    host.parse(*found.values())
+    host.parse_host(*found.values())
     assert time.perf_counter() - started < 2

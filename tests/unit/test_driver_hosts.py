@@ -9,7 +9,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from fleetwheel.onboarding.driver_facts import facts
-from fleetwheel.onboarding.driver_plan import DriverPlan, plan
+from fleetwheel.onboarding.driver_plan import DriverPlan, plan_driver
 from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
 from tests.unit.test_driver_plan import (
@@ -68,44 +68,44 @@ def last_install(planned: DriverPlan) -> str:
 )
 def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[str]) -> None:
     host = having(profile(distribution, A100), bridges=NVSWITCH)
-    assert all(name in last_install(plan(host, "install")) for name in names)
-    planned = plan(host, "install", hold=True)
+    assert all(name in last_install(plan_driver(host, "install")) for name in names)
+    planned = plan_driver(host, "install", hold=True)
     assert "systemctl enable nvidia-fabricmanager" in commands(planned)
     assert "NVSwitches join the GPUs" in planned.summary
     held = planned.steps[-1].command
     assert any("nvidia-fabricmanager" in word for word in held)
-    assert "fabricmanager" not in commands(plan(profile(distribution, A100), "install"))
+    assert "fabricmanager" not in commands(plan_driver(profile(distribution, A100), "install"))
 
 
 def test_a_stream_is_not_switched_where_all_has_to_move_at_once() -> None:
     host = having(profile(ROCKY_9, A100), bridges=NVSWITCH)
-    said = commands(plan(host, "580"))
+    said = commands(plan_driver(host, "580"))
     assert "module enable nvidia-driver:580-open" in said
     assert "switch-to" not in said
 
 
 def test_the_package_had_another_name_before_580() -> None:
     host = having(profile(ROCKY_9, A100), bridges=NVSWITCH)
-    assert "nvidia-fabric-manager-=" in commands(plan(host, "570"))
+    assert "nvidia-fabric-manager-=" in commands(plan_driver(host, "570"))
 
 
 def test_ubuntu_has_fabric_manager_in_multiverse() -> None:
     host = having(profile(UBUNTU, A100), bridges=NVSWITCH)
-    assert "Ubuntu restricted multiverse" in commands(plan(host, "install"))
-    assert "multiverse" not in commands(plan(profile(UBUNTU, A100), "install"))
+    assert "Ubuntu restricted multiverse" in commands(plan_driver(host, "install"))
+    assert "multiverse" not in commands(plan_driver(profile(UBUNTU, A100), "install"))
 
 
 @pytest.mark.parametrize("distribution", [UBUNTU, BOOKWORM, TRIXIE, ROCKY_9, LEAP])
 @pytest.mark.parametrize("gpu", [B200, "0x3182"])
 def test_the_fourth_nvswitch_is_known_by_its_gpus(distribution: str, gpu: str) -> None:
-    planned = plan(profile(distribution, gpu), "install")
+    planned = plan_driver(profile(distribution, gpu), "install")
     assert "nvlsm" in last_install(planned)
     assert "nvidia-fabricmanager" in last_install(planned)
     assert "modules-load.d/fleetwheel-nvlsm.conf" in commands(planned)
 
 
 def test_ubuntu_gets_nvlsm_and_all_else_from_nvidia() -> None:
-    planned = plan(profile(UBUNTU, B200), "install")
+    planned = plan_driver(profile(UBUNTU, B200), "install")
     assert "repos/ubuntu2404/x86_64/cuda-keyring" in commands(planned)
     assert "nvidia-driver-pinning-580" in commands(planned)
     assert planned.packages[0] == "nvidia-open"
@@ -116,7 +116,7 @@ def test_ubuntu_gets_nvlsm_and_all_else_from_nvidia() -> None:
     [(UBUNTU, "nvidia-imex-580="), (TRIXIE, "nvidia-imex="), (ROCKY_9, "nvidia-imex-=")],
 )
 def test_racks_need_imex_of_the_same_version(distribution: str, name: str) -> None:
-    planned = plan(profile(distribution, GB200), "install")
+    planned = plan_driver(profile(distribution, GB200), "install")
     assert name in last_install(planned)
     assert "fabricmanager" not in commands(planned)
     assert "nodes_config.cfg" in planned.summary
@@ -127,16 +127,16 @@ def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
     seen = profile(UBUNTU, H100, state=state, version=LIBRARY, library=LIBRARY)
     bridges, packages = ("0000:07:00.0 0x22a3",), ("nvidia-driver-580-server-open 580.95.05-0u1",)
     alone = having(seen, bridges=bridges, packages=packages)
-    planned = plan(alone, "install")
+    planned = plan_driver(alone, "install")
     assert "nvidia-fabricmanager-580=" in last_install(planned)
     assert "nvidia-fabricmanager of its version is not" in planned.summary
     other = having(alone, packages=(*packages, "nvidia-fabricmanager-580 580.82.07-0u1"))
-    assert plan(other, "install").steps
+    assert plan_driver(other, "install").steps
     same = having(alone, packages=(*packages, "nvidia-fabricmanager-580 580.95.05-1"))
     if state == "ok":
-        assert plan(same, "install").nothing
+        assert plan_driver(same, "install").nothing
     else:
-        assert [step.command for step in plan(same, "install").steps] == [
+        assert [step.command for step in plan_driver(same, "install").steps] == [
             ("systemctl", "enable", "nvidia-fabricmanager"),
             ("systemctl", "restart", "nvidia-fabricmanager"),
         ]
@@ -146,7 +146,7 @@ def test_a_driver_without_its_fabric_manager_gets_it(state: str) -> None:
 def test_modules_are_loaded_before_the_fabric_that_needs_them() -> None:
     seen = profile(UBUNTU, B200, state="not-loaded", library=LIBRARY)
     packages = ("nvidia-fabricmanager 580.95.05-1", "nvlsm 2025.06-1")
-    planned = plan(having(seen, built=built(), packages=packages), "install")
+    planned = plan_driver(having(seen, built=built(), packages=packages), "install")
     last = [step.command for step in planned.steps if step.command[0] != "sh"]
     assert last == [
         ("modprobe", "nvidia"),
@@ -161,17 +161,19 @@ def test_a_fabric_that_somebody_else_set_up_is_left_alone() -> None:
     """Fabric Manager in a container, or on the machine that a virtual one with one GPU is on."""
     runs = profile(UBUNTU, B200, state="ok", version=LIBRARY, library=LIBRARY)
     packages = ("nvidia-driver-580-server-open 580.95.05-0u1",)
-    assert plan(having(runs, packages=packages), "install").nothing
+    assert plan_driver(having(runs, packages=packages), "install").nothing
     switches = having(runs, packages=packages, bridges=NVSWITCH)
-    assert plan(switches, "install").steps
+    assert plan_driver(switches, "install").steps
     for capability, nothing in (("10.0", True), ("9.0", True), ("8.0", False)):
         gpu = Gpu(index=0, name="x", compute_capability=capability, fabric_pending=False)
-        assert plan(switches.model_copy(update={"gpus": (gpu,)}), "install").nothing is nothing
+        assert (
+            plan_driver(switches.model_copy(update={"gpus": (gpu,)}), "install").nothing is nothing
+        )
 
 
 def test_a_driver_that_no_package_brought_is_left_alone() -> None:
     runs = profile(UBUNTU, A100, state="ok", version=LIBRARY, library=LIBRARY)
-    assert plan(having(runs, bridges=NVSWITCH, packages=()), "install").nothing
+    assert plan_driver(having(runs, bridges=NVSWITCH, packages=()), "install").nothing
 
 
 @pytest.mark.parametrize("state", ["ok", "no-devices", "no-driver"])
@@ -197,7 +199,7 @@ def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -
 def test_what_nvlsm_needs_is_there_before_the_driver_is_replaced(
     distribution: str, package: str
 ) -> None:
-    steps = plan(profile(distribution, B200), "install").steps
+    steps = plan_driver(profile(distribution, B200), "install").steps
     what = [step.what for step in steps]
     umad = what.index("load ib_umad at boot")
     assert package in steps[umad].command
@@ -223,7 +225,7 @@ def test_the_extra_modules_come_only_where_ib_umad_is_missing(
 
 
 def test_nouveau_is_off_before_the_driver_comes() -> None:
-    what = [step.what for step in plan(profile(ROCKY_9, "Ada", nouveau=True), "580").steps]
+    what = [step.what for step in plan_driver(profile(ROCKY_9, "Ada", nouveau=True), "580").steps]
     assert "rebuild the initial RAM disk without nouveau" in what[:2]
 
 
@@ -233,14 +235,14 @@ def test_nouveau_is_off_before_the_driver_comes() -> None:
 def test_a_module_that_is_not_built_is_built_and_no_reboot_awaited() -> None:
     waiting = profile(UBUNTU, "Ada", state="not-loaded", library=LIBRARY)
     for modules in ((), built(kernel="6.1.0-41-amd64"), built("570.1.2")):
-        planned = plan(having(waiting, built=modules), "580")
+        planned = plan_driver(having(waiting, built=modules), "580")
         assert f"not its module for {KERNEL}" in planned.summary
         assert f"linux-headers-{KERNEL}" in commands(planned)
         assert "dkms autoinstall" in commands(planned)
 
 
 def test_an_installation_that_built_no_module_is_no_success() -> None:
-    planned = plan(profile(UBUNTU, "Ada"), "580")
+    planned = plan_driver(profile(UBUNTU, "Ada"), "580")
     dkms = ("nvidia/580.95.05: added",)
     after = having(profile(UBUNTU, "Ada"), library=LIBRARY, built=(), dkms=dkms)
     wrong = planned.mismatch(after)
@@ -252,7 +254,7 @@ def test_an_installation_that_built_no_module_is_no_success() -> None:
 
 
 def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
-    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    planned = plan_driver(profile(BOOKWORM, "Ada"), "install")
     dkms = ("nvidia-current/535.261.03: added",)
     after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=(), dkms=dkms)
     assert "see /var/lib/dkms/nvidia-current/535.261.03/build/make.log" in str(
@@ -261,7 +263,7 @@ def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
 
 
 def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
-    planned = plan(profile(BOOKWORM, "Ada"), "install")
+    planned = plan_driver(profile(BOOKWORM, "Ada"), "install")
     both = (*built("470.256.02"), *built("535.261.03", kind="proprietary"))
     after = having(profile(BOOKWORM, "Ada"), library="535.261.03", built=both)
     assert planned.mismatch(after) is None
@@ -270,14 +272,16 @@ def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
 def test_an_installation_without_its_fabric_manager_is_no_success() -> None:
     host = having(profile(UBUNTU, A100), bridges=NVSWITCH)
     after = having(host, library=LIBRARY, built=built())
-    assert "nvidia-fabricmanager of its version is not" in str(plan(host, "580").mismatch(after))
+    assert "nvidia-fabricmanager of its version is not" in str(
+        plan_driver(host, "580").mismatch(after)
+    )
 
 
 def test_a_module_for_the_running_kernel_is_loaded_without_a_reboot() -> None:
     waiting = having(
         profile(UBUNTU, "Ada", state="not-loaded", library=LIBRARY), built=built(changed_s=1)
     )
-    planned = plan(waiting, "580")
+    planned = plan_driver(waiting, "580")
     assert [step.command for step in planned.steps] == [("modprobe", "nvidia")]
     assert not planned.reboot
     assert not planned.nothing
@@ -302,7 +306,7 @@ def test_no_second_reboot_for_one_cause(state: str, installed: dict[str, Any]) -
     for booted, reboots in ((50, True), (1000, False), (None, True)):
         host = there.model_copy(update={"booted_s": booted})
         if reboots:
-            assert plan(host, "580").reboot
+            assert plan_driver(host, "580").reboot
         else:
             assert "another reboot will not help" in refusal(host, "580")
 
@@ -310,12 +314,12 @@ def test_no_second_reboot_for_one_cause(state: str, installed: dict[str, Any]) -
 def test_nouveau_that_nobody_blacklisted_is_before_the_reboot() -> None:
     there = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, nouveau=True)
     host = having(there, built=built(changed_s=100)).model_copy(update={"booted_s": 1000})
-    planned = plan(host, "580")
+    planned = plan_driver(host, "580")
     assert planned.reboot
     assert "blacklist nouveau" in commands(planned)
     done = having(host, blacklisted_s=2000)
-    assert plan(done, "580").reboot
-    assert not plan(done, "580").steps
+    assert plan_driver(done, "580").reboot
+    assert not plan_driver(done, "580").steps
 
 
 @pytest.mark.parametrize(
@@ -342,17 +346,19 @@ def test_the_other_kind_of_modules_replaces_one_that_does_not_know_the_gpu(
     gpu: str, wrong: str, installed: dict[str, Any], right: str
 ) -> None:
     seen = profile(UBUNTU, gpu, state="no-devices", version=LIBRARY, library=LIBRARY)
-    planned = plan(having(seen, **installed), "install")
+    planned = plan_driver(having(seen, **installed), "install")
     assert planned.packages == (right,)
     assert f"with {wrong} modules, which do not run these GPUs" in planned.summary
 
 
 def test_debians_open_modules_go_where_its_others_come() -> None:
     seen = profile(BOOKWORM, "Pascal", state="no-devices", version="535.1", library="535.1")
-    planned = plan(having(seen, packages=("nvidia-open-kernel-dkms 535.261.03-1",)), "install")
+    planned = plan_driver(
+        having(seen, packages=("nvidia-open-kernel-dkms 535.261.03-1",)), "install"
+    )
     assert "nvidia-open-kernel-dkms-" in last_install(planned).split()
     assert "nvidia-open-kernel-dkms" not in planned.packages
-    assert "nvidia-open-kernel" not in commands(plan(profile(BOOKWORM, "Pascal"), "install"))
+    assert "nvidia-open-kernel" not in commands(plan_driver(profile(BOOKWORM, "Pascal"), "install"))
 
 
 def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
@@ -361,7 +367,7 @@ def test_a_right_kind_that_finds_no_device_is_not_replaced() -> None:
 
 
 def test_modules_of_the_other_kind_after_an_installation_are_no_success() -> None:
-    planned = plan(profile(UBUNTU, "Pascal"), "580")
+    planned = plan_driver(profile(UBUNTU, "Pascal"), "580")
     after = having(profile(UBUNTU, "Pascal"), library=LIBRARY, built=built(kind="open"))
     said = str(planned.mismatch(after))
     assert f"its modules for the kernel {KERNEL} are the open ones, not the proprietary" in said
@@ -373,7 +379,7 @@ def test_a_swap_waits_for_one_reboot_and_is_not_done_twice() -> None:
     seen = profile(UBUNTU, "Pascal", state="no-devices", version=LIBRARY, library=LIBRARY)
     modules = built(kind="proprietary", changed_s=100)
     swapped = having(seen, kind="open", built=modules, changed_s=100)
-    planned = plan(swapped.model_copy(update={"booted_s": 50}), "580")
+    planned = plan_driver(swapped.model_copy(update={"booted_s": 50}), "580")
     assert (planned.steps, planned.reboot) == ((), True)
     again = swapped.model_copy(update={"booted_s": 1000})
     assert "another reboot will not help" in refusal(again, "580")
@@ -381,7 +387,7 @@ def test_a_swap_waits_for_one_reboot_and_is_not_done_twice() -> None:
 
 @pytest.mark.parametrize("distribution", [RHEL_8, ROCKY_9, AMAZON, "Rocky Linux 10.1"])
 def test_dnf_is_asked_before_locks_and_streams_are_touched(distribution: str) -> None:
-    steps = [step.what for step in plan(profile(distribution, "Ada"), "580").steps]
+    steps = [step.what for step in plan_driver(profile(distribution, "Ada"), "580").steps]
     order = [
         next(number for number, what in enumerate(steps) if what.startswith(start))
         for start in ("ask dnf for the driver", "install headers", "remove earlier", "keep to")
@@ -391,7 +397,7 @@ def test_dnf_is_asked_before_locks_and_streams_are_touched(distribution: str) ->
 
 
 def test_zypper_takes_the_key_of_nvidias_repository_alone() -> None:
-    said = commands(plan(profile(LEAP, "Ada"), "580"))
+    said = commands(plan_driver(profile(LEAP, "Ada"), "580"))
     assert "--gpg-auto-import-keys refresh fleetwheel-cuda" in said
 
 
@@ -402,7 +408,7 @@ def test_zypper_has_installed_also_where_it_asks_for_a_restart(
     program = tmp_path / "zypper"
     program.write_text(f'#!/bin/sh\ncase "$*" in *search*) exit ;; esac\nexit {code}\n')
     program.chmod(0o755)
-    steps = plan(profile(LEAP, "Ada"), "580").steps
+    steps = plan_driver(profile(LEAP, "Ada"), "580").steps
     install = next(step for step in steps if "INSTALL" in step.what.upper())
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     assert subprocess.run(install.command, env=path, check=False).returncode == ends
@@ -434,7 +440,7 @@ def test_nvidias_repository_is_asked_before_anything_is_pinned(
     for name in ("apt-get", "apt-cache", "dpkg-query"):
         (tmp_path / name).write_text(APT)
         (tmp_path / name).chmod(0o755)
-    steps = plan(profile(TRIXIE, gpu), branch).steps
+    steps = plan_driver(profile(TRIXIE, gpu), branch).steps
     what = [step.what for step in steps]
     asked = next(number for number, each in enumerate(what) if "and ask it for" in each)
     assert asked < what.index("unpin Debian's own branch") < what.index(f"keep to branch {branch}")
@@ -501,36 +507,36 @@ def test_nvidias_repository_is_asked_before_anything_is_pinned(
 def test_headers_are_those_of_the_kernel_that_boots(
     distribution: str, kernel: Kernel, words: str
 ) -> None:
-    assert words in commands(plan(profile(distribution, "Ada", kernel=kernel), "580"))
+    assert words in commands(plan_driver(profile(distribution, "Ada", kernel=kernel), "580"))
 
 
 def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:
     kernel = Kernel(boot="6.17.8+deb13-amd64")
-    planned = plan(profile(TRIXIE, "Ada", kernel=kernel), "install")
+    planned = plan_driver(profile(TRIXIE, "Ada", kernel=kernel), "install")
     assert planned.branch == 595
     assert "does not build on the kernel 6.17.8+deb13-amd64" in planned.summary
     own = profile(TRIXIE, "Ada", kernel=Kernel(boot="6.12.107+deb13-amd64"))
-    assert plan(own, "install").branch == 550
+    assert plan_driver(own, "install").branch == 550
 
 
 @pytest.mark.parametrize("gpu", ["0x2335", "0x2783", "0x2702", "0x28b0"])
 def test_gpus_that_debians_branch_does_not_list(gpu: str) -> None:
-    planned = plan(profile(BOOKWORM, gpu), "install")
+    planned = plan_driver(profile(BOOKWORM, gpu), "install")
     assert (planned.branch, planned.packages[0]) == (580, "nvidia-open")
     assert f"does not know the GPU {gpu}" in planned.summary
 
 
 def test_gpus_that_debian_13_does_not_list() -> None:
-    assert plan(profile(TRIXIE, "0x233b"), "install").branch == 595
-    assert plan(profile(TRIXIE, "0x2335"), "install").branch == 550
+    assert plan_driver(profile(TRIXIE, "0x233b"), "install").branch == 595
+    assert plan_driver(profile(TRIXIE, "0x2335"), "install").branch == 550
 
 
 @pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 535), (TRIXIE, 550)])
 def test_a_branch_at_its_end_says_so(distribution: str, branch: int) -> None:
-    said = plan(profile(distribution, "Ada"), "install").summary
+    said = plan_driver(profile(distribution, "Ada"), "install").summary
     assert f"NVIDIA's support for branch {branch} ends with" in said
     assert "runs no CUDA 13" in said
-    assert "no CUDA 13" not in plan(profile(UBUNTU, "Ada"), "install").summary
+    assert "no CUDA 13" not in plan_driver(profile(UBUNTU, "Ada"), "install").summary
 
 
 # Secure Boot
@@ -538,7 +544,7 @@ def test_a_branch_at_its_end_says_so(distribution: str, branch: int) -> None:
 
 def test_ubuntus_signed_modules_need_no_person() -> None:
     kernel = Kernel(boot="6.8.0-90-generic", packages=("virtual", "aws"))
-    planned = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "install")
+    planned = plan_driver(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "install")
     assert not planned.at_console
     assert planned.packages == (
         "nvidia-headless-no-dkms-580-server-open",
@@ -553,26 +559,26 @@ def test_ubuntus_signed_modules_need_no_person() -> None:
 
 @pytest.mark.parametrize("distribution", [LEAP, "SUSE Linux Enterprise Server 15 SP7", ALMA_10])
 def test_modules_that_the_distribution_signs_need_no_person(distribution: str) -> None:
-    assert not plan(profile(distribution, "Ada", secure_boot=True), "install").at_console
+    assert not plan_driver(profile(distribution, "Ada", secure_boot=True), "install").at_console
 
 
 def test_a_key_that_is_enrolled_needs_no_person() -> None:
     host = profile(ROCKY_9, "Ada", secure_boot=True)
     key = "/var/lib/dkms/mok.pub"
-    assert plan(having(host, enrolled={key: False}), "install").at_console
-    planned = plan(having(host, enrolled={key: True}), "install")
+    assert plan_driver(having(host, enrolled={key: False}), "install").at_console
+    planned = plan_driver(having(host, enrolled={key: True}), "install")
     assert not planned.at_console
     assert "which is enrolled" in planned.summary
 
 
 def test_akmods_signs_with_a_key_of_its_own() -> None:
     host = profile(FEDORA, "Pascal", secure_boot=True)
-    planned = plan(host, "install")
+    planned = plan_driver(host, "install")
     assert planned.at_console
     assert "akmods signs them" in planned.summary
     assert "mokutil --import /etc/pki/akmods/certs/public_key.der" in planned.summary
     enrolled = having(host, enrolled={"/etc/pki/akmods/certs/public_key.der": True})
-    assert not plan(enrolled, "install").at_console
+    assert not plan_driver(enrolled, "install").at_console
     what = [step.what for step in planned.steps]
     assert what.index("ask dnf for the driver") < what.index(
         f"install headers for the kernel {KERNEL}"
@@ -582,7 +588,7 @@ def test_akmods_signs_with_a_key_of_its_own() -> None:
 @pytest.mark.parametrize(("there", "ends"), [("x", 0), ("", 1)])
 def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, ends: int) -> None:
     kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
-    steps = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580").steps
+    steps = plan_driver(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580").steps
     what = [step.what for step in steps]
     asked = what.index("ask apt for the modules that Ubuntu signs")
     assert what[asked + 1].startswith("install nvidia-headless-no-dkms-580-server-open")
@@ -599,17 +605,17 @@ def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, en
 def test_a_module_with_a_key_that_is_not_enrolled_is_not_loaded_but_enrolled() -> None:
     waiting = profile(ROCKY_9, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
     host = having(waiting, built=built(changed_s=1)).model_copy(update={"booted_s": 1000})
-    planned = plan(host, "580")
+    planned = plan_driver(host, "580")
     assert (planned.steps, planned.reboot, planned.at_console) == ((), True, True)
     assert "mokutil --import /var/lib/dkms/mok.pub" in planned.summary
     enrolled = having(host, enrolled={"/var/lib/dkms/mok.pub": True})
-    assert "modprobe nvidia" in commands(plan(enrolled, "580"))
+    assert "modprobe nvidia" in commands(plan_driver(enrolled, "580"))
 
 
 def test_modules_of_the_distribution_are_loaded_under_secure_boot() -> None:
     waiting = profile(ALMA_10, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True)
     packages = ("nvidia-open-kmod 580.95.05-1.el10",)
-    planned = plan(having(waiting, built=built(changed_s=1), packages=packages), "install")
+    planned = plan_driver(having(waiting, built=built(changed_s=1), packages=packages), "install")
     assert "modprobe nvidia" in commands(planned)
     assert not planned.at_console
 
@@ -620,7 +626,7 @@ def test_ubuntu_replaces_modules_that_the_firmware_does_not_trust() -> None:
         UBUNTU, "Ada", state="not-loaded", library=LIBRARY, secure_boot=True, kernel=kernel
     )
     packages = ("nvidia-dkms-580-server-open 580.95.05-0u1",)
-    planned = plan(having(waiting, built=built(), packages=packages), "580")
+    planned = plan_driver(having(waiting, built=built(), packages=packages), "580")
     assert "linux-modules-nvidia-580-server-open-generic" in planned.packages
     assert "nvidia-dkms-580-server-open-" in last_install(planned).split()
     assert "does not trust the key" in planned.summary
@@ -653,4 +659,4 @@ def test_no_branch_from_620_on_has_proprietary_modules() -> None:
 def test_a_state_that_nothing_here_can_mend_is_refused() -> None:
     for state in (DriverState.HUNG, DriverState.GPU_LOST):
         with pytest.raises(FleetwheelError):
-            plan(profile(UBUNTU, "Ada", state=state, library=LIBRARY), "install")
+            plan_driver(profile(UBUNTU, "Ada", state=state, library=LIBRARY), "install")
