@@ -15,6 +15,7 @@ ask_platform() {
     say booted "$(sed -n 's/^btime //p' "$tree/proc/stat")"
     if [ -e "$tree/run/reboot-required" ]; then say reboot yes; fi
     ask_secure_boot
+    server_drivers | say_lines offered
     ask_container
 } 2>/dev/null
 
@@ -40,7 +41,19 @@ kernel_packages() {
 # The variable of the UEFI specification: four bytes of attributes, then 1 where it is on.
 ask_secure_boot() {
     variable=$tree/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
-    if [ -r "$variable" ]; then say secure_boot "$(od -An -t u1 -j 4 -N 1 "$variable")"; fi
+    secure_boot=
+    if [ -r "$variable" ]; then secure_boot=$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' '); fi
+    say secure_boot "$secure_boot"
+}
+
+# server_drivers: Ubuntu's NVIDIA drivers for servers, and the modules that it signed for the kernels
+# of this host, as apt's lists have them. apt-cache writes no cache here: asking changes nothing.
+server_drivers() {
+    if [ "$secure_boot" != 1 ] || ! grep -q -x 'ID="*ubuntu"*' "$tree/etc/os-release" ||
+        ! grep -q -x 0x10de "$tree"/sys/bus/pci/devices/*/vendor; then return; fi
+    kernels=$(kernel_packages | sed 's/virtual/generic/' | tr '\n' '|')
+    within 9 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= pkgnames |
+        grep -E -x "(nvidia-driver|linux-modules-nvidia)-[0-9]+-server(-open)?(-(${kernels%|}))?"
 }
 
 # The marks of each engine; systemd-nspawn, LXC and Podman also name themselves to process 1.

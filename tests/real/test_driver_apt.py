@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fleetwheel.asking import platform, script, sections
 from fleetwheel.onboarding.driver_plan import plan
 from fleetwheel.profile import Kernel, Profile
 from tests.rig.debs import Deb, distribution, flat, keyring, nvidia
@@ -85,6 +86,14 @@ def ubuntu_packages() -> list[Deb]:
             version,
             (f"Depends: nvidia-driver-580-server (= {version})",),
             component="restricted",
+        ),
+        *(
+            Deb(name, "6.8.0-90.91")
+            for name in (
+                "linux-image-lowlatency",
+                "linux-headers-lowlatency",
+                "linux-headers-6.8.0-90-lowlatency",
+            )
         ),
         Deb("nvidia-fabricmanager-580", version, component="multiverse"),
         Deb("nvidia-fabricmanager-580", "580.82.07-0ubuntu1", component="multiverse"),
@@ -325,6 +334,42 @@ def test_ubuntus_fabric_manager_is_of_the_drivers_version_or_nothing_is_done(
     with pytest.raises(StepError, match=r"apt has no nvidia-fabricmanager-595 595\.71\.05"):
         ubuntu.apply(step for step in plan(machine, "595").steps if "headers" not in step.what)
     assert installed(ubuntu) == before
+
+
+UNDER_SECURE_BOOT = """
+variable=/seen/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+gpu=/seen/sys/bus/pci/devices/0000:01:00.0
+mkdir -p "${variable%/*}" $gpu /seen/etc
+printf '\\006\\000\\000\\000\\001' >"$variable"
+echo ID=ubuntu >/seen/etc/os-release
+echo 0x10de >$gpu/vendor
+rm -f /var/cache/apt/*.bin
+"""
+
+
+def kernel_of(there: System) -> Kernel:
+    """Return what the host's own answer says of its kernels, as facts ask for it."""
+    there.shell(UNDER_SECURE_BOOT)
+    answer = there.run("sh", "-c", script("platform"), "sh", "", "5", "/seen").stdout
+    kernel = platform.parse(sections(answer.splitlines(), "platform")["platform"]).kernel
+    assert there.shell("ls /var/cache/apt").split() == ["archives"], "a question writes nothing"
+    return kernel.model_copy(update={"boot": "6.8.0-90-lowlatency"})
+
+
+def test_dkms_builds_where_ubuntu_signs_no_modules_for_the_kernel(ubuntu: System) -> None:
+    ubuntu.shell("apt-get -q update && apt-get -q -y install linux-image-lowlatency")
+    kernel = kernel_of(ubuntu)
+    assert (kernel.packages, kernel.offered) == (("lowlatency",), ())
+    planned = plan(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    with pytest.raises(StepError, match="no linux-modules-nvidia-580-server-open-lowlatency"):
+        ubuntu.apply(planned.steps)
+    assert drivers(ubuntu) == {}
+    kernel = kernel_of(ubuntu)
+    assert "nvidia-driver-580-server-open" in kernel.offered
+    again = plan(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    assert again.at_console
+    ubuntu.apply(again.steps)
+    assert drivers(ubuntu)["nvidia-dkms-580-server-open"] == "580.159.03"
 
 
 def test_ubuntus_signed_modules_come_without_dkms(ubuntu: System) -> None:
