@@ -131,6 +131,7 @@ def fedora(need: Need) -> Recipe:
     first = system.nvidia or 0
     dropped = need.limits.last < first and need.limits.serve(FUSION_BRANCH)
     if dropped and need.wanted in (None, FUSION_BRANCH):
+        _require_no_fabric(need)
         return _rpm_fusion(need, system)
     branch = _nvidia_branch(need, system)
     kmod, driver = _packages(kind_of(need.limits, branch))
@@ -140,7 +141,7 @@ def fedora(need: Need) -> Recipe:
         modules=kind_of(need.limits, branch),
         packages=packages,
         steps=(
-            _dnf("dnf-plugins-core"),
+            _dnf("dnf5-plugins"),
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
             _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
@@ -156,6 +157,15 @@ def fedora(need: Need) -> Recipe:
             *fabric_reasons(need.companions),
         ),
     )
+
+
+def _require_no_fabric(need: Need) -> None:
+    if any(need.companions):
+        raise FleetwheelError(
+            f"the NVSwitches of this host need Fabric Manager, which RPM Fusion has not beside its"
+            f" driver {FUSION_BRANCH}",
+            hint="use another distribution, such as Rocky Linux, or install both by hand",
+        )
 
 
 def _rpm_fusion(need: Need, system: System) -> Recipe:

@@ -20,6 +20,7 @@ from tests.unit.test_driver_plan import (
     LEAP,
     RHEL_8,
     ROCKY_9,
+    SLES,
     TRIXIE,
     UBUNTU,
     commands,
@@ -227,6 +228,12 @@ def test_nouveau_is_off_before_the_driver_comes() -> None:
     assert "rebuild the initial RAM disk without nouveau" in what[:2]
 
 
+def test_rpm_fusion_has_no_fabric_manager() -> None:
+    host = having(profile(FEDORA, "Volta"), bridges=("0000:07:00.0 0x1ac2",))
+    assert "which RPM Fusion has not beside its driver 580" in refusal(host)
+    assert plan(profile(FEDORA, "Volta"), "install").steps
+
+
 # What is installed and does not work
 
 
@@ -258,6 +265,23 @@ def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
     assert "see /var/lib/dkms/nvidia-current/535.261.03/build/make.log" in str(
         planned.mismatch(after)
     )
+
+
+@pytest.mark.parametrize(
+    ("distribution", "generation", "library", "hint"),
+    [
+        (LEAP, "Ada", LIBRARY, "update the host's kernel to one that the distribution has"),
+        (ALMA_10, "Ada", LIBRARY, "update the host's kernel to one that the distribution has"),
+        (FEDORA, "Pascal", LIBRARY, f"run `akmods --force --kernels {KERNEL}`"),
+        (ROCKY_9, "Ada", LIBRARY, f"run `dkms autoinstall -k {KERNEL}`"),
+    ],
+)
+def test_the_hint_of_a_module_that_is_missing_is_for_what_should_have_built_it(
+    distribution: str, generation: str, library: str, hint: str
+) -> None:
+    host = profile(distribution, generation)
+    after = having(host, library=library, built=())
+    assert hint in str(plan(host, "install").mismatch(after))
 
 
 def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
@@ -502,6 +526,19 @@ def test_headers_are_those_of_the_kernel_that_boots(
     distribution: str, kernel: Kernel, words: str
 ) -> None:
     assert words in commands(plan(profile(distribution, "Ada", kernel=kernel), "580"))
+
+
+@pytest.mark.parametrize("flavour", ["default", "azure", "64kb"])
+def test_suses_modules_are_those_of_the_flavour(flavour: str) -> None:
+    kernel = Kernel(boot=f"6.4.0-150600.23.73-{flavour}")
+    kmp = plan(profile(SLES, "Ada", kernel=kernel), "580").packages[0]
+    assert kmp == f"nvidia-open-driver-G06-signed-cuda-kmp-{flavour}"
+
+
+def test_a_kernel_that_suse_signs_no_modules_for_is_refused() -> None:
+    kernel = Kernel(boot="6.4.0-150600.10.5-rt")
+    said = refusal(profile(SLES, "Ada", kernel=kernel))
+    assert "default, azure, 64kb, and the host boots 6.4.0-150600.10.5-rt next" in said
 
 
 def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:

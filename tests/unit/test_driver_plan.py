@@ -93,7 +93,8 @@ def profile(
     )
     id = next((id for start, id in IDS.items() if distribution.startswith(start)), "")
     release = re.search(r"[0-9]+(\.[0-9]+)?", distribution)
-    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": KERNEL}
+    kernel = SUSE_KERNEL if "SUSE" in distribution else KERNEL
+    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": kernel}
     system |= {"distribution_id": id, "distribution_version": release[0] if release else ""}
     system |= more
     driver = Driver(state=DriverState(state), version=version)
@@ -101,6 +102,7 @@ def profile(
 
 
 KERNEL = Kernel(running="6.1.0-50-amd64", boot="6.1.0-50-amd64")
+SUSE_KERNEL = Kernel(running="6.4.0-150600.23.73-default", boot="6.4.0-150600.23.73-default")
 
 
 def refusal(host: Profile, wanted: str = "install") -> str:
@@ -367,15 +369,24 @@ def test_nova_core_is_turned_off_beside_nouveau() -> None:
         (UBUNTU, ("apt-mark", "hold", SERVER_OPEN)),
         (BOOKWORM, ("apt-mark", "hold", "nvidia-driver", "nvidia-kernel-dkms")),
         (ROCKY_9, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (FEDORA, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (LEAP, ("zypper", "--non-interactive", "addlock", "nvidia-open-driver-G06-signed-cuda-")),
     ],
 )
 def test_updates_are_held_off_last_and_only_when_asked(
     distribution: str, last: tuple[str, ...]
 ) -> None:
     held = plan(profile(distribution, "Ada"), "install", hold=True)
-    assert held.steps[-1].command[: len(last)] == last
+    assert " ".join(held.steps[-1].command).startswith(" ".join(last))
     free = plan(profile(distribution, "Ada"), "install")
     assert last[:-1] not in [step.command[: len(last) - 1] for step in free.steps]
+
+
+def test_dnf_5_needs_no_package_to_lock() -> None:
+    held = plan(profile(FEDORA, "Ada"), "install", hold=True)
+    assert "plugin-versionlock" not in commands(held)
+    assert "dnf-plugins-core" not in commands(held)
+    assert "plugin-versionlock" in commands(plan(profile(ROCKY_9, "Ada"), "580", hold=True))
 
 
 @pytest.mark.parametrize(
@@ -390,6 +401,7 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (ORACLE_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
         (AMAZON, "Ada", "580", "amzn2023/x86_64/cuda-amzn2023.repo"),
         (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64"),
+        (FEDORA, "Ada", "595", "install dnf5-plugins"),
         (FEDORA, "Ada", "595", "addrepo --overwrite --from-repofile=https://developer.download"),
         (FEDORA, "Volta", "580", "nonfree/fedora/rpmfusion-nonfree-release-44.noarch.rpm"),
         (SLES, "Ada", "580", "repos/sles15/x86_64/"),
