@@ -235,7 +235,7 @@ def _objection(need: Need, system: System, branch: int | None) -> str:
     """Return why Debian's own packages will not do; empty where they will."""
     ids = {int(device.split()[-1], 16) for device in need.profile.installed_driver.devices}
     if branch is None:
-        served = f"not {need.wanted}" if need.wanted else "which does not serve these GPUs"
+        served = f"not {need.wanted}" if need.wanted else "but none that serves these GPUs"
         return f"Debian {system.version} itself has {_listed(system)}, {served}"
     if unlisted := sorted(ids & system.unlisted):
         names = ", ".join(f"0x{id:04x}" for id in unlisted)

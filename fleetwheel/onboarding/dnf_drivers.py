@@ -352,7 +352,10 @@ def _headers(profile: Profile, system: System) -> Step:
 
 
 def _extra_modules(profile: Profile) -> tuple[str, ...]:
-    release, _, flavour = profile.kernel.boot.partition("+")
+    boot = profile.kernel.boot
+    release, _, flavour = boot.partition("+")
+    if "uek" in boot:
+        return (*DNF, "install", f"kernel-uek-modules-extra-{boot}")
     package = f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
     return (*DNF, "install", package)
 

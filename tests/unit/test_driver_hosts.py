@@ -8,6 +8,7 @@ import pytest
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.onboarding.driver_facts import facts
+from fleetwheel.onboarding.driver_packages import BLACKLIST_FILE
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
 from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
@@ -18,6 +19,7 @@ from tests.unit.test_driver_plan import (
     BOOKWORM,
     FEDORA,
     LEAP,
+    ORACLE_9,
     RHEL_8,
     ROCKY_9,
     SLES,
@@ -29,8 +31,9 @@ from tests.unit.test_driver_plan import (
 )
 
 KERNEL = "6.1.0-50-amd64"
+UEK = "5.15.0-312.187.5.el9uek.x86_64"
 LIBRARY = "580.95.05"
-A100, H100, B200, GB200 = "0x20b2", "0x2330", "0x2901", "0x2941"
+A100, H100, B200, GB200, GB300 = "0x20b2", "0x2330", "0x2901", "0x2941", "0x31c2"
 NVSWITCH = ("0000:07:00.0 0x1af1",)
 
 
@@ -64,7 +67,9 @@ def last_install(planned: DriverPlan) -> str:
         (RHEL_8, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
         (AMAZON, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
         (FEDORA, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
+        (ORACLE_9, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
         (LEAP, ["nvidia-compute-utils-G06=", "nvidia-fabricmanager="]),
+        (SLES, ["nvidia-compute-utils-G06=", "nvidia-fabricmanager="]),
     ],
 )
 def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[str]) -> None:
@@ -76,6 +81,16 @@ def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[
     held = planned.steps[-1].command
     assert any("nvidia-fabricmanager" in word for word in held)
     assert "fabricmanager" not in commands(plan(profile(distribution, A100), "install"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bridge"), [("Volta", "0x1ac2"), (A100, "0x1af1"), (H100, "0x22a3")]
+)
+def test_nvswitches_are_known_by_their_ids(gpu: str, bridge: str) -> None:
+    host = having(profile(ROCKY_9, gpu), bridges=(f"0000:07:00.0 {bridge}",))
+    assert "nvidia-fabricmanager-=" in last_install(plan(host, "install"))
+    other = having(profile(ROCKY_9, gpu), bridges=("0000:07:00.0 0x1234",))
+    assert "fabricmanager" not in commands(plan(other, "install"))
 
 
 def test_a_stream_is_not_switched_where_all_has_to_move_at_once() -> None:
@@ -112,12 +127,22 @@ def test_ubuntu_gets_nvlsm_and_all_else_from_nvidia() -> None:
     assert planned.packages[0] == "nvidia-open"
 
 
+@pytest.mark.parametrize("gpu", [GB200, GB300])
 @pytest.mark.parametrize(
     ("distribution", "name"),
-    [(UBUNTU, "nvidia-imex-580="), (TRIXIE, "nvidia-imex="), (ROCKY_9, "nvidia-imex-=")],
+    [
+        (UBUNTU, "nvidia-imex-580="),
+        (BOOKWORM, "nvidia-imex="),
+        (TRIXIE, "nvidia-imex="),
+        (ROCKY_9, "nvidia-imex-="),
+        (ALMA_10, "nvidia-imex-="),
+        (AMAZON, "nvidia-imex-="),
+        (FEDORA, "nvidia-imex-="),
+        (SLES, "nvidia-imex="),
+    ],
 )
-def test_racks_need_imex_of_the_same_version(distribution: str, name: str) -> None:
-    planned = plan(profile(distribution, GB200), "install")
+def test_racks_need_imex_of_the_same_version(distribution: str, name: str, gpu: str) -> None:
+    planned = plan(profile(distribution, gpu), "install")
     assert name in last_install(planned)
     assert "fabricmanager" not in commands(planned)
     assert "nodes_config.cfg" in planned.summary
@@ -193,12 +218,14 @@ def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -
         (ROCKY_9, f"kernel-modules-extra-{KERNEL}"),
         (ALMA_10, f"kernel-modules-extra-{KERNEL}"),
         (FEDORA, f"kernel-modules-extra-{KERNEL}"),
+        (ORACLE_9, f"kernel-uek-modules-extra-{UEK}"),
     ],
 )
 def test_what_nvlsm_needs_is_there_before_the_driver_is_replaced(
     distribution: str, package: str
 ) -> None:
-    steps = plan(profile(distribution, B200), "install").steps
+    kernel = Kernel(boot=UEK if distribution == ORACLE_9 else KERNEL)
+    steps = plan(profile(distribution, B200, kernel=kernel), "install").steps
     what = [step.what for step in steps]
     umad = what.index("load ib_umad at boot")
     assert package in steps[umad].command
@@ -221,6 +248,31 @@ def test_the_extra_modules_come_only_where_ib_umad_is_missing(
     done = subprocess.run(words, env=path, cwd=tmp_path, check=False)
     assert done.returncode == ends
     assert (tmp_path / "load.d/umad.conf").exists() is (ends == 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "ran"),
+    [
+        ("update-initramfs", "update-initramfs -u -k all"),
+        ("dracut", f"dracut --force --kver {KERNEL}"),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_ram_disk_is_rebuilt_by_what_the_host_has(
+    tmp_path: Path, there: str, ran: str, code: int
+) -> None:
+    """Where that fails the blacklist is not in effect, so it goes and the next run repeats it."""
+    (tmp_path / there).write_text(f'#!/bin/sh\necho "{there} $*"\nexit {code}\n')
+    (tmp_path / there).chmod(0o755)
+    (tmp_path / "rm").symlink_to("/bin/rm")
+    written = tmp_path / "fleetwheel-nouveau.conf"
+    written.write_text("blacklist nouveau\n")
+    steps = plan(profile(TRIXIE, "Ada", nouveau=True), "install").steps
+    command = next(step.command for step in steps if "RAM disk" in step.what)
+    words = [str(written) if word == BLACKLIST_FILE else word for word in ("/bin/sh", *command[1:])]
+    done = subprocess.run(words, env={"PATH": str(tmp_path)}, text=True, stdout=-1, check=False)
+    assert (done.returncode, done.stdout.strip()) == (code, ran)
+    assert written.exists() is (code == 0)
 
 
 def test_nouveau_is_off_before_the_driver_comes() -> None:
@@ -371,6 +423,24 @@ def test_the_other_kind_of_modules_replaces_one_that_does_not_know_the_gpu(
     assert f"with {wrong} modules, which do not run these GPUs" in planned.summary
 
 
+@pytest.mark.parametrize(
+    ("distribution", "open_ones", "closed"),
+    [
+        (BOOKWORM, "nvidia-open", "nvidia-driver"),
+        (ROCKY_9, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+        (RHEL_8, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+        (ALMA_10, "nvidia-open-kmod", "kmod-nvidia-latest-dkms"),
+        (AMAZON, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+    ],
+)
+def test_every_family_has_the_other_kind(distribution: str, open_ones: str, closed: str) -> None:
+    for gpu, wrong, right in (("Pascal", "open", closed), ("Blackwell", "proprietary", open_ones)):
+        seen = profile(distribution, gpu, state="no-devices", version=LIBRARY, library=LIBRARY)
+        planned = plan(having(seen, kind=wrong), "install")
+        assert planned.packages[0] == right
+        assert f"with {wrong} modules" in planned.summary
+
+
 def test_debians_open_modules_go_where_its_others_come() -> None:
     seen = profile(BOOKWORM, "Pascal", state="no-devices", version="535.1", library="535.1")
     planned = plan(having(seen, packages=("nvidia-open-kernel-dkms 535.261.03-1",)), "install")
@@ -516,9 +586,19 @@ def test_nvidias_repository_is_asked_before_anything_is_pinned(
             "install kernel-devel-uname-r == 4.18.0-553.el8_10.x86_64",
         ),
         (
-            "Oracle Linux Server 9.6",
-            Kernel(boot="5.15.0-312.187.5.el9uek.x86_64"),
-            "install kernel-uek-devel-5.15.0-312.187.5.el9uek.x86_64",
+            ORACLE_9,
+            Kernel(boot=UEK),
+            f"install kernel-uek-devel-{UEK}",
+        ),
+        (
+            "Oracle Linux Server 8.10",
+            Kernel(boot="5.15.0-312.187.5.el8uek.x86_64"),
+            "install kernel-uek-devel-5.15.0-312.187.5.el8uek.x86_64",
+        ),
+        (
+            "Oracle Linux Server 10.0",
+            Kernel(boot="6.12.0-102.36.5.el10uek.x86_64"),
+            "install kernel-uek-devel-6.12.0-102.36.5.el10uek.x86_64",
         ),
     ],
 )
@@ -550,16 +630,21 @@ def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:
     assert plan(own, "install").branch == 550
 
 
-@pytest.mark.parametrize("gpu", ["0x2335", "0x2783", "0x2702", "0x28b0"])
-def test_gpus_that_debians_branch_does_not_list(gpu: str) -> None:
-    planned = plan(profile(BOOKWORM, gpu), "install")
-    assert (planned.branch, planned.packages[0]) == (580, "nvidia-open")
-    assert f"does not know the GPU {gpu}" in planned.summary
+H200, RTX_4070_SUPER, RTX_4080_SUPER, RTX_2000_ADA = 0x2335, 0x2783, 0x2702, 0x28B0
 
 
-def test_gpus_that_debian_13_does_not_list() -> None:
-    assert plan(profile(TRIXIE, "0x233b"), "install").branch == 595
-    assert plan(profile(TRIXIE, "0x2335"), "install").branch == 550
+@pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 580), (TRIXIE, 595)])
+def test_gpus_that_debians_branch_does_not_list(distribution: str, branch: int) -> None:
+    system = facts().system(profile(distribution))
+    assert system is not None
+    for number in system.unlisted:
+        planned = plan(profile(distribution, f"0x{number:04x}"), "install")
+        assert (planned.branch, planned.packages[0]) == (branch, "nvidia-open")
+        why = (f"does not know the GPU 0x{number:04x}", "but none that serves these GPUs")
+        assert any(words in planned.summary for words in why)
+    listed = system.unlisted & {H200, RTX_4070_SUPER, RTX_4080_SUPER, RTX_2000_ADA}
+    assert len(listed) == (4 if distribution == BOOKWORM else 0)
+    assert plan(profile(TRIXIE, f"0x{H200:04x}"), "install").branch == 550
 
 
 @pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 535), (TRIXIE, 550)])
