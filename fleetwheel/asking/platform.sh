@@ -47,12 +47,14 @@ ask_secure_boot() {
 }
 
 # server_drivers: Ubuntu's NVIDIA drivers for servers, and the modules that it signed for the kernels
-# of this host, as apt's lists have them. apt-cache writes no cache here: asking changes nothing.
+# of this host, as apt's lists have them, whatever is installed. apt-cache writes no cache here: asking
+# changes nothing.
 server_drivers() {
     if [ "$secure_boot" != 1 ] || ! grep -q -x 'ID="*ubuntu"*' "$tree/etc/os-release" ||
         ! grep -q -x 0x10de "$tree"/sys/bus/pci/devices/*/vendor; then return; fi
     kernels=$(kernel_packages | sed 's/virtual/generic/' | tr '\n' '|')
-    within 9 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= pkgnames |
+    within 9 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        -o Dir::State::status=/dev/null pkgnames |
         grep -E -x "(nvidia-driver|linux-modules-nvidia)-[0-9]+-server(-open)?(-(${kernels%|}))?"
 }
 

@@ -80,6 +80,7 @@ def ubuntu_packages() -> list[Deb]:
         ]
     return [
         Deb("base-files", "1"),
+        Deb("ca-certificates", "20240203"),
         *found,
         Deb(
             "nvidia-driver-570-server",
@@ -370,6 +371,19 @@ def test_dkms_builds_where_ubuntu_signs_no_modules_for_the_kernel(ubuntu: System
     assert again.at_console
     ubuntu.apply(again.steps)
     assert drivers(ubuntu)["nvidia-dkms-580-server-open"] == "580.159.03"
+    ubuntu.shell("rm -r /var/lib/apt/lists")
+    assert kernel_of(ubuntu).offered == (), "what is installed says nothing of the lists"
+
+
+def test_ubuntu_gets_all_from_nvidia_where_nvlsm_is_needed(ubuntu: System, tmp_path: Path) -> None:
+    flat(tmp_path / "shared", "ubuntu2404/x86_64", nvidia((LATE, NEWER)))
+    keyring(tmp_path / "shared", "ubuntu2404/x86_64")
+    steps = [step for step in plan(host(UBUNTU, B200), "580").steps if "headers" not in step.what]
+    ubuntu.apply(steps)
+    there = drivers(ubuntu)
+    assert {there[name] for name in ("nvidia-open", "libcuda1", "nvidia-fabricmanager")} == {LATE}
+    assert "nvlsm" in installed(ubuntu)
+    assert not any("server" in name for name in there)
 
 
 def test_ubuntus_signed_modules_come_without_dkms(ubuntu: System) -> None:
