@@ -354,7 +354,12 @@ def _repository(
     fetch = ("/usr/lib/apt/apt-helper", "download-file", place, keyring)
     return (
         _plain("ca-certificates"),
-        Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
+        Step(
+            what="fetch the key and source of NVIDIA's repository",
+            command=fetch,
+            hint=f"see whether {NVIDIA} has {repository} for {profile.arch}, or fix the network;"
+            " then run again",
+        ),
         Step(
             what=f"add NVIDIA's repository and ask it for {packages[0]} {branch}",
             command=("sh", "-c", ASK_NVIDIA, str(branch), *words),

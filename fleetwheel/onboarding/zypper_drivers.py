@@ -120,8 +120,10 @@ def _flavour(kernel: str) -> str:
 
 
 def _repository(need: Need) -> Step:
+    """Return what adds NVIDIA's repository; on ARM it has none for Leap alone."""
     profile = need.profile
-    name = "sles15" if profile.distribution_id == "sles" else "opensuse15"
+    leap = profile.distribution_id == "opensuse-leap" and profile.arch == "x86_64"
+    name = "opensuse15" if leap else "sles15"
     place = f"{NVIDIA}/{name}/{nvidia_arch(profile.arch)}/"
     command = ("sh", "-c", ADD, REPOSITORY, place)
     return Step(what="add NVIDIA's repository", command=command)

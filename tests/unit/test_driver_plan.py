@@ -442,6 +442,12 @@ def test_where_it_comes_from(distribution: str, generation: str, wanted: str, wo
     assert words in commands(plan(profile(distribution, generation), wanted))
 
 
+@pytest.mark.parametrize("distribution", [LEAP, SLES])
+def test_suses_systems_share_a_repository_on_arm(distribution: str) -> None:
+    planned = plan(profile(distribution, "Hopper", arch="aarch64"), "install")
+    assert "repos/sles15/sbsa/" in commands(planned)
+
+
 def test_arm_servers_have_a_repository_of_their_own() -> None:
     assert "/sbsa/" in commands(plan(profile(ROCKY_9, "Hopper", arch="aarch64"), "install"))
     assert "linux-headers-arm64" in commands(
