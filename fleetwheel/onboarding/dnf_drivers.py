@@ -145,7 +145,7 @@ def fedora(need: Need) -> Recipe:
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
             _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -206,7 +206,7 @@ def _almalinux(need: Need) -> Recipe:
         steps=(
             _dnf("almalinux-release-nvidia-driver"),
             _ask(ANY, companions, kmod, options=UNFILTERED),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _unlock(),
             _install(ANY, packages, kmod),
             *fabric_steps(need),
@@ -236,7 +236,7 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
             *_ask_stream(system, branch, modules),
             _ask(str(branch), _companions(need, branch), options=UNFILTERED),
             _headers(need.profile, system),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _unlock(),
             *_keep(system, branch, modules, need),
             _install(str(branch), packages),
@@ -341,23 +341,31 @@ def _headers(profile: Profile, system: System) -> Step:
         )
     release, _, flavour = boot.partition("+")
     if "uek" in boot:
-        package = f"kernel-uek-devel-{boot}"
-    elif system.id == "amzn" or (system.id, system.version) == ("rhel", "8"):
-        package = f"kernel-devel-uname-r == {boot}"
+        packages = [f"kernel-uek-devel-{boot}"]
+    elif system.id == "amzn":
+        packages = [f"kernel-devel-uname-r == {boot}", _extra_modules(profile)]
+    elif (system.id, system.version) == ("rhel", "8"):
+        packages = [f"kernel-devel-uname-r == {boot}"]
     else:
-        package = f"kernel-{flavour + '-' if flavour else ''}devel-matched-{release}"
+        packages = [f"kernel-{flavour + '-' if flavour else ''}devel-matched-{release}"]
     hint = "update the host's kernel, for older ones are dropped; reboot it, then run again"
     what = f"install headers for the kernel {boot}"
-    return Step(what=what, command=(*DNF, "install", package), hint=hint)
+    return Step(what=what, command=(*DNF, "install", *packages), hint=hint)
 
 
-def _extra_modules(profile: Profile) -> tuple[str, ...]:
+def _extra_modules(profile: Profile) -> str:
+    """Return the package of the modules that a kernel's own leaves out.
+
+    AWS installs them with NVIDIA's driver on Amazon Linux, where a kernel newer than 6.1 has its
+    series in the name.
+    """
     boot = profile.kernel.boot
     release, _, flavour = boot.partition("+")
     if "uek" in boot:
-        return (*DNF, "install", f"kernel-uek-modules-extra-{boot}")
-    package = f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
-    return (*DNF, "install", package)
+        return f"kernel-uek-modules-extra-{boot}"
+    if profile.distribution_id == "amzn" and not boot.startswith("6.1."):
+        return f"kernel{'.'.join(boot.split('.')[:2])}-modules-extra-{boot}"
+    return f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
 
 
 def _ask(

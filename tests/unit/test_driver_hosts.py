@@ -586,6 +586,12 @@ def test_nvidias_repository_is_asked_before_anything_is_pinned(
             "install kernel-devel-uname-r == 4.18.0-553.el8_10.x86_64",
         ),
         (
+            AMAZON,
+            Kernel(boot="6.12.55-74.119.amzn2023.x86_64"),
+            "install kernel-devel-uname-r == 6.12.55-74.119.amzn2023.x86_64"
+            " kernel6.12-modules-extra-6.12.55-74.119.amzn2023.x86_64",
+        ),
+        (
             ORACLE_9,
             Kernel(boot=UEK),
             f"install kernel-uek-devel-{UEK}",

@@ -407,7 +407,7 @@ def test_dnf_5_needs_no_package_to_lock() -> None:
         (ORACLE_9, "Ada", "580", "oracle-epel-release-el9"),
         (ORACLE_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
         (AMAZON, "Ada", "580", "amzn2023/x86_64/cuda-amzn2023.repo"),
-        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64"),
+        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64 kernel-modules-extra-6.1.0"),
         (FEDORA, "Ada", "595", "install dnf5-plugins"),
         (FEDORA, "Ada", "595", "addrepo --overwrite --from-repofile=https://developer.download"),
         (FEDORA, "Volta", "580", "nonfree/fedora/rpmfusion-nonfree-release-44.noarch.rpm"),
