@@ -17,7 +17,7 @@ from fleetwheel.onboarding.driver_plan import plan
 from fleetwheel.profile import Kernel, Profile
 from tests.rig.debs import Deb, distribution, flat, keyring, nvidia
 from tests.rig.trees import StepError, System, missing, system
-from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, having
+from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, built, having
 from tests.unit.test_driver_plan import BOOKWORM, TRIXIE, UBUNTU, profile
 
 pytestmark = [
@@ -373,6 +373,23 @@ def test_dkms_builds_where_ubuntu_signs_no_modules_for_the_kernel(ubuntu: System
     assert drivers(ubuntu)["nvidia-dkms-580-server-open"] == "580.159.03"
     ubuntu.shell("rm -r /var/lib/apt/lists")
     assert kernel_of(ubuntu).offered == (), "what is installed says nothing of the lists"
+
+
+def test_ubuntus_signed_modules_replace_those_of_dkms(ubuntu: System) -> None:
+    steps = plan(host(UBUNTU), "580").steps
+    ubuntu.apply(step for step in steps if "headers" not in step.what)
+    packages = tuple(f"{name} {version}" for name, version in installed(ubuntu).items())
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
+    there = {"state": "not-loaded", "library": "580.159.03", "kernel": kernel}
+    waiting = having(
+        host(UBUNTU, secure_boot=True, **there),
+        packages=packages,
+        built=built("580.159.03", kernel.boot),
+    )
+    ubuntu.apply(plan(waiting, "580").steps)
+    assert "linux-modules-nvidia-580-server-open-generic" in installed(ubuntu)
+    assert not any(name.startswith("nvidia-dkms") for name in drivers(ubuntu))
+    assert drivers(ubuntu)["libnvidia-compute-580-server"] == "580.159.03"
 
 
 def test_ubuntu_gets_all_from_nvidia_where_nvlsm_is_needed(ubuntu: System, tmp_path: Path) -> None:
