@@ -11,12 +11,13 @@ ask_platform() {
     read -r jetson <"$tree/etc/nv_tegra_release" && say jetson "$jetson"
     read -r release <"$tree/proc/sys/kernel/osrelease" && say release "$release"
     say boot_kernel "$(boot_kernel)"
-    kernel_packages | say_lines kernel_package
+    kernels=$(kernel_packages)
+    echo "$kernels" | say_lines kernel_package
     say booted "$(sed -n 's/^btime //p' "$tree/proc/stat")"
     if [ -e "$tree/run/reboot-required" ]; then say reboot yes; fi
     ask_secure_boot
-    server_drivers | say_lines offered
     ask_container
+    server_drivers | say_lines offered
 } 2>/dev/null
 
 # boot_kernel: the release of the kernel that the next boot takes, the newest where nobody chose one.
@@ -52,10 +53,10 @@ ask_secure_boot() {
 server_drivers() {
     if [ "$secure_boot" != 1 ] || ! grep -q -x 'ID="*ubuntu"*' "$tree/etc/os-release" ||
         ! grep -q -x 0x10de "$tree"/sys/bus/pci/devices/*/vendor; then return; fi
-    kernels=$(kernel_packages | sed 's/virtual/generic/' | tr '\n' '|')
-    within 9 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+    flavours=$(echo "$kernels" | sed 's/virtual/generic/' | tr '\n' '|')
+    within 5 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
         -o Dir::State::status=/dev/null pkgnames |
-        grep -E -x "(nvidia-driver|linux-modules-nvidia)-[0-9]+-server(-open)?(-(${kernels%|}))?"
+        grep -E -x "(nvidia-driver|linux-modules-nvidia)-[0-9]+-server(-open)?(-(${flavours%|}))?"
 }
 
 # The marks of each engine; systemd-nspawn, LXC and Podman also name themselves to process 1.

@@ -203,7 +203,9 @@ def _signing_reasons(profile: Profile, signed: tuple[str, ...]) -> tuple[str, ..
         return ("Secure Boot is on: modules that Ubuntu has signed",)
     if not profile.secure_boot:
         return ()
-    kernels = ", ".join(profile.kernel.packages) or profile.kernel.boot
+    kernels = ", ".join(profile.kernel.packages)
+    if not kernels:
+        return ("no package brings the next kernels, for which Ubuntu could have signed modules",)
     return (f"Ubuntu signs no modules of this branch for the kernel {kernels}: dkms builds them",)
 
 

@@ -747,6 +747,13 @@ def test_dkms_builds_for_a_kernel_that_ubuntu_signs_no_modules_for() -> None:
     assert "Ubuntu signs" not in free.summary
 
 
+def test_a_kernel_that_no_package_follows_gets_modules_of_dkms() -> None:
+    kernel = Kernel(boot="6.8.0-90-generic")
+    planned = plan(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580")
+    assert planned.at_console
+    assert "no package brings the next kernels" in planned.summary
+
+
 @pytest.mark.parametrize(
     "offered",
     [
