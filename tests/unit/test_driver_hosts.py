@@ -282,7 +282,7 @@ def test_nouveau_is_off_before_the_driver_comes() -> None:
 
 def test_rpm_fusion_has_no_fabric_manager() -> None:
     host = having(profile(FEDORA, "Volta"), bridges=("0000:07:00.0 0x1ac2",))
-    assert "which RPM Fusion has not beside its driver 580" in refusal(host)
+    assert "RPM Fusion has none for its driver 580" in refusal(host)
     assert plan(profile(FEDORA, "Volta"), "install").steps
 
 
