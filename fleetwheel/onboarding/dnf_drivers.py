@@ -162,8 +162,8 @@ def fedora(need: Need) -> Recipe:
 def _require_no_fabric(need: Need) -> None:
     if any(need.companions):
         raise FleetwheelError(
-            "the NVSwitches of this host need Fabric Manager, and RPM Fusion has none for its driver"
-            f" {FUSION_BRANCH}",
+            "the NVSwitches of this host need Fabric Manager, and RPM Fusion has none for its"
+            f" driver {FUSION_BRANCH}",
             hint="use another distribution, such as Rocky Linux, or install both by hand",
         )
 
