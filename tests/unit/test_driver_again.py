@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
@@ -50,7 +50,20 @@ KERNELS = {
     ],
 }
 BRIDGES = ((), ("0000:07:00.0 0x1ac2",), ("0000:07:00.0 0x22a3",), ("0000:07:00.0 0x1234",))
-WISHES = ("install", "470", "535", "550", "560", "570", "580", "590", "595", "615", "620", "700")
+WISHES = (
+    *["install"] * 10,
+    "470",
+    "535",
+    "550",
+    "560",
+    "570",
+    "580",
+    "590",
+    "595",
+    "615",
+    "620",
+    "700",
+)
 KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
 
 
@@ -65,10 +78,11 @@ def hosts(draw: st.DrawFn) -> Profile:
     kernels = next(there for name, there in KERNELS.items() if name in system)
     library = one([None, "470.256.02", "535.261.03", "580.95.05", "595.71.05", "620.10.01"])
     kernel = one(kernels)
+    first, second = one([*BOARDS, GB200]), one([*BOARDS, GB200])
     seen = profile(
         system,
-        *draw(st.lists(st.sampled_from([*BOARDS, GB200]), min_size=1, max_size=2)),
-        state=one(DriverState).value,
+        *one([[first], [first], [first, second]]),
+        state=one(["no-driver"] * 9 + [each.value for each in DriverState]),
         version=library,
         library=library,
         nouveau=one([False, True]),
@@ -130,12 +144,12 @@ def after(host: Profile, done: DriverPlan, state: str, booted_s: int) -> Profile
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES))
 def test_what_a_plan_has_done_is_not_done_again(host: Profile, wish: str) -> None:
     done = planned(host, wish)
-    assume(done and done.packages)
-    assert done is not None
+    if done is None or not done.packages:
+        return
     assert done.mismatch(after(host, done, "ok", 2000)) is None
     assert plan(after(host, done, "ok", 2000), wish).nothing
     for state in ("not-loaded", "version-mismatch"):
@@ -150,12 +164,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~]*(-[A-Za-z0-9._+~]+)*(-?=|-)?")
 """A package, perhaps to be removed, or to get the driver's version."""
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES), st.booleans())
 def test_what_a_plan_names_can_exist(host: Profile, wish: str, hold: bool) -> None:
     done = planned(host, wish, hold=hold)
-    assume(done)
-    assert done is not None
+    if done is None:
+        return
     assert "None" not in done.summary
     for name in done.packages:
         assert NAME.fullmatch(name)
@@ -172,12 +186,12 @@ def packages_of(step: Step) -> list[str]:
     return [word for word in asked if not re.match("-|https://|DPkg::", word)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES))
 def test_a_branch_is_one_that_the_system_has(host: Profile, wish: str) -> None:
     done = planned(host, wish)
-    assume(done and done.packages and done.branch)
-    assert done is not None and done.branch is not None
+    if done is None or not (done.packages and done.branch):
+        return
     system = facts().system(host)
     assert system is not None
     fusion = host.distribution_id == "fedora" and done.branch == 580
