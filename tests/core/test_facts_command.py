@@ -144,7 +144,7 @@ def test_a_limit_names_a_host_or_a_group(project: Path) -> None:
 def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str) -> None:
     (project / "broken.py").write_text("hosts = [\n")
     done = ask(project, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
