@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare matrix.yaml with what the sources that answer hold, and print what differs.
+"""Compare matrix.yaml with pypi-torch.txt and with what sources hold, and print what differs.
 
 Asked are pip's sources and the official index of every variant. Exits with 1 where something
 differs. Architectures are not looked at: only a wheel's own libraries tell them, and the smoke
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from fleetwheel.choice.candidates import public
@@ -77,6 +78,21 @@ def unknown_hashes(wheels: Iterable[Wheel]) -> Iterator[str]:
             yield f"pypi-torch.txt lacks: {wheel.sha256}  {wheel.filename}"
 
 
+def without_hash(matrix: Matrix) -> Iterator[str]:
+    """Return one line for each wheel that PyPI has by the matrix and that pypi-torch.txt lacks."""
+    listed = [parse_wheel_filename(filename) for filename in pypi_torch()]
+    known = {(version, tag.platform, _minor(tag)) for _, version, _, tags in listed for tag in tags}
+    for version, release in matrix.releases.items():
+        for platform, variant in release.pypi.items():
+            if platform[0] == "macos":
+                continue
+            names = platforms(platform, ANY_GLIBC)
+            minors = {m for v, name, m in known if v == version and name in names}
+            if lacking := release.builds[platform][variant].pythons - minors:
+                where = f"{version} for {' '.join(platform)}"
+                yield f"pypi-torch.txt lacks torch {where}, Python {', '.join(sorted(lacking))}"
+
+
 def main() -> int:
     """Ask the sources and print what differs."""
     matrix = load_matrix()
@@ -85,7 +101,8 @@ def main() -> int:
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found = held(answer.wheels, matrix)
-    lines = [*differences(found, matrix), *unknown_hashes(answer.wheels)]
+    differ = differences(found, matrix)
+    lines = [*differ, *unknown_hashes(answer.wheels), *without_hash(matrix)]
     print("\n".join(lines) or f"{len(found)} builds are as in the matrix")
     return 1 if lines else 0
 
