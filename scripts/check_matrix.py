@@ -24,7 +24,7 @@ from fleetwheel.sources.wheel import Wheel, pypi_torch
 
 ANY_GLIBC = (2, 99)
 Key = tuple[Version, Platform, str]
-"""Release, platform and variant."""
+"""Release, platform and variant, which is empty for a wheel of PyPI that no row tells of."""
 
 
 def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
@@ -40,8 +40,9 @@ def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
                 continue
             release = matrix.release(version)
             default = release.pypi.get(platform) if release else None
-            variant = variant_or_none(wheel.version.local) or wheel.source.variant or default
-            if variant:
+            labelled = variant_or_none(wheel.version.local) or wheel.source.variant
+            if labelled or not wheel.version.local:
+                variant = labelled or default or ""
                 found[version, platform, str(variant)] |= {_minor(tag) for tag in wheel.tags}
     return found
 
@@ -55,10 +56,12 @@ def _minor(tag: Tag) -> str:
 def differences(found: dict[Key, set[str]], matrix: Matrix) -> Iterator[str]:
     """Return one sentence for everything that the matrix does not know."""
     for (version, platform, variant), minors in sorted(found.items()):
-        build = matrix.build(version, Variant.parse(variant), platform)
-        name = f"{version}+{variant} for {' '.join(platform)}"
+        build = matrix.build(version, Variant.parse(variant), platform) if variant else None
+        name = f"{version}{variant and '+'}{variant} for {' '.join(platform)}"
         if version not in matrix.releases:
             yield f"{name}: the release is not in the matrix"
+        elif not variant:
+            yield f"{name}: the matrix does not say what PyPI's wheel is"
         elif build is None:
             yield f"{name}: the variant is not in the matrix"
         elif more := minors - build.pythons:
@@ -103,7 +106,7 @@ def main() -> int:
     found = held(answer.wheels, matrix)
     differ = differences(found, matrix)
     lines = [*differ, *unknown_hashes(answer.wheels), *without_hash(matrix)]
-    print("\n".join(lines) or f"{len(found)} builds are as in the matrix")
+    print("\n".join(dict.fromkeys(lines)) or f"{len(found)} builds are as in the matrix")
     return 1 if lines else 0
 
 

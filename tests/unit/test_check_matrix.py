@@ -26,7 +26,8 @@ def test_a_release_that_the_matrix_lacks() -> None:
     assert missing(wheel("2.16.0+cu134")) == [
         "2.16.0+cu134 for linux x86_64: the release is not in the matrix"
     ]
-    assert missing(wheel("2.16.0rc1+cu134"), wheel("1.13.1+cu117")) == []
+    assert missing(wheel("2.16.0")) == ["2.16.0 for linux x86_64: the release is not in the matrix"]
+    assert missing(wheel("2.16.0rc1+cu134"), wheel("1.13.1+cu117"), wheel("2.16.0+mine")) == []
 
 
 def test_a_row_of_a_release_that_the_matrix_lacks() -> None:
@@ -36,6 +37,9 @@ def test_a_row_of_a_release_that_the_matrix_lacks() -> None:
     ]
     assert missing(wheel("2.14.1+cu130", "cp315-cp315t-win_amd64")) == [
         "2.14.1+cu130 for windows x86_64: the matrix lacks Python 3.15t"
+    ]
+    assert missing(wheel("2.14.1", "cp312-cp312-win_arm64")) == [
+        "2.14.1 for windows aarch64: the matrix does not say what PyPI's wheel is"
     ]
 
 
