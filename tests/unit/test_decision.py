@@ -28,9 +28,9 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_pip: None) -> 
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
-    web.forget()
+    web.forget_pages()
     yield directory
-    web.forget()
+    web.forget_pages()
 
 
 def torch(directory: Path, version: str) -> None:
@@ -50,7 +50,7 @@ def decider(tmp_path: Path, warnings: list[str]) -> Decider:
 def later(decider: Decider, wheels: Path) -> Decider:
     """Return the decider of a later run, when a newer torch is out."""
     torch(wheels, "2.13.0+cpu")
-    web.forget()
+    web.forget_pages()
     return Decider(decider.directory, decider.matrix, decider.warn)
 
 

@@ -21,9 +21,15 @@ PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
 
 
 @cache
+def module(path: Path) -> ast.Module:
+    """Return a file as Python reads it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Return all that a file consists of, the module first."""
-    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    """Return all that a file consists of."""
+    return tuple(ast.walk(module(path)))
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -118,14 +124,14 @@ def test_probes_need_nothing_of_ours() -> None:
 def test_deploys_are_short_scripts() -> None:
     for path in files("deploys"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path
-        assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in nodes(path)), path
+        tree = module(path)
+        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body), path
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_module_says_what_it_is_for(folder: str) -> None:
     for path in files(folder):
-        module = nodes(path)[0]
-        assert isinstance(module, ast.Module) and ast.get_docstring(module), path
+        assert ast.get_docstring(module(path)), path
 
 
 def modules_used(path: Path) -> set[str]:
@@ -180,3 +186,15 @@ def texts(path: Path) -> list[str]:
     """Return the string constants of a file."""
     constants = [node for node in nodes(path) if isinstance(node, ast.Constant)]
     return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def test_public_names_are_unique() -> None:
+    """A search for a name finds one thing. Facts are named for pyinfra."""
+    where: dict[str, list[str]] = {}
+    for path in (path for folder in ("fleetwheel", "operations") for path in files(folder)):
+        if "probes" in path.parts or path.name.startswith("windows_"):
+            continue  # programs for hosts, each of which stands alone
+        for node in module(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(path.as_posix())
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
