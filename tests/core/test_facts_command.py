@@ -47,7 +47,7 @@ BROKEN = HostSnapshot(
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.inventory.recorded import read as _read, replay as _replay
+from fleetwheel.inventory.recorded import read_snapshot as _read, replay as _replay
 
 print("an inventory that prints", file=__import__("sys").stderr)
 lab = [("@fake/good", _replay(_read(_Path("ws-01.json"))))]
