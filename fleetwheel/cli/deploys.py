@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 import pyinfra
-from pyinfra_cli.util import parse_cli_arg
 from rich.console import Console
 
 from fleetwheel.cli._fleet import limit_option
 from fleetwheel.cli._run import Deploy, run
 from fleetwheel.cli.report import REPORTS, write_output
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import checked_data
+from fleetwheel.inventory.command_line import checked_data, data_value
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
 from fleetwheel.reporting.table import printable
@@ -103,7 +102,7 @@ def _data(words: Sequence[str]) -> dict[str, Any]:
         if "=" not in word:
             raise FleetwheelError(f"--data {word}: is not KEY=VALUE")
     pairs = (word.split("=", 1) for word in words)
-    return checked_data({key: parse_cli_arg(value) for key, value in pairs})
+    return checked_data({key: data_value(value) for key, value in pairs})
 
 
 def _keep(found: Report, json_file: Path | None, console: Console, *, saved: bool) -> None:

@@ -1,11 +1,13 @@
 """Which hosts a command line means, what its data says, and how a run ends for scripts."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import checked_data, select
+from fleetwheel.inventory.command_line import checked_data, data_value, select
 from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
 from tests.samples import CPU_HOST, GPU_HOST
 
@@ -111,3 +113,14 @@ def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
         deploy_exit_status(found, detailed=False),
         deploy_exit_status(found, detailed=True),
     ) == (plain, detailed)
+
+
+@pytest.mark.parametrize(
+    "text", ["3", "010", "true", "False", '"2.10"', "[1, 2]", "2.10", "null", "a b", ""]
+)
+def test_values_are_those_that_pyinfra_makes(text: str) -> None:
+    program = (
+        "import sys; from pyinfra_cli import util; print(repr(util.parse_cli_arg(sys.argv[1])))"
+    )
+    theirs = subprocess.check_output([sys.executable, "-c", program, text], text=True)
+    assert repr(data_value(text)) == theirs.strip()
