@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
-from io import StringIO
 
 from pyinfra import host
 from pyinfra.api import (
@@ -137,10 +136,7 @@ def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[Py
         quoted = QuoteString(directory)
         yield StringCommand("test", "-d", quoted, "|| install -d -m", mode, "-o", owner, quoted)
     for path, text in changed.items():
-        yield _push.upload(StringIO(text), f"{path}.new")
-        mode = "0755" if path == PROGRAM else "0644"
-        yield StringCommand("chmod", mode, QuoteString(f"{path}.new"))
-        yield StringCommand("mv -f", QuoteString(f"{path}.new"), QuoteString(path))
+        yield from _push.replace(text, path, "0755" if path == PROGRAM else "0644")
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
         yield StringCommand("systemctl", "enable", job.timer)
