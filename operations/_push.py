@@ -58,6 +58,7 @@ def _try_file(state: State, host: Host, source: str | IO[str] | IO[bytes], path:
 def replace(text: str, path: str, mode: str) -> Iterator[PyinfraCommand]:
     """Yield what puts a text in the place of a file of a Linux host, in one step."""
     new = f"{path}.new"
+    yield StringCommand("rm -f", QuoteString(new))  # it may be another user's
     yield upload(StringIO(text), new)
     yield StringCommand("chmod", mode, QuoteString(new))
     yield StringCommand("mv -fT", QuoteString(new), QuoteString(path))
