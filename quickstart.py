@@ -84,7 +84,7 @@ def pip(*arguments):
     ):
         run(sys.executable, "-m", "pip", "--python", PYTHON, "-qq", *arguments)
     else:
-        shutil.rmtree(".venv")
+        shutil.rmtree(BIN.parent.resolve())
         sys.exit("This Python has neither pip nor ensurepip: on Debian, apt install python3-venv")
 
 

@@ -98,6 +98,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
         user=wanted.user or "root",
         timer=job.timer,
         programs=job.programs,
+        runs=job.runs,
         files=FILES,
         _timeout=settings.fact_timeout,
     )
@@ -107,6 +108,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
         raise FleetwheelError("only root can schedule anything", hint="use sudo: true")
     if wanted.present:
         job.demand(settings, there)
+        job.refuse_others(there)
     if wanted.present and not (there.systemd or there.cron):
         raise FleetwheelError(
             "the host has neither systemd nor /etc/cron.d", hint="install cron on it"
