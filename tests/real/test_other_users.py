@@ -2,13 +2,13 @@
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.project import run_pyinfra
 from tests.rig.bare import USER, Bare, bare_host, missing
 from tests.rig.bare_deploy import Controller
 
@@ -49,16 +49,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
 def deploy(bare: Bare, directory: Path, name: str, **said: object) -> str:
     """Run a deploy as a user who has sudo; return what it says."""
     controller = Controller(directory, bare.inventory(USER, sudo="true", **said))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), "-y", "inventory.py", f"deploys/{name}.py"],
-        cwd=controller.project.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-    )
-    return done.stdout
+    directory = controller.project.directory
+    return run_pyinfra(directory, "-y", "inventory.py", f"deploys/{name}.py").stdout
 
 
 @contextmanager
@@ -88,3 +80,27 @@ def test_what_root_is_sent_passes_through_no_file_of_others(bare: Bare, tmp_path
     assert "taken" not in bare.run(f"cat {CRONTAB}*")
     assert bare.run("stat -c '%U %a' " + CRONTAB) == "root 644\n"
     assert bare.run(f"stat -c '%U %s' /tmp/pyinfra-{name}") == f"{OTHER} 0\n"
+
+
+SEND = """
+from io import StringIO
+from pyinfra.api import operation
+from fleetwheel.operations import _push
+
+@operation()
+def send():
+    yield _push.upload(StringIO("for a third user\\n"), "/home/third/sent")
+
+send(_sudo=True, _sudo_user="third")
+"""
+
+
+def test_a_third_user_is_sent_files_too(bare: Bare, tmp_path: Path) -> None:
+    """Where that user may read no file of the one who logs in, and there is no setfacl."""
+    bare.run("useradd --create-home third && chmod 700 /home/third")
+    controller = Controller(tmp_path / "project", bare.inventory(USER))
+    (controller.project.directory / "send.py").write_text(SEND)
+    done = run_pyinfra(controller.project.directory, "-y", "inventory.py", "send.py")
+    assert done.returncode == 0, done.stdout
+    assert bare.run("cat /home/third/sent") == "for a third user\n"
+    assert bare.run("stat -c '%U %a' /home/third/sent") == "third 644\n"
