@@ -9,7 +9,7 @@ from pyinfra import host, logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 
-from fleetwheel.connection.keepalive import SILENCE, watch
+from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
@@ -22,7 +22,7 @@ _answers: dict[str, HostState] = {}
 _mutexes: dict[str, Mutex] = {}
 
 
-def ask(settings: Settings) -> HostState | None:
+def host_state(settings: Settings) -> HostState | None:
     """Return what the host is and has; None when it gave no usable answer.
 
     Raises SudoPasswordError.
@@ -40,7 +40,7 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
     """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
     facts = None
     try:
-        facts = ask(settings)
+        facts = host_state(settings)
         if facts is None:
             raise FleetwheelError("its facts cannot be read")
         yield from steps(settings, facts)
@@ -58,16 +58,16 @@ def _answer(settings: Settings) -> HostState | None:
     watch(host.connector)
     limit = settings.fact_timeout
     try:
-        with gevent.Timeout(limit + SILENCE):
+        with gevent.Timeout(limit + SILENCE_S):
             found: HostState | None = host.get_fact(Host, root=settings.root, _timeout=limit)
             return found
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     except gevent.Timeout:
-        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE} s")
+        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE_S} s")
         return None
 
 
-def forget() -> None:
+def forget_host_state() -> None:
     """Drop the answer, because the host was changed."""
     _answers.pop(host.name, None)
