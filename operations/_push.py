@@ -30,7 +30,7 @@ PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 
 BECOMES = ("_sudo", "_su_user", "_doas", "_dzdo")
 """pyinfra's arguments by which commands run as another user than the one who logs in."""
-PIECE = 12 << 20
+PIECE_BYTES = 12 << 20
 """Bytes of a file that one command gets on its standard input."""
 
 
@@ -55,7 +55,7 @@ def _try_file(state: State, host: Host, source: str | IO[str] | IO[bytes], path:
     return True
 
 
-def replace(text: str, path: str, mode: str) -> Iterator[PyinfraCommand]:
+def put_text(text: str, path: str, mode: str) -> Iterator[PyinfraCommand]:
     """Yield what puts a text in the place of a file of a Linux host, in one step."""
     new = f"{path}.new"
     yield StringCommand("rm -f", QuoteString(new))  # it may be another user's
@@ -97,8 +97,8 @@ def _put(host: Host, source: str | IO[str] | IO[bytes], path: str) -> bool:
 def _pieces(source: str | IO[str] | IO[bytes]) -> Iterator[str]:
     """Yield a file in base64, at least one piece of it: pyinfra sends text alone."""
     with get_file_io(source) as file:
-        yield b64encode(file.read(PIECE)).decode()
-        while piece := file.read(PIECE):
+        yield b64encode(file.read(PIECE_BYTES)).decode()
+        while piece := file.read(PIECE_BYTES):
             yield b64encode(piece).decode()
 
 

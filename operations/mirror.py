@@ -103,7 +103,7 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
     try:
         yield from _own(directory, ground)
         for name, text in texts.items():
-            yield from _push.replace(text, _path(directory, name), "644")
+            yield from _push.put_text(text, _path(directory, name), "644")
         yield from _start(directory, ground)
     except OperationError as error:
         yield _report.failed(error)

@@ -138,7 +138,7 @@ def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[Py
         quoted = QuoteString(directory)
         yield StringCommand("test", "-d", quoted, "|| install -d -m", mode, "-o", owner, quoted)
     for path, text in changed.items():
-        yield from _push.replace(text, path, "0755" if path == PROGRAM else "0644")
+        yield from _push.put_text(text, path, "0755" if path == PROGRAM else "0644")
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
         yield StringCommand("systemctl", "enable", job.timer)

@@ -99,7 +99,7 @@ class Becoming(Uploads):
         self, command: StringCommand, _stdin: str, **arguments: Any
     ) -> tuple[bool, CommandOutput]:
         assert arguments == self.current_op_global_arguments
-        assert len(_stdin) < 2 * _push.PIECE
+        assert len(_stdin) < 2 * _push.PIECE_BYTES
         code, output = run_local_process(command.get_raw_value(), stdin=_stdin)
         return code == 0, output
 
@@ -109,7 +109,7 @@ class Becoming(Uploads):
 def test_another_user_takes_files_from_standard_input(
     how: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_push, "PIECE", 30)
+    monkeypatch.setattr(_push, "PIECE_BYTES", 30)
     host: Any = Becoming(how)
     content = bytes(range(256))[-size:] if size else b""
     here = tmp_path / "here"
