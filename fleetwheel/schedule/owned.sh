@@ -3,11 +3,11 @@
 # acting USER: who acts. A group may write where it is that user's own, as on Ubuntu, and never root's.
 acting() {
     me=$(id -u -- "$1") || return
-    group=4294967295
+    writable='-perm -002 -o -perm -020'
     if test "$me" != 0 && test "$(id -un -- "$1")" = "$(id -gn -- "$1")"; then
-        group=$(id -g -- "$1")
+        writable="$writable ! -group $(id -g -- "$1")"
     fi
-    others="! -uid 0 ! -uid $me -o ! -type l ( -perm -002 -o -perm -020 ! -gid $group )"
+    others="! -user 0 ! -user $me -o ! -type l ( $writable )"
 }
 
 # on_way PATH: the first place on the way there, links followed, that others could change. In a
@@ -21,19 +21,23 @@ on_way() {
         '' | .) continue ;;
         ..) at=${at%/*} && continue ;;
         esac
+        if test -L "$at/$name"; then
+            links=$((links + 1))
+            target=$(readlink -- "$at/$name")
+            rest=$target/$rest
+        elif test ! -e "$at/$name"; then
+            return
+        fi
         # shellcheck disable=SC2086
         found=$(find "$at/$name" -maxdepth 0 \( $others \) \
-            ! \( -type d -perm -1000 \( -uid 0 -o -uid "$me" \) \) 2>/dev/null)
-        if test -L "$at/$name"; then links=$((links + 1)); fi
+            ! \( -type d -perm -1000 \( -user 0 -o -user "$me" \) \)) || found=unknown
         if test -n "$found" || test "$links" -gt 40; then
             printf '%s\n' "$at/$name"
             return
-        elif test -L "$at/$name"; then
-            target=$(readlink -- "$at/$name")
-            rest=$target/$rest
-            case $target in /*) at='' ;; esac
-        else
+        elif test ! -L "$at/$name"; then
             at=$at/$name
+        elif test "${target#/}" != "$target"; then
+            at=''
         fi
     done
 }

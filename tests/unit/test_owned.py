@@ -91,6 +91,15 @@ def test_a_link_of_another_user(base: Path) -> None:
     assert others(base / "project/b") == str(base / "project")
 
 
+def test_a_find_that_cannot_tell_is_not_taken_for_a_good_word(base: Path) -> None:
+    (base / "find").write_text("#!/bin/sh\nexit 1\n")
+    (base / "find").chmod(0o755)
+    script = f'{OWNED}\nacting root && on_way "$0"'
+    environment = {"PATH": f"{base}:{os.environ['PATH']}"}
+    said = subprocess.check_output(["sh", "-c", script, base], env=environment, text=True)
+    assert said == f"/{base.parts[1]}\n"
+
+
 def test_links_that_go_round_end(base: Path) -> None:
     (base / "one").symlink_to("two")
     (base / "two").symlink_to("one")
