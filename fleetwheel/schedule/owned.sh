@@ -14,6 +14,7 @@ acting() {
 # sticky directory they cannot touch what is not theirs.
 on_way() {
     at='' rest=$1 links=0
+    set --
     while test -n "$rest"; do
         name=${rest%%/*}
         case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
@@ -22,24 +23,25 @@ on_way() {
         ..) at=${at%/*} && continue ;;
         esac
         if test -L "$at/$name"; then
-            links=$((links + 1))
+            set -- "$@" "$at/$name"
             target=$(readlink -- "$at/$name")
             rest=$target/$rest
-        elif test ! -e "$at/$name"; then
-            return
-        fi
-        # shellcheck disable=SC2086
-        found=$(find "$at/$name" -maxdepth 0 \( $others \) \
-            ! \( -type d -perm -1000 \( -user 0 -o -user "$me" \) \)) || found=unknown
-        if test -n "$found" || test "$links" -gt 40; then
-            printf '%s\n' "$at/$name"
-            return
-        elif test ! -L "$at/$name"; then
+            case $target in /*) at='' ;; esac
+            links=$((links + 1))
+            test "$links" -le 40 || break
+        elif test -e "$at/$name"; then
             at=$at/$name
-        elif test "${target#/}" != "$target"; then
-            at=''
+            set -- "$@" "$at"
+        else
+            break
         fi
     done
+    test "$#" -gt 0 || return
+    # shellcheck disable=SC2086
+    found=$(find "$@" -maxdepth 0 \( $others \) \
+        ! \( -type d -perm -1000 \( -user 0 -o -user "$me" \) \)) || found=$1
+    test "$links" -le 40 || found=$at/$name
+    test -z "$found" || printf '%s\n' "$found" | sed 1q
 }
 
 # owned_by_others PATH: the first place on the way there, in it, or on the way to what links in it
@@ -49,6 +51,9 @@ owned_by_others() {
         on_way "$1"
         # shellcheck disable=SC2086
         find -H "$1" \( $others \) -print 2>/dev/null
-        find -H "$1" -type l -print 2>/dev/null | while read -r link; do on_way "$link"; done
+        find -H "$1" -type l -print 2>/dev/null | while read -r link; do
+            # Others lead to what is looked at anyway.
+            case $(readlink -- "$link") in /* | *..*) on_way "$link" ;; esac
+        done
     } | head -n 1
 }
