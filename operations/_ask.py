@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Generator
 from threading import Lock as Mutex
-from traceback import format_exception
 
 import gevent
 from pyinfra import host, logger
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.exceptions import ConnectError, PyinfraError
 
 from fleetwheel.connection.keepalive import SILENCE, watch
-from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
@@ -44,14 +43,12 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
         if facts is None:
             raise FleetwheelError("its facts cannot be read")
         yield from steps(settings, facts)
-    except (FleetwheelError, OSError) as error:
+    except (FleetwheelError, OSError, ConnectError) as error:
         yield _report.failed(error, facts.profile if facts else None)
-    except PyinfraError:
+    except PyinfraError:  # no host is left
         raise
-    except Exception as error:  # a bug that one host's answer brings out ends no other host's run
-        logger.debug(f"{host.print_prefix}{''.join(format_exception(error))}")
-        why = f"{type(error).__name__}: {error} (--debug shows where)"
-        yield _report.failed(why, facts.profile if facts else None)
+    except Exception as error:
+        yield _report.failed(unforeseen(error), facts.profile if facts else None)
 
 
 def _answer(settings: Settings) -> HostState | None:

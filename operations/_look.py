@@ -9,7 +9,7 @@ from fleetwheel import drift
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import python_for
 from fleetwheel.deploy.record import Record
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.load import group_of
@@ -50,10 +50,10 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
             found += _deeper(settings, facts, record, lock, seen)
     except (FleetwheelError, OSError) as error:
         return HostReport(status="failed", why=str(error), **seen)
-    except PyinfraError:
+    except PyinfraError:  # no host is left, or this one cannot be reached
         raise
-    except Exception as error:  # a bug that one host's answer brings out ends no other host's look
-        return HostReport(status="failed", why=f"{type(error).__name__}: {error}", **seen)
+    except Exception as error:
+        return HostReport(status="failed", why=str(unforeseen(error)), **seen)
     held = record is not None and record.hold is not None
     status: Status = "drifted" if found else "on hold" if held else "clean"
     return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)

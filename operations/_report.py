@@ -19,7 +19,7 @@ from rich.console import Console
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()

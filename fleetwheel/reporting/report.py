@@ -102,11 +102,15 @@ def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool 
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
+def document(report: Report) -> str:
+    """Return a report as JSON in ASCII: what hosts say must not steer a terminal it is shown on."""
+    return json.dumps(report.model_dump(mode="json", by_alias=True), indent=2)
+
+
 def save(directory: Path, report: Report) -> Path:
     """Write a report in one step, and drop the oldest beyond ``KEPT``."""
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    document = report.model_dump(mode="json", by_alias=True)
-    files.replace(path, json.dumps(document, indent=2))
+    files.replace(path, document(report))
     for old in sorted(directory.glob("*.json"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
