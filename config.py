@@ -12,8 +12,10 @@ config.PARALLEL = 200
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 try:
+    from fleetwheel.operations._entry import guard
     from fleetwheel.operations._report import report_at_exit
 except ModuleNotFoundError as error:
     raise PyinfraError(f"{error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
 
+guard()
 report_at_exit()

@@ -17,7 +17,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
-from fleetwheel.operations._ask import ask
+from fleetwheel.operations._ask import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.reporting.report import Drift, HostReport, Status
 from fleetwheel.smoke import result as smoke
@@ -34,9 +34,7 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
     """
     seen: dict[str, Any] = {"name": host.name, "group": group_of(host.groups)}
     try:
-        facts = ask(settings)
-        if facts is None:
-            raise FleetwheelError("its facts cannot be read")
+        facts = answered(settings)
         seen["profile"] = facts.profile
         record = records.parse(facts.installation.record)
         lock = _lock(facts, record)
@@ -82,7 +80,7 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
     if record.generation not in built or not built[record.generation].lock:
         return None
     path = f"{facts.installation.root}/envs/{record.generation}"
-    text = host.get_fact(LockCopy, generation=path)
+    text = fact(LockCopy, generation=path)
     return locks.from_copy(text, record.lock) if text else None
 
 

@@ -29,7 +29,7 @@ MOST_LINES = 50
 
 
 class _Errors(logging.Handler):
-    """Keeps what pyinfra logs as an error: nothing else says why a host cannot be reached."""
+    """Keeps what pyinfra logs as an error: nothing else says why a host gives no answer."""
 
     def emit(self, record: logging.LogRecord) -> None:
         name, _, text = click.unstyle(record.getMessage()[:1000]).strip().partition("] ")
@@ -93,7 +93,18 @@ def report_at_exit() -> None:
         return
     atexit.register(_show, run)
     signal.signal(signal.SIGINT, lambda number, frame: _interrupted(run))
-    logger.addHandler(_Errors(logging.ERROR))
+    hear_errors()
+
+
+def hear_errors() -> None:
+    """Keep what is logged as an error from now on."""
+    if not any(isinstance(handler, _Errors) for handler in logger.handlers):
+        logger.addHandler(_Errors(logging.ERROR))
+
+
+def errors_of(name: str) -> list[str]:
+    """Return the first errors that were logged of a host."""
+    return list(_errors.get(f"[{name}]", ()))
 
 
 def _run() -> _Run | None:
@@ -161,14 +172,13 @@ def _settled(entry: HostReport, unfinished: str) -> HostReport:
     return entry
 
 
+def _said_of(name: str) -> str:
+    return "\n".join(errors_of(name))
+
+
 def _unreachable() -> list[HostReport]:
     return [
         HostReport(name=host.name, status="unreachable", why=_said_of(host.name) or "no connection")
         for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
         if host.name not in _reports
     ]
-
-
-def _said_of(name: str) -> str:
-    """Return the errors that were logged of a host."""
-    return "\n".join(_errors.get(f"[{name}]", ()))

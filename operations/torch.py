@@ -27,7 +27,7 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.operations import _report
-from fleetwheel.operations._ask import with_answer
+from fleetwheel.operations._ask import fact, with_answer
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._group import members
@@ -209,7 +209,7 @@ def _deployment_of(
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
     path = f"{facts.installation.root}/envs/{generation}"
-    return host.get_fact(LockCopy, generation=path) if generation else None
+    return fact(LockCopy, generation=path) if generation else None
 
 
 def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:

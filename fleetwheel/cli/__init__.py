@@ -1,13 +1,14 @@
 """The command line: ``fleetwheel``, one module a command."""
 
 import importlib
+import logging
 from typing import Any
 
 import click
 from gevent import monkey
 
-from fleetwheel import __version__
-from fleetwheel.errors import FleetwheelError
+from fleetwheel import __version__, terminal
+from fleetwheel.errors import LOG, FleetwheelError
 
 COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
 
@@ -31,18 +32,23 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except FleetwheelError as error:
-            click.echo(f"fleetwheel: {error}", err=True)
+            terminal.echo(f"fleetwheel: {error}", err=True)
             ctx.exit(2)
 
 
 @click.group(cls=Group)
 @click.version_option(__version__)
-def commands() -> None:
+@click.option("--debug", is_flag=True, help="Print where an error of fleetwheel itself comes from.")
+def commands(debug: bool) -> None:
     """Put working PyTorch on many machines, and prove that it works.
 
     Deploys are pyinfra's: `pyinfra inventory.py deploys/torch.py`, in the root of a clone or in a
     directory that `fleetwheel init` wrote.
     """
+    terminal.clean_logs()
+    if debug:
+        LOG.setLevel(logging.DEBUG)
+        LOG.addHandler(logging.StreamHandler())
 
 
 def main() -> None:

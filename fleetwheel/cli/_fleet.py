@@ -7,7 +7,7 @@ import click
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import Answer, load
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 SILENT = 4
 """Exit status where some hosts could not be reached, or did not answer."""

@@ -20,7 +20,8 @@ from fleetwheel.enrol.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.load import Host
-from fleetwheel.reporting.table import print_rows, printable
+from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 

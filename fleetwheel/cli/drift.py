@@ -7,14 +7,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fleetwheel import drift
+from fleetwheel import drift, terminal
 from fleetwheel.cli._fleet import warn
 from fleetwheel.cli.fleet import check
 from fleetwheel.cli.report import REPORTS, write
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 Command = Callable[..., None]
 
@@ -38,7 +38,7 @@ class Detailed(click.Command):
         try:
             return super().invoke(ctx)
         except FleetwheelError as error:
-            click.echo(f"fleetwheel: {error}", err=True)
+            terminal.echo(f"fleetwheel: {error}", err=True)
             ctx.exit(FAILED)
 
 
@@ -90,7 +90,7 @@ def _print_repair(inventory: str, found: Report, console: Console) -> None:
 
 
 def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:
-    document = found.model_dump_json(by_alias=True, indent=2) + "\n"
+    document = report.document(found) + "\n"
     if outputs["json"] == Path("-"):
         click.echo(document, nl=False)
     elif outputs["json"]:

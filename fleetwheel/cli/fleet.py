@@ -19,22 +19,22 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
+from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import SILENCE, watch
-from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host as HostFact
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import Answer
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _look
+from fleetwheel.operations import _ask, _look
 from fleetwheel.reporting.report import HostReport, Status
 
 T = TypeVar("T")
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
 
-CONNECT_SECONDS = 60
-"""A connection that takes longer is given up, whatever it waits for."""
-
+CONNECT_SECONDS = 180
+"""A connection that takes longer is given up; behind a jump host of many it has to wait."""
 
 MOST_LINES, LONGEST = 50, 4000
 """Lines, and characters of each, that are kept of what is said about one host: its output too."""
@@ -107,7 +107,9 @@ def _visit(
     """
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
+    client.install()
     state, hosts = _prepare(inventory, limit)
+    names.install(state.config.PARALLEL or len(hosts))
     visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
     gevent.joinall(visits)
     return [visit.get() for visit in visits]
@@ -137,7 +139,6 @@ def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[
         raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise FleetwheelError(f"{shown}: {error}") from error
-    found.data.setdefault("ssh_strict_host_key_checking", "yes")
     ctx_inventory.set(found)
     state.init(found, config)
     state.set_stage(StateStage.Prepare)
@@ -181,7 +182,10 @@ def _one(
     except (ConnectError, OSError) as error:
         return failed(host, settings, str(error))
     except (PyinfraError, FleetwheelError) as error:
-        return failed(host, settings, heard.about(host) or str(error))
+        said = heard.about(host)
+        return failed(host, settings, str(_ask.unanswered(said) if said else error))
+    except Exception as error:
+        return failed(host, settings, str(unforeseen(error)))
     finally:
         if host.connected:
             host.disconnect()

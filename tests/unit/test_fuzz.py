@@ -217,7 +217,7 @@ def test_a_hostile_host_fails_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     seeds = Seeds(seed)
-    monkeypatch.setattr(Host, "get_fact", lambda host, fact, **_: _fact(host, fact, seeds))
+    monkeypatch.setattr(_ask, "get_fact", lambda _, host, kind, **__: _fact(host, kind, seeds))
     settings = Settings(uniform="lab" if seeds.chance.random() < 0.3 else False)
     with caplog.at_level(logging.DEBUG, logger="pyinfra.fleetwheel"):
         found = report.report_of(_run(state, seeds, settings), kind="drift")

@@ -13,7 +13,8 @@ import pytest
 FOLDERS = ("deploys", "facts", "fleetwheel", "operations")
 MAY_IMPORT_PYINFRA = {
     "fleetwheel/cli/fleet.py",
-    "fleetwheel/connection/host_keys.py",
+    "fleetwheel/connection/bounds.py",
+    "fleetwheel/connection/client.py",
     "fleetwheel/connection/winssh.py",
 }
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
