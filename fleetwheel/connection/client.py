@@ -30,11 +30,19 @@ _logins: dict[tuple[str, int], BoundedSemaphore] = {}
 class UnknownKeyPolicy(MissingHostKeyPolicy):
     """Refuses a host whose key is not known, and says what helps."""
 
+    def __init__(self, *, jump: bool) -> None:
+        self.jump = jump
+
     @override
     def missing_host_key(self, client: object, hostname: str, key: object) -> None:
+        if self.jump:
+            raise SSHException(
+                f"known_hosts has no key of the jump host {hostname}: connect to that one first,"
+                " with ssh"
+            )
         raise SSHException(
-            f"known_hosts has no key of {hostname}; for a host of the inventory, `fleetwheel add"
-            " HOST` shows its keys and adds them; for a jump host, connect with ssh once"
+            f"known_hosts has no key of {hostname}; `fleetwheel add HOST` shows its keys and adds"
+            " them, also for a host that is in the inventory"
         )
 
 
@@ -70,9 +78,10 @@ class BoundedClient(SSHClient):
 
     @override
     def set_missing_host_key_policy(self, policy: Any) -> None:
-        """Set a policy; one that would ask refuses, because it shows no fingerprint."""
-        refuses = isinstance(policy, (AskPolicy, StrictPolicy))
-        super().set_missing_host_key_policy(UnknownKeyPolicy() if refuses else policy)
+        """Set a policy; where pyinfra would ask, as for jump hosts, it shows no fingerprint."""
+        if isinstance(policy, (AskPolicy, StrictPolicy)):
+            policy = UnknownKeyPolicy(jump=isinstance(policy, AskPolicy))
+        super().set_missing_host_key_policy(policy)
 
     def _families_and_addresses(self, hostname: str, port: int) -> Iterator[tuple[Any, Any]]:
         """Wait for a turn at the address; paramiko asks for it only where it connects itself."""
