@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
+from fleetwheel.connection import bounds
+from fleetwheel.connection.bounds import Link
 from tests import hostile_server as server
 from tests.hostile_server import Talk, serving
 
@@ -44,7 +48,7 @@ def run(ssh, command):
     _, out, err = ssh.exec_command(command)
     found = read_output_buffers(out, err, timeout=20, print_output=False, print_prefix="")
     return {"lines": len(found.combined_lines), "last": found.output_lines[-1],
-        "code": out.channel.recv_exit_status()}
+        "code": out.channel.recv_exit_status(), "size": len(found.output)}
 
 def connect(port, command):
     began = time.monotonic()
@@ -134,7 +138,20 @@ def test_hosts_that_never_end_are_ended() -> None:
         assert "the rest was not read" in cut["last"]
         assert cut["code"] == -1
         assert cut["lines"] < 40_000
+    assert line["size"] < 2**21
     assert (status["last"], status["code"]) == ("well", -1)
     assert "not done within 1 s" in mute["error"]
     assert found["mib"] < 100
     assert found["stall"] < 2
+
+
+def test_others_have_their_turn_while_a_host_sends() -> None:
+    """What is there already is read without a pause, by gevent's sockets too."""
+    link = Link(SimpleNamespace(recv=lambda size: b"x" * size))
+    link.trust()
+    turns: list[int] = []
+    other = gevent.spawn(turns.append, 1)
+    for _ in range(bounds.BREATH_BYTES // 65536 + 1):
+        link.recv(65536)
+    assert turns == [1]
+    other.join()
