@@ -4,7 +4,7 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import host
-from fleetwheel.facts._question import question, read, read_replay
+from fleetwheel.facts._question import question, read_answer, read_replay
 from fleetwheel.host.profile import HostState
 
 
@@ -29,4 +29,4 @@ class Host(FactBase[HostState]):
 
     @override
     def process(self, output: list[str]) -> HostState:
-        return read_replay(output) or read(host.parse, output, *host.SECTIONS)
+        return read_replay(output) or read_answer(host.parse_host, output, *host.SECTIONS)

@@ -14,7 +14,7 @@ from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.driver_states import explain
+from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, Generation, Gpu, HostState, Profile
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
@@ -178,7 +178,7 @@ def _driver(
     before, now, installed = record.driver, profile.driver, profile.installed_driver
     drifts = []
     if now.state is not before.state:
-        explained = explain(now.state, profile.os)
+        explained = explain_state(now.state, profile.os)
         drifts.append(
             _drift("driver", "state", before.state, now.state, explained.repair or ACCEPT)
         )
@@ -187,7 +187,7 @@ def _driver(
         drifts.append(_drift("driver", "version", before.version or "none", now.version, repair))
     if installed.module and installed.library and installed.module != installed.library:
         module, library = f"kernel module {installed.module}", f"library {installed.library}"
-        reboot = explain(DriverState.VERSION_MISMATCH, profile.os).repair
+        reboot = explain_state(DriverState.VERSION_MISMATCH, profile.os).repair
         drifts.append(_drift("driver", "library", module, library, reboot))
     choice = record.choice
     obstacle = None

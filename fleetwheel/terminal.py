@@ -18,7 +18,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
-def one_line(text: str) -> str:
+def single_line(text: str) -> str:
     """Return the beginning of a text as one line without control characters."""
     short = printable(" ".join(text.split()))
     return short if len(short) <= LINE else f"{short[:LINE]}..."
@@ -45,7 +45,7 @@ def clean_logs() -> None:
 
 def _record(*arguments: Any, **options: Any) -> logging.LogRecord:
     record = logging.LogRecord(*arguments, **options)
-    clean = one_line if record.name.startswith("paramiko") else cleaned
+    clean = single_line if record.name.startswith("paramiko") else cleaned
     with suppress(TypeError, ValueError):  # a wrong format: its handler tells that
         record.msg, record.args = clean(record.getMessage()), ()
     return record

@@ -23,8 +23,8 @@ def guard() -> None:
         return
     terminal.clean_logs()
     set_echo(terminal.echo)
-    client.install()
-    names.install(context.params["parallel"] or config.PARALLEL)
+    client.install_client()
+    names.install_resolver(context.params["parallel"] or config.PARALLEL)
     if context.params["dry"] and not sys.stdin.isatty():
         # All that a dry run asks is whether to go on without the hosts that failed.
         vars(pyinfra_cli.cli)["input"] = lambda: ""

@@ -11,10 +11,10 @@ from typing_extensions import TypedDict
 from fleetwheel.connection import remote, untrusted_json
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations import _commands
-from fleetwheel.operations._ask import forget
 from fleetwheel.operations._connection import noticed
+from fleetwheel.operations._host_state import forget_host_state
 
-GRACE = 15
+GRACE_S = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
 
 
@@ -27,22 +27,26 @@ def generation(
     What is known of the host is forgotten, whatever becomes of an action that changes it.
     """
     try:
-        return run(host, python, "generation", {"action": action, "root": root, **input}, timeout)
+        return run_probe(
+            host, python, "generation", {"action": action, "root": root, **input}, timeout
+        )
     finally:
         if action != "verify":
-            forget()
+            forget_host_state()
 
 
-def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int) -> dict[str, Any]:
+def run_probe(
+    host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+) -> dict[str, Any]:
     """
     Run a program as ``document`` does, and return what it says once it has done well.
 
     Raises FleetwheelError where it has not.
     """
-    return believed(document(host, python, probe, input, timeout))
+    return believed(probe_document(host, python, probe, input, timeout))
 
 
-def document(
+def probe_document(
     host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
@@ -57,13 +61,13 @@ def document(
     """
     command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
-    connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
+    connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE_S}
     began = time.monotonic()
     try:
         with noticed(host):
             _, output = host.run_shell_command(command, **connector)
     except TimeoutError:
-        raise FleetwheelError(f"no answer within {timeout + GRACE} s", hint=_SLOW) from None
+        raise FleetwheelError(f"no answer within {timeout + GRACE_S} s", hint=_SLOW) from None
     answer = untrusted_json.last(output.stdout_lines)
     if answer is not None:
         return answer

@@ -78,7 +78,7 @@ class Machine:
         found = sections(
             self.answer(root=root, gpu_seconds=gpu_seconds).split("\n"), *host.SECTIONS
         )
-        return host.parse(*found.values())
+        return host.parse_host(*found.values())
 
     def pci(self, bus: str, vendor: str, kind: str) -> None:
         for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):

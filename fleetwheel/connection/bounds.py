@@ -15,13 +15,13 @@ from pyinfra.connectors.ssh import SSHConnector
 from typing_extensions import override
 
 from fleetwheel.connection.deadline import deadline
-from fleetwheel.connection.keepalive import SILENCE
+from fleetwheel.connection.keepalive import SILENCE_S
 
 STRANGER_BYTES = 256 * 1024
 """All that is read before the login: it needs some 10 KB, with many keys and a banner 40."""
-PROOF_SECONDS = 20
+PROOF_S = 20
 """From the first byte until the host has shown its key."""
-LOGIN_SECONDS = 60
+LOGIN_S = 60
 """For the login; the owner of a key may have to touch it."""
 PACKET_BYTES = 256 * 1024
 """The longest packet, as in OpenSSH; paramiko asks for data in packets of 32 KiB."""
@@ -48,7 +48,7 @@ class Link:
         self.transport: BoundedTransport | None = None
         self._left: float = STRANGER_BYTES
         self._since_breath = 0
-        self.phase("shown its host key", PROOF_SECONDS)
+        self.phase("shown its host key", PROOF_S)
 
     def phase(self, awaited: str, seconds: float) -> None:
         """Begin what has to end within some seconds."""
@@ -96,13 +96,13 @@ class BoundedTransport(Transport):
         self.bounded = Link(sock)
         super().__init__(self.bounded, *arguments, **options)  # type: ignore[arg-type]
         self.bounded.transport = self
-        self.channel_timeout = SILENCE
+        self.channel_timeout = SILENCE_S
 
     @override
     def start_client(self, event: Any = None, timeout: float | None = None) -> None:
         """Wait for the host's key; paramiko takes the end of ``timeout`` for success."""
         super().start_client(event)
-        self.bounded.phase("let us log in", LOGIN_SECONDS)
+        self.bounded.phase("let us log in", LOGIN_S)
 
     @override
     def open_channel(self, *arguments: Any, **options: Any) -> Channel:
@@ -166,21 +166,21 @@ class BoundedChannel(Channel):
     def exec_command(self, command: Any) -> None:
         """Start a command; TimeoutError where the host does not say that it did."""
         self.tallies = Tally(), Tally()
-        with deadline(SILENCE):
+        with deadline(SILENCE_S):
             super().exec_command(command)
 
     @override
     def invoke_subsystem(self, subsystem: Any) -> None:
         """Start SFTP, whose answers are waited for as long as a host may be silent."""
         self.subsystem = True
-        self.settimeout(SILENCE)
-        with deadline(SILENCE):
+        self.settimeout(SILENCE_S)
+        with deadline(SILENCE_S):
             super().invoke_subsystem(subsystem)
 
     @override
     def send(self, s: Any) -> int:
         """Send; TimeoutError where the host takes nothing."""
-        with deadline(SILENCE):
+        with deadline(SILENCE_S):
             return super().send(s)
 
     @override
@@ -196,7 +196,7 @@ class BoundedChannel(Channel):
     @override
     def recv_exit_status(self) -> int:
         """Return the exit status; -1 where the host does not give it after all output."""
-        self.status_event.wait(SILENCE)
+        self.status_event.wait(SILENCE_S)
         return self.exit_status
 
     def _counted(self, data: bytes, stream: int) -> bytes:

@@ -16,11 +16,11 @@ from pyinfra.connectors.sshuserclient.client import AskPolicy, SSHClient, Strict
 from typing_extensions import override
 
 from fleetwheel.connection.bounds import BoundedTransport
-from fleetwheel.terminal import one_line
+from fleetwheel.terminal import single_line
 
 AT_ONCE = 8
 """Logins under way at one address: sshd's MaxStartups drops some from the tenth on."""
-PAUSES = (1.0, 3.0, 6.0)
+PAUSES_S = (1.0, 3.0, 6.0)
 """Seconds before each further attempt where sshd hung up without a word of SSH."""
 CHECKING = "ssh_strict_host_key_checking"
 
@@ -54,7 +54,7 @@ class BoundedClient(SSHClient):
     @override
     def connect(self, hostname: str, *arguments: Any, **options: Any) -> None:
         """Connect and log in; SSHException in one line where that fails."""
-        for pause in PAUSES:
+        for pause in PAUSES_S:
             try:
                 self._connect(hostname, *arguments, **options)
                 return
@@ -104,11 +104,11 @@ def _in_one_line(error: Exception) -> Exception:
     """Return an error with no more than a line of what the other end said."""
     if type(error) in (SSHException, EOFError):
         said = str(error).removeprefix("Error reading SSH protocol banner")
-        return SSHException(one_line(said) or "it hung up before it spoke SSH")
+        return SSHException(single_line(said) or "it hung up before it spoke SSH")
     return error
 
 
-def install() -> None:
+def install_client() -> None:
     """Have pyinfra connect within bounds from now on, and to hosts alone whose key is known.
 
     pyinfra has no place to name a client, or another default.

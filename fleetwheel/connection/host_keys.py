@@ -13,9 +13,9 @@ from paramiko.ssh_exception import IncompatiblePeer
 from fleetwheel.connection import client, known_hosts
 from fleetwheel.connection.bounds import BoundedTransport
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.terminal import one_line
+from fleetwheel.terminal import single_line
 
-CONNECT_SECONDS = 10
+CONNECT_S = 10
 ALGORITHMS = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -45,14 +45,14 @@ class Way(NamedTuple):
     """What a jump host has opened, if there is one."""
 
 
-def ask(name: str, data: Mapping[str, Any]) -> Offer:
+def offered_keys(name: str, data: Mapping[str, Any]) -> Offer:
     """Return what a host offers; nothing is believed, and nobody logs in to it.
 
     ``data`` is pyinfra's data of the host. Jump hosts of the SSH configuration are logged in to.
     Raises FleetwheelError where the host cannot be reached.
     """
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    client.install()
+    client.install_client()
     keys: list[PKey] = []
     windows = False
     try:
@@ -64,7 +64,7 @@ def ask(name: str, data: Mapping[str, Any]) -> Offer:
                 keys.append(transport.get_remote_server_key())
                 windows |= "OpenSSH_for_Windows" in transport.remote_version
     except (OSError, SSHException, EOFError) as error:
-        why = getattr(error, "strerror", None) or one_line(str(error)) or "it hung up"
+        why = getattr(error, "strerror", None) or single_line(str(error)) or "it hung up"
         raise FleetwheelError(f"cannot be reached: {why}") from error
     if not keys:
         raise FleetwheelError("has no ED25519, ECDSA or RSA host key")
@@ -74,7 +74,7 @@ def ask(name: str, data: Mapping[str, Any]) -> Offer:
 
 def _way(host: str, data: Mapping[str, Any]) -> Way:
     """Return where pyinfra would connect to, by the host's data and the SSH configuration."""
-    said = {"timeout": CONNECT_SECONDS}
+    said = {"timeout": CONNECT_S}
     if data.get("ssh_port"):
         said["port"] = int(data["ssh_port"])
     name, found, _, _, paths, *_ = client.BoundedClient().parse_config(  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ def _way(host: str, data: Mapping[str, Any]) -> Way:
 @contextmanager
 def _transport(way: Way) -> Iterator[Transport]:
     address = way.host, way.port
-    connected = way.socket or socket.create_connection(address, CONNECT_SECONDS)
+    connected = way.socket or socket.create_connection(address, CONNECT_S)
     transport = BoundedTransport(connected)
     try:
         yield transport

@@ -9,7 +9,7 @@ from gevent import get_hub
 from gevent.resolver.thread import Resolver
 from gevent.threadpool import ThreadPool
 
-NAME_SECONDS = 10
+NAME_S = 10
 """How long one name may take."""
 
 
@@ -26,9 +26,9 @@ class PatientResolver(Resolver):  # type: ignore[misc]  # gevent has no types
         if numeric is not None:
             return numeric
         late = socket.gaierror(
-            socket.EAI_AGAIN, f"the name service did not answer within {NAME_SECONDS} s"
+            socket.EAI_AGAIN, f"the name service did not answer within {NAME_S} s"
         )
-        with gevent.Timeout(NAME_SECONDS, late):
+        with gevent.Timeout(NAME_S, late):
             return super().getaddrinfo(*arguments, **options)
 
 
@@ -47,7 +47,7 @@ def _numeric(
         return None
 
 
-def install(threads: int) -> None:
+def install_resolver(threads: int) -> None:
     """Have every host of a run look its name up by itself."""
     hub = get_hub()
     hub.resolver = PatientResolver(hub, threads)

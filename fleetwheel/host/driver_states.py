@@ -108,7 +108,7 @@ ON_WINDOWS = {
 """What is said in other words there."""
 
 
-def explain(state: DriverState, os: OperatingSystem) -> Explanation:
+def explain_state(state: DriverState, os: OperatingSystem) -> Explanation:
     """Return what a state means and what mends it, in the words of the host's system."""
     there = ON_WINDOWS if os == "windows" else {}
     return there.get(state, EXPLANATIONS[state])

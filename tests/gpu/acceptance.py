@@ -110,7 +110,7 @@ class Acceptance:
             text=True,
             timeout=300,
         )
-        return smoke.parse(done.stdout)
+        return smoke.parse_smoke(done.stdout)
 
     def build_index(self) -> str:
         """Make the right wheels, and the same with a torch that says it is of another variant."""

@@ -175,7 +175,7 @@ def test_a_run_of_its_own_gives_the_same_words(rig: Rig) -> None:
         timeout=120,
     )
     assert done.returncode == 2, done.stderr
-    names = [gpu.fault and gpu.fault.name for gpu in smoke.parse(done.stdout).devices]
+    names = [gpu.fault and gpu.fault.name for gpu in smoke.parse_smoke(done.stdout).devices]
     assert names == ["wrong-values", "kernel-fault"]
 
 
@@ -257,7 +257,7 @@ def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    result = smoke.parse(done.stdout)
+    result = smoke.parse_smoke(done.stdout)
     assert [fault.name for fault in result.faults] == ["foreign-library"], str(result)
 
 

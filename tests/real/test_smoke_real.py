@@ -173,7 +173,7 @@ def run(python: Path, given: dict[str, Any]) -> tuple[smoke.SmokeResult, int]:
         text=True,
         timeout=300,
     )
-    return smoke.parse(done.stdout), done.returncode
+    return smoke.parse_smoke(done.stdout), done.returncode
 
 
 def test_real_torch_passes(torch_cpu_python: Path) -> None:

@@ -25,13 +25,13 @@ from pyinfra.connectors.util import read_output_buffers
 from fleetwheel import terminal
 from fleetwheel.connection import bounds, client
 
-bounds.PROOF_SECONDS = bounds.LOGIN_SECONDS = bounds.SILENCE = 1
+bounds.PROOF_S = bounds.LOGIN_S = bounds.SILENCE_S = 1
 bounds.OUTPUT_BYTES, bounds.LINE_BYTES, bounds.UNREAD_BYTES = 4 << 20, 1 << 20, 3 << 20
 bounds.OUTPUT_LINES = 20_000
-client.PAUSES = (0.1, 0.1)
+client.PAUSES_S = (0.1, 0.1)
 terminal.clean_logs()
 logging.basicConfig(stream=sys.stderr, level=logging.DEBUG)
-client.install()
+client.install_client()
 OPTIONS = dict(username="me", password="x", look_for_keys=False, allow_agent=False, timeout=2,
     _pyinfra_ssh_config_file="/dev/null", _pyinfra_ssh_known_hosts_file="/dev/null",
     _pyinfra_ssh_strict_host_key_checking="no")

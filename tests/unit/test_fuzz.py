@@ -32,9 +32,9 @@ from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.supply import Supply
-from fleetwheel.operations import _ask, _report, torch
-from fleetwheel.operations._ask import with_answer
-from fleetwheel.operations._look import look
+from fleetwheel.operations import _host_state, _report, torch
+from fleetwheel.operations._drift_check import look
+from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._steps import MATRIX
 from fleetwheel.reporting import junit, page, prometheus, report
 from fleetwheel.reporting.report import HostReport, Report
@@ -73,7 +73,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     """Three hosts of a uniform group, of which one is hostile; no source has a wheel."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_report, "_reports", {})
-    monkeypatch.setattr(_ask, "_answers", {})
+    monkeypatch.setattr(_host_state, "_answers", {})
     monkeypatch.setattr(decider, "make", _nothing_is_made)
     monkeypatch.setattr(decider, "configured_constraints", lambda: ())
     monkeypatch.setattr(decider, "supply", lambda *_: Supply(None, (), {}, ()))  # the matrix alone
@@ -197,12 +197,12 @@ def _everywhere(found: Report, directory: Path) -> None:
     """Write a report in every form, and read each back."""
     shown = StringIO()
     report.print_table(found, Console(file=shown, width=200))
-    kept = report.save(directory / "reports", found)
+    kept = report.save_report(directory / "reports", found)
     again = Report.model_validate_json(kept.read_text())
     assert [host.name for host in again.hosts] == [host.name for host in found.hosts]
     ElementTree.fromstring(junit.junit(found))
     assert list(text_string_to_metric_families(prometheus.metrics(found, [again])))
-    for text in (page.render(found, [again]), shown.getvalue()):
+    for text in (page.render_page(found, [again]), shown.getvalue()):
         assert not set(text) & set("\x1b\x07\x85\x00")
     drift.odd_ones_out(found.hosts)
     drift.repairs(found.hosts, "inventory.py")
@@ -217,7 +217,9 @@ def test_a_hostile_host_fails_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     seeds = Seeds(seed)
-    monkeypatch.setattr(_ask, "get_fact", lambda _, host, kind, **__: _fact(host, kind, seeds))
+    monkeypatch.setattr(
+        _host_state, "get_fact", lambda _, host, kind, **__: _fact(host, kind, seeds)
+    )
     settings = Settings(uniform="lab" if seeds.chance.random() < 0.3 else False)
     with caplog.at_level(logging.DEBUG, logger="pyinfra.fleetwheel"):
         found = report.report_of(_run(state, seeds, settings), kind="drift")

@@ -13,7 +13,7 @@ from fleetwheel.connection import untrusted_json
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.record import SmokePass
 from fleetwheel.errors import FleetwheelError, unforeseen
-from fleetwheel.facts._question import read
+from fleetwheel.facts._question import read_answer
 from fleetwheel.lock.lock import from_copy
 from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
@@ -50,7 +50,7 @@ def test_a_lock_without_a_bottom_is_none(text: str) -> None:
 def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
     assert untrusted_json.last(['{"ok": true}', line]) == {"ok": True}
     with pytest.raises(FleetwheelError, match="printed no result"):
-        smoke.parse(line)
+        smoke.parse_smoke(line)
 
 
 @given(
@@ -69,8 +69,8 @@ def test_what_a_host_prints_leaves_a_report_that_can_be_read(value: object) -> N
 def test_the_deepest_document_can_be_kept(tmp_path: Path) -> None:
     found = untrusted_json.last([nested(untrusted_json.DEEPEST - 1)])
     host = HostReport(name="h", status="failed", smoke=found)
-    kept = report.save(tmp_path, report.report_of([host]))
-    assert history.read(kept).hosts[0].smoke == found
+    kept = report.save_report(tmp_path, report.report_of([host]))
+    assert history.read_report(kept).hosts[0].smoke == found
 
 
 def test_a_record_holds_no_deeper_document() -> None:
@@ -100,7 +100,7 @@ def test_an_answer_of_other_types_is_a_failure(answer: dict[str, object]) -> Non
 def test_what_a_host_keeps_for_us_has_a_size() -> None:
     """Reading it takes the time of all other hosts."""
     with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
-        records.parse(" " * records.LONGEST + "{}")
+        records.parse_record(" " * records.LONGEST + "{}")
     with pytest.raises(FleetwheelError, match="which no lock has"):
         from_copy("x = 1\n" * 2**20, "pylock.x.toml")
 
@@ -110,7 +110,7 @@ def test_a_version_is_one(torch: str) -> None:
     document = json.loads(record_of(LOCK, "g").text())
     document["choice"]["torch"] = torch
     with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
-        records.parse(json.dumps(document))
+        records.parse_record(json.dumps(document))
 
 
 def test_a_bug_that_a_host_brings_out_is_its_own_failure(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +127,7 @@ def test_an_answer_is_read_by_parsers_that_may_have_bugs() -> None:
         raise ZeroDivisionError("no gpu")
 
     with pytest.raises(FactProcessError, match="ZeroDivisionError: no gpu"):
-        read(parse, ["platform ended 0"], "platform")
+        read_answer(parse, ["platform ended 0"], "platform")
 
 
 def test_an_answer_without_a_verdict_is_a_failure() -> None:

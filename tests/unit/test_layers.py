@@ -156,3 +156,15 @@ def texts(path: Path) -> list[str]:
     """Return the string constants of a file."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def test_public_names_are_unique() -> None:
+    """A search for a name finds one thing. Facts are named for pyinfra."""
+    where: dict[str, list[str]] = {}
+    for path in (path for folder in ("fleetwheel", "operations") for path in files(folder)):
+        if "probes" in path.parts or path.name.startswith("windows_"):
+            continue  # programs for hosts, each of which stands alone
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(path.as_posix())
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}

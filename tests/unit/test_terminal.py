@@ -26,7 +26,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_steers_the_terminal(text: str) -> None:
-    for shown in (terminal.printable(text), terminal.cleaned(text), terminal.one_line(text)):
+    for shown in (terminal.printable(text), terminal.cleaned(text), terminal.single_line(text)):
         assert not set(shown) & set(STEERS)
 
 
@@ -34,7 +34,7 @@ def test_nothing_steers_the_terminal(text: str) -> None:
 def test_what_is_left_is_colours_and_text(text: str) -> None:
     rest = terminal.COLOUR.sub("", terminal.cleaned(text))
     assert rest.replace("\n", "").isprintable()
-    assert terminal.one_line(text).isprintable()
+    assert terminal.single_line(text).isprintable()
 
 
 def test_colours_of_pyinfra_stay() -> None:
@@ -43,7 +43,7 @@ def test_colours_of_pyinfra_stay() -> None:
 
 
 def test_a_stranger_gets_one_line() -> None:
-    said = terminal.one_line("a\n[healthy] Connected\r\n" + "x" * 1000)
+    said = terminal.single_line("a\n[healthy] Connected\r\n" + "x" * 1000)
     assert said.startswith("a [healthy] Connected xxx")
     assert len(said) == terminal.LINE + 3
 
@@ -80,5 +80,5 @@ def test_what_pyinfra_echoes_is_cleaned(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_json_on_a_terminal_is_ascii() -> None:
     found = report.report_of([HostReport(name="h", status="failed", why="\x9b2J\u202e\x1b")])
-    assert report.document(found).isascii()
-    assert "\x1b" not in report.document(found)
+    assert report.report_json(found).isascii()
+    assert "\x1b" not in report.report_json(found)

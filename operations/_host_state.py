@@ -12,7 +12,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.facts import get_fact
 
-from fleetwheel.connection.keepalive import SILENCE, watch
+from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
@@ -26,7 +26,7 @@ _answers: dict[str, HostState] = {}
 _mutexes: dict[str, Mutex] = {}
 
 
-def ask(settings: Settings) -> HostState | None:
+def host_state(settings: Settings) -> HostState | None:
     """Return what the host is and has; None when it gave no usable answer.
 
     Raises SudoPasswordError.
@@ -44,9 +44,9 @@ def answered(settings: Settings) -> HostState:
     """Return what the host is and has. Raises FleetwheelError with what was logged of it if not."""
     _report.hear_errors()
     before = _report.errors_of(host.name)
-    facts = ask(settings)
+    facts = host_state(settings)
     if facts is None:
-        raise unanswered("\n".join(_report.errors_of(host.name)[len(before) :]))
+        raise no_answer("\n".join(_report.errors_of(host.name)[len(before) :]))
     return facts
 
 
@@ -68,13 +68,13 @@ def _answer(settings: Settings) -> HostState | None:
     watch(host.connector)
     limit = settings.fact_timeout
     try:
-        with gevent.Timeout(limit + SILENCE):
+        with gevent.Timeout(limit + SILENCE_S):
             found: HostState | None = fact(Host, root=settings.root, _timeout=limit)
             return found
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     except gevent.Timeout:
-        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE} s")
+        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE_S} s")
         return None
 
 
@@ -87,7 +87,7 @@ def fact(kind: type[FactBase[T]], **arguments: Any) -> T | None:
     return found
 
 
-def unanswered(said: str) -> FleetwheelError:
+def no_answer(said: str) -> FleetwheelError:
     """Return the failure of a host that gave no answer, from what was logged of it."""
     if re.search(r"\bsudo: (command )?not found", said):
         return FleetwheelError(
@@ -97,6 +97,6 @@ def unanswered(said: str) -> FleetwheelError:
     return FleetwheelError("\n".join(lines) or "its facts cannot be read")
 
 
-def forget() -> None:
+def forget_host_state() -> None:
     """Drop the answer, because the host was changed."""
     _answers.pop(host.name, None)
