@@ -42,7 +42,7 @@ def host_state(settings: Settings) -> HostState | None:
 
 def answered(settings: Settings) -> HostState:
     """Return what the host is and has. Raises FleetwheelError with what was logged of it if not."""
-    _report.hear_errors()
+    _report.keep_errors()
     before = _report.errors_of(host.name)
     facts = host_state(settings)
     if facts is None:
