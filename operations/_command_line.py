@@ -24,7 +24,7 @@ def asked() -> Mapping[str, Any] | None:
     return context.params if any(file.parent.name == "deploys" for file in files) else None
 
 
-def refuse() -> None:
+def refuse_idle_run() -> None:
     """Raise FleetwheelError for a command line with which nothing would be done, and exit 0."""
     options = asked()
     if options is None:

@@ -20,9 +20,6 @@ from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
 from fleetwheel.terminal import printable
 
-BAD, CHANGED = 4, 2
-"""Exit statuses, which add up: a host is not well; a host has changed, or would change."""
-
 DEPLOYS = {
     "deploy": (Deploy("torch"), "Give every host the newest PyTorch that runs on it, tested."),
     "smoke": (Deploy("smoke", "smoke", asks=False), "Test the environment in use on every host."),
@@ -67,7 +64,7 @@ def command(name: str) -> click.Command:
         if done or not _changes(found):
             report.print_table(found, console)
         _keep(found, json_file, console, saved=not dry_run and done)
-        raise SystemExit(exit_status(found, detailed))
+        raise SystemExit(report.deploy_exit_status(found, detailed=detailed))
 
     return run_deploy
 
@@ -79,13 +76,6 @@ without one it needs --yes or --dry-run.
 Exits with 0 where all is done, or there was nothing to do; 4 where hosts failed, were refused or
 could not be reached; 1 where the run itself failed. With --detailed-exitcodes also with 2 where
 hosts changed, or would change, and 6 where both is so."""
-
-
-def exit_status(found: Report, detailed: bool) -> int:
-    """Return the exit status of a run; hosts that were not begun are not failures."""
-    bad = any(host.status in ("failed", "refused", "unreachable") for host in found.hosts)
-    changed = any(host.status in ("changed", "would change") for host in found.hosts)
-    return (BAD if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
 def _changes(found: Report) -> int:

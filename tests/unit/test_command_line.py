@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetwheel.cli.deploys import exit_status
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.command_line import checked_data, select
-from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
 from tests.samples import CPU_HOST, GPU_HOST
 
 HOSTS = {"ws-1": ["teaching"], "ws-2": ["teaching", "gpu-lab"], "h100-1": ["cluster"]}
@@ -108,4 +107,7 @@ def test_data_that_is_not_valid_is_refused(data: dict[str, object], words: str) 
 def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
     hosts = tuple(HostReport(name=str(n), status=status) for n, status in enumerate(statuses))
     found = Report(at=datetime.now(UTC), hosts=hosts)
-    assert (exit_status(found, False), exit_status(found, True)) == (plain, detailed)
+    assert (
+        deploy_exit_status(found, detailed=False),
+        deploy_exit_status(found, detailed=True),
+    ) == (plain, detailed)
