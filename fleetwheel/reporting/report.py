@@ -106,6 +106,11 @@ def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool 
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
+def report_json(report: Report) -> str:
+    """Return a report as JSON in ASCII: what hosts say must not steer a terminal it is shown on."""
+    return json.dumps(report.model_dump(mode="json", by_alias=True), indent=2)
+
+
 def deploy_exit_status(report: Report, *, detailed: bool) -> int:
     """Return the exit status of a deploy; hosts that were not begun are not failures."""
     bad = any(host.status in ("failed", "refused", "unreachable") for host in report.hosts)
@@ -116,8 +121,7 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
 def save_report(directory: Path, report: Report) -> Path:
     """Write a report in one step, and drop the oldest beyond ``KEPT``."""
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    document = report.model_dump(mode="json", by_alias=True)
-    files.replace(path, json.dumps(document, indent=2))
+    files.replace(path, report_json(report))
     for old in sorted(directory.glob("*.json"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
