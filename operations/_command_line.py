@@ -39,8 +39,6 @@ def refuse_idle_run() -> None:
         raise FleetwheelError(
             "nobody is there to be asked", hint="-y applies the changes, --dry only looks"
         )
-    from pyinfra_cli.util import parse_cli_arg  # which has gevent change sockets
-
     pairs = (word.partition("=") for word in options["data"])
     data = {key: data_value(value) for key, _, value in pairs}
     for key in data.keys() & {"user", "port", "key", "address"}:

@@ -108,7 +108,7 @@ def test_a_server_that_is_no_ssh_server_is_told_in_a_sentence(project: Path) -> 
 
 def test_mistakes_on_the_command_line_are_told_at_once(project: Path) -> None:
     mistakes = [word for data in ("torch=2.10", "keep=0", "pakages=a") for word in ("--data", data)]
-    done = pyinfra(project, "-y", "inventory.py", "deploys/torch.py", "--dry", *mistakes)
+    done = pyinfra(project, "inventory.py", "deploys/torch.py", "--dry", *mistakes)
     assert done.returncode == 1
     assert """torch: "2.10" in YAML, --data 'torch="2.10"' on the command line""" in done.stdout
     assert "keep: must be greater than or equal to 1" in done.stdout
