@@ -25,7 +25,7 @@ class SmokePass(Value):
     boot_id: str | None
     at: datetime
     result: Document = Field(default_factory=dict)
-    """The JSON document of probes/smoke.py."""
+    """The JSON document of node/smoke/run.py."""
 
     def holds(self, generation: str, profile: Profile) -> bool:
         """Whether the pass still counts: same generation, driver, GPUs and boot."""

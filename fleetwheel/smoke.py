@@ -6,13 +6,13 @@ from typing import Any, Literal
 from packaging.version import Version
 from pydantic import Field, ValidationError, model_validator
 
-from fleetwheel import documents, faults, remote
-from fleetwheel.asking._nvml_probe import nvml_probe
+from fleetwheel import documents
 from fleetwheel.choice.compatibility import dotted
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import joined, selected_gpus
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix import DriverSystem, Matrix
+from fleetwheel.node import faults
 from fleetwheel.profile import Profile, Value
 from fleetwheel.wheels.lock import Lock
 
@@ -52,7 +52,7 @@ class Measurement(Value):
 
 
 class FoundFault(Value):
-    """An error with its name, what it means and what mends it (see ``fleetwheel/faults.py``)."""
+    """An error with its name, what it means and what mends it (see ``node/faults.py``)."""
 
     name: str
     meaning: str
@@ -94,7 +94,7 @@ class DeviceResult(Value):
 
 
 class SmokeResult(Value):
-    """The JSON document of probes/smoke.py; one that contradicts itself is refused."""
+    """The JSON document of node/smoke/run.py; one that contradicts itself is refused."""
 
     format: Literal["fleetwheel.smoke/1"] = Field(alias="schema")
     passed: bool
@@ -175,7 +175,7 @@ def expectation(
     gpus: Sequence[str] | None = None,
     min_fraction: float | None = None,
 ) -> dict[str, Any]:
-    """Return the input of probes/smoke.py: what lock and matrix promise (docs/smoke-test.md)."""
+    """Return the input of node/smoke/run.py: what lock and matrix promise (docs/smoke-test.md)."""
     variant, origin, packages = lock.choice.variant, lock.origin, lock.packages
     torch = packages["torch"]
     build = matrix.build(Version(torch), variant, (origin.os, origin.arch))
@@ -191,21 +191,10 @@ def expectation(
         "accelerator": variant.runtime,
         "gpus": gpus,
         "min_fraction": min_fraction,
-        "faults": faults.table(
+        "words": faults.words(
             torch if "+" in torch else f"{torch}+{variant}",
             dotted(needs.driver[system]) if needs else None,
         ),
-        **programs(),
-    }
-
-
-def programs() -> dict[str, str]:
-    """Return what the test starts on the host beside itself."""
-    return {
-        "program": remote.source("smoke_device"),
-        "full_program": remote.source("smoke_full"),
-        "driver_program": remote.source("smoke_driver"),
-        "nvml": nvml_probe(),
     }
 
 

@@ -22,42 +22,44 @@ def generation(
     host: Host, python: str, action: str, root: str, timeout: int, /, **input: Any
 ) -> dict[str, Any]:
     """
-    Run an action of probes/generation.py under a root directory of the host.
+    Run an action that concerns the generations under a root directory of the host.
 
     What is known of the host is forgotten, whatever becomes of an action that changes it.
     """
     try:
-        return run(host, python, "generation", {"action": action, "root": root, **input}, timeout)
+        return run(host, python, action, {"root": root, **input}, timeout)
     finally:
         if action != "verify":
             forget()
 
 
-def run(host: Host, python: str, probe: str, input: dict[str, Any], timeout: int) -> dict[str, Any]:
+def run(
+    host: Host, python: str, action: str, input: dict[str, Any], timeout: int
+) -> dict[str, Any]:
     """
-    Run a program as ``document`` does, and return what it says once it has done well.
+    Run an action as ``document`` does, and return what it says once it has done well.
 
     Raises FleetwheelError where it has not.
     """
-    return believed(document(host, python, probe, input, timeout))
+    return believed(document(host, python, action, input, timeout))
 
 
 def document(
-    host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+    host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
-    Run a program of fleetwheel/probes with a Python of the host; return the document it prints.
+    Run an action of fleetwheel/node with a Python of the host; return the document it prints.
 
     + python: path of the interpreter on the host
-    + probe: ``generation``, ``reach`` or ``smoke``
-    + input: what the program works on, sent over standard input
+    + action: one of node/actions.py, such as ``build``, ``reach`` or ``smoke``
+    + input: what it works on, sent over standard input
     + timeout: seconds; the host ends the program itself, the controller gives up a little later
 
     Raises FleetwheelError for a program that ends without one, or not in time.
     """
     command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
-    connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE}
+    connector |= {"_stdin": remote.document(action, input), "_timeout": timeout + GRACE}
     began = time.monotonic()
     try:
         with noticed(host):

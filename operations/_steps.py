@@ -92,7 +92,7 @@ def uv_to_send(facts: HostState) -> Path | None:
 
 
 def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -> dict[str, Any]:
-    """Run an action of probes/generation.py on the host."""
+    """Run an action that changes the host's generations."""
     timeout = deployment.settings.install_timeout
     python = deployment.python.path
     return _probe.generation(host, python, action, deployment.root, timeout, **input)

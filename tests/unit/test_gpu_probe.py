@@ -14,7 +14,7 @@ from fleetwheel.asking import pythons, script, sections
 from fleetwheel.asking._nvml_probe import nvml_probe
 from tests.machine import HEALTHY
 
-PROBE = Path("fleetwheel/probes/gpu.py").resolve()
+PROBE = Path("fleetwheel/node/nvml.py").resolve()
 
 
 @pytest.fixture

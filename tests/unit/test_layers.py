@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ MAY_IMPORT_PYINFRA = {
     "fleetwheel/joining/host_keys.py",
     "fleetwheel/windows/winssh.py",
 }
-PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
+NODE_MAY_IMPORT = {"fleetwheel", "torch", "numpy", "pynvml"}
 
 
 def imported(path: Path) -> set[str]:
@@ -49,12 +50,12 @@ def test_imports_point_one_way(folder: str) -> None:
         assert imported(path) & OURS <= allowed, path
 
 
-def test_probes_need_nothing_of_ours() -> None:
-    """They run on hosts, where only the standard library and the environment are there."""
-    import sys
-
-    for path in files("fleetwheel/probes"):
-        assert imported(path) <= set(sys.stdlib_module_names) | PROBES_MAY_IMPORT, path
+def test_the_program_for_hosts_needs_nothing_that_they_lack() -> None:
+    for path in files("fleetwheel/node"):
+        assert imported(path) <= set(sys.stdlib_module_names) | NODE_MAY_IMPORT, path
+        text = path.read_text(encoding="utf-8")
+        ours = re.findall(r"^ *(?:from|import) (fleetwheel\S*)", text, re.M)
+        assert all(f"{module}.".startswith("fleetwheel.node.") for module in ours), path
 
 
 def test_deploys_are_short_scripts() -> None:

@@ -1,10 +1,10 @@
-"""What NVML says about every GPU of this host: runs there, Python 3.8 or newer, with pynvml.
+"""What NVML says about every GPU of this host; run by itself it prints that as JSON.
 
-Prints one JSON document: ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and
-``gpus``, a list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a
-driver or GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all
-has only ``index`` and ``lost``. A GPU that this process may not open, as in a container with others
-of the host's GPUs, is left out.
+The document has ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and ``gpus``, a
+list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a driver or
+GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all has only
+``index`` and ``lost``. A GPU that this process may not open, as in a container with others of the
+host's GPUs, is left out.
 """
 
 from __future__ import annotations

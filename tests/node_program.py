@@ -1,0 +1,51 @@
+"""The program for hosts as they have it: unpacked into a directory, maybe with changed files."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleetwheel import remote
+
+SMOKE = "fleetwheel/node/smoke"
+
+
+def source(path: str) -> str:
+    """Return the text of a file of the program, such as ``smoke/device.py``."""
+    return remote.program()[f"fleetwheel/node/{path}"].decode()
+
+
+def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
+    """Write the program into a directory, with other texts for some files below node/."""
+    directory = place / "node"
+    changed = {f"fleetwheel/node/{path}": text.encode() for path, text in (changes or {}).items()}
+    for path, content in {**remote.program(), **changed}.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content)
+    return directory
+
+
+def run(
+    python: str | Path, directory: Path, action: str, input: Any, timeout: float = 60, **more: Any
+) -> "subprocess.CompletedProcess[str]":
+    """Run an action as a deploy does."""
+    return subprocess.run(
+        [python, "-I", "-B", directory, action],
+        input=json.dumps(input),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **more,
+    )
+
+
+def run_sent(python: str | Path, action: str, input: Any) -> "subprocess.CompletedProcess[str]":
+    """Run an action on a host that has no copy of the program."""
+    return subprocess.run(
+        [python, "-I", "-c", remote.BOOTSTRAP],
+        input=remote.document(action, input),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
