@@ -1,7 +1,6 @@
 """pyinfra's settings for this project, and what it does when a run ends: read before all else."""
 
 import logging
-import sys
 
 from pyinfra import config
 from pyinfra.api.exceptions import PyinfraError
@@ -9,15 +8,12 @@ from pyinfra.api.exceptions import PyinfraError
 config.REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
 config.PARALLEL = 200
 
-# pyinfra looks here last, so that any "facts" in site-packages would stand before ours.
-sys.path.insert(0, ".")
-
 # What paramiko logs with a traceback is what the host's own error says in a sentence.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 try:
-    from operations._report import report_at_exit
+    from fleetwheel.operations._report import report_at_exit
 except ModuleNotFoundError as error:
-    raise PyinfraError(f"{error}: run .venv/bin/pyinfra in the root of the clone") from None
+    raise PyinfraError(f"{error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
 
 report_at_exit()

@@ -9,11 +9,11 @@ from pyinfra.api.exceptions import InventoryError as _InventoryError
 
 try:
     from fleetwheel.errors import FleetwheelError as _FleetwheelError
-    from fleetwheel.inventory import fleet as _fleet
-    from fleetwheel.login_keys import leave_out_unusable as _leave_out_unusable
+    from fleetwheel.inventory.load import fleet as _fleet
+    from fleetwheel.inventory.login_keys import leave_out_unusable as _leave_out_unusable
     from fleetwheel.project import demand as _demand
 except ModuleNotFoundError as _error:
-    raise _InventoryError(f"{_error}: run .venv/bin/pyinfra in the root of the clone") from None
+    raise _InventoryError(f"{_error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
 
 try:
     _demand()

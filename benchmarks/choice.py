@@ -11,9 +11,9 @@ from fleetwheel.choice.answer import answer
 from fleetwheel.choice.candidates import stock_of
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
-from fleetwheel.wheel import Source, Wheel
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile, Python
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.sources.wheel import Source, Wheel
 
 CHOICES = 10_000
 GPUS = [(), ("6.1",), ("7.0",), ("7.5",), ("8.0",), ("8.9",), ("9.0",), ("12.0",), ("8.6", "8.9")]

@@ -26,8 +26,8 @@ from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connect import connect_all
 from pyinfra.context import ctx_host, ctx_state
 
-from fleetwheel.wheels.distribution import mirrored
-from operations import _push
+from fleetwheel.delivery.distribution import mirrored
+from fleetwheel.operations import _push
 from tests.project import Project, copy_of_checkout
 from tests.small_wheels import make_wheel
 from tests.sshd import known_hosts, sshd

@@ -8,8 +8,8 @@ pyinfra -y inventory.py deploys/drift.py --data deep=true
 
 from pyinfra import host
 
-from operations import drift
-from operations.settings import settings
+from fleetwheel.operations import drift
+from fleetwheel.operations.settings import settings
 
 drift.check(
     name="Look for drift",

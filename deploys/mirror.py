@@ -3,8 +3,8 @@
 pyinfra inventory.py deploys/mirror.py
 """
 
-from operations import mirror
-from operations.settings import settings
+from fleetwheel.operations import mirror
+from fleetwheel.operations.settings import settings
 
 mirror.caching_proxy(
     name="Serve wheels from the sources, each fetched once",

@@ -3,8 +3,8 @@
 pyinfra inventory.py deploys/onboard.py --limit HOST
 """
 
-from operations import onboard
-from operations.settings import settings
+from fleetwheel.operations import onboard
+from fleetwheel.operations.settings import settings
 
 onboard.member(
     name="Make this host a tested member of the fleet",

@@ -6,8 +6,8 @@ pyinfra inventory.py deploys/rollback.py --data generation=ID
 
 from pyinfra import host
 
-from operations import torch
-from operations.settings import settings
+from fleetwheel.operations import torch
+from fleetwheel.operations.settings import settings
 
 torch.rollback(
     name="Go back to the generation before",

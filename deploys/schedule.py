@@ -6,8 +6,8 @@ pyinfra inventory.py deploys/schedule.py --data mode=pull
 
 from pyinfra import host
 
-from operations import schedule
-from operations.settings import settings
+from fleetwheel.operations import schedule
+from fleetwheel.operations.settings import settings
 
 schedule.regularly(
     name="Look for drift, or pull, at regular times",

@@ -4,8 +4,8 @@ pyinfra -y inventory.py deploys/smoke.py
 pyinfra -y inventory.py deploys/smoke.py --data smoke=full
 """
 
-from operations import smoke
-from operations.settings import settings
+from fleetwheel.operations import smoke
+from fleetwheel.operations.settings import settings
 
 smoke.test(
     name="Test the PyTorch that is in use",

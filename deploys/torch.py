@@ -3,8 +3,8 @@
 pyinfra inventory.py deploys/torch.py
 """
 
-from operations import torch
-from operations.settings import settings
+from fleetwheel.operations import torch
+from fleetwheel.operations.settings import settings
 
 torch.environment(
     name="Install the PyTorch that suits this host",

@@ -1,4 +1,4 @@
-"""The form of every fact that asks a host the questions of fleetwheel.asking."""
+"""The form of every fact that asks a host the questions of fleetwheel.collectors."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,10 +8,10 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.context import ctx_host
 
-from fleetwheel.asking import batch, script, sections
-from fleetwheel.profile import HostState
-from fleetwheel.recorded import replayed
-from fleetwheel.windows.winssh import is_windows
+from fleetwheel.collectors import batch, script, sections
+from fleetwheel.connection.winssh import is_windows
+from fleetwheel.host.profile import HostState
+from fleetwheel.inventory.recorded import replayed
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
-from fleetwheel.asking import environments
-from fleetwheel.profile import Installation
+from fleetwheel.collectors import environments
+from fleetwheel.facts._question import question, read
+from fleetwheel.host.profile import Installation
 
 
 class Environments(FactBase[Installation]):

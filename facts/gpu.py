@@ -3,9 +3,9 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
-from fleetwheel.asking import gpu
-from fleetwheel.profile import Nvidia
+from fleetwheel.collectors import gpu
+from fleetwheel.facts._question import question, read
+from fleetwheel.host.profile import Nvidia
 
 
 class Gpus(FactBase[Nvidia]):

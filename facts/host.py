@@ -3,9 +3,9 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read, read_replay
-from fleetwheel.asking import host
-from fleetwheel.profile import HostState
+from fleetwheel.collectors import host
+from fleetwheel.facts._question import question, read, read_replay
+from fleetwheel.host.profile import HostState
 
 
 class Host(FactBase[HostState]):

@@ -3,7 +3,7 @@
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
-from facts._question import on_windows
+from fleetwheel.facts._question import on_windows
 
 
 class LockCopy(FactBase[str | None]):

@@ -4,7 +4,7 @@ from pydantic import Field
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
-from fleetwheel.profile import Value
+from fleetwheel.value import Value
 
 QUESTION = """
 for nginx in "$(command -v nginx)" /usr/sbin/nginx /usr/local/sbin/nginx; do

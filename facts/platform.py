@@ -3,9 +3,9 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
-from fleetwheel import profile
-from fleetwheel.asking import platform
+from fleetwheel.collectors import platform
+from fleetwheel.facts._question import question, read
+from fleetwheel.host import profile
 
 
 class Platform(FactBase[profile.Platform]):

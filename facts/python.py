@@ -3,8 +3,8 @@
 from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
-from facts._question import question, read
-from fleetwheel.asking import pythons
+from fleetwheel.collectors import pythons
+from fleetwheel.facts._question import question, read
 
 
 class Pythons(FactBase[pythons.Pythons]):

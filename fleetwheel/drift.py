@@ -12,15 +12,15 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
-from fleetwheel.driver_states import explain
+from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import Matrix
-from fleetwheel.profile import DriverState, Generation, Gpu, HostState, Profile
-from fleetwheel.record import Record
+from fleetwheel.host.driver_states import explain
+from fleetwheel.host.profile import DriverState, Generation, Gpu, HostState, Profile
+from fleetwheel.inventory.settings import Expect, Settings
+from fleetwheel.lock.lock import Lock
+from fleetwheel.lock.unmet import unmet
+from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.reporting.report import Drift, DriftClass, HostReport
-from fleetwheel.settings import Expect, Settings
-from fleetwheel.unmet import unmet
-from fleetwheel.wheels.lock import Lock
 
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"

@@ -9,12 +9,12 @@ from pyinfra import host, logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 
-from facts.host import Host
+from fleetwheel.connection.keepalive import SILENCE, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
-from fleetwheel.keepalive import SILENCE, watch
-from fleetwheel.profile import HostState
-from fleetwheel.settings import Settings
-from operations import _report
+from fleetwheel.facts.host import Host
+from fleetwheel.host.profile import HostState
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _report
 
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 

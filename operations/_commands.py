@@ -2,7 +2,7 @@
 
 from pyinfra.api import Host, QuoteString, StringCommand
 
-from fleetwheel.windows.winssh import is_windows
+from fleetwheel.connection.winssh import is_windows
 
 SHARED = "umask 022;"
 """All users of a machine read what stands under the root, wherever root's own files are closed."""

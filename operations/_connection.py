@@ -7,8 +7,8 @@ from paramiko import SSHException
 from pyinfra.api import Host
 from pyinfra.api.exceptions import PyinfraError
 
+from fleetwheel.connection.keepalive import SILENCE, transport_of, watch
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.keepalive import SILENCE, transport_of, watch
 
 
 @contextmanager

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pyinfra import host, inventory, logger
 from pyinfra.connectors.local import LocalConnector
 
+from fleetwheel.delivery import mirror
+from fleetwheel.delivery.distribution import Delivery, deliver, parcels, unserved
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.wheels import mirror
-from fleetwheel.wheels.distribution import Delivery, deliver, parcels, unserved
-from fleetwheel.wheels.lock import Lock
-from fleetwheel.wheels.sources import local_path
-from fleetwheel.wheels.web import host_of
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.lock import Lock
+from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.web import host_of
 
 
 def delivery(settings: Settings, lock: Lock, root: str) -> Delivery:

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleetwheel.choice.request import Request
-from fleetwheel.plan import Plan
-from fleetwheel.profile import HostState, Python
-from fleetwheel.record import Hold, Record, SmokePass
+from fleetwheel.delivery.distribution import Delivery
+from fleetwheel.deploy.plan import Plan
+from fleetwheel.deploy.record import Hold, Record, SmokePass
+from fleetwheel.host.profile import HostState, Python
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.lock import Lock
 from fleetwheel.reporting.report import HostReport, Status
-from fleetwheel.settings import Settings
-from fleetwheel.wheel import Source
-from fleetwheel.wheels.distribution import Delivery
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.sources.wheel import Source
 
 
 @dataclass(frozen=True, kw_only=True)

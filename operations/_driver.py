@@ -10,16 +10,16 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
-from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.driver_states import EXPLANATIONS
+from fleetwheel.host.profile import DriverState, Profile
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding.driver_plan import DriverPlan
-from fleetwheel.profile import DriverState, Profile
+from fleetwheel.operations import _packages, _probe, _report
+from fleetwheel.operations._ask import ask, forget
+from fleetwheel.operations._step import fail
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.reporting.table import printable
-from fleetwheel.settings import Settings
-from operations import _packages, _probe, _report
-from operations._ask import ask, forget
-from operations._step import fail
 
 REBOOT_LIMIT = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""

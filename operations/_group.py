@@ -5,11 +5,11 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.context import ctx_host
 
-from fleetwheel import record as records
-from fleetwheel.decision import Member, takes_cuda
+from fleetwheel.deploy import record as records
+from fleetwheel.deploy.decider import Member, takes_cuda
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from operations._ask import ask
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations._ask import ask
 
 _left_out: set[str] = set()
 

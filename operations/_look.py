@@ -5,21 +5,22 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api.exceptions import PyinfraError
 
-from facts.lock import LockCopy
-from fleetwheel import drift, smoke
-from fleetwheel import record as records
-from fleetwheel.decision import python_for
+from fleetwheel import drift
+from fleetwheel.deploy import record as records
+from fleetwheel.deploy.decider import python_for
+from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory import group_of
-from fleetwheel.profile import HostState
-from fleetwheel.record import Record
+from fleetwheel.facts.lock import LockCopy
+from fleetwheel.host.profile import HostState
+from fleetwheel.inventory.load import group_of
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
+from fleetwheel.operations import _probe, _smoke_test
+from fleetwheel.operations._ask import ask
+from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.reporting.report import Drift, HostReport, Status
-from fleetwheel.settings import Settings
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock
-from operations import _probe, _smoke_test
-from operations._ask import ask
-from operations._steps import LOCKS, MATRIX
+from fleetwheel.smoke import result as smoke
 
 
 def look(settings: Settings, deep: bool = False) -> HostReport:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pyinfra.api import Host
 
+from fleetwheel.delivery.proxy import variables
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.wheels.proxy import variables
-from operations import _commands, _probe
-from operations._connection import noticed
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _commands, _probe
+from fleetwheel.operations._connection import noticed
 
 
 def run(host: Host, words: Sequence[str], settings: Settings) -> tuple[bool, list[str]]:

@@ -8,11 +8,12 @@ from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from typing_extensions import TypedDict
 
-from fleetwheel import documents, remote
+from fleetwheel.collectors import program
+from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
-from operations import _commands
-from operations._ask import forget
-from operations._connection import noticed
+from fleetwheel.operations import _commands
+from fleetwheel.operations._ask import forget
+from fleetwheel.operations._connection import noticed
 
 GRACE = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
@@ -57,16 +58,16 @@ def document(
 
     Raises FleetwheelError for a program that ends without one, or not in time.
     """
-    command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
+    command = _commands.program(host, python, "-I", "-c", program.BOOTSTRAP, timeout=timeout)
     connector = connector_arguments(host)
-    connector |= {"_stdin": remote.document(action, input), "_timeout": timeout + GRACE}
+    connector |= {"_stdin": program.document(action, input), "_timeout": timeout + GRACE}
     began = time.monotonic()
     try:
         with noticed(host):
             _, output = host.run_shell_command(command, **connector)
     except TimeoutError:
         raise FleetwheelError(f"no answer within {timeout + GRACE} s", hint=_SLOW) from None
-    answer = documents.last(output.stdout_lines)
+    answer = untrusted_json.last(output.stdout_lines)
     if answer is not None:
         return answer
     said = "\n".join(output.stderr_lines[-10:]) or f"ended within {timeout} s without a word"

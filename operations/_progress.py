@@ -9,8 +9,8 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import Host
 
+from fleetwheel.operations import _commands
 from fleetwheel.reporting.table import printable
-from operations import _commands
 
 INTERVAL = 5
 """Seconds between two looks."""

@@ -12,11 +12,11 @@ from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
+from fleetwheel.connection.keepalive import SILENCE
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.keepalive import SILENCE
+from fleetwheel.operations._connection import noticed
+from fleetwheel.operations._probe import connector_arguments
 from fleetwheel.reporting.table import printable
-from operations._connection import noticed
-from operations._probe import connector_arguments
 
 RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE}")
 """What was sent before a link broke stays, and only the rest is sent."""

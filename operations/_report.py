@@ -16,7 +16,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
-from fleetwheel.profile import Profile
+from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
 from fleetwheel.reporting.table import printable

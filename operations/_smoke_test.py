@@ -4,13 +4,13 @@ from typing import Any
 
 from pyinfra.api import Host
 
-from fleetwheel import smoke
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Profile
-from fleetwheel.settings import Settings
-from fleetwheel.wheels.lock import Lock
-from operations import _probe
+from fleetwheel.host.profile import Profile
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.operations import _probe
+from fleetwheel.smoke import result as smoke
 
 
 def run(

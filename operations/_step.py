@@ -7,10 +7,10 @@ from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.operations import _report
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.reporting.table import printable
-from fleetwheel.smoke import SmokeTestError
-from operations import _report
+from fleetwheel.smoke.result import SmokeTestError
 
 
 def step(about: HostReport, function: Callable[..., None], *arguments: object) -> FunctionCommand:

@@ -9,19 +9,19 @@ from pyinfra import host, logger
 from pyinfra.api import Host
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel import smoke
+from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery.space import readable
+from fleetwheel.deploy.record import SmokePass, smoke_pass
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import HostState
-from fleetwheel.record import SmokePass, smoke_pass
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import store, uv_binary
-from fleetwheel.wheels.lock import Lock
-from fleetwheel.wheels.sources import certificate
-from fleetwheel.wheels.space import readable
-from operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
-from operations._deployment import Deployment, Transfer
-from operations._step import step
+from fleetwheel.host.profile import HostState
+from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._step import step
+from fleetwheel.smoke import result as smoke
+from fleetwheel.sources.configured import certificate
 
 LOCKS = Path("locks")
 CONNECT_SECONDS = 15

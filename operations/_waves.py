@@ -5,9 +5,9 @@ import time
 from pyinfra import host, inventory, state
 from pyinfra.api import Host
 
-from fleetwheel.settings import Settings
-from fleetwheel.waves import waves
-from operations import _report
+from fleetwheel.deploy.waves import waves
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _report
 
 
 def wait(settings: Settings) -> str | None:

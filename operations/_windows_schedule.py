@@ -9,13 +9,13 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
-from facts.schedule import WindowsDriftSchedule
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.schedule import WindowsDriftSchedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _push, _report
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import windows_state
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.settings import Settings
-from operations import _push, _report
 
 
 def commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:

@@ -6,9 +6,9 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel.settings import Settings
-from operations import _report
-from operations._look import look
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _report
+from fleetwheel.operations._look import look
 
 
 @operation(is_idempotent=False)

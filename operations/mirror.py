@@ -22,20 +22,20 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.operations import files, server, systemd
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from facts.mirror import Ground, MirrorGround
+from fleetwheel.delivery import mirror
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.mirror import Ground, MirrorGround
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import lock as locks
+from fleetwheel.matrix.variant import CPU
+from fleetwheel.operations import _commands, _push, _report
+from fleetwheel.operations._ask import ask
+from fleetwheel.operations._delivery import mirror_address
+from fleetwheel.operations._steps import LOCKS
+from fleetwheel.render import render
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.settings import Settings
-from fleetwheel.templates import render
-from fleetwheel.variant import CPU
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import mirror
-from fleetwheel.wheels.sources import certificate, configured_sources, official_source
-from fleetwheel.wheels.survey import survey
-from operations import _commands, _push, _report
-from operations._ask import ask
-from operations._delivery import mirror_address
-from operations._steps import LOCKS
+from fleetwheel.sources.configured import certificate, configured_sources, official_source
+from fleetwheel.sources.survey import survey
 
 USER = "fleetwheel-mirror"
 UNIT = "fleetwheel-mirror.service"

@@ -7,17 +7,17 @@ from pyinfra import host, logger
 from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel import preflight
+from fleetwheel.deploy import preflight
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import HostState
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
-from fleetwheel.profile import HostState
+from fleetwheel.operations import _commands, _driver, _packages, _push, _report, torch
+from fleetwheel.operations._ask import forget, with_answer
+from fleetwheel.operations._step import step
+from fleetwheel.operations._steps import MATRIX, uv_to_send
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.settings import Settings
-from operations import _commands, _driver, _packages, _push, _report, torch
-from operations._ask import forget, with_answer
-from operations._step import step
-from operations._steps import MATRIX, uv_to_send
 
 
 @operation()

@@ -15,17 +15,17 @@ from pyinfra.api import (
 )
 from pyinfra.api.command import PyinfraCommand
 
-from facts.schedule import HostSchedule
+from fleetwheel.connection.winssh import is_windows
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.schedule import HostSchedule
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _push, _report, _windows_schedule
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import Check
 from fleetwheel.schedule.files import calendar
 from fleetwheel.schedule.job import Job, Scheduling
 from fleetwheel.schedule.pull import PROGRAM, Pull
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
-from fleetwheel.windows.winssh import is_windows
-from operations import _push, _report, _windows_schedule
 
 JOBS: Mapping[str, type[Job]] = {"check": Check, "pull": Pull}
 """By the mode of the schedule."""

@@ -3,9 +3,9 @@
 from pyinfra import host
 from pyinfra.api import OperationValueError
 
+from fleetwheel.connection.winssh import is_windows
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings, misplaced
-from fleetwheel.windows.winssh import is_windows
+from fleetwheel.inventory.settings import Settings, misplaced
 
 
 def settings() -> Settings:

@@ -8,21 +8,21 @@ from pyinfra import host, logger
 from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
-from facts.lock import LockCopy
-from fleetwheel import record as records
-from fleetwheel import smoke
-from fleetwheel.decision import python_for
+from fleetwheel.deploy import record as records
+from fleetwheel.deploy.decider import python_for
+from fleetwheel.deploy.record import Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import HostState, Python
-from fleetwheel.record import Record, smoke_pass
+from fleetwheel.facts.lock import LockCopy
+from fleetwheel.host.profile import HostState, Python
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
+from fleetwheel.operations import _probe, _report, _smoke_test
+from fleetwheel.operations._ask import with_answer
+from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.settings import Settings
-from fleetwheel.smoke import SmokeTestError
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels.lock import Lock
-from operations import _probe, _report, _smoke_test
-from operations._ask import with_answer
-from operations._step import step
+from fleetwheel.smoke import result as smoke
+from fleetwheel.smoke.result import SmokeTestError
 
 
 @operation()

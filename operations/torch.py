@@ -10,31 +10,31 @@ from pyinfra import host, logger
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
-from facts.lock import LockCopy
-from fleetwheel import preflight
-from fleetwheel import record as records
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
-from fleetwheel.decision import Decider, pinned, python_for, takes_cuda
+from fleetwheel.delivery import mirror
+from fleetwheel.delivery.distribution import require_own_files
+from fleetwheel.delivery.proxy import variables
+from fleetwheel.delivery.space import amount, download_bytes, missing, needed_bytes
+from fleetwheel.deploy import preflight
+from fleetwheel.deploy import record as records
+from fleetwheel.deploy.decider import Decider, pinned, python_for, takes_cuda
+from fleetwheel.deploy.plan import Plan, plan
+from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.plan import Plan, plan
-from fleetwheel.profile import HostState
-from fleetwheel.record import Hold, Record
+from fleetwheel.facts.lock import LockCopy
+from fleetwheel.host.profile import HostState
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import lock as locks
+from fleetwheel.operations import _report
+from fleetwheel.operations._ask import with_answer
+from fleetwheel.operations._delivery import delivery, mirror_address, places
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._group import members
+from fleetwheel.operations._steps import LOCKS, MATRIX, commands, keep_lock, uv_to_send
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.settings import Settings
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import mirror
-from fleetwheel.wheels.distribution import require_own_files
-from fleetwheel.wheels.proxy import variables
-from fleetwheel.wheels.sources import configured_sources, uv_credentials
-from fleetwheel.wheels.space import amount, download_bytes, missing, needed_bytes
-from fleetwheel.wheels.survey import sizes
-from operations import _report
-from operations._ask import with_answer
-from operations._delivery import delivery, mirror_address, places
-from operations._deployment import Deployment, Transfer
-from operations._group import members
-from operations._steps import LOCKS, MATRIX, commands, keep_lock, uv_to_send
+from fleetwheel.sources.configured import configured_sources, uv_credentials
+from fleetwheel.sources.survey import sizes
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 

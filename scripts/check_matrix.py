@@ -15,11 +15,11 @@ from packaging.version import Version
 
 from fleetwheel.choice.candidates import public
 from fleetwheel.choice.tags import platforms
-from fleetwheel.matrix import Matrix, Platform, load_matrix
-from fleetwheel.variant import CPU, Variant, variant_or_none
-from fleetwheel.wheel import Wheel, pypi_torch
-from fleetwheel.wheels.sources import configured_sources, official_source
-from fleetwheel.wheels.survey import survey
+from fleetwheel.matrix.matrix import Matrix, Platform, load_matrix
+from fleetwheel.matrix.variant import CPU, Variant, variant_or_none
+from fleetwheel.sources.configured import configured_sources, official_source
+from fleetwheel.sources.survey import survey
+from fleetwheel.sources.wheel import Wheel, pypi_torch
 
 ANY_GLIBC = (2, 99)
 Key = tuple[Version, Platform, str]

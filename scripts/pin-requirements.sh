@@ -11,4 +11,4 @@ pin() {
 }
 pin requirements.txt
 pin requirements-dev.txt --group dev
-sed -n '/^uv==/,/[^\\]$/p' requirements.txt >fleetwheel/wheels/uv.txt # for the uv of other systems
+sed -n '/^uv==/,/[^\\]$/p' requirements.txt >fleetwheel/delivery/uv.txt # for the uv of other systems

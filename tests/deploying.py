@@ -15,8 +15,8 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_inventory, ctx_state
 
 from fleetwheel.node import activate
-from operations._deployment import Deployment, Transfer
-from operations._steps import commands
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._steps import commands
 
 CHECK = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
 DEVICE = {

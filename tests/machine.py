@@ -1,10 +1,10 @@
-"""A host for the questions of fleetwheel.asking: real shells, and all else made for the test."""
+"""A host for the questions of the collectors: real shells, and all else made for the test."""
 
 import subprocess
 from pathlib import Path
 
-from fleetwheel.asking import host, script, sections
-from fleetwheel.profile import HostState
+from fleetwheel.collectors import host, script, sections
+from fleetwheel.host.profile import HostState
 
 ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 580.95.05"
 WORKING = f"""

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fleetwheel.choice.choose import Choice
-from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile, Python
 from fleetwheel.reporting.report import Drift, HostReport, Report
-from fleetwheel.wheel import Source
+from fleetwheel.sources.wheel import Source
 
 LAST = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
 MODELS = {

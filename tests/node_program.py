@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleetwheel import remote
+from fleetwheel.collectors import program as remote
 
 SMOKE = "fleetwheel/node/smoke"
 

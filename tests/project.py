@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PARTS = ("deploys", "facts", "operations", "templates", "inventory", "inventory.py", "config.py")
+PARTS = ("deploys", "inventory", "inventory.py", "config.py")
 
 
 def run_pyinfra(

@@ -6,7 +6,8 @@ from pathlib import Path
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Target, read_target
-from fleetwheel.profile import (
+from fleetwheel.deploy.record import Record, smoke_pass
+from fleetwheel.host.profile import (
     Driver,
     DriverState,
     Generation,
@@ -16,10 +17,9 @@ from fleetwheel.profile import (
     Profile,
     Python,
 )
-from fleetwheel.record import Record, smoke_pass
-from fleetwheel.wheel import Source
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.lock import locking
+from fleetwheel.lock.lock import Lock
+from fleetwheel.sources.wheel import Source
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.7")
 CPU_HOST = Profile(os="linux", arch="x86_64", glibc="2.36", pythons=(PYTHON,), boot_id="boot-1")

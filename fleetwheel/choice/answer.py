@@ -9,8 +9,8 @@ from fleetwheel.choice.compatibility import build_problem
 from fleetwheel.choice.remedies import Remedy, newer_drivers, proven_pythons, tried, try_out
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, has_gpu, read_target
-from fleetwheel.matrix import Matrix, numbers
-from fleetwheel.profile import Driver, DriverState, Profile, Python
+from fleetwheel.host.profile import Driver, DriverState, Profile, Python
+from fleetwheel.matrix.matrix import Matrix, numbers
 
 Read = Callable[[Profile, Request], Target | Blocker]
 """Reads a host and its request as ``read_target`` does, with what else is known of them."""

@@ -11,9 +11,9 @@ from packaging.version import Version
 
 from fleetwheel.choice.tags import platforms, wheel_tags
 from fleetwheel.choice.target import Target
-from fleetwheel.matrix import Build, Matrix, Platform
-from fleetwheel.variant import Variant, variant_or_none
-from fleetwheel.wheel import Source, Wheel
+from fleetwheel.matrix.matrix import Build, Matrix, Platform
+from fleetwheel.matrix.variant import Variant, variant_or_none
+from fleetwheel.sources.wheel import Source, Wheel
 
 Shelf = Mapping[str, Sequence[Wheel]]
 """Wheels of one source that can go together, by project."""

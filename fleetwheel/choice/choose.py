@@ -13,10 +13,11 @@ from fleetwheel.choice.compatibility import build_problem, driver_problem
 from fleetwheel.choice.remedies import remedies
 from fleetwheel.choice.search import Found, Veto, judge, preference
 from fleetwheel.choice.target import Target
-from fleetwheel.matrix import Matrix
-from fleetwheel.profile import Python, Value
-from fleetwheel.variant import Variant
-from fleetwheel.wheel import Source
+from fleetwheel.host.profile import Python
+from fleetwheel.matrix.matrix import Matrix
+from fleetwheel.matrix.variant import Variant
+from fleetwheel.sources.wheel import Source
+from fleetwheel.value import Value
 
 SHOWN = 12
 """Rejected alternatives that a choice or a refusal carries."""

@@ -7,7 +7,7 @@ Every function returns None where it runs, else why not in one sentence. Sources
 from functools import lru_cache
 
 from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
-from fleetwheel.matrix import Build, Capability, Cuda, Matrix, Numbers
+from fleetwheel.matrix.matrix import Build, Capability, Cuda, Matrix, Numbers
 
 RENAMED: dict[Capability, Capability] = {(10, 1): (11, 0)}
 """Thor was 10.1 before CUDA 13."""

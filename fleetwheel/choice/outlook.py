@@ -5,8 +5,9 @@ from packaging.version import Version
 from fleetwheel.choice.answer import answer
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
-from fleetwheel.matrix import Matrix
-from fleetwheel.profile import Profile, Value
+from fleetwheel.host.profile import Profile
+from fleetwheel.matrix.matrix import Matrix
+from fleetwheel.value import Value
 
 
 class Outlook(Value):

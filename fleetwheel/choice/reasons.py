@@ -8,7 +8,7 @@ from packaging.specifiers import SpecifierSet
 from fleetwheel.choice.candidates import Candidate, Lost, Resolved
 from fleetwheel.choice.compatibility import dotted, labelled, only_ptx, supports_fully
 from fleetwheel.choice.target import Driver, Target, joined
-from fleetwheel.matrix import Matrix
+from fleetwheel.matrix.matrix import Matrix
 
 SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
 

@@ -17,7 +17,7 @@ from fleetwheel.choice.compatibility import (
 from fleetwheel.choice.search import Found, best
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
-from fleetwheel.matrix import Capability, Matrix, Numbers, Platform
+from fleetwheel.matrix.matrix import Capability, Matrix, Numbers, Platform
 
 UPGRADABLE: frozenset[Capability] = frozenset({(8, 7), (10, 1), (11, 0)})
 """Orin and Thor: JetPack 7 serves both; older boards end with an older JetPack."""

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import Value
-from fleetwheel.variant import Variant
+from fleetwheel.matrix.variant import Variant
+from fleetwheel.value import Value
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from fleetwheel.choice.candidates import (
 )
 from fleetwheel.choice.compatibility import branch_supports_fully, build_problem
 from fleetwheel.choice.target import Target
-from fleetwheel.matrix import Build, Matrix, Numbers
+from fleetwheel.matrix.matrix import Build, Matrix, Numbers
 
 NOT_KNOWN = "is not in this fleetwheel's matrix, so nothing is known about it"
 NO_LABEL = "has no label such as +cu130 and is not PyPI's own wheel, so its variant is unknown"

@@ -4,7 +4,7 @@ from functools import cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 
-from fleetwheel.matrix import Numbers, Platform
+from fleetwheel.matrix.matrix import Numbers, Platform
 
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 """Names from before PEP 600, by the minor version of glibc 2.x that they stand for."""

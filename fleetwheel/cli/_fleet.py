@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.recorded import Answer, load
+from fleetwheel.inventory.recorded import Answer, load
 from fleetwheel.reporting.table import printable
 
 SILENT = 4
@@ -19,7 +19,7 @@ def answers(inventory: str, limit: Sequence[str]) -> list[Answer]:
         if limit:
             raise FleetwheelError("--limit is for an inventory, not for recorded hosts")
         return load(Path(inventory))
-    from fleetwheel.fleet import gather
+    from fleetwheel.cli.fleet import gather
 
     return gather(inventory, limit, warn)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.gpu_names import capabilities, nearest, other_vendor
-from fleetwheel.profile import Gpu
+from fleetwheel.host.profile import Gpu
+from fleetwheel.matrix.gpu_names import capabilities, nearest, other_vendor
 
 CAPABILITY = re.compile(r"[0-9]{1,2}\.[0-9]")
 FIRST = re.compile(r"nvidia|geforce|quadro|tesla|grid|jetson|titan|[gr]tx|gts?|cmp|nvs", re.I)

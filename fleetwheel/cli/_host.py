@@ -7,10 +7,10 @@ import click
 from click.core import ParameterSource
 
 from fleetwheel.cli import _gpus
-from fleetwheel.driver_version import from_windows
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import numbers
-from fleetwheel.profile import Driver, DriverState, OperatingSystem, Profile, Python
+from fleetwheel.host.driver_version import from_windows
+from fleetwheel.host.profile import Driver, DriverState, OperatingSystem, Profile, Python
+from fleetwheel.matrix.matrix import numbers
 
 
 class Spreading(click.Command):

@@ -13,13 +13,13 @@ from paramiko import PKey
 from rich.console import Console
 
 from fleetwheel.cli._fleet import warn
+from fleetwheel.cli.fleet import gather
+from fleetwheel.connection import host_keys, known_hosts
+from fleetwheel.connection.host_keys import Offer
+from fleetwheel.enrol.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.fleet import gather
-from fleetwheel.inventory import Host
-from fleetwheel.joining import host_keys, known_hosts
-from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound
-from fleetwheel.joining.host_keys import Offer
-from fleetwheel.profile import DriverState, Profile
+from fleetwheel.host.profile import DriverState, Profile
+from fleetwheel.inventory.load import Host
 from fleetwheel.reporting.table import print_rows, printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")

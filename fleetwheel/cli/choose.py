@@ -17,12 +17,12 @@ from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options, split
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import Matrix, load_matrix
-from fleetwheel.profile import Profile
-from fleetwheel.recorded import read
+from fleetwheel.host.profile import Profile
+from fleetwheel.inventory.recorded import read
+from fleetwheel.matrix.matrix import Matrix, load_matrix
 
 if TYPE_CHECKING:
-    from fleetwheel.wheels.constraints import Constraint
+    from fleetwheel.lock.constraints import Constraint
 
 REFUSED = 3
 """Exit status where no wheel set serves the host."""
@@ -112,8 +112,8 @@ def _offline(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _
 
 def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _Seen:
     """Decide by what pip's sources and the official indexes hold, as a deploy does."""
-    from fleetwheel.supply import supply
-    from fleetwheel.wheels.constraints import configured_constraints
+    from fleetwheel.lock.constraints import configured_constraints
+    from fleetwheel.lock.supply import supply
 
     constraints = configured_constraints()
     kept_to = [constraint.requirement for constraint in constraints]
@@ -139,9 +139,9 @@ def _made(
     constraints: "Sequence[Constraint]",
 ) -> Choice | Refusal:
     """Return the choice; what is asked for beside torch has its say, so that takes a lock."""
-    from fleetwheel.making import kept_to, make
-    from fleetwheel.supply import supply
-    from fleetwheel.wheels.locking import NoSolutionError
+    from fleetwheel.lock.locking import NoSolutionError
+    from fleetwheel.lock.making import kept_to, make
+    from fleetwheel.lock.supply import supply
 
     if not target.requirements:
         found = choose(target, matrix, supply([target], matrix).stock)
@@ -168,7 +168,7 @@ def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
 
 def _index(choice: Choice) -> str:
     """Return where the torch family comes from, without credentials."""
-    from fleetwheel.wheels.sources import official_source
+    from fleetwheel.sources.configured import official_source
 
     return (choice.source or official_source(choice.variant)).redacted
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from fleetwheel import drift
 from fleetwheel.cli._fleet import warn
+from fleetwheel.cli.fleet import check
 from fleetwheel.cli.report import REPORTS, write
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.fleet import check
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
 from fleetwheel.reporting.table import printable

@@ -11,8 +11,8 @@ from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.recorded import Answer
+from fleetwheel.inventory.recorded import Answer
+from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.table import print_rows
 
 

@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
     """Do what the command line says, and return the exit code; 3 for bad usage."""
     action, *more = words or [""]
     if action in BY_HAND:
-        code: int = import_module(f"fleetwheel.node.{BY_HAND[action]}").by_hand(more)
+        code: int = function(BY_HAND[action], "by_hand")(more)
         return code
     if more or action not in {**ANSWERS, **PROGRAMS}:
         print(f"usage: fleetwheel-node {'|'.join(BY_HAND)} [--help]", file=sys.stderr)

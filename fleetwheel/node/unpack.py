@@ -1,6 +1,6 @@
 """Runs the program for hosts where it came along on standard input: nothing of it stays there.
 
-``document``, a global name (see ``fleetwheel/remote.py``), has ``archive``, the whole program as a
+``document``, a global name (see ``collectors/program.py``), has ``archive``, the whole program as a
 zip file in base64, ``action`` and ``input``.
 """
 

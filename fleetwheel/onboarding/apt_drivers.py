@@ -1,6 +1,7 @@
 """How Ubuntu and Debian get an NVIDIA driver, by apt."""
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Profile
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.driver_steps import (
     NVIDIA,
@@ -19,7 +20,6 @@ from fleetwheel.onboarding.driver_steps import (
     write,
 )
 from fleetwheel.onboarding.interpreter import APT_INSTALL, APT_LOCK
-from fleetwheel.profile import Profile
 
 UPDATE = ("apt-get", "-q", *APT_LOCK, "update")
 COMPONENTS = r"""set -e

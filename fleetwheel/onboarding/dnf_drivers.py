@@ -1,6 +1,7 @@
 """How RHEL and its relatives, Amazon Linux and Fedora get an NVIDIA driver, by dnf."""
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import ModuleKind, Profile
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.driver_steps import (
     NVIDIA,
@@ -17,7 +18,6 @@ from fleetwheel.onboarding.driver_steps import (
     outlook,
     system_of,
 )
-from fleetwheel.profile import ModuleKind, Profile
 
 EPEL = "https://dl.fedoraproject.org/pub/epel"
 RPM_FUSION = "https://mirrors.rpmfusion.org"

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from fleetwheel.matrix import Evidenced
-from fleetwheel.profile import ModuleKind, Platform, Value
+from fleetwheel.host.profile import ModuleKind, Platform
+from fleetwheel.matrix.matrix import Evidenced
+from fleetwheel.value import Value
 
 PATH = Path(__file__).with_name("drivers.yaml")
 BOTH: frozenset[ModuleKind] = frozenset({"open", "proprietary"})

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Profile
 from fleetwheel.onboarding import apt_drivers, dnf_drivers, zypper_drivers
 from fleetwheel.onboarding.driver_facts import ENTERPRISE
 from fleetwheel.onboarding.driver_steps import Need, Recipe, Step, write
-from fleetwheel.profile import Profile
 
 FAMILIES: dict[str, Callable[[Need], Recipe]] = {
     "ubuntu": apt_drivers.ubuntu,

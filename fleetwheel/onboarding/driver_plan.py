@@ -2,8 +2,9 @@
 
 import re
 
-from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.driver_states import EXPLANATIONS
+from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, HostState, ModuleKind, Profile
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
 from fleetwheel.onboarding.driver_facts import Generation
 from fleetwheel.onboarding.driver_steps import (
@@ -15,15 +16,7 @@ from fleetwheel.onboarding.driver_steps import (
     fabric_steps,
 )
 from fleetwheel.onboarding.gpu_generations import Limits
-from fleetwheel.profile import (
-    BuiltModule,
-    DriverState,
-    Gpu,
-    HostState,
-    ModuleKind,
-    Profile,
-    Value,
-)
+from fleetwheel.value import Value
 
 WINDOWS_FLOOR = 528
 """Branch that CUDA 12 needs on Windows."""

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fleetwheel.driver_states import EXPLANATIONS
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.driver_states import EXPLANATIONS
+from fleetwheel.host.profile import DriverState, ModuleKind, Profile
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.fabric import Companions
 from fleetwheel.onboarding.gpu_generations import Limits
-from fleetwheel.profile import DriverState, ModuleKind, Profile, Value
+from fleetwheel.value import Value
 
 PREFERRED = 580
 """The newest branch that serves every GPU since Maxwell, and the oldest that CUDA 13 runs on."""

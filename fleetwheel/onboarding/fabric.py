@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from fleetwheel.host.profile import InstalledDriver
 from fleetwheel.onboarding.driver_facts import facts
-from fleetwheel.profile import InstalledDriver
 
 
 class Companions(NamedTuple):

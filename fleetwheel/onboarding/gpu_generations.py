@@ -6,8 +6,8 @@ from functools import reduce
 from typing import NamedTuple
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import ModuleKind, Profile
 from fleetwheel.onboarding.driver_facts import BOTH, Generation, facts
-from fleetwheel.profile import ModuleKind, Profile
 
 NEWEST = 999
 """Above every branch: support has no end yet."""

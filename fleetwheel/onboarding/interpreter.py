@@ -3,9 +3,10 @@
 from collections import Counter
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import Matrix, numbers
-from fleetwheel.profile import HostState, Profile, Value
-from fleetwheel.settings import Settings
+from fleetwheel.host.profile import HostState, Profile
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.matrix.matrix import Matrix, numbers
+from fleetwheel.value import Value
 
 SMALLEST = 1 << 30
 """Bytes that a Python and the smallest set of wheels take, roughly."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleetwheel import templates
-from fleetwheel.profile import DriverState, Gpu, Profile
+from fleetwheel.host.profile import DriverState, Gpu, Profile
+from fleetwheel.render import render as filled
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import Drift, HostReport, Report, Status
 from fleetwheel.reporting.table import printable
@@ -95,7 +95,7 @@ def render(report: Report, earlier: Sequence[Report] = ()) -> str:
     new = {finding.key for finding in comparison.appeared} if comparison else set()
     columns = _columns([*earlier, report]) if earlier else []
     views = [asdict(_view(host, new, troubled <= OPEN)) for host in hosts]
-    html = templates.render(
+    html = filled(
         "report.html.j2",
         kind=report.kind,
         at=report.at,

@@ -10,10 +10,12 @@ from pydantic import ConfigDict, Field
 from rich.console import Console
 from rich.text import Text
 
-from fleetwheel import files, itself
+from fleetwheel import files
 from fleetwheel.choice.choose import Choice
-from fleetwheel.profile import DriverState, Profile, Value
+from fleetwheel.host import itself
+from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.value import Value
 
 Status = Literal[
     "unchanged",

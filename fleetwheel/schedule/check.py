@@ -2,7 +2,11 @@
 
 from typing_extensions import override
 
+from fleetwheel.connection.quoting import for_cmd
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.render import render
 from fleetwheel.schedule.files import (
     WORDS,
     clock,
@@ -13,10 +17,6 @@ from fleetwheel.schedule.files import (
     timer,
 )
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
-from fleetwheel.templates import render
-from fleetwheel.windows.quoting import for_cmd
 
 NAME = "fleetwheel-drift"
 STATE = f"/var/lib/{NAME}"

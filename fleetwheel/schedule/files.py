@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Sequence
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.templates import render
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.render import render
 
 WORDS = ("hourly", "daily", "weekly", "monthly")
 DAY = 24 * 60

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fleetwheel.profile import Value
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.value import Value
 
 
 class Scheduling(Value):

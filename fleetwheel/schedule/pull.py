@@ -5,12 +5,12 @@ import shlex
 from typing_extensions import override
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.render import render
 from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule.files import cron_times, timer
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
-from fleetwheel.templates import render
 
 NAME = "fleetwheel-pull"
 STATE = f"/var/lib/{NAME}"

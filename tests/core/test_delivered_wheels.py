@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.wheels.distribution import deliver, parcels
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.delivery.distribution import deliver, parcels
+from fleetwheel.lock.lock import Lock
 from tests.core.test_generation import activating, building, built, run
 from tests.small_wheels import lock_of, make_wheel
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fleetwheel.record import Hold, Record
+from fleetwheel.deploy.record import Hold, Record
 from tests.project import copy_of_checkout, run_pyinfra
 from tests.samples import CPU_HOST, REQUEST, choice
 from tests.small_wheels import make_wheel

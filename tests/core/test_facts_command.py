@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile
-from fleetwheel.recorded import Answer, load, read, replay, replayed, save
-from fleetwheel.settings import Settings
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile
+from fleetwheel.inventory.recorded import Answer, load, read, replay, replayed, save
+from fleetwheel.inventory.settings import Settings
 from tests.project import copy_of_checkout
 
 RTX = Answer(
@@ -40,7 +40,7 @@ BROKEN = Answer(
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.recorded import read as _read, replay as _replay
+from fleetwheel.inventory.recorded import read as _read, replay as _replay
 
 print("an inventory that prints", file=__import__("sys").stderr)
 lab = [("@fake/good", _replay(_read(_Path("ws-01.json"))))]
@@ -142,10 +142,9 @@ def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str
     assert "Traceback" not in done.stderr
 
 
-def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:
-    done = ask(tmp_path, "@local")
-    assert done.returncode == 2
-    assert "in the root of the clone" in done.stderr
+def test_it_needs_no_project_directory(tmp_path: Path) -> None:
+    assert ask(tmp_path, "@local").returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uv
 
-from fleetwheel import remote
+from fleetwheel.collectors import program as remote
 from fleetwheel.node import link
 from fleetwheel.node.uv import Fetching
 from tests.small_wheels import lock_of, make_wheel

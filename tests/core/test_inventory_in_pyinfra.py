@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fleetwheel.inventory import VARIABLE, group_of
+from fleetwheel.inventory.load import VARIABLE, group_of
 from tests.project import copy_of_checkout, run_pyinfra
 
 STRICT = {"ssh_strict_host_key_checking": "yes"}

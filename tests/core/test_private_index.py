@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.wheel import Source
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.sources import uv_credentials
+from fleetwheel.lock import locking
+from fleetwheel.sources.configured import uv_credentials
+from fleetwheel.sources.wheel import Source
 from tests.core.test_generation import building, run
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.serve_index import Index, serve_index

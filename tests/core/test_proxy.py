@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fleetwheel.delivery.proxy import variables
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.wheels.proxy import variables
-from operations._delivery import places
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations._delivery import places
 from tests.core.test_generation import building, run
 from tests.small_wheels import lock_of, make_wheel
 from tests.upstream import make_certificate, upstream

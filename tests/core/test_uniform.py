@@ -9,13 +9,13 @@ import pytest
 
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
-from fleetwheel.decision import Decider, Member, pinned
-from fleetwheel.inventory import load
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile, Python
-from fleetwheel.record import Record
-from fleetwheel.recorded import Answer, save
-from fleetwheel.settings import Settings
+from fleetwheel.deploy.decider import Decider, Member, pinned
+from fleetwheel.deploy.record import Record
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile, Python
+from fleetwheel.inventory.load import load
+from fleetwheel.inventory.recorded import Answer, save
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.matrix.matrix import load_matrix
 from tests.project import copy_of_checkout, run_pyinfra
 from tests.small_wheels import make_wheel
 
@@ -23,7 +23,7 @@ PYTHON = Python(path="/usr/bin/python3.11", version="3.11.2")
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.recorded import load as _load, replay as _replay
+from fleetwheel.inventory.recorded import load as _load, replay as _replay
 
 hosts = [(f"@fake/{host.name}", _replay(host)) for host in _load(_Path("records"))]
 hosts.append(("@fake/mute", {"uniform": "lab", "fake_delay": 0}))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleetwheel import smoke
 from fleetwheel.node import faults
+from fleetwheel.smoke import result as smoke
 from tests import node_program
 from tests.gpu.installed_wheels import closure, installed, rebuild, served, write_index
 from tests.project import CHECKOUT, Project, copy_of_checkout

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fleetwheel.wheels.sources import configured_sources
-from fleetwheel.wheels.survey import survey
+from fleetwheel.sources.configured import configured_sources
+from fleetwheel.sources.survey import survey
 from tests.project import Project, copy_of_checkout
 
 

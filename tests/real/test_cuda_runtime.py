@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.node import faults
+from fleetwheel.smoke import result as smoke
 from tests import node_program
 from tests.real.conftest import CudaDeployment
 from tests.rig.cuda import Rig, Warm, uuid

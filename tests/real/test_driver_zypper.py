@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from fleetwheel.host.profile import Kernel, Profile
 from fleetwheel.onboarding.driver_plan import plan
-from fleetwheel.profile import Kernel, Profile
 from tests.rig.rpms import Rpm, repository
 from tests.rig.trees import StepError, System, missing, system
 from tests.unit.test_driver_hosts import A100, NVSWITCH, having

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.keepalive import SILENCE
+from fleetwheel.connection.keepalive import SILENCE
 from tests.rig.fleet import Fleet, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 from tests.small_wheels import make_wheel

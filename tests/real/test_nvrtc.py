@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from fleetwheel.matrix import load_matrix
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.matrix.variant import Variant
 from fleetwheel.node.smoke.architectures import code_runs
-from fleetwheel.variant import Variant
 from tests import node_program
 
 pytestmark = pytest.mark.real
@@ -73,7 +73,7 @@ def served(variant: str) -> list[tuple[int, int]]:
         if (build := by_variant.get(Variant.parse(variant)))
         for code in build.sm
     }
-    table = yaml.safe_load((files("fleetwheel") / "gpus.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((files("fleetwheel.matrix") / "gpus.yaml").read_text(encoding="utf-8"))
     names = {text for section in table.values() for text in section}
     devices = sorted(
         (int(major), int(minor)) for major, _, minor in (n.partition(".") for n in names)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.node import faults
 from fleetwheel.node.smoke.checks import CHECKS
+from fleetwheel.smoke import result as smoke
 from tests import node_program
 
 pytestmark = pytest.mark.real

@@ -59,7 +59,7 @@ hosts:
 
 def ask(lab: Project, fact: str, *arguments: str) -> dict[str, Any]:
     """Return what a fact says of the Windows host."""
-    done = lab.run("--limit", "@winssh/winrig", "fact", f"facts.{fact}", *arguments)
+    done = lab.run("--limit", "@winssh/winrig", "fact", f"fleetwheel.facts.{fact}", *arguments)
     assert done.returncode == 0, done.stdout
     text = done.stdout
     answer = json.loads(text[text.index("\n{") : text.rindex("\n}") + 2])

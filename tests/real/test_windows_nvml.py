@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.asking import batch, host, sections
-from fleetwheel.profile import DriverState, HostState
+from fleetwheel.collectors import batch, host, sections
+from fleetwheel.host.profile import DriverState, HostState
 from tests.machine import HEALTHY
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetwheel.enrol.adding import Draft, Newcomer, differences, refuse_unsound
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.joining.adding import Draft, Newcomer, differences, refuse_unsound
-from fleetwheel.profile import Driver, DriverState, Gpu, Profile
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, report_of
 

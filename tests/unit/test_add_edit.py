@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwheel import inventory
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.joining.inventory_edit import Entry, insert
+from fleetwheel.inventory import load as inventory
+from fleetwheel.inventory.edit import Entry, insert
 
 LAB = """\
 # Ours

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from paramiko import ECDSAKey, HostKeys, PKey, RSAKey
 from paramiko.hostkeys import HostKeyEntry
 
+from fleetwheel.connection import host_keys, known_hosts
+from fleetwheel.connection.known_hosts import described, entry_name, fingerprint, lookup, sufficient
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.joining import host_keys, known_hosts
-from fleetwheel.joining.known_hosts import described, entry_name, fingerprint, lookup, sufficient
 
 
 def ed25519() -> PKey:

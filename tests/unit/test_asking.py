@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.asking import AnswerError, environments, host, script, sections
-from fleetwheel.profile import BuiltModule, DriverState, HostState, InstalledDriver, Kernel
+from fleetwheel.collectors import AnswerError, environments, host, script, sections
+from fleetwheel.host.profile import BuiltModule, DriverState, HostState, InstalledDriver, Kernel
 from tests.machine import ROW, Machine
 
 SHELLS = [

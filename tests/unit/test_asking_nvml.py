@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.asking._nvml_probe import nvml_probe
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import read_target
-from fleetwheel.profile import DriverState, Profile
+from fleetwheel.collectors._nvml_probe import nvml_probe
+from fleetwheel.host.profile import DriverState, Profile
 from tests.machine import HEALTHY, Machine
 
 MISMATCH = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.asking import batch, gpu, host, platform, sections
-from fleetwheel.profile import DriverState, HostState
-from fleetwheel.windows.batch import batch_file
+from fleetwheel.collectors import batch, gpu, host, platform, sections
+from fleetwheel.connection.batch import batch_file
+from fleetwheel.host.profile import DriverState, HostState
 
 FIXTURES = Path("tests/fixtures/windows")
 GPU = "gpu smi C:\\Windows\\System32\\nvidia-smi.exe"

@@ -6,8 +6,8 @@ import pytest
 import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
-from fleetwheel.templates import render
-from fleetwheel.windows.quoting import for_powershell
+from fleetwheel.connection.quoting import for_powershell
+from fleetwheel.render import render
 
 COMMANDS = {
     "Add-WindowsCapability",

@@ -19,10 +19,10 @@ from fleetwheel.choice.choose import SHOWN, Choice, Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import Matrix, load_matrix
-from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
-from fleetwheel.variant import CPU, Variant
-from fleetwheel.wheel import Source, Wheel, pypi_torch
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile, Python
+from fleetwheel.matrix.matrix import Matrix, load_matrix
+from fleetwheel.matrix.variant import CPU, Variant
+from fleetwheel.sources.wheel import Source, Wheel, pypi_torch
 
 MATRIX = load_matrix()
 TORCH_ONLY = Request(packages=())

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetwheel.cli import commands
-from fleetwheel.wheel import Source, Wheel
-from fleetwheel.wheels.survey import Survey
+from fleetwheel.sources.survey import Survey
+from fleetwheel.sources.wheel import Source, Wheel
 
 
 def run(*arguments: str) -> Result:
@@ -154,8 +154,8 @@ def test_what_the_sources_hold(monkeypatch: pytest.MonkeyPatch) -> None:
         wheel = Wheel(filename=filename, url=f"{own.url}/{filename}", source=own)
         return Survey(wheels=(wheel,), warnings=("https://dead.example.org does not answer",))
 
-    monkeypatch.setattr("fleetwheel.supply.configured_sources", lambda extra: ())
-    monkeypatch.setattr("fleetwheel.supply.survey", survey)
+    monkeypatch.setattr("fleetwheel.lock.supply.configured_sources", lambda extra: ())
+    monkeypatch.setattr("fleetwheel.lock.supply.survey", survey)
     result = CliRunner().invoke(commands, ["choose", "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)
     assert found["packages"] == {"torch": "2.13.0+cpu"}

@@ -17,10 +17,10 @@ from fleetwheel.choice.compatibility import (
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.tags import platforms, wheel_tags
 from fleetwheel.choice.target import Blocker, Driver, Target, read_target
-from fleetwheel.matrix import Build, Capability, Cuda, load_matrix, numbers
-from fleetwheel.profile import Driver as InstalledDriver
-from fleetwheel.profile import DriverState, Gpu, Profile, Python
-from fleetwheel.variant import Variant
+from fleetwheel.host.profile import Driver as InstalledDriver
+from fleetwheel.host.profile import DriverState, Gpu, Profile, Python
+from fleetwheel.matrix.matrix import Build, Capability, Cuda, load_matrix, numbers
+from fleetwheel.matrix.variant import Variant
 
 MATRIX = load_matrix()
 LINUX = ("linux", "x86_64")

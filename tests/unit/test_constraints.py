@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.wheels.constraints import configured_constraints
-from fleetwheel.wheels.sources import pip_settings
+from fleetwheel.lock.constraints import configured_constraints
+from fleetwheel.sources.configured import pip_settings
 
 Write = Callable[[str, str], Path]
 

@@ -8,13 +8,13 @@ import pytest
 
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
-from fleetwheel.decision import Decider, python_for
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Profile
-from fleetwheel.record import Record
-from fleetwheel.wheels import web
-from fleetwheel.wheels.lock import Lock
-from fleetwheel.wheels.sources import pip_settings
+from fleetwheel.deploy.decider import Decider, python_for
+from fleetwheel.deploy.record import Record
+from fleetwheel.host.profile import Profile
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.sources import web
+from fleetwheel.sources.configured import pip_settings
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST
 from tests.small_wheels import make_wheel
 

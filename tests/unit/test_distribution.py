@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
-from fleetwheel.templates import render
-from fleetwheel.wheel import Source
-from fleetwheel.wheels import mirror
-from fleetwheel.wheels.distribution import (
+from fleetwheel.delivery import mirror
+from fleetwheel.delivery.distribution import (
     Delivery,
     Parcel,
     Way,
@@ -22,7 +18,11 @@ from fleetwheel.wheels.distribution import (
     parcels,
     unserved,
 )
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.lock import Lock
+from fleetwheel.render import render
+from fleetwheel.sources.wheel import Source
 
 SHA = "a" * 64
 ROOT = "/opt/fleetwheel"

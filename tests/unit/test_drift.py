@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
     ACCEPT,
     DEPLOY,
@@ -22,8 +23,7 @@ from fleetwheel.drift import (
     repairs,
 )
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import (
+from fleetwheel.host.profile import (
     Driver,
     DriverState,
     Generation,
@@ -32,12 +32,12 @@ from fleetwheel.profile import (
     InstalledDriver,
     Profile,
 )
-from fleetwheel.record import Hold, Record
+from fleetwheel.inventory.settings import Expect, Settings
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, HostReport, Report, report_of
-from fleetwheel.settings import Expect, Settings
-from fleetwheel.wheels.lock import Lock
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, RTX_4090, host, lock_with, record_of
 
 MATRIX = load_matrix()

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan
 from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
-from fleetwheel.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from tests.unit.test_driver_plan import (
     ALMA_10,
     AMAZON,

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Kernel, Profile
 from fleetwheel.onboarding import gpu_generations
 from fleetwheel.onboarding.apt_drivers import COMPONENTS
 from fleetwheel.onboarding.driver_facts import facts
 from fleetwheel.onboarding.driver_plan import DriverPlan, driver_to_install, plan
 from fleetwheel.onboarding.driver_steps import Step
 from fleetwheel.onboarding.gpu_generations import GENERATIONS, of_capability, of_device
-from fleetwheel.profile import Driver, DriverState, Gpu, InstalledDriver, Kernel, Profile
 from tests.samples import host
 
 UBUNTU = "Ubuntu 24.04.1 LTS"

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from fleetwheel.profile import Driver, DriverState
-from operations import _driver
+from fleetwheel.host.profile import Driver, DriverState
+from fleetwheel.operations import _driver
 from tests.samples import CPU_HOST, host
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.driver_states import explain
-from fleetwheel.profile import DriverState, OperatingSystem
+from fleetwheel.host.driver_states import explain
+from fleetwheel.host.profile import DriverState, OperatingSystem
 
 DOCUMENT = Path("docs/facts.md").read_text(encoding="utf-8")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.driver_version import from_windows
+from fleetwheel.host.driver_version import from_windows
 
 
 @pytest.mark.parametrize(

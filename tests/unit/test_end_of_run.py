@@ -85,10 +85,9 @@ def test_a_change_that_is_none_is_told_where_changes_are_listed(
     assert ("pyinfra counts @fake/mute under Change" in done.stdout) == told
 
 
-def test_config_py_without_its_modules_says_what_to_run(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.py").write_text((project / "config.py").read_text())
-    (tmp_path / "empty.py").write_text("")
-    done = run_pyinfra(tmp_path, "-y", "@local", "empty.py")
+def test_a_pyinfra_without_fleetwheel_says_where_one_is(project: Path) -> None:
+    hidden = "import sys; sys.modules['fleetwheel.operations._report'] = None"
+    done = python(project, f"{hidden}{WITHOUT_ARGUMENTS}", "-y", "@local", "deploys/torch.py")
     assert done.returncode == 1
-    assert "run .venv/bin/pyinfra in the root of the clone" in done.stdout
-    assert "Traceback" not in done.stdout
+    assert "this pyinfra has no fleetwheel; .venv/bin has one" in done.stderr
+    assert "Traceback" not in done.stderr

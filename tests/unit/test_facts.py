@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyinfra.api import FactBase, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 
-from fleetwheel.profile import Installation, Profile
+from fleetwheel.host.profile import Installation, Profile
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "facts"
 CASES = sorted(FIXTURES.glob("*/*.yaml"))
@@ -29,7 +29,7 @@ FACTS = (
 
 def fact(name: str) -> FactBase[Any]:
     module, _, kind = name.partition(".")
-    found: FactBase[Any] = getattr(import_module(f"facts.{module}"), kind)()
+    found: FactBase[Any] = getattr(import_module(f"fleetwheel.facts.{module}"), kind)()
     return found
 
 
@@ -90,7 +90,7 @@ def test_no_output_raises_anything_but_the_fact_s_error(name: str, lines: list[s
 
 
 def test_pyinfra_prints_the_host_that_it_runs_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pyinfra", "@local", "fact", "facts.host.Host"]
+    command = [sys.executable, "-m", "pyinfra", "@local", "fact", "fleetwheel.facts.host.Host"]
     done = subprocess.run(
         [*command, f"root={tmp_path}/it's"], capture_output=True, text=True, check=True, timeout=60
     )

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwheel.gpu_names import PATH, capabilities, capability, nearest, other_vendor, words
+from fleetwheel.matrix.gpu_names import PATH, capabilities, capability, nearest, other_vendor, words
 
 ROWS = [
     (name, found)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fleetwheel.asking import pythons, script, sections
-from fleetwheel.asking._nvml_probe import nvml_probe
+from fleetwheel.collectors import pythons, script, sections
+from fleetwheel.collectors._nvml_probe import nvml_probe
 from tests.machine import HEALTHY
 
 PROBE = Path("fleetwheel/node/nvml.py").resolve()

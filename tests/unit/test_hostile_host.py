@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import documents, smoke
+from fleetwheel.connection import untrusted_json
+from fleetwheel.deploy.record import SmokePass
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.record import SmokePass
+from fleetwheel.lock.lock import from_copy
+from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.wheels.lock import from_copy
-from operations import _probe
+from fleetwheel.smoke import result as smoke
 
 DEEP = 100_000
 
@@ -33,7 +34,7 @@ def test_a_lock_without_a_bottom_is_none(text: str) -> None:
     [
         "[" * DEEP,
         nested(DEEP),
-        nested(documents.DEEPEST),
+        nested(untrusted_json.DEEPEST),
         r'{"error": "\ud800"}',
         f'{{"error": {"9" * 5000}}}',
         "[1]",
@@ -41,7 +42,7 @@ def test_a_lock_without_a_bottom_is_none(text: str) -> None:
     ],
 )
 def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
-    assert documents.last(['{"ok": true}', line]) == {"ok": True}
+    assert untrusted_json.last(['{"ok": true}', line]) == {"ok": True}
     with pytest.raises(FleetwheelError, match="printed no result"):
         smoke.parse(line)
 
@@ -53,14 +54,14 @@ def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
     )
 )
 def test_what_a_host_prints_leaves_a_report_that_can_be_read(value: object) -> None:
-    found = documents.last([json.dumps({"error": value})])
+    found = untrusted_json.last([json.dumps({"error": value})])
     host = HostReport(name="h", status="failed", smoke=found)
     text = json.dumps(report.report_of([host]).model_dump(mode="json", by_alias=True))
     report.Report.model_validate_json(text)
 
 
 def test_the_deepest_document_can_be_kept(tmp_path: Path) -> None:
-    found = documents.last([nested(documents.DEEPEST - 1)])
+    found = untrusted_json.last([nested(untrusted_json.DEEPEST - 1)])
     host = HostReport(name="h", status="failed", smoke=found)
     kept = report.save(tmp_path, report.report_of([host]))
     assert history.read(kept).hosts[0].smoke == found

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory import FILE_BYTES, VARIABLE, Connection, Host, fleet, load
-from fleetwheel.settings import Settings
+from fleetwheel.inventory.load import FILE_BYTES, VARIABLE, Connection, Host, fleet, load
+from fleetwheel.inventory.settings import Settings
 
 MAPPING = "must be a mapping, each key or name with a colon behind it"
 GROUP_NAME = "a group's name is letters, digits, - and _, and none of all, inventory, ungrouped"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from paramiko import SSHClient, Transport
 
-from fleetwheel.keepalive import watch
+from fleetwheel.connection.keepalive import watch
 
 EXPECTED = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 

@@ -1,61 +1,106 @@
-"""Imports point one way: deploys -> operations -> facts -> fleetwheel -> libraries."""
+"""Imports point one way, as the picture in docs/architecture.md has it."""
 
 import ast
 import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-OURS = {"deploys", "operations", "facts", "fleetwheel", "pyinfra", "tests"}
-ALLOWED = {
-    "deploys": {"operations", "facts", "fleetwheel", "pyinfra"},
-    "operations": {"operations", "facts", "fleetwheel", "pyinfra"},
-    "facts": {"facts", "fleetwheel", "pyinfra"},
-    "fleetwheel": {"fleetwheel"},
-}
+FOLDERS = ("deploys", "facts", "fleetwheel", "operations")
 MAY_IMPORT_PYINFRA = {
-    "fleetwheel/fleet.py",
-    "fleetwheel/joining/host_keys.py",
-    "fleetwheel/windows/winssh.py",
+    "fleetwheel/cli/fleet.py",
+    "fleetwheel/connection/host_keys.py",
+    "fleetwheel/connection/winssh.py",
 }
 NODE_MAY_IMPORT = {"fleetwheel", "torch", "numpy", "pynvml"}
 
 
-def imported(path: Path) -> set[str]:
-    """Return the top-level names that a file imports, wherever in it."""
-    names: set[str] = set()
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports, wherever in it and in whichever way."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names.add((node.module or "").split(".")[0])
-    return names
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            yield "".join(ast.unparse(word).lstrip("f").strip("\"'") for word in node.args[:1])
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names that a file imports."""
+    return {name.split(".")[0] for name in imports(path)}
 
 
 def files(folder: str) -> list[Path]:
-    found = sorted(Path(folder).rglob("*.py"))
+    """Return the modules of a folder; what is linked into it belongs to another one."""
+    found = [path for path in sorted(Path(folder).rglob("*.py")) if not path.is_symlink()]
     assert found, f"no files in {folder}/"
     return found
 
 
-@pytest.mark.parametrize("folder", ALLOWED)
-def test_imports_point_one_way(folder: str) -> None:
+def floors() -> list[list[str]]:
+    """Return the rooms of the picture, the lowest floor first."""
+    text = Path("docs/architecture.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"^```floors\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line.split("|")[0].split() for line in reversed(picture.splitlines())]
+
+
+def room(path: Path) -> str:
+    """Return the room of a file: a package or module of fleetwheel, or a folder beside it."""
+    return path.parts[1].removesuffix(".py") if path.parts[0] == "fleetwheel" else path.parts[0]
+
+
+def test_arrows_lead_downwards_in_the_picture() -> None:
+    floor = {room: level for level, rooms in enumerate(floors()) for room in rooms}
+    upward, used = [], set()
+    for path in (path for folder in FOLDERS for path in files(folder)):
+        if path.name == "__init__.py" and path.parent.name == "fleetwheel":
+            continue
+        used.add(room(path))
+        for name in imports(path):
+            there = name.split(".")[1] if name.startswith("fleetwheel.") else None
+            if there is None or there == "__version__" or there == room(path):
+                continue
+            used.add(there)
+            if floor[there] >= floor[room(path)]:
+                upward.append(f"{path} -> {name}")
+    assert upward == []
+    assert used == set(floor), "the picture has rooms that are not there"
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks", "scripts"])
+def test_facts_and_operations_have_one_name(folder: str) -> None:
+    """``facts.gpu.Gpus`` would be another class than ``fleetwheel.facts.gpu.Gpus``."""
     for path in files(folder):
-        allowed = ALLOWED[folder] | (
-            {"pyinfra"} if path.as_posix() in MAY_IMPORT_PYINFRA else set()
-        )
-        assert imported(path) & OURS <= allowed, path
+        assert not imported(path) & {"facts", "operations"}, path
+
+
+def test_only_a_few_modules_know_pyinfra() -> None:
+    knows = {path.as_posix() for path in files("fleetwheel") if "pyinfra" in imported(path)}
+    assert knows == MAY_IMPORT_PYINFRA
+
+
+def test_a_clone_without_links_says_what_to_do(tmp_path: Path) -> None:
+    package = tmp_path / "fleetwheel"
+    package.mkdir()
+    (package / "__init__.py").write_bytes(Path("fleetwheel/__init__.py").read_bytes())
+    (package / "facts").write_text("../facts")
+    done = subprocess.run(
+        [sys.executable, "-c", "import fleetwheel"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "git config core.symlinks true" in done.stderr
 
 
 def test_the_program_for_hosts_needs_nothing_that_they_lack() -> None:
     for path in files("fleetwheel/node"):
         assert imported(path) <= set(sys.stdlib_module_names) | NODE_MAY_IMPORT, path
-        text = path.read_text(encoding="utf-8")
-        ours = re.findall(r"^ *(?:from|import) (fleetwheel\S*)", text, re.M)
-        assert all(f"{module}.".startswith("fleetwheel.node.") for module in ours), path
+        ours = [name for name in imports(path) if name.startswith("fleetwheel.")]
+        assert all(name.startswith("fleetwheel.node.") for name in ours), path
 
 
 def test_deploys_are_short_scripts() -> None:
@@ -66,7 +111,7 @@ def test_deploys_are_short_scripts() -> None:
         assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body), path
 
 
-@pytest.mark.parametrize("folder", ALLOWED)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_every_module_says_what_it_is_for(folder: str) -> None:
     for path in files(folder):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
@@ -85,9 +130,9 @@ def modules_used(path: Path) -> set[str]:
 
 def test_no_modules_import_each_other() -> None:
     used = {path.as_posix(): modules_used(path) for path in files("fleetwheel")}
-    assert used["fleetwheel/decision.py"] >= {
+    assert used["fleetwheel/deploy/decider.py"] >= {
         "fleetwheel/choice/answer.py",
-        "fleetwheel/wheels/lock.py",
+        "fleetwheel/lock/lock.py",
     }
     TopologicalSorter(used).prepare()  # raises CycleError, which names the circle
 
@@ -102,7 +147,7 @@ def test_files_that_documents_name_are_there(document: str | Path) -> None:
 
 def test_one_place_prints_a_hint() -> None:
     """A fault is a FleetwheelError until it is printed, so that nobody has to read it back."""
-    ours = [path for folder in ALLOWED for path in files(folder)]
+    ours = [path for folder in FOLDERS for path in files(folder)]
     by_hand = {path.as_posix() for path in ours if any("hint: " in text for text in texts(path))}
     assert by_hand == {"fleetwheel/errors.py"}
 

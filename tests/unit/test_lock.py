@@ -7,11 +7,11 @@ import pytest
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.wheel import Source
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.lock import Lock, name_of
-from fleetwheel.wheels.locking import uv_platform
+from fleetwheel.lock import lock as locks
+from fleetwheel.lock import locking
+from fleetwheel.lock.lock import Lock, name_of
+from fleetwheel.lock.locking import uv_platform
+from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice, target_of
 from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel

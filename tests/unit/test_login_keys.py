@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.inventory import Host
-from fleetwheel.login_keys import leave_out_unusable
+from fleetwheel.inventory.load import Host
+from fleetwheel.inventory.login_keys import leave_out_unusable
 
 
 def host(name: str, **data: object) -> Host:

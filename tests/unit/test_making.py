@@ -8,13 +8,13 @@ import pytest
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Target, read_target
-from fleetwheel.decision import Decider
+from fleetwheel.deploy.decider import Decider
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Driver, DriverState, Profile, Python
-from fleetwheel.wheels import web
-from fleetwheel.wheels.lock import Lock
-from fleetwheel.wheels.sources import pip_settings
+from fleetwheel.host.profile import Driver, DriverState, Profile, Python
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.sources import web
+from fleetwheel.sources.configured import pip_settings
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, record_of
 from tests.small_wheels import make_wheel
 
@@ -169,7 +169,7 @@ NO_DRIVER = CPU_HOST.model_copy(update={"driver": Driver(state=DriverState.NO_DR
 
 def test_a_host_with_a_broken_driver_gets_no_cpu_lock_of_another(wheels: Path) -> None:
     """At first with the lock in locks/, then within one run."""
-    from fleetwheel.wheels import lock as locks
+    from fleetwheel.lock import lock as locks
 
     lock = made(wheels, "numpy")
     locks.save(wheels.parent / "locks", lock)

@@ -5,8 +5,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import PATH, Build, load_matrix, numbers, parse_matrix
-from fleetwheel.variant import CPU, Variant
+from fleetwheel.matrix.matrix import PATH, Build, load_matrix, numbers, parse_matrix
+from fleetwheel.matrix.variant import CPU, Variant
 
 MATRIX = load_matrix()
 LINUX, ARM, WINDOWS = ("linux", "x86_64"), ("linux", "aarch64"), ("windows", "x86_64")

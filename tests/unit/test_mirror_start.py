@@ -16,8 +16,8 @@ hosts = [("@fake/m1", {{"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses
 DEPLOY = """\
 from pyinfra.api import operation
 
-from facts.mirror import Ground
-from operations import mirror
+from fleetwheel.facts.mirror import Ground
+from fleetwheel.operations import mirror
 
 GROUND = Ground(nginx="/usr/sbin/nginx", systemd=True, root=True)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel import remote
-from fleetwheel.node.place import digest_of
-from fleetwheel.packing import packed
+from fleetwheel.collectors import program as remote
+from fleetwheel.node.pack import digest_of, packed
 from tests import node_program
 from tests.smoke_script import expected, scripted, split
 

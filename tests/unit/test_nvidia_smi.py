@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.asking import gpu as gpu_answer
-from fleetwheel.asking.nvidia_smi import FIELDS, cuda_ceiling, parse
-from fleetwheel.driver_states import EXPLANATIONS
-from fleetwheel.profile import DriverState, Gpu
+from fleetwheel.collectors import gpu as gpu_answer
+from fleetwheel.collectors.nvidia_smi import FIELDS, cuda_ceiling, parse
+from fleetwheel.host.driver_states import EXPLANATIONS
+from fleetwheel.host.profile import DriverState, Gpu
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 OLD_FIELDS = [field for field in FIELDS if field != "compute_cap"]

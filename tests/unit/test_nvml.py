@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.asking import nvml
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import read_target
-from fleetwheel.profile import DriverState, Gpu, Nvidia, Profile
-from fleetwheel.record import smoke_pass
+from fleetwheel.collectors import nvml
+from fleetwheel.deploy.record import smoke_pass
+from fleetwheel.host.profile import DriverState, Gpu, Nvidia, Profile
 
 DRIVER = {"state": "ok", "version": "580.95.05", "cuda": "13.0", "nvml": "13.580.95.05"}
 GPU = {

@@ -3,10 +3,10 @@
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
+from fleetwheel.host.profile import HostState, Installation, Profile, Python
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.onboarding.interpreter import UvPython, package_manager, python_to_install
-from fleetwheel.profile import HostState, Installation, Profile, Python
-from fleetwheel.settings import Settings
 
 DEBIAN = Profile(
     os="linux",

@@ -9,18 +9,18 @@ import pytest
 from pyinfra.api import Host, State
 from pyinfra.context import ctx_host
 
-from fleetwheel import record as records
-from fleetwheel import smoke as verdicts
+from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery.distribution import Delivery, Parcel
+from fleetwheel.deploy import record as records
+from fleetwheel.deploy.plan import Plan
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.plan import Plan
-from fleetwheel.profile import Generation, HostState
-from fleetwheel.settings import Settings
-from fleetwheel.wheels import lock as locks
-from fleetwheel.wheels import store, uv_binary
-from fleetwheel.wheels.distribution import Delivery, Parcel
-from operations import _ask, _probe, _push, _report, _steps, _waves, smoke
-from operations._deployment import Deployment, Transfer
-from operations._look import look
+from fleetwheel.host.profile import Generation, HostState
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import lock as locks
+from fleetwheel.operations import _ask, _probe, _push, _report, _steps, _waves, smoke
+from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._look import look
+from fleetwheel.smoke import result as verdicts
 from tests.deploying import (
     BROKEN,
     BUSY,

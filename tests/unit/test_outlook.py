@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from fleetwheel.choice.outlook import outlook
 from fleetwheel.choice.request import Request
 from fleetwheel.cli import commands
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Driver, DriverState, Gpu, Installation, Profile, Python
-from fleetwheel.recorded import Answer, save
-from fleetwheel.settings import Settings
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile, Python
+from fleetwheel.inventory.recorded import Answer, save
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.matrix.matrix import load_matrix
 
 NEWEST = str(max(load_matrix().releases))
 PYTHON = Python(path="/usr/bin/python3", version="3.12.3")

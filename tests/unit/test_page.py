@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwheel.profile import Driver, DriverState
+from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.reporting.page import render
 from fleetwheel.reporting.report import Drift, HostReport, Report, Status
-from fleetwheel.wheel import Source
+from fleetwheel.sources.wheel import Source
 from tests.made_up_fleet import past, report
 from tests.samples import GPU_HOST, RTX_4090, choice
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fleetwheel.deploy.plan import plan
+from fleetwheel.deploy.record import Hold, Record, parse
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.plan import plan
-from fleetwheel.profile import Driver, DriverState, Generation, HostState, Profile
-from fleetwheel.record import Hold, Record, parse
+from fleetwheel.host.profile import Driver, DriverState, Generation, HostState, Profile
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with, record_of
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import preflight
+from fleetwheel.deploy import preflight
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.profile import HostState, Installation
+from fleetwheel.host.profile import HostState, Installation
 from tests.samples import CPU_HOST
 
 NOW = 1_800_000_000

@@ -9,14 +9,14 @@ from typing import Any, get_args
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleetwheel import itself
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory import Host, fleet
+from fleetwheel.host import itself
+from fleetwheel.inventory.load import Host, fleet
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations.schedule import JOBS
 from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import pull
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
-from operations.schedule import JOBS
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""

@@ -9,7 +9,7 @@ import pytest
 from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.errors import FleetwheelError
-from operations import _push
+from fleetwheel.operations import _push
 
 
 class Uploads:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleetwheel.profile import Driver, DriverState
+from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.schedule import check
 from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
-from fleetwheel.schedule.settings import Schedule
-from fleetwheel.settings import Settings
 
 printable = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1

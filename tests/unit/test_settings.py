@@ -10,7 +10,7 @@ from pyinfra.api.connectors import get_all_connectors
 
 from fleetwheel.choice.request import Request
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.settings import Settings
+from fleetwheel.inventory.settings import Settings
 
 
 def refusal(data: dict[str, Any]) -> list[str]:

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import smoke
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
+from fleetwheel.host.profile import Gpu
+from fleetwheel.lock import locking
+from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.matrix.variant import Variant
 from fleetwheel.node import faults
 from fleetwheel.node.smoke import children, devices, verdict
 from fleetwheel.node.smoke import run as probe
-from fleetwheel.profile import Gpu
-from fleetwheel.variant import Variant
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.smoke import result as smoke
 from tests.samples import GPU_HOST, REQUEST, choice, target_of
 
 UNEXPECTED = (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.node.smoke import children, devices, together
 from fleetwheel.node.smoke import full as smoke_full
 from fleetwheel.node.smoke import run as probe
+from fleetwheel.smoke import result as smoke
 from tests.machine import HEALTHY
 from tests.smoke_script import a_gpu, driver, driver_program, expected, in_process, run, scripted
 

@@ -12,9 +12,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.node.smoke import device as smoke_device
 from fleetwheel.node.smoke import driver as smoke_driver
+from fleetwheel.smoke import result as smoke
 from tests import node_program
 from tests.machine import HEALTHY
 from tests.smoke_script import a_gpu, driver, driver_program, expected, in_process, scripted

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from fleetwheel import smoke
 from fleetwheel.choice import compatibility
 from fleetwheel.node import faults
 from fleetwheel.node.smoke import architectures, bench, children, device, nvrtc
 from fleetwheel.node.smoke import run as probe
+from fleetwheel.smoke import result as smoke
 from tests import node_program
 from tests.smoke_script import expected, in_process, run, scripted, split
 

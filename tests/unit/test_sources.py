@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.wheels import sources
-from fleetwheel.wheels.sources import (
+from fleetwheel.sources import configured as sources
+from fleetwheel.sources.configured import (
     certificate,
     configured_sources,
     local_path,

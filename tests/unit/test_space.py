@@ -1,7 +1,7 @@
 """What a lock downloads and takes on disk."""
 
-from fleetwheel.profile import Generation
-from fleetwheel.wheels.space import amount, download_bytes, missing, needed_bytes, readable
+from fleetwheel.delivery.space import amount, download_bytes, missing, needed_bytes, readable
+from fleetwheel.host.profile import Generation
 from tests.samples import host, lock_with
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}

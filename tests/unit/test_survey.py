@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.wheel import Source
-from fleetwheel.wheels import web
-from fleetwheel.wheels.sources import pip_settings
-from fleetwheel.wheels.survey import JSON, Survey, listing, sizes, survey
-from fleetwheel.wheels.web import Page
+from fleetwheel.sources import web
+from fleetwheel.sources.configured import pip_settings
+from fleetwheel.sources.survey import JSON, Survey, listing, sizes, survey
+from fleetwheel.sources.web import Page
+from fleetwheel.sources.wheel import Source
 from tests.serve_index import Index, Reply, serve_index, silent_server
 from tests.small_wheels import make_wheel
 
@@ -495,10 +495,11 @@ def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) 
 def test_a_program_ends_while_a_host_is_silent(index: Index, first: str) -> None:
     """Also inside pyinfra, where gevent has replaced threads and sockets."""
     program = (
-        f"{first}\nimport sys; from fleetwheel.wheels import web\n"
+        f"{first}\nimport sys; from fleetwheel.sources import web\n"
         "web.PROBE_SECONDS, web.READ_SECONDS = 3.0, 60.0\n"
-        "from fleetwheel.wheels.sources import pip_settings; pip_settings()\n"
-        "from fleetwheel.wheels.survey import survey; from fleetwheel.wheel import Source\n"
+        "from fleetwheel.sources.configured import pip_settings; pip_settings()\n"
+        "from fleetwheel.sources.survey import survey\n"
+        "from fleetwheel.sources.wheel import Source\n"
         "found = survey([Source(name='t', url=url) for url in sys.argv[1:]], ['torch'])\n"
         "print(len(found.wheels), len(found.silent))"
     )

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from operations import _report
+from fleetwheel.operations import _report
 
 PREFIX = "    [\x1b[1ma\x1b[0m] "
 HEARING = f"""
-from fleetwheel.fleet import Heard, LONGEST, MOST_LINES
+from fleetwheel.cli.fleet import Heard, LONGEST, MOST_LINES
 import gevent, logging
 from types import SimpleNamespace
 

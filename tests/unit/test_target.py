@@ -16,9 +16,9 @@ from fleetwheel.choice.choose import choose
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.matrix import load_matrix
-from fleetwheel.profile import Driver, DriverState, Gpu, Profile, Python
-from fleetwheel.wheels.lock import name_of
+from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile, Python
+from fleetwheel.lock.lock import name_of
+from fleetwheel.matrix.matrix import load_matrix
 
 MATRIX = load_matrix()
 
@@ -88,7 +88,7 @@ def test_nothing_of_the_choice_takes_a_profile_but_the_reading_of_one() -> None:
         for name, function in inspect.getmembers(found, inspect.isfunction):
             if function.__module__ == found.__name__:
                 hints = set(map(str, get_type_hints(function).values()))
-                if any("fleetwheel.profile.Profile" in hint for hint in hints):
+                if any("fleetwheel.host.profile.Profile" in hint for hint in hints):
                     takers.add((module.name, name))
     assert {module for module, _ in takers} == {"target", "answer", "outlook"}
     assert not takers & {("choose", name) for name in ("choose", "runs", "uniform", "explain")}

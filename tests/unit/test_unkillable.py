@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.profile import DriverState
+from fleetwheel.host.profile import DriverState
 from tests.machine import Machine
 
 FREEZER = Path("/sys/fs/cgroup/freezer")

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from fleetwheel import drift
 from fleetwheel.choice.request import Request
-from fleetwheel.decision import python_for
-from fleetwheel.matrix import load_matrix
-from fleetwheel.plan import plan
-from fleetwheel.profile import Generation
-from fleetwheel.record import Hold
-from fleetwheel.settings import Settings
-from fleetwheel.unmet import unmet
-from fleetwheel.wheels import locking
-from fleetwheel.wheels.lock import Lock
+from fleetwheel.deploy.decider import python_for
+from fleetwheel.deploy.plan import plan
+from fleetwheel.deploy.record import Hold
+from fleetwheel.host.profile import Generation
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import locking
+from fleetwheel.lock.lock import Lock
+from fleetwheel.lock.unmet import unmet
+from fleetwheel.matrix.matrix import load_matrix
 from tests.samples import CPU_HOST, PYTHON, choice, host, lock_with, record_of, target_of
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
@@ -112,8 +112,8 @@ OLD = Path(__file__).parents[1] / "fixtures" / "state-1"
 
 
 def test_a_host_that_the_first_version_deployed_stays_as_it_is(tmp_path: Path) -> None:
-    from fleetwheel import record as records
-    from fleetwheel.decision import Decider
+    from fleetwheel.deploy import record as records
+    from fleetwheel.deploy.decider import Decider
 
     record = records.parse((OLD / "state.json").read_text())
     assert record is not None
@@ -142,13 +142,13 @@ def test_a_host_that_the_first_version_deployed_stays_as_it_is(tmp_path: Path) -
 
 
 def test_an_old_lock_is_no_other_hosts(tmp_path: Path) -> None:
-    from fleetwheel.wheels import lock as locks
+    from fleetwheel.lock import lock as locks
 
     assert locks.find(OLD, target_of(CPU_HOST)) is None
 
 
 def test_a_record_of_a_newer_schema_is_refused_by_its_name() -> None:
-    from fleetwheel import record as records
+    from fleetwheel.deploy import record as records
     from fleetwheel.errors import FleetwheelError
 
     text = (OLD / "state.json").read_text()
@@ -159,7 +159,7 @@ def test_a_record_of_a_newer_schema_is_refused_by_its_name() -> None:
 
 
 def test_what_a_later_version_added_to_a_record_is_passed_over() -> None:
-    from fleetwheel import record as records
+    from fleetwheel.deploy import record as records
 
     text = (OLD / "state.json").read_text()
     more = text.replace('"previous"', '"environments": {"vision": 1}, "previous"', 1)

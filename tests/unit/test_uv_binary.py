@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import uv
 
+from fleetwheel.delivery import store, uv_binary
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.wheels import sources, store, uv_binary, web
+from fleetwheel.sources import configured as sources
+from fleetwheel.sources import web
 from tests.serve_index import Reply, serve_index
 
 NAMES = {
@@ -130,7 +132,7 @@ def test_a_download_that_fails_says_so_without_its_password(tmp_path: Path) -> N
 def test_a_download_without_an_end_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleetwheel.wheels.web.WHEEL_BYTES", 2 * 2**20)
+    monkeypatch.setattr("fleetwheel.sources.web.WHEEL_BYTES", 2 * 2**20)
     wheel = make_uv(tmp_path, "win_amd64", "uv.exe")
     with serve_index({"cpu": [wheel]}) as index:
         index.replies[f"/whl/{wheel.name}"] = Reply(body=bytes(5 * 2**20))

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from pyinfra.api import Host, State
 from pyinfra.context import ctx_host
 
+from fleetwheel.deploy.waves import waves
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _report
+from fleetwheel.operations._waves import wait
 from fleetwheel.reporting.report import HostReport, Status
-from fleetwheel.settings import Settings
-from fleetwheel.waves import waves
-from operations import _report
-from operations._waves import wait
 from tests.deploying import hosts
 
 HOSTS = [f"h{number}" for number in range(10)]

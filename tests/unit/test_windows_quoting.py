@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fleetwheel.connection.quoting import for_cmd, for_powershell, set_for_cmd
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.windows.quoting import for_cmd, for_powershell, set_for_cmd
 
 SPECIAL = r"""\"'%^&|<>()!=,;@ *?`$~"""
 any_text = st.text(st.sampled_from(SPECIAL) | st.characters(exclude_characters="\0"), max_size=12)

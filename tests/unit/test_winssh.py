@@ -11,9 +11,9 @@ from pyinfra.api import Config, HiddenValue, Host, Inventory, QuoteString, State
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import ConnectError
 
+from fleetwheel.connection import winssh
+from fleetwheel.connection.batch import LONGEST, batch_file, one_line, settings, sftp_path, start
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.windows import winssh
-from fleetwheel.windows.batch import LONGEST, batch_file, one_line, settings, sftp_path, start
 
 lines_of_text = st.lists(st.text(st.sampled_from("aü日😀%&^\n") | st.characters(codec="utf-8")))
 

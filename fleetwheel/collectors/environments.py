@@ -1,0 +1,119 @@
+"""What fleetwheel has put under its root directory on a host."""
+
+import re
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from fleetwheel.collectors._answer import Section, first, unfinished
+from fleetwheel.host.profile import Generation, Installation
+
+METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
+CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
+SHA256 = re.compile("[0-9a-f]{64}")
+LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
+
+
+def parse(section: Section) -> Installation:
+    """Read the answer of the section ``environments``; ValueError when it has not ended."""
+    if unfinished(section):
+        raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
+    current = first(section, "current").replace("\\", "/").rstrip("/")
+    mount = [*first(section, "mount").split(" "), "", "", ""]
+    uv = re.match(r"uv ([0-9][^ ]*)", first(section, "uv"))
+    return Installation(
+        root=first(section, "root").replace("\\", "/"),
+        user=first(section, "user"),
+        exists="exists" in section,
+        writable="writable" in section,
+        others_write=_others_write(first(section, "exists")),
+        free_bytes=(
+            _free_bytes(section["free"])
+            if "free" in section
+            else _windows_free(first(section, "dir"))
+        ),
+        file_system=mount[2],
+        mount_options=tuple(mount[3].split(",")) if mount[3] else (),
+        uv=uv[1] if uv else None,
+        current=PurePosixPath(current).name if current else None,
+        generations=_generations(section),
+        wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
+        record="\n".join(section.get("record", [])),
+    )
+
+
+def _others_write(listed: str) -> bool:
+    """Whether the line of ``ls -ldn``, behind the user's own id, names somebody but root."""
+    found = re.match(r"(\d+) d.{7}(.).\S* +\d+ +(\d+) ", listed)
+    return found is not None and (found[2] == "w" or found[3] not in ("0", found[1]))
+
+
+def _free_bytes(df: list[str]) -> int | None:
+    """Return the free space that ``df -Pk`` names: size, used, free, percent, in KiB."""
+    for line in df:
+        fields = re.search(r" [0-9]+ +[0-9]+ +([0-9]{1,15}) +(?:[0-9]+%|-) ", line)
+        if fields:
+            return int(fields[1]) * 1024
+    return None
+
+
+def _windows_free(words: str) -> int | None:
+    """Return the free space that the last line of ``dir /-c`` names, whatever its language."""
+    numbers = [int(number) for number in re.findall("[0-9]{1,18}", words)]
+    return max(numbers, default=None)
+
+
+def _generations(section: Section) -> tuple[Generation, ...]:
+    packages = _packages(section.get("package", []))
+    configs: dict[str, dict[str, str]] = defaultdict(dict)
+    for line in section.get("config", []):
+        if config := CONFIG.fullmatch(line):
+            configs[config[1]][config[2]] = config[3]
+    locks = {lock[2]: lock[1] for line in section.get("lock", []) if (lock := LOCK.fullmatch(line))}
+    runs = set(section.get("runs", []))
+    return tuple(
+        Generation(
+            id=id,
+            python=_interpreter(configs[id]) if id in runs else "",
+            lock=locks.get(id, ""),
+            packages=packages[id],
+        )
+        for id in sorted(section.get("generation", []))
+    )
+
+
+def _interpreter(config: dict[str, str]) -> str:
+    """Return the interpreter that a pyvenv.cfg names, by uv's keys or the standard library's."""
+    if re.match(r"[A-Za-z]:\\", config.get("home", "")):
+        return config["home"].rstrip("\\") + r"\python.exe"
+    version = config.get("version_info") or config.get("version", "")
+    minor = ".".join(version.split(".")[:2])
+    return f"{config['home']}/python{minor}" if config.get("home") else ""
+
+
+def _packages(lines: list[str]) -> dict[str, dict[str, str]]:
+    """Return the packages of each generation: normalised name to full version.
+
+    A package that is there twice, as damage leaves it, gets both versions, which equal no lock.
+    """
+    metadata: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for line in lines:
+        if found := METADATA.fullmatch(line):
+            metadata[found[1], found[2]].setdefault(found[3], found[4])
+    versions: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for (generation, _), fields in metadata.items():
+        name = canonicalize_name(fields.get("Name", ""))
+        versions[generation][name].append(_normal(fields.get("Version", "")))
+    packages: dict[str, dict[str, str]] = defaultdict(dict)
+    for generation, installed in versions.items():
+        packages[generation] = {name: ", ".join(found) for name, found in sorted(installed.items())}
+    return packages
+
+
+def _normal(version: str) -> str:
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        return version

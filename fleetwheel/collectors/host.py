@@ -1,0 +1,37 @@
+"""Everything that fleetwheel asks a host, in one command and one answer."""
+
+from fleetwheel.collectors import environments, gpu, platform, pythons
+from fleetwheel.collectors._answer import Section
+from fleetwheel.host.profile import Driver, DriverState, HostState, Platform, Profile
+
+SECTIONS = ("platform", "pythons", "environments", "gpu")
+
+
+def parse(
+    platform_: Section, pythons_: Section, environments_: Section, gpu_: Section
+) -> HostState:
+    """Read the answers of all sections, in the order of ``SECTIONS``; ValueError if unusable."""
+    system = platform.parse(platform_)
+    interpreters = pythons.parse(pythons_)
+    nvidia = gpu.parse(gpu_)
+    module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
+    updated = module is not None and library is not None and module != library
+    profile = Profile(
+        **system.model_dump(exclude={"problems", "reboot_pending"}),
+        reboot_pending=system.reboot_pending or updated,
+        pythons=interpreters.pythons,
+        driver=_driver(system, nvidia.driver),
+        installed_driver=nvidia.installed_driver,
+        gpus=nvidia.gpus,
+        problems=system.problems + interpreters.problems,
+    )
+    there = environments.parse(environments_)
+    return HostState(profile=profile, installation=there, clock_s=platform.clock_s(platform_))
+
+
+def _driver(system: Platform, driver: Driver) -> Driver:
+    """Return the driver; a Jetson always has a GPU, which nvidia-smi knows from L4T 36 on."""
+    if system.jetson is None or driver.state is not DriverState.NO_GPU:
+        return driver
+    detail = f"the GPU of a Jetson with L4T {system.jetson}, which has no nvidia-smi"
+    return Driver(state=DriverState.NO_DRIVER, detail=detail)

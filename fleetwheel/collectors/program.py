@@ -1,0 +1,40 @@
+"""The program for hosts as it gets there, and how a host runs it that has no copy of it.
+
+Then nothing is installed and no file is left: the command line holds a fixed one-liner, and
+standard input one JSON document with the program and its input, so that neither secrets nor text
+from elsewhere appear in a process list or pass through a shell.
+"""
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+from fleetwheel.node import pack
+
+BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'node','exec'),d)"
+"""Runs ``program`` with the other keys of the document as its global names."""
+
+
+@cache
+def program() -> dict[str, bytes]:
+    """Return the files of the program for hosts, by path."""
+    return pack.program()
+
+
+@cache
+def digest() -> str:
+    """Return what names this version of the program on hosts."""
+    return pack.digest_of(program())
+
+
+@cache
+def _archive() -> str:
+    return base64.b64encode(pack.packed(program())).decode()
+
+
+def document(action: str, input: Any) -> str:
+    """Return the JSON document that ``BOOTSTRAP`` reads: the whole program and its input."""
+    unpack = program()["fleetwheel/node/unpack.py"].decode()
+    given = {"archive": _archive(), "action": action, "input": input}
+    return json.dumps({"program": unpack, "document": given, "__name__": "__main__"})

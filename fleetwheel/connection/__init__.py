@@ -1,0 +1,1 @@
+"""SSH to Linux and Windows: host keys, quoting, lost connections."""

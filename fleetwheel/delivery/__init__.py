@@ -1,0 +1,1 @@
+"""How wheels get to a host: fetched, through a mirror, pushed."""

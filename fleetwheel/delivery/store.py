@@ -1,0 +1,92 @@
+"""The controller's own store of wheels: each is fetched once, checked, and kept under its hash."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources import web
+from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.wheel import Source, file_name
+
+SECONDS = 3600
+"""How long one wheel may take from its source; the largest in use have 900 MB."""
+
+
+def cache_directory() -> Path:
+    """Return fleetwheel's directory among the user's caches (XDG base directories)."""
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
+    return base / "fleetwheel"
+
+
+def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -> Path:
+    """Return the path of a wheel with one of the accepted SHA-256 hashes, fetched if need be.
+
+    A wheel on this machine's own disk stays where it is. Whoever asks first in this process
+    fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
+    the same host. Raises FleetwheelError when the wheel does not come, or is another.
+    """
+    late = f"{file_name(url)} did not come within {SECONDS} s"
+    key = ("wheel", url, frozenset(accepted))
+    return web.once(key, partial(_fetch, url, accepted, sources), SECONDS, late).answer()
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Give a new name beside a path; what is written there takes the path's place at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as directory:
+        new = Path(directory) / path.name
+        yield new
+        new.replace(path)
+
+
+def _fetch(url: str, accepted: Collection[str], sources: Sequence[Source]) -> Path:
+    store = cache_directory() / "wheels"
+    local = local_path(url)
+    kept = [local] if local else [store / hash / file_name(url) for hash in accepted]
+    try:
+        found = next((path for path in kept if path.exists() and sha256(path) in accepted), None)
+        return found or _keep(url, accepted, sources, store)
+    except OSError as error:
+        reason = error.strerror or "it cannot be read or written"
+        raise FleetwheelError(
+            f"{file_name(url)} cannot be had on this machine: {reason}",
+            hint=f"check the disk with {store}, or set XDG_CACHE_HOME",
+        ) from error
+
+
+def _keep(url: str, accepted: Collection[str], sources: Sequence[Source], store: Path) -> Path:
+    """Fetch a wheel into the store, where it only gets with a hash that is accepted."""
+    if local_path(url):
+        raise _other(url)
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store, prefix=".") as directory:
+        new = Path(directory) / file_name(url)
+        bare, login = web.split_login(url)
+        web.download(bare, login or web.logins(sources).get(web.host_of(bare)), new)
+        hash = sha256(new)
+        if hash not in accepted:
+            raise _other(url)
+        path = store / hash / new.name
+        path.parent.mkdir(exist_ok=True)
+        new.replace(path)
+        return path
+
+
+def _other(url: str) -> FleetwheelError:
+    return FleetwheelError(
+        f"{web.split_login(url)[0]} is not there, or is another file than the one that was locked",
+        hint="a wheel or the lock was changed: run with --data relock=true",
+    )

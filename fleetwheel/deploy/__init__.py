@@ -1,0 +1,1 @@
+"""What is done on a host: the decision, the plan, the record."""

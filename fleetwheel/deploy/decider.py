@@ -1,0 +1,200 @@
+"""From a host's target to a lock: kept, shared with another host, or made now."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Lock as Mutex
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from fleetwheel.choice.answer import Read, exact, narrowed, refusal_of, ways_out
+from fleetwheel.choice.choose import Refusal, runs, uniform
+from fleetwheel.choice.request import Request, read_pins
+from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.deploy.record import Record
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Profile, Python
+from fleetwheel.lock import lock as locks
+from fleetwheel.lock.constraints import Constraint, configured_constraints
+from fleetwheel.lock.lock import Lock
+from fleetwheel.lock.making import make
+from fleetwheel.lock.supply import Supply, supply
+from fleetwheel.lock.unmet import unmet
+from fleetwheel.matrix.matrix import Matrix
+from fleetwheel.sources.configured import redacted
+
+
+class Member(NamedTuple):
+    """One host of a uniform group."""
+
+    profile: Profile
+    request: Request
+    record: Record | None
+
+
+class Decider:
+    """Decides for every host of a run, and makes each distinct lock once."""
+
+    def __init__(self, directory: Path, matrix: Matrix, warn: Callable[[str], None]) -> None:
+        self.directory = directory
+        self.matrix = matrix
+        self.warn = warn
+        """Called once for each source that gives no answer."""
+        self._warned: set[str] = set()
+        self._made: dict[Target, Lock | Refusal] = {}
+        self._mutexes: dict[Target, Mutex] = {}
+
+    def decide(
+        self,
+        profile: Profile,
+        request: Request,
+        record: Record | None,
+        host_copy: Callable[[], str | None],
+        *,
+        extra_sources: Sequence[str] = (),
+        relock: bool = False,
+        tested: bool = True,
+    ) -> Lock | Refusal:
+        """Return the lock for a host, or why there is none.
+
+        A host keeps the lock of its record while that meets its request and its wheels still run;
+        ``host_copy`` reads the host's own copy, for a controller that has not got the file.
+        ``tested`` is that of ``read_target``.
+        """
+        unbound = read_target(profile, request, tested=tested)
+        if record and not relock and isinstance(unbound, Target):
+            kept = self._recorded(record, host_copy)
+            if kept and self._serves(kept, exact(unbound, profile), profile, record):
+                return kept
+        read = partial(
+            read_target,
+            constraints=[constraint.requirement for constraint in self._constraints],
+            sources=redacted(extra_sources),
+            tested=tested,
+        )
+        target = read(profile, request)
+        if isinstance(target, Blocker):
+            return self._blocked(target, profile, request, read, extra_sources)
+        found = self._shared(target, request, extra_sources, relock)
+        choice = found.choice if isinstance(found, Lock) else found
+        if narrow := narrowed(target, choice, profile, self.matrix):
+            found = self._shared(narrow, request, extra_sources, relock)
+        return _for_interpreter(found, profile, record)
+
+    def common(
+        self, members: Sequence[Member], *, extra_sources: Sequence[str] = (), relock: bool = False
+    ) -> str | None:
+        """Return the release for every host of a uniform group: the one it has, else the newest.
+
+        None where no release runs on all of them.
+        """
+        targets = [
+            exact(target, member.profile)
+            for member in members
+            if isinstance(target := read_target(member.profile, member.request), Target)
+        ]
+        for release in () if relock else sorted(_held(members), key=Version, reverse=True):
+            pinned_to = [t.model_copy(update={"torch": f"=={release}"}) for t in targets]
+            if uniform(pinned_to, self.matrix, None):
+                return release
+        return uniform(targets, self.matrix, self._supply(targets, extra_sources).stock)
+
+    @cached_property
+    def _constraints(self) -> tuple[Constraint, ...]:
+        return configured_constraints()
+
+    def _recorded(self, record: Record, host_copy: Callable[[], str | None]) -> Lock | None:
+        """Return the lock that a record names: from locks/, else the host's own copy."""
+        kept = locks.load(self.directory, record.lock)
+        if kept:
+            return kept
+        copy = host_copy()
+        return locks.from_copy(copy, record.lock) if copy else None
+
+    def _serves(self, lock: Lock, own: Target, profile: Profile, record: Record) -> bool:
+        return (
+            not unmet(lock, own)
+            and not runs(lock.choice, own, self.matrix)
+            and python_for(lock, profile, record) is not None
+        )
+
+    def _blocked(
+        self,
+        blocker: Blocker,
+        profile: Profile,
+        request: Request,
+        read: Read,
+        extra: Sequence[str],
+    ) -> Refusal:
+        found = self._supply(ways_out(profile, request, self.matrix, read), extra)
+        return refusal_of(blocker, profile, request, self.matrix, found.stock, read)
+
+    def _shared(
+        self, target: Target, request: Request, extra: Sequence[str], relock: bool
+    ) -> Lock | Refusal:
+        """Return the answer of a target, found or made by the first host that has it."""
+        with self._mutexes.setdefault(target, Mutex()):
+            if target not in self._made:
+                existing = None if relock else locks.find(self.directory, target)
+                self._made[target] = existing or make(
+                    target,
+                    request,
+                    lambda needed: self._supply([needed], extra),
+                    self.matrix,
+                    self._constraints,
+                )
+            return self._made[target]
+
+    def _supply(self, targets: Sequence[Target], extra: Sequence[str]) -> Supply:
+        found = supply(targets, self.matrix, extra)
+        for warning in set(found.warnings) - self._warned:
+            self._warned.add(warning)
+            self.warn(warning)
+        return found
+
+
+def takes_cuda(profile: Profile, request: Request) -> bool:
+    """Whether a host counts among those of a uniform group that have to agree on a release."""
+    return bool(profile.gpus) and read_pins(request).accelerator != "cpu"
+
+
+def pinned(request: Request, release: str) -> Request:
+    """Return a request for exactly this release."""
+    return request.model_copy(update={"torch": f"=={release}"})
+
+
+def _held(members: Sequence[Member]) -> set[str]:
+    """Return the releases that a uniform group has, while its requests are the same."""
+    held = set()
+    for member in members:
+        if member.record:
+            release = member.record.choice.torch
+            with suppress(FleetwheelError):  # a request that cannot be read is no vote
+                asked = read_pins(pinned(member.request, release))
+                held |= {release} if read_pins(member.record.request) == asked else set()
+    return held
+
+
+def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Python | None:
+    """Return the host's interpreter for a lock: that of its record, else the newest that fits."""
+    fitting = [
+        python
+        for python in profile.pythons
+        if python.minor == lock.choice.python.minor and not lock.excludes(python)
+    ]
+    before = record.choice.python.path if record else lock.choice.python.path
+    newest = sorted(fitting, key=lambda python: Version(python.version), reverse=True)
+    return next((python for python in fitting if python.path == before), next(iter(newest), None))
+
+
+def _for_interpreter(
+    found: Lock | Refusal, profile: Profile, record: Record | None
+) -> Lock | Refusal:
+    """Refuse a lock that none of the host's interpreters may use, by their whole versions."""
+    if isinstance(found, Refusal) or python_for(found, profile, record):
+        return found
+    there = [p for p in profile.pythons if p.minor == found.choice.python.minor]
+    reasons = [f"the host has Python {p.version}; {found.excludes(p)}" for p in there]
+    return Refusal(reasons=tuple(reasons), unlocks=("another patch release of this Python",))

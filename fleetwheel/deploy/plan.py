@@ -1,0 +1,118 @@
+"""What has to happen on a host so that it runs its lock: a pure comparison."""
+
+import re
+
+from fleetwheel.choice.request import Request, read_pins
+from fleetwheel.deploy.record import Record
+from fleetwheel.host.profile import Generation, HostState, Python
+from fleetwheel.inventory.settings import SmokeMode
+from fleetwheel.lock.lock import Lock
+from fleetwheel.value import Value
+
+
+class Plan(Value):
+    """The steps that a deploy takes on one host, in the order of the fields."""
+
+    generation: str
+    """The generation that the host is to run."""
+    build: bool
+    smoke: bool
+    activate: bool
+    because: str
+    """Why anything has to happen, or why nothing has to."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the host is already right."""
+        return not (self.build or self.smoke or self.activate)
+
+
+def plan(
+    lock: Lock,
+    python: Python,
+    host: HostState,
+    record: Record | None,
+    *,
+    request: Request,
+    smoke: SmokeMode,
+    rebuild: bool = False,
+) -> Plan:
+    """Compare a host with its lock, and its record with what is asked for now.
+
+    A generation is never repaired in place: one whose packages differ from the lock is left as it
+    is, and the same wheels are built again under the next build number.
+    """
+    name = lock.generation(python)
+    builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
+    good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
+    if rebuild or not good:
+        number = max((_build_of(id, name) or 0 for id in builds), default=0) + 1
+        return Plan(
+            generation=f"{name}-{number}",
+            build=True,
+            smoke=smoke != "none",
+            activate=True,
+            because=_why_build(bool(builds), bool(good)),
+        )
+    current = host.installation.current
+    chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
+    tested = smoke == "none" or (smoke == "auto" and _passed(chosen, host, record, request))
+    differs = _differs(chosen, lock, record, request)
+    return Plan(
+        generation=chosen,
+        build=False,
+        smoke=not tested,
+        activate=chosen != current or differs is not None,
+        because="it is built, but not in use"
+        if chosen != current
+        else differs or _why(tested, smoke),
+    )
+
+
+def _passed(generation: str, host: HostState, record: Record | None, request: Request) -> bool:
+    """Whether the last pass still holds, of the GPUs that are to be served now."""
+    return (
+        record is not None
+        and record.smoke is not None
+        and record.smoke.holds(generation, host.profile)
+        and read_pins(record.request).gpus == read_pins(request).gpus
+    )
+
+
+def _differs(generation: str, lock: Lock, record: Record | None, request: Request) -> str | None:
+    """Return why the record of an environment in use has to be written; None where it is right."""
+    if record is not None and record.hold:
+        return "it is in use, and its hold has ended"
+    if record is None or record.generation != generation:
+        return "it is in use, but the host's record says otherwise"
+    if read_pins(record.request) != read_pins(request):
+        return "it is in use and right; its record takes the new request"
+    if record.lock != lock.name:
+        return "it is in use and right; its record takes the new lock"
+    return None
+
+
+def _why(tested: bool, smoke: SmokeMode) -> str:
+    if smoke == "none":
+        return "it is in use, as locked; nothing is tested here"
+    if not tested:
+        return "its smoke test has to run again"
+    return "it is in use, as locked, and its smoke test has passed"
+
+
+def _build_of(id: str, name: str) -> int | None:
+    """Return the build number of a generation of this name."""
+    match = re.fullmatch(re.escape(name) + r"-(\d{1,9})", id)
+    return int(match[1]) if match else None
+
+
+def _as_locked(generation: Generation, lock: Lock) -> bool:
+    return generation.packages == lock.packages and bool(generation.python)
+
+
+def _why_build(built: bool, good: bool) -> str:
+    if good:
+        return "a new build was asked for"
+    if built:
+        return "the environment's packages differ from the lock"
+    return "there is no environment with these wheels yet"

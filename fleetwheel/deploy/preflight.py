@@ -1,0 +1,74 @@
+"""What keeps an environment from being built on a host: decided before anything is changed."""
+
+from fleetwheel.delivery.space import readable
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import HostState, Installation
+
+SHARED = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "afs",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "glusterfs",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+    ]
+)
+"""File systems that several hosts see: the record of one would take the place of another's."""
+A_DAY = 86400
+"""Seconds that a clock may be off before the certificates of a wheel source are in doubt."""
+
+
+def check(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) -> None:
+    """Raise FleetwheelError, with what mends it, for a host that cannot take an environment.
+
+    ``now`` is this machine's time in seconds since 1970, ``root_named`` whether the inventory
+    names the root directory, and so means it.
+    """
+    there = facts.installation
+    if not there.writable:
+        raise FleetwheelError(
+            f"{there.user or 'the user'} cannot write to {there.root}",
+            hint="name another root in the inventory, or use sudo: true",
+        )
+    if there.others_write:
+        raise FleetwheelError(
+            f"{there.root} belongs to another user, or everyone can write to it:"
+            " what is installed there could be replaced",
+            hint=f"chown it to {there.user or 'the deploying user'} and chmod o-w it on the host,"
+            " deploy as its owner, or name another root in the inventory",
+        )
+    _check_mount(there, root_named)
+    if there.free_bytes is not None and there.free_bytes < needed_bytes:
+        raise FleetwheelError(
+            f"{there.root} has {readable(there.free_bytes)} free,"
+            f" the environment needs {readable(needed_bytes)}",
+            hint="free some space, or name another root in the inventory",
+        )
+    if facts.clock_s is not None and abs(facts.clock_s - now) > A_DAY:
+        days = (facts.clock_s - now) / A_DAY
+        raise FleetwheelError(
+            f"the host's clock is {abs(days):.0f} days {'ahead' if days > 0 else 'behind'}, so that"
+            " it can check no certificate of a wheel source",
+            hint="set it: timedatectl set-ntp true, or date -s",
+        )
+
+
+def _check_mount(there: Installation, root_named: bool) -> None:
+    if "noexec" in there.mount_options:
+        raise FleetwheelError(
+            f"{there.root} is on a file system that is mounted noexec: no program runs from there",
+            hint="name another root in the inventory, or mount it without noexec",
+        )
+    if there.file_system in SHARED and not root_named:
+        raise FleetwheelError(
+            f"{there.root} is on {there.file_system}, which other hosts may see too",
+            hint="name a root on a disk of the host in the inventory;"
+            " naming this one says that no other host uses it",
+        )

@@ -1,0 +1,1 @@
+"""New hosts: their place in the inventory."""

@@ -1,0 +1,1 @@
+"""What a host is: its profile, its driver, its name."""

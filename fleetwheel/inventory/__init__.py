@@ -1,0 +1,1 @@
+"""What is asked for, read from the inventory's YAML."""

@@ -1,0 +1,372 @@
+"""The inventory: YAML files to hosts with their data, or errors that name file, line and key."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from fleetwheel.delivery import mirror
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.itself import SELF
+from fleetwheel.inventory import plain_yaml
+from fleetwheel.inventory.plain_yaml import Place, Problem, Reading
+from fleetwheel.inventory.recorded import load as recorded
+from fleetwheel.inventory.recorded import replay
+from fleetwheel.inventory.settings import Settings, misplaced, suggestion, words
+from fleetwheel.value import Value
+
+DIRECTORY = Path("inventory")
+VARIABLE = "FLEETWHEEL_INVENTORY"
+"""Environment variable that names a file or directory to read instead of ``inventory/``."""
+FILE_BYTES = 4 << 20
+"""An inventory file is not longer than this: some 40,000 hosts."""
+RESERVED = ("all", "inventory", "ungrouped")
+"""Groups that pyinfra, or inventory.py, makes of its own."""
+HINT = "docs/inventory.example.yaml has every key"
+
+
+def _pyinfra_key(key: str) -> str:
+    if "password" in key:
+        raise ValueError(
+            "passwords do not belong in a file: use a key or an agent,"
+            " or pyinfra's --ssh-password-prompt and --use-sudo-password"
+        )
+    if key in HostEntry.model_fields:
+        raise ValueError("belongs beside pyinfra, not in it")
+    return key
+
+
+def _home(value: str) -> str:
+    """Make ``~/`` this user's home directory, which pyinfra does for other files, not for this."""
+    return str(Path(value).expanduser()) if value.startswith("~/") else value
+
+
+class Connection(Value):
+    """How pyinfra reaches a host, in the words of SSH."""
+
+    os: Literal["linux", "windows"] = "linux"
+    """A Windows host is reached by the winssh connector."""
+    address: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535, strict=True)] | None = None
+    user: str | None = None
+    key: str | None = None
+    known_hosts: str | None = None
+    ssh_config: Annotated[str, AfterValidator(_home)] | None = None
+    sudo: bool = False
+    pyinfra: dict[Annotated[str, AfterValidator(_pyinfra_key)], Any] = Field(default_factory=dict)
+    """Further data for pyinfra and its connector, as it is."""
+
+    def data(self) -> dict[str, Any]:
+        """Return what pyinfra's SSH connector reads; host keys are checked unless it says no."""
+        named = {
+            "ssh_hostname": self.address,
+            "ssh_port": self.port,
+            "ssh_user": self.user,
+            "ssh_key": self.key,
+            "ssh_known_hosts_file": self.known_hosts,
+            "ssh_config_file": self.ssh_config,
+            "_sudo": self.sudo or None,
+            "ssh_strict_host_key_checking": "yes",
+        }
+        return {key: value for key, value in named.items() if value is not None} | self.pyinfra
+
+
+class HostEntry(Connection, Settings):
+    """What one host, a group or the defaults may say."""
+
+    @field_validator("relock", "lift_hold", "rebuild")
+    @classmethod
+    def _for_one_run(cls, value: bool, info: ValidationInfo) -> bool:
+        raise ValueError(f"is for one run, on the command line: --data {info.field_name}=true")
+
+
+def _nothing_is_empty(value: object) -> object:
+    """A key with nothing behind it, such as ``ws-01:``, is an empty entry."""
+    return {} if value is None else value
+
+
+def _host_name(name: str) -> str:
+    if not re.fullmatch(r"@?[^\s@]\S*", name) or not name.isprintable():
+        raise ValueError("a host's name is one word without spaces")
+    return name
+
+
+def _group_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name in RESERVED:
+        raise ValueError(
+            f"a group's name is letters, digits, - and _, and none of {', '.join(RESERVED)}"
+        )
+    return name
+
+
+Entry = Annotated[HostEntry, BeforeValidator(_nothing_is_empty)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+Hosts = Annotated[dict[HostName, Entry], BeforeValidator(_nothing_is_empty)]
+
+
+class GroupEntry(HostEntry):
+    """A group: what its hosts have in common, and the hosts."""
+
+    hosts: Hosts = Field(default_factory=dict)
+
+
+GroupName = Annotated[str, AfterValidator(_group_name)]
+Group = Annotated[GroupEntry, BeforeValidator(_nothing_is_empty)]
+
+
+class Document(BaseModel):
+    """One inventory file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    defaults: Entry = Field(default_factory=HostEntry)
+    groups: Annotated[dict[GroupName, Group], BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=dict
+    )
+    hosts: Hosts = Field(default_factory=dict)
+
+
+class Host(NamedTuple):
+    """One host: its name, its group if it is in one, and its data for pyinfra."""
+
+    name: str
+    group: str | None
+    data: dict[str, Any]
+
+
+class File(NamedTuple):
+    """One inventory file whose content is sound."""
+
+    path: Path
+    document: Document
+    reading: Reading
+
+
+def fleet() -> list[Host]:
+    """Return the hosts of FLEETWHEEL_INVENTORY, else of ``inventory/``, else this machine.
+
+    FLEETWHEEL_SELF leaves the host of that name alone, as the machine that this runs on.
+    A directory of recorded hosts gives hosts that answer as they did then, for dry runs.
+    Raises FleetwheelError as ``load`` does, and where the variable names a place without hosts.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not _files(Path(named)) and any(Path(named).glob("*.json")):
+        return [Host(f"@fake/{host.name}", None, replay(host)) for host in recorded(Path(named))]
+    hosts = load(Path(named)) if named else load(DIRECTORY) if DIRECTORY.exists() else []
+    if named and not hosts:
+        raise FleetwheelError(
+            f"{named}: holds no *.yaml file", hint=f"{VARIABLE} names a file or a directory of them"
+        )
+    if name := os.environ.get(SELF):
+        return [_itself(hosts, name)]
+    return hosts or [Host("@local", None, {})]
+
+
+def _itself(hosts: Sequence[Host], name: str) -> Host:
+    """Return a host as this machine: what is said about it, without the way to it."""
+    data = next((host.data for host in hosts if host.name == name), None)
+    if data is None:
+        raise FleetwheelError(
+            f"{SELF}={name}: the inventory has no such host",
+            hint="add it, or take its pull away: schedule: {present: false}",
+        )
+    said = {key: value for key, value in data.items() if key in Settings.model_fields}
+    if said.get("mirror"):
+        addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
+        said["mirror"] = mirror.address(said["mirror"], addresses)
+    return Host("@local", None, said)
+
+
+def load(place: Path) -> list[Host]:
+    """Return the hosts of a file, or of all YAML files in a directory, in their order.
+
+    Raises FleetwheelError as ``read`` does. Files without any host are a problem as well: this
+    machine is meant only where there is no file at all.
+    """
+    files = read(place)
+    found = hosts(files)
+    if files and not found:
+        problem = 'hosts: none in any file; this machine would be "@local"'
+        raise FleetwheelError(f"{files[0].path}:1: {problem}", hint=HINT)
+    return found
+
+
+def read(place: Path, instead: Mapping[Path, str] | None = None) -> list[File]:
+    """Return the content of a file, or of all YAML files in a directory, in their order.
+
+    ``instead`` has texts to read in the place of files, or beside them: what they would become.
+    Raises FleetwheelError with a line ``FILE:LINE: KEY: PROBLEM`` for each problem.
+    """
+    instead = instead or {}
+    paths = sorted({*_files(place), *instead}) if place.is_dir() else [place]
+    problems: list[str] = []
+    files = [file for path in paths if (file := _read(path, instead.get(path), problems))]
+    problems += [*_duplicates(files), *_misplaced_roots(files)]
+    if problems:
+        raise FleetwheelError("\n".join(problems), hint=HINT)
+    return files
+
+
+def hosts(files: Sequence[File]) -> list[Host]:
+    """Return the hosts of some files, with what the defaults and their groups say of them."""
+    documents = [file.document for file in files]
+    defaults = next(filter(_states_defaults, documents), Document()).defaults
+    return [host for document in documents for host in _hosts(document, defaults)]
+
+
+def group_of(names: Iterable[str]) -> str:
+    """Return the inventory's own group among those that pyinfra puts a host in; empty for none."""
+    return next((name for name in names if name not in RESERVED and name[0] != "@"), "")
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the YAML files of a directory, without those that an editor hides there."""
+    found = [*directory.glob("*.yaml"), *directory.glob("*.yml")]
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _states_defaults(document: Document) -> bool:
+    return "defaults" in document.model_fields_set
+
+
+def _hosts(document: Document, defaults: HostEntry) -> Iterator[Host]:
+    for name, group in document.groups.items():
+        for host, entry in group.hosts.items():
+            data = _data(defaults, group, entry)
+            named = {"uniform": name} if data.get("uniform") is True else {}
+            yield Host(_named(host, defaults, group, entry), name, data | named)
+    for host, entry in document.hosts.items():
+        yield Host(_named(host, defaults, entry), None, _data(defaults, entry))
+
+
+def _named(name: str, *entries: HostEntry) -> str:
+    """Return a host's name for pyinfra, which says its connector too where that is not SSH."""
+    said = [entry.os for entry in entries if "os" in entry.model_fields_set]
+    windows = said[-1:] == ["windows"] and not name.startswith("@")
+    return f"@winssh/{name}" if windows else name
+
+
+def _data(*entries: HostEntry) -> dict[str, Any]:
+    """Merge entries, a later one over an earlier one, into data for pyinfra."""
+    said: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
+    for entry in entries:
+        stated = (key for key in HostEntry.model_fields if key in entry.model_fields_set)
+        said |= {key: getattr(entry, key) for key in stated}
+        raw |= entry.pyinfra
+    way = {key: value for key, value in said.items() if key in Connection.model_fields}
+    settings = {key: value for key, value in said.items() if key in Settings.model_fields}
+    return Connection(**{**way, "pyinfra": raw}).data() | settings
+
+
+def _read(path: Path, text: str | None, problems: list[str]) -> File | None:
+    """Read and check one file, or its text; what is wrong with it is added to the problems."""
+    try:
+        if text is None and path.stat().st_size > FILE_BYTES:
+            problems.append(f"{path}:1: larger than {FILE_BYTES >> 20} MB")
+            return None
+        reading = plain_yaml.read(path.read_text(encoding="utf-8") if text is None else text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problems.append(f"{path}:1: cannot be read: {reason}")
+        return None
+    found, document = list(reading.problems), None
+    try:
+        document = Document.model_validate(_nothing_is_empty(reading.data))
+    except ValidationError as error:
+        found += [_located(reading, details) for details in error.errors()]
+    found.sort(key=lambda problem: problem.line)
+    problems += [_told(path, problem) for problem in found]
+    return File(path, document, reading) if document else None
+
+
+def _located(reading: Reading, error: ErrorDetails) -> Problem:
+    """Return a problem of the content with its line."""
+    place = tuple(part for part in error["loc"] if part != "[key]")
+    text = _unknown(place) if error["type"] == "extra_forbidden" else words(error)
+    return Problem(reading.line(place), place, text)
+
+
+def _told(path: Path, problem: Problem) -> str:
+    parts = [str(part) for part in problem.place]
+    key = ".".join(part if part and part.isprintable() else ascii(part) for part in parts)
+    where = f"{path}:{problem.line}"
+    return f"{where}: {key}: {problem.text}" if key else f"{where}: {problem.text}"
+
+
+def _unknown(place: Place) -> str:
+    """Return what to say of a key that is not known in its place."""
+    key = str(place[-1])
+    if key.startswith(("ssh_", "_")):
+        return 'unknown key (pyinfra\'s own go below "pyinfra")'
+    entry = GroupEntry if len(place) == 3 and place[0] == "groups" else HostEntry
+    known = Document.model_fields if len(place) == 1 else entry.model_fields
+    return suggestion(key, known) or "unknown key"
+
+
+def _duplicates(files: Sequence[File]) -> list[str]:
+    """Return a problem for every host, group or defaults that stands in two places."""
+    first: dict[tuple[str, str], str] = {}
+    problems = []
+    for path, document, reading in files:
+        for kind, name, place in _names(document):
+            line = reading.line(place)
+            if there := first.get((kind, name)):
+                text = f"{kind} stands at {there} already"
+                problems.append(_told(path, Problem(line, place, text)))
+            first.setdefault((kind, name), f"{path}:{line}")
+    return problems
+
+
+def _misplaced_roots(files: Sequence[File]) -> Iterator[str]:
+    """Return a problem for every host whose root is a path of another system than its own."""
+    stating = (file for file in files if _states_defaults(file.document))
+    defaults = [(file, ("defaults",), file.document.defaults) for file in stating][:1]
+    for file in files:
+        for kind, name, place in _names(file.document):
+            if kind == "host":
+                yield from _misplaced_root(name, [*defaults, *_layers(file, place)])
+
+
+def _misplaced_root(name: str, layers: Sequence[tuple[File, Place, HostEntry]]) -> Iterator[str]:
+    windows = _named(name, *(entry for _, _, entry in layers)).startswith("@winssh/")
+    stating = [layer for layer in layers if "root" in layer[2].model_fields_set]
+    for (path, _, reading), place, entry in stating[-1:]:
+        if wrong := misplaced(entry.root, windows=windows):
+            line = reading.line((*place, "root"))
+            yield _told(path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
+
+
+def _layers(file: File, place: Place) -> Iterator[tuple[File, Place, HostEntry]]:
+    """Return what a file says of the host at a place: by its group, and by itself."""
+    section, name = file.document, place[-1]
+    if place[0] == "groups":
+        group = section.groups[str(place[1])]
+        yield file, place[:2], group
+        yield file, place, group.hosts[str(name)]
+    else:
+        yield file, place, section.hosts[str(name)]
+
+
+def _names(document: Document) -> Iterator[tuple[str, str, Place]]:
+    if _states_defaults(document):
+        yield "defaults", "", ("defaults",)
+    for group, entry in document.groups.items():
+        yield "group", group, ("groups", group)
+        for host in entry.hosts:
+            yield "host", host, ("groups", group, "hosts", host)
+    for host in document.hosts:
+        yield "host", host, ("hosts", host)

@@ -1,0 +1,267 @@
+"""What the inventory, or ``--data`` on the command line, can say about one host."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+
+from fleetwheel.choice.request import (
+    Request,
+    accelerator_of,
+    python_of,
+    requirement_of,
+    torch_pin,
+)
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.value import Value
+
+SmokeMode = Literal["auto", "always", "full", "none"]
+
+EXAMPLES = {"torch": "2.10", "python": "3.10", "driver": "580.10"}
+"""Versions that a number cannot hold."""
+
+
+def _quoted(value: object, info: ValidationInfo) -> object:
+    """Refuse a number: YAML and ``--data`` turn 2.10 into 2.1 before anyone sees it."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        name = str(info.field_name)
+        example = EXAMPLES[name]
+        raise ValueError(
+            f"{value} is a number, and {example} as a number is {float(example)}: quote it,"
+            f""" {name}: "{example}" in YAML, --data '{name}="{example}"' on the command line"""
+        )
+    return value
+
+
+def _listed(value: object) -> Any:
+    """Accept ``a,b`` from the command line for a list, also ``a>=1,<2,b[c,d]`` for two."""
+    if isinstance(value, str):
+        items = re.split(r",(?!\s*[<>=!~])(?![^\[]*\])", value)
+        return [item.strip() for item in items if item.strip()]
+    return value
+
+
+def _listed_gpus(value: object) -> object:
+    """Accept ``0`` and ``0,1`` from the command line for a list."""
+    if isinstance(value, str):
+        return [int(item) if item.isdecimal() else item for item in _listed(value)]
+    return [value] if isinstance(value, int) else value
+
+
+def _gpu(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is no index, UUID or name of a GPU")
+    return value
+
+
+def _listed_sizes(value: object) -> object:
+    """Accept ``1,10%`` from the command line for a list, and one size for a list of one."""
+    if isinstance(value, str):
+        return [int(item) if item.isdecimal() else item for item in _listed(value)]
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _size(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not number and not re.fullmatch(r"(100|[1-9][0-9]?)%", str(value)):
+        raise ValueError(f"{value!r} is no number of hosts, nor a percentage of them")
+    return value
+
+
+def _torch(value: str) -> str:
+    torch_pin(value)
+    return value
+
+
+def _specifiers(value: str) -> str:
+    try:
+        SpecifierSet(value)
+    except InvalidSpecifier:
+        raise ValueError(f'{value!r} is no range of versions: write ">=580"') from None
+    return value
+
+
+def _requirement(value: str) -> str:
+    requirement_of(value)
+    return value
+
+
+def _driver(value: object) -> object:
+    """Accept 580 and "580": the number of a branch, which loses nothing as a number."""
+    value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, str) or not re.fullmatch("keep|install|[1-9][0-9]{2}", value):
+        raise ValueError(f'{value!r} is none of keep, install, or a branch such as "580"')
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not re.match(r"(/|~/|[A-Za-z]:[\\/])[^/\\]", value) or not value.isprintable():
+        raise ValueError(f"{value!r} is no absolute path")
+    return value
+
+
+def _proxy(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?/?", value):
+        shown = "an address with credentials" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no proxy: write http://HOST:PORT, and no password")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[\w.~%+/-]*)?", value, re.ASCII):
+        shown = "an address with credentials" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no address: write http://HOST/PATH, and no password")
+    return value
+
+
+def _mirror(value: str) -> str:
+    if not re.fullmatch(r"(@local|(https?://)?[A-Za-z0-9._-]+)(:\d{1,5})?/?", value):
+        shown = "an address with credentials" if "@" in value[1:] else repr(value)
+        raise ValueError(f"{shown} is neither a host of the inventory nor http://HOST:PORT")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_quoted)]
+Limit = Annotated[int, Field(ge=0, strict=True)]
+Seconds = Annotated[int, Field(ge=1, le=86400, strict=True)]
+
+
+class Expect(Value):
+    """What a host should be, whatever it was at its last deploy: the drift check compares."""
+
+    gpus: Annotated[int, Field(ge=0, le=64, strict=True)] | None = None
+    """Number of GPUs."""
+    gpu: str | None = None
+    """A part of the name that every GPU has, such as ``RTX 4090``."""
+    driver: Annotated[Text, AfterValidator(_specifiers)] | None = None
+    """Versions of the driver, such as ``>=580``."""
+    max_temperature_c: Limit | None = None
+    max_ecc_uncorrected: Limit | None = None
+    """Errors in the whole life of a GPU."""
+    max_remapped_rows: Limit | None = None
+
+
+class Settings(Value):
+    """Everything about a host but the way to it; the defaults are those of an empty inventory."""
+
+    torch: Annotated[Text, AfterValidator(_torch)] | None = None
+    """``"2.14.1"``, ``"2.14"`` or ``">=2.10,<2.13"``; the newest that runs by default."""
+    accelerator: Annotated[str, AfterValidator(accelerator_of)] = "auto"
+    """``auto``, ``cpu``, ``cuda``, or a variant such as ``cu126``."""
+    packages: Annotated[
+        tuple[Annotated[str, AfterValidator(_requirement)], ...], BeforeValidator(_listed)
+    ] = ("numpy",)
+    """Requirements to install beside torch."""
+    python: Annotated[Text, AfterValidator(python_of)] | None = None
+    """``"3.12"`` or ``"3.14t"``; the newest that has a wheel by default."""
+    gpus: (
+        Annotated[
+            tuple[Annotated[int | str, BeforeValidator(_gpu)], ...], BeforeValidator(_listed_gpus)
+        ]
+        | None
+    ) = None
+    """Index, UUID or name of the GPUs that must be served; all by default."""
+    uniform: bool | str = False
+    """Whether all CUDA hosts of the group get the same release; those with one name are a group."""
+    serial: Annotated[
+        tuple[Annotated[int | str, BeforeValidator(_size)], ...], BeforeValidator(_listed_sizes)
+    ] = ()
+    """Sizes of the waves of a roll-out, such as ``[1, "10%"]``; all at once by default."""
+    root: Annotated[str, AfterValidator(_absolute)] | None = None
+    """Where environments live; by user and system by default."""
+    sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Indexes or directories of wheels to ask before those that pip is configured with."""
+    distribution: Literal["direct", "mirror", "push"] = "direct"
+    """Whether hosts fetch wheels, get them through ``mirror``, or are sent them over SSH."""
+    mirror: Annotated[str, AfterValidator(_mirror)] | None = None
+    """Host of the inventory that is the mirror, or its address ``http://HOST:PORT``."""
+    mirror_gb: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 50
+    """Disk space in GB that the cache of the mirror may take, on the host that is one."""
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    """What the host reaches wheel sources and package archives through, ``http://HOST:PORT``."""
+    install_python: Literal["packages", "uv"] = "packages"
+    """Whether onboarding gets a Python by the distribution's packages, or by uv into the root."""
+    python_mirror: Annotated[str, AfterValidator(_address)] | None = None
+    """Where uv gets a Python, if not where it always does: a mirror, or a list (``.json``)."""
+    keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
+    """Generations that stay, the one in use included."""
+    smoke: SmokeMode = "auto"
+    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes.
+
+    ``none`` tests nothing: the host only holds the environment, as an image or a login node does.
+    """
+    smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the speed that a GPU's clocks promise that the full level must reach."""
+    driver: Annotated[str, BeforeValidator(_driver)] = "keep"
+    """``keep`` it, ``install`` one that works, or a branch such as ``"580"``; for onboarding."""
+    driver_hold: bool = False
+    """Whether updates leave a driver alone that onboarding installed."""
+    reboot: bool = False
+    """Whether onboarding may reboot the host after it installed a driver."""
+    schedule: Schedule | None = None
+    """A drift check at regular times, on the host that has the project directory."""
+    expect: Expect = Expect()
+    """What the host should be, for the drift check."""
+    rebuild: bool = False
+    """Build the environment anew, though its packages are those of the lock."""
+    relock: bool = False
+    """Choose and lock anew, also where the lock still runs."""
+    lift_hold: bool = False
+    """End the hold that a rollback leaves on a host."""
+    install_timeout: Seconds = 1800
+    smoke_timeout: Seconds = 300
+    fact_timeout: Seconds = 60
+
+    @property
+    def request(self) -> Request:
+        """The part that the choice depends on."""
+        return Request(**{name: getattr(self, name) for name in Request.model_fields})
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Settings":
+        """Pick the settings out of a pyinfra host's data.
+
+        Other keys belong to pyinfra and its connectors (``_timeout``, ``ssh_port``), but one that
+        is nearly ours is a slip of the pen. Raises FleetwheelError with a line for each problem.
+        """
+        others = (key for key in data if not key.startswith("_"))
+        slips = [
+            f"{key}: {guess}" for key in others if (guess := suggestion(key, cls.model_fields))
+        ]
+        own = {key: value for key, value in data.items() if key in cls.model_fields}
+        try:
+            settings = cls.model_validate(own)
+        except ValidationError as error:
+            slips += [f"{'.'.join(map(str, e['loc']))}: {words(e)}" for e in error.errors()]
+        if slips:
+            raise FleetwheelError(
+                "\n".join(slips), hint="docs/inventory.example.yaml has every key"
+            )
+        return settings
+
+
+def misplaced(root: str | None, *, windows: bool) -> str | None:
+    """Return what is wrong with a root that is a path of the other system."""
+    if root is None or root.startswith(("/", "~")) != windows:
+        return None
+    there, example = ("Windows", r"C:\fleetwheel") if windows else ("Linux", "/opt/fleetwheel")
+    return f"{root} is no absolute path on {there}, where it is such as {example}"
+
+
+def suggestion(key: str, known: Iterable[str]) -> str | None:
+    """Return what an unknown key was probably meant to be."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+    return f'unknown key (did you mean "{near[0]}"?)' if near and key not in known else None
+
+
+def words(error: ErrorDetails) -> str:
+    """Return a pydantic error in the words of the field's own check."""
+    if error["type"] in ("dict_type", "model_type"):
+        return "must be a mapping, each key or name with a colon behind it"
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)

@@ -1,0 +1,1 @@
+"""Which torch releases exist, and for which GPUs, drivers and systems."""

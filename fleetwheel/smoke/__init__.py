@@ -1,0 +1,1 @@
+"""What a smoke test found, and what its faults are called."""

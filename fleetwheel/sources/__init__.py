@@ -1,0 +1,1 @@
+"""Where wheels are: the configured sources, and what they really hold."""

@@ -1,0 +1,236 @@
+"""What sources of wheels really hold: every source asked at once, the silent ones left out."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources import web
+from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.web import Errand, Login
+from fleetwheel.sources.wheel import Source, Wheel, pypi_torch
+from fleetwheel.value import Value
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = ("text/html", "application/vnd.pypi.simple.v1+html")
+LONGEST_NAME = 255
+"""Characters that a file name may have; longer ones can stand for billions of tags."""
+
+
+class Survey(Value):
+    """What the sources hold, and which of them gave no answer."""
+
+    wheels: tuple[Wheel, ...] = ()
+    """In the order of the sources; no yanked ones and no source distributions."""
+    warnings: tuple[str, ...] = ()
+    """One sentence for each thing that went wrong, without credentials."""
+    silent: tuple[Source, ...] = ()
+    """Sources that gave no answer, or one that cannot be used: nothing of them is in ``wheels``."""
+
+
+class File(NamedTuple):
+    """A wheel file as a page or directory lists it."""
+
+    filename: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+    requires_python: str | None = None
+
+
+def survey(sources: Sequence[Source], projects: Collection[str]) -> Survey:
+    """Ask all sources at the same time which wheels of these projects they hold.
+
+    Every page is asked for once per process, and no source is waited for longer than
+    ``web.PROBE_SECONDS`` and ``web.PAGE_SECONDS`` together.
+    """
+    names = sorted({str(canonicalize_name(project)) for project in projects})
+    asked = [(source, [_listing(source, name) for name in names]) for source in sources]
+    wheels: list[Wheel] = []
+    warnings: dict[str, None] = {}
+    silent: list[Source] = []
+    for source, errands in asked:
+        try:
+            files = [file for errand in errands for file in errand.answer()]
+        except FleetwheelError as error:
+            warnings[f"{error.args[0]}; going on without it"] = None
+            silent.append(source)
+        else:
+            wheels += _wheels(source, dict.fromkeys(files), names)
+    return Survey(wheels=tuple(wheels), warnings=tuple(warnings), silent=tuple(silent))
+
+
+def sizes(urls: Sequence[str], sources: Sequence[Source] = ()) -> dict[str, int | None]:
+    """Return the bytes of each wheel, by stat or a HEAD request; None where they are not told.
+
+    ``sources`` lend their credentials to addresses on the same host.
+    """
+    logins = web.logins(sources)
+    seconds = web.PROBE_SECONDS + web.READ_SECONDS
+    errands = {
+        url: web.once(("size", url), partial(_measure, url, logins), seconds, "no size in time")
+        for url in urls
+    }
+    return {url: _told(errand) for url, errand in errands.items()}
+
+
+def listing(page: web.Page) -> tuple[File, ...]:
+    """Return the wheels that an index page links to, without the yanked ones.
+
+    Names and addresses are data: what is no wheel's name, or leads from the network to a file of
+    this machine, is left out. Raises FleetwheelError for a page that cannot be read.
+    """
+    if page.media_type not in (JSON, *HTML):
+        raise FleetwheelError(f"{page.url} is no index page: it is of type {page.media_type!r}")
+    try:
+        packages = _from_json(page) if page.media_type == JSON else _from_html(page)
+        files = [_file(package, page) for package in packages if not package.is_yanked]
+    except Exception as error:  # the parsers meet hostile text with exceptions of any kind
+        raise FleetwheelError(f"{page.url} is no index page that can be read") from error
+    return tuple(file for file in files if file)
+
+
+def _listing(source: Source, project: str) -> Errand[tuple[File, ...]]:
+    """Have one page of a source read, or the one page or directory that it is."""
+    project = project if source.layout == "simple" else ""
+    seconds = web.PROBE_SECONDS + web.PAGE_SECONDS
+    late = f"{source.redacted} takes longer than {seconds:g} s"
+    key = ("listing", source.url.rstrip("/"), project)
+    return web.once(key, partial(_read, source, project), seconds, late)
+
+
+def _read(source: Source, project: str) -> tuple[File, ...]:
+    path = local_path(source.url)
+    try:
+        if path is not None:
+            return _read_disk(path, project)
+        url, login = web.split_login(source.url)
+        page = web.page(f"{url.rstrip('/')}/{project}/" if project else url, login)
+        return listing(page) if page else ()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no address or path"
+        raise FleetwheelError(f"{source.redacted} cannot be read: {reason}") from error
+
+
+def _read_disk(path: Path, project: str) -> tuple[File, ...]:
+    """Read an index of projects, a directory of wheels or one page, from disk."""
+    if not path.exists():
+        raise FleetwheelError(f"{path} does not exist")
+    if path.is_dir() and not project:
+        wheels = sorted(p for p in path.iterdir() if _is_wheel(p.name) and p.is_file())
+        return tuple(File(p.name, p.as_uri(), _known(p), p.stat().st_size) for p in wheels)
+    page = path / project / "index.html" if project else path
+    if project and not page.exists():
+        return ()
+    with page.open("rb") as file:
+        content = file.read(web.PAGE_BYTES + 1)
+    if len(content) > web.PAGE_BYTES:
+        raise FleetwheelError(f"{page} is larger than {web.PAGE_BYTES / 2**20:.0f} MB")
+    return listing(web.Page(content, "text/html", page.as_uri()))
+
+
+def _known(path: Path) -> str | None:
+    """Return the hash of a file that has the name of one of PyPI's torch wheels.
+
+    Their names do not tell their variant, so it has to be known whether it is that file.
+    """
+    if path.name not in pypi_torch():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_html(page: web.Page) -> list[DistributionPackage]:
+    """Return the wheels of an HTML page, named by their addresses: servers shorten link texts."""
+    links = RepositoryPage.from_html(page.content, page.url).links
+    named = [link for link in links if _is_wheel(_name(link.url))]
+    return [
+        DistributionPackage.from_link(Link(text=_name(link.url), url=link.url, attrs=link.attrs))
+        for link in named
+    ]
+
+
+def _from_json(page: web.Page) -> list[DistributionPackage]:
+    # Names are checked before pypi-simple sees them, whose patterns take very long for some.
+    document = json.loads(page.content)
+    document["files"] = [file for file in document["files"] if _is_wheel(file["filename"])]
+    return ProjectPage.from_json_data(document, page.url).packages
+
+
+def _file(package: DistributionPackage, page: web.Page) -> File | None:
+    url, _ = web.split_login(package.url)
+    size, scheme = package.size, urlsplit(url).scheme
+    if scheme == "file" and page.url.startswith("file:"):
+        size = _stat(url)
+        if size is None:
+            return None
+    elif scheme not in ("http", "https"):
+        return None
+    sha256 = package.digests.get("sha256", "").lower()
+    known = sha256 if re.fullmatch("[0-9a-f]{64}", sha256) else None
+    path = local_path(url)
+    if known is None and path is not None:
+        known = _known(path)
+    return File(package.filename, url, known, size, _specifiers(package.requires_python))
+
+
+def _specifiers(text: str | None) -> str | None:
+    """Return what a page says of interpreters; None for what cannot be read."""
+    try:
+        return str(SpecifierSet(text)) if text else None
+    except InvalidSpecifier:
+        return None
+
+
+def _name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _is_wheel(filename: str) -> bool:
+    try:
+        return len(filename) <= LONGEST_NAME and bool(parse_wheel_filename(filename))
+    except InvalidWheelFilename:
+        return False
+
+
+def _wheels(source: Source, files: Iterable[File], projects: Collection[str]) -> list[Wheel]:
+    found = [Wheel(source=source, **file._asdict()) for file in files]
+    return [wheel for wheel in found if wheel.project in projects and _serves(source, wheel)]
+
+
+def _serves(source: Source, wheel: Wheel) -> bool:
+    """Whether a wheel is of the source's variant; an unknown one may get a general listing."""
+    variant, local = source.variant, wheel.version.local
+    return variant is None or str(variant) == local or (variant.cpu and local is None)
+
+
+def _measure(url: str, logins: Mapping[str, Login]) -> int | None:
+    try:
+        bare, login = web.split_login(url)
+        if local_path(bare) is not None:
+            return _stat(bare)
+        return web.length(bare, login or logins.get(web.host_of(bare)))
+    except (OSError, ValueError):
+        return None
+
+
+def _stat(url: str) -> int | None:
+    """Return the bytes of a file on this machine, None when there is no such file."""
+    path = local_path(url)
+    return path.stat().st_size if path and path.is_file() else None
+
+
+def _told(errand: Errand[int | None]) -> int | None:
+    try:
+        return errand.answer()
+    except FleetwheelError:
+        return None

@@ -1,0 +1,93 @@
+"""A wheel that some source really holds, and the source that holds it."""
+
+import re
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.matrix.variant import Variant
+from fleetwheel.value import Value
+
+PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
+"""SHA-256 and file name of PyPI's torch wheels; scripts/check_matrix.py tells what it lacks."""
+
+PLAIN = re.compile(r"[A-Za-z0-9_][\w.+!-]*\.whl", re.ASCII)
+
+
+def file_name(url: str) -> str:
+    """Return the file name of the wheel at an address.
+
+    Raises FleetwheelError for one that would lead elsewhere as part of a path.
+    """
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    if not PLAIN.fullmatch(name):
+        raise FleetwheelError(f"{name!r} is no file name of a wheel", hint="look at its source")
+    return name
+
+
+class Source(Value):
+    """One place that wheels come from."""
+
+    name: str
+    """For people: ``inventory``, ``pip find-links``, ``official cu130``."""
+    url: str
+    """Address or directory, credentials included: show ``redacted``, never this."""
+    layout: Literal["simple", "flat"] = "simple"
+    """``simple``: an index with a page for each project; ``flat``: one page or directory."""
+    variant: Variant | None = None
+    """The one variant that the source holds, where it is an index of the official kind."""
+
+    @property
+    def redacted(self) -> str:
+        """The address without user name and password."""
+        scheme, separator, rest = self.url.partition("://")
+        if not separator:
+            return self.url
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+class Wheel(Value):
+    """One wheel file of the torch family, as a source lists it."""
+
+    filename: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+    """Bytes; None where the source does not say."""
+    requires_python: str | None = None
+    """Which interpreters it is for, where the source says so."""
+    source: Source
+
+    @property
+    def from_pypi(self) -> bool:
+        """Whether this is a wheel of torch that PyPI has: the same file by name and hash."""
+        return self.sha256 is not None and pypi_torch().get(self.filename) == self.sha256
+
+    @cached_property
+    def version(self) -> Version:
+        """Full version, with its local part where the file name has one (``2.13.0+cpu``)."""
+        return parse_wheel_filename(self.filename)[1]
+
+    @cached_property
+    def project(self) -> str:
+        """Normalised project name, such as ``torch``."""
+        return str(parse_wheel_filename(self.filename)[0])
+
+    @cached_property
+    def tags(self) -> frozenset[Tag]:
+        """Wheel tags of the file name, expanded."""
+        return parse_wheel_filename(self.filename)[3]
+
+
+@cache
+def pypi_torch() -> dict[str, str]:
+    """Return the file name and SHA-256 of each torch wheel that PyPI has, as far as it is known."""
+    lines = PYPI_TORCH.read_text(encoding="ascii").splitlines()
+    return {name: sha256 for sha256, name in (line.split() for line in lines)}

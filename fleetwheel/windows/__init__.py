@@ -1,1 +1,0 @@
-"""Windows hosts: the connector, and how a command gets there unchanged."""
