@@ -14,7 +14,7 @@ from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _report
+from fleetwheel.operations import _node, _report
 
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 
@@ -33,6 +33,7 @@ def ask(settings: Settings) -> HostState | None:
             if answer is None:
                 return None
             _answers[host.name] = answer
+            _node.seen(host, answer.installation)
         return _answers[host.name]
 
 

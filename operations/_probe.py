@@ -1,9 +1,11 @@
 """Running a probe on the host of the moment and reading the JSON that it prints."""
 
+import json
 import time
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
+from pyinfra import logger
 from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from typing_extensions import TypedDict
@@ -11,7 +13,7 @@ from typing_extensions import TypedDict
 from fleetwheel.collectors import program
 from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.operations import _commands
+from fleetwheel.operations import _commands, _node
 from fleetwheel.operations._ask import forget
 from fleetwheel.operations._connection import noticed
 
@@ -45,6 +47,21 @@ def run(
     return believed(document(host, python, action, input, timeout))
 
 
+def place(host: Host, python: str, root: str, timeout: int) -> None:
+    """
+    Have a host keep the program for hosts under its root, compiled for this Python.
+
+    One that cannot keep it gets it along with every action.
+    """
+    _node.forget(host)
+    try:
+        run(host, python, "place", {"root": root, "digest": program.digest()}, timeout)
+    except FleetwheelError as error:
+        logger.debug(f"{host.print_prefix}the program for hosts is sent along: {error}")
+    else:
+        _node.put(host, root)
+
+
 def document(
     host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
@@ -58,9 +75,11 @@ def document(
 
     Raises FleetwheelError for a program that ends without one, or not in time.
     """
-    command = _commands.program(host, python, "-I", "-c", program.BOOTSTRAP, timeout=timeout)
-    connector = connector_arguments(host)
-    connector |= {"_stdin": program.document(action, input), "_timeout": timeout + GRACE}
+    there = _node.place(host)
+    words = ["-I", "-B", there, action] if there else ["-I", "-c", program.BOOTSTRAP]
+    command = _commands.program(host, python, *words, timeout=timeout)
+    stdin = json.dumps(input) if there else program.document(action, input)
+    connector = connector_arguments(host) | {"_stdin": stdin, "_timeout": timeout + GRACE}
     began = time.monotonic()
     try:
         with noticed(host):

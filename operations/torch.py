@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -26,12 +26,19 @@ from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
-from fleetwheel.operations import _report
+from fleetwheel.operations import _node, _report
 from fleetwheel.operations._ask import with_answer
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._group import members
-from fleetwheel.operations._steps import LOCKS, MATRIX, commands, keep_lock, uv_to_send
+from fleetwheel.operations._steps import (
+    LOCKS,
+    MATRIX,
+    commands,
+    keep_lock,
+    place_program,
+    uv_to_send,
+)
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.sources.configured import configured_sources, uv_credentials
 from fleetwheel.sources.survey import sizes
@@ -212,6 +219,8 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.nothing:
         _report.record(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
+        if state.is_executing and not _node.place(host):
+            place_program(host, deployment)
         yield from keep_lock(deployment)
         return
     transfer = None

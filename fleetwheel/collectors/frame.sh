@@ -80,3 +80,21 @@ find_root() {
     esac
     root=/${root#/}
 }
+
+# own DIRECTORY: whether nobody but root and who asks can have written what it holds, nor have put
+# another one in its place. In a directory with the sticky bit only its owner replaces a thing.
+own() (
+    cd -P "$1" 2>/dev/null || exit 1
+    path=$(pwd -P)
+    set -- "$path"
+    while [ "$path" ]; do
+        path=${path%/*}
+        set -- "$@" "${path:-/}"
+    done
+    ls -ldn -- "$@" | while read -r mode _ owner _; do
+        case $mode:$owner in
+        d????-??-*:0 | d????-??-*:"$uid" | d????????[tT]*:0) ;;
+        *) exit 1 ;;
+        esac
+    done
+)

@@ -23,6 +23,7 @@ ANSWERS = {
     "drop_bytecode": "activate",
     "verify": "verify",
     "reach": "reach",
+    "place": "place",
 }
 """Action to the module whose function of this name returns the answer; imported when it is asked.
 
