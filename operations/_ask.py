@@ -3,19 +3,22 @@
 from collections.abc import Callable, Generator
 from threading import Lock as Mutex
 from traceback import format_exception
+from typing import TypeVar
 
 import gevent
 from pyinfra import host, logger
+from pyinfra.api import FactBase
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 
 from fleetwheel.connection.keepalive import SILENCE, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
-from fleetwheel.facts.host import Host
+from fleetwheel.facts.host import Host, KeptHost
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _node, _report
 
+T = TypeVar("T")
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 
 _answers: dict[str, HostState] = {}
@@ -56,11 +59,17 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
 
 
 def _answer(settings: Settings) -> HostState | None:
+    """Ask by the question that the host keeps, or else by a whole one."""
     watch(host.connector)
+    found = _fact(KeptHost, settings)
+    return _fact(Host, settings) if found == "absent" else found
+
+
+def _fact(fact: type[FactBase[T]], settings: Settings) -> T | None:
     limit = settings.fact_timeout
     try:
         with gevent.Timeout(limit + SILENCE):
-            found: HostState | None = host.get_fact(Host, root=settings.root, _timeout=limit)
+            found: T | None = host.get_fact(fact, root=settings.root, _timeout=limit)
             return found
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None

@@ -67,34 +67,3 @@ answer() {
 text_only() {
     if command -v iconv >/dev/null; then iconv -c -f UTF-8 -t UTF-8; else tr -d '\200-\377'; fi
 }
-
-# find_root: sets $root, which is the inventory's, or follows from who asks.
-find_root() {
-    uid=$(id -u)
-    case $uid:$asked_root in
-    *:\~/*) root=$HOME/${asked_root#??} ;;
-    *:/*) root=$asked_root ;;
-    *:?*) root=$HOME/$asked_root ;;
-    0:) root=/opt/fleetwheel ;;
-    *) root=${XDG_DATA_HOME:-$HOME/.local/share}/fleetwheel ;;
-    esac
-    root=/${root#/}
-}
-
-# own DIRECTORY: whether nobody but root and who asks can have written what it holds, nor have put
-# another one in its place. In a directory with the sticky bit only its owner replaces a thing.
-own() (
-    cd -P "$1" 2>/dev/null || exit 1
-    path=$(pwd -P)
-    set -- "$path"
-    while [ "$path" ]; do
-        path=${path%/*}
-        set -- "$@" "${path:-/}"
-    done
-    ls -ldn -- "$@" | while read -r mode _ owner _; do
-        case $mode:$owner in
-        d????-??-*:0 | d????-??-*:"$uid" | d????????[tT]*:0) ;;
-        *) exit 1 ;;
-        esac
-    done
-)

@@ -10,6 +10,9 @@ import json
 from functools import cache
 from typing import Any
 
+from fleetwheel.collectors._script import KEPT, SECTIONS, kept, short
+from fleetwheel.collectors._windows import KEPT as KEPT_BATCH
+from fleetwheel.collectors._windows import kept_batch, short_batch
 from fleetwheel.node import pack
 
 BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'node','exec'),d)"
@@ -18,8 +21,12 @@ BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'n
 
 @cache
 def program() -> dict[str, bytes]:
-    """Return the files of the program for hosts, by path."""
-    return pack.program()
+    """Return the files of the program for hosts, by path, with the questions that it is asked."""
+    return {
+        **pack.program(),
+        KEPT: kept(*SECTIONS).encode(),
+        KEPT_BATCH: kept_batch(*SECTIONS).encode(),
+    }
 
 
 @cache
@@ -38,3 +45,13 @@ def document(action: str, input: Any) -> str:
     unpack = program()["fleetwheel/node/unpack.py"].decode()
     given = {"archive": _archive(), "action": action, "input": input}
     return json.dumps({"program": unpack, "document": given, "__name__": "__main__"})
+
+
+def short_question() -> str:
+    """Return the line that asks a host with this version of the program everything."""
+    return short(digest(), *SECTIONS)
+
+
+def short_batch_question(root: str, gpu_seconds: int) -> str:
+    """Return the same for a Windows host."""
+    return short_batch(digest(), root, gpu_seconds)

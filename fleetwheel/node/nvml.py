@@ -215,5 +215,11 @@ INSTANCE_FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-if __name__ == "__main__":
+def by_hand(words: list[str]) -> int:
+    """Print the document for a person, or for the question about a host."""
     print(json.dumps(describe()))
+    return 0
+
+
+if __name__ == "__main__":
+    by_hand([])

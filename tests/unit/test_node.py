@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.collectors import program as remote
+from fleetwheel.collectors import program
 from fleetwheel.node.pack import digest_of, packed
 from tests import node_program
 from tests.smoke_script import expected, scripted, split
@@ -29,11 +29,11 @@ def python_3_8() -> str:
 
 
 def test_the_same_files_are_the_same_archive() -> None:
-    files = remote.program()
+    files = program.program()
     again = dict(reversed(list(files.items())))
     assert packed(again) == packed(files)
-    assert digest_of(again) == digest_of(files) == remote.digest()
-    assert digest_of({**files, "more.py": b""}) != remote.digest()
+    assert digest_of(again) == digest_of(files) == program.digest()
+    assert digest_of({**files, "more.py": b""}) != program.digest()
 
 
 def test_the_digest_tells_a_name_from_a_content() -> None:
@@ -41,16 +41,16 @@ def test_the_digest_tells_a_name_from_a_content() -> None:
 
 
 def test_the_oldest_python_reads_every_module(tmp_path: Path) -> None:
-    program = node_program.unpacked(tmp_path)
-    command = [python_3_8(), "-I", "-W", "error", "-m", "compileall", "-q", program]
+    directory = node_program.unpacked(tmp_path)
+    command = [python_3_8(), "-I", "-W", "error", "-m", "compileall", "-q", directory]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_oldest_python_runs_the_smoke_test(tmp_path: Path) -> None:
     changes, given = split(expected(scripted("os.abort()", 4)))
-    program = node_program.unpacked(tmp_path, changes)
-    done = node_program.run(python_3_8(), program, "smoke", given)
+    directory = node_program.unpacked(tmp_path, changes)
+    done = node_program.run(python_3_8(), directory, "smoke", given)
     assert done.returncode == 2, done.stderr
     document = json.loads(done.stdout)
     assert document["python"].startswith(f"{OLDEST}.")
@@ -60,9 +60,9 @@ def test_the_oldest_python_runs_the_smoke_test(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["smoke/device.py", "smoke/driver.py", "smoke/full.py"])
 def test_the_oldest_python_imports_what_children_run(tmp_path: Path, module: str) -> None:
-    program = node_program.unpacked(tmp_path)
+    directory = node_program.unpacked(tmp_path)
     name = f"fleetwheel/node/{module}"[:-3].replace("/", ".")
-    text = f"import sys; sys.path.insert(0, {str(program)!r}); import {name}"
+    text = f"import sys; sys.path.insert(0, {str(directory)!r}); import {name}"
     subprocess.run([python_3_8(), "-I", "-c", text], check=True)
 
 

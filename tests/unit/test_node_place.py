@@ -17,12 +17,11 @@ from tests import node_program
 DIGEST = program.digest()
 
 
-def placed(root: Path, digest: str = DIGEST) -> Path:
+def placed(root: Path) -> Path:
     """Place the program as a deploy on a new host does; return its directory."""
-    given = {"root": str(root), "digest": digest}
-    done = node_program.run_sent(sys.executable, "place", given)
-    assert json.loads(done.stdout) == {"ok": True, "placed": digest}, done.stderr
-    return root / "lib" / f"node-{digest}"
+    done = node_program.run_sent(sys.executable, "place", {"root": str(root), "digest": DIGEST})
+    assert json.loads(done.stdout) == {"ok": True, "placed": DIGEST}, done.stderr
+    return root / "lib" / f"node-{DIGEST}"
 
 
 def seen(root: Path) -> tuple[str, ...]:
@@ -142,14 +141,14 @@ def test_what_others_may_have_written_is_not_run(
 ) -> None:
     if os.getuid():
         pytest.skip("only root gives files to others")
-    placed(tmp_path / "root")
+    node_program.placed(tmp_path / "root")
     (tmp_path / path).chmod(mode)
     os.chown(tmp_path / path, owner, -1)
     assert seen(tmp_path / "root") == ((DIGEST,) if trusted else ())
 
 
 def test_a_link_is_followed_to_what_it_leads_to(tmp_path: Path) -> None:
-    placed(tmp_path / "open/root")
+    node_program.placed(tmp_path / "open/root")
     (tmp_path / "link").symlink_to("open/root")
     assert seen(tmp_path / "link") == (DIGEST,)
     (tmp_path / "open").chmod(0o777)
