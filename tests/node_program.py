@@ -69,4 +69,6 @@ def placed(root: Path) -> Path:
     """Give a root the program as a deploy on a new host does; return its directory."""
     for part in ("lib", "bin"):
         shutil.copytree(_placed() / part, root / part, dirs_exist_ok=True)
+    launcher = root / "bin/fleetwheel-node"
+    launcher.write_text(launcher.read_text().replace(str(_placed()), str(root)))
     return root / "lib" / f"node-{program.digest()}"

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers
-from fleetwheel.host.driver_states import explain
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import Answer, save
+from fleetwheel.node.driver_states import explain
 from fleetwheel.reporting.table import print_rows
 
 

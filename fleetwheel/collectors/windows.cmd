@@ -86,13 +86,19 @@ set last=
 for /f "delims=" %%l in ('dir /-c "%near%" 2^>nul') do set "last=%%l"
 for /f "delims=" %%v in ("%last%") do echo environments dir %%v
 if exist "%root%\bin\uv.exe" for /f "delims=" %%v in ('call "%root%\bin\uv.exe" --version') do echo environments uv %%v
-for /d %%d in ("%root%\lib\node-*") do for /f "tokens=2 delims=-" %%v in ("%%~nxd") do echo environments node %%v
+if exist "%root%\lib\." call :ask_node
 if not exist "%root%\envs\." goto :eof
 if not defined python call :find_python
 if defined python "%python%" -E -s -S -B -c "%run%" "%self%" environments "%root%" <nul
 if defined python goto :eof
 cd /d "%root%\envs"
 for /d %%d in (*) do echo environments generation %%d
+goto :eof
+
+:ask_node
+pushd "%root%\lib"
+for /d %%d in (node-*) do echo environments node %%d
+popd
 goto :eof
 
 rem Windows has no way to ask: a directory is made, and removed at once.

@@ -31,7 +31,7 @@ It is printed as ``{"ok": true, ...}``, or ``{"ok": false, "error": ..., "hint":
 """
 PROGRAMS = {"smoke": "smoke.run", "device": "smoke.device", "driver": "smoke.driver"}
 """Action to the module whose function of this name prints by itself and returns the exit code."""
-BY_HAND = {"test": "smoke.run", "nvml": "nvml"}
+BY_HAND = {"check": "check", "test": "smoke.run", "nvml": "nvml"}
 """Command for people to the module whose function ``by_hand`` takes its words."""
 
 
