@@ -40,7 +40,7 @@ def on_windows() -> bool:
     return ctx_host.isset() and is_windows(host)
 
 
-def read(parse: Callable[..., T], output: list[str], *names: str) -> T:
+def read_answer(parse: Callable[..., T], output: list[str], *names: str) -> T:
     """Parse these sections of an answer.
 
     Any exception but FactProcessError would end the run for every host.

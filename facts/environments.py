@@ -4,7 +4,7 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import environments
-from fleetwheel.facts._question import question, read
+from fleetwheel.facts._question import question, read_answer
 from fleetwheel.host.profile import Installation
 
 
@@ -33,4 +33,4 @@ class Environments(FactBase[Installation]):
 
     @override
     def process(self, output: list[str]) -> Installation:
-        return read(environments.parse, output, "environments")
+        return read_answer(environments.parse_environments, output, "environments")

@@ -4,7 +4,7 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import gpu
-from fleetwheel.facts._question import question, read
+from fleetwheel.facts._question import question, read_answer
 from fleetwheel.host.profile import Nvidia
 
 
@@ -44,4 +44,4 @@ class Gpus(FactBase[Nvidia]):
 
     @override
     def process(self, output: list[str]) -> Nvidia:
-        return read(gpu.parse, output, "gpu")
+        return read_answer(gpu.parse_gpus, output, "gpu")

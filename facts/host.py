@@ -6,7 +6,7 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import host
-from fleetwheel.facts._question import question, read, read_replay, short_question
+from fleetwheel.facts._question import question, read_answer, read_replay, short_question
 from fleetwheel.host.profile import HostState
 
 
@@ -56,4 +56,4 @@ class KeptHost(FactBase[HostState | Literal["absent"]]):
 
 
 def _state(output: list[str]) -> HostState:
-    return read_replay(output) or read(host.parse, output, *host.SECTIONS)
+    return read_replay(output) or read_answer(host.parse_host, output, *host.SECTIONS)

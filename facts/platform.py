@@ -4,11 +4,11 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import platform
-from fleetwheel.facts._question import question, read
+from fleetwheel.facts._question import question, read_answer
 from fleetwheel.host import profile
 
 
-class Platform(FactBase[profile.Platform]):
+class Platform(FactBase[profile.HostPlatform]):
     """
     Returns the system: its kind, architecture, distribution, C library, memory and boot.
 
@@ -30,5 +30,5 @@ class Platform(FactBase[profile.Platform]):
         return question("platform")
 
     @override
-    def process(self, output: list[str]) -> profile.Platform:
-        return read(platform.parse, output, "platform")
+    def process(self, output: list[str]) -> profile.HostPlatform:
+        return read_answer(platform.parse_platform, output, "platform")

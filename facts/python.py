@@ -4,10 +4,10 @@ from pyinfra.api import FactBase, StringCommand
 from typing_extensions import override
 
 from fleetwheel.collectors import pythons
-from fleetwheel.facts._question import question, read
+from fleetwheel.facts._question import question, read_answer
 
 
-class Pythons(FactBase[pythons.Pythons]):
+class Pythons(FactBase[pythons.Interpreters]):
     """
     Returns the CPython interpreters of the host, 3.8 or newer, newest first.
 
@@ -33,5 +33,5 @@ class Pythons(FactBase[pythons.Pythons]):
         return question("pythons", root=root)
 
     @override
-    def process(self, output: list[str]) -> pythons.Pythons:
-        return read(pythons.parse, output, "pythons")
+    def process(self, output: list[str]) -> pythons.Interpreters:
+        return read_answer(pythons.parse_pythons, output, "pythons")

@@ -153,16 +153,16 @@ def _recorded(
     changed = profile.driver.version != before.version
     newer = _better(record, profile, matrix) if changed else ""
     return [
-        *compare.package(
+        *compare.package_differences(
             compare.Recorded(*names, wanted),
             there.current,
             compare.Environment(bool(built.python), built.packages) if built else None,
         ),
-        *compare.driver(before, profile.driver, profile.os, newer),
-        *compare.library(installed.module, installed.library, profile.os),
-        *compare.hardware(record.gpus, profile.gpus),
+        *compare.driver_differences(before, profile.driver, profile.os, newer),
+        *compare.library_differences(installed.module, installed.library, profile.os),
+        *compare.hardware_differences(record.gpus, profile.gpus),
         *(
-            compare.runtime(record.generation, passed, profile.gpus)
+            compare.runtime_differences(record.generation, passed, profile.gpus)
             if tested
             else compare.failing_memory(profile.gpus)
         ),

@@ -7,7 +7,7 @@ from paramiko import SSHException
 from pyinfra.api import Host
 from pyinfra.api.exceptions import PyinfraError
 
-from fleetwheel.connection.keepalive import SILENCE, transport_of, watch
+from fleetwheel.connection.keepalive import SILENCE_S, transport_of, watch
 from fleetwheel.errors import FleetwheelError
 
 
@@ -34,6 +34,6 @@ def _ended(host: Host) -> bool:
 
 def _lost() -> FleetwheelError:
     return FleetwheelError(
-        f"the connection was lost: the host closed it, or was silent for {SILENCE} s",
+        f"the connection was lost: the host closed it, or was silent for {SILENCE_S} s",
         hint="run again when the host can be reached",
     )

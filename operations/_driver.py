@@ -16,12 +16,12 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding.driver_plan import DriverPlan
 from fleetwheel.operations import _packages, _probe, _report
-from fleetwheel.operations._ask import ask, forget
+from fleetwheel.operations._host_state import forget_host_state, host_state
 from fleetwheel.operations._step import fail
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.reporting.table import printable
 
-REBOOT_LIMIT = 1200
+REBOOT_LIMIT_S = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""
 SETTLES = {
     DriverState.NOT_LOADED: 60,
@@ -29,7 +29,7 @@ SETTLES = {
     DriverState.HUNG: 300,
 }
 """Seconds that a state may last after a boot, or after Fabric Manager was started."""
-PAUSE = 5
+PAUSE_S = 5
 """Seconds between two attempts to reach a host that reboots."""
 BOOT_ID = StringCommand("cat", "/proc/sys/kernel/random/boot_id")
 REBOOT = StringCommand("( sleep 1 && reboot ) </dev/null >/dev/null 2>&1 &")
@@ -80,27 +80,27 @@ def _install(
     """Run the steps up to the first that fails, and look what driver that has brought."""
     for step in plan.steps:
         logger.info(f"{host.print_prefix}{step.what}")
-        done, said = _packages.run(host, step.command, settings)
+        done, said = _packages.run_package_step(host, step.command, settings)
         if not done:
             why = "\n".join([f"the driver is not ready, for this failed: {step.what}", *said])
             return _fail(host, profile, FleetwheelError(why, hint=step.hint))
-    forget()
-    facts = ask(settings)
+    forget_host_state()
+    facts = host_state(settings)
     wrong = plan.mismatch(facts.profile) if facts else None
     return _fail(host, profile, wrong) if wrong else True
 
 
 def _reboot(state: State, host: Host, profile: Profile) -> bool:
     """Reboot the host and wait until it has booted anew; pyinfra's own would end the whole run."""
-    logger.info(f"{host.print_prefix}rebooting, for at most {REBOOT_LIMIT} s")
+    logger.info(f"{host.print_prefix}rebooting, for at most {REBOOT_LIMIT_S} s")
     host.run_shell_command(REBOOT, **_probe.connector_arguments(host))
-    deadline = time.monotonic() + REBOOT_LIMIT
+    deadline = time.monotonic() + REBOOT_LIMIT_S
     while time.monotonic() < deadline:
-        time.sleep(PAUSE)
+        time.sleep(PAUSE_S)
         if _boot_id(host) not in (None, profile.boot_id):
-            forget()
+            forget_host_state()
             return True
-    why = f"the host was rebooted for its driver, and is not back after {REBOOT_LIMIT} s"
+    why = f"the host was rebooted for its driver, and is not back after {REBOOT_LIMIT_S} s"
     return _fail(host, profile, FleetwheelError(why, hint="look at its console, then run again"))
 
 
@@ -112,7 +112,7 @@ def _boot_id(host: Host) -> str | None:
         host.connect(show_errors=False)
         if not host.connected:
             return None
-        _, output = host.run_shell_command(BOOT_ID, _timeout=PAUSE)
+        _, output = host.run_shell_command(BOOT_ID, _timeout=PAUSE_S)
     except (OSError, EOFError, SSHException):
         return None
     return output.stdout.strip() or None
@@ -121,11 +121,11 @@ def _boot_id(host: Host) -> str | None:
 def _check(state: State, host: Host, settings: Settings) -> bool:
     """Look whether the driver works now, or begins to within the time that it may take."""
     begun = time.monotonic()
-    facts = ask(settings)
+    facts = host_state(settings)
     while facts and time.monotonic() - begun < SETTLES.get(facts.profile.driver.state, 0):
-        time.sleep(PAUSE)
-        forget()
-        facts = ask(settings)
+        time.sleep(PAUSE_S)
+        forget_host_state()
+        facts = host_state(settings)
     if facts is None:
         why = "its facts cannot be read any more"
         _report.record(HostReport(name=host.name, status="failed", why=why))

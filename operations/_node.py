@@ -9,23 +9,23 @@ _places: dict[str, str] = {}
 """Host to the directory of this version of the program on it."""
 
 
-def seen(host: Host, there: Installation) -> None:
+def note_program(host: Host, there: Installation) -> None:
     """Remember whether a host has this version of the program."""
-    forget(host)
+    forget_program(host)
     if program.digest() in there.node:
-        put(host, there.root)
+        remember_program(host, there.root)
 
 
-def put(host: Host, root: str) -> None:
+def remember_program(host: Host, root: str) -> None:
     """Remember that a host has this version of the program under its root."""
     _places[host.name] = f"{root}/lib/node-{program.digest()}"
 
 
-def forget(host: Host) -> None:
+def forget_program(host: Host) -> None:
     """Have a host get the program along with the next action."""
     _places.pop(host.name, None)
 
 
-def place(host: Host) -> str | None:
+def kept_program(host: Host) -> str | None:
     """Return the directory of the program on a host; None where it has to be sent along."""
     return _places.get(host.name)

@@ -11,7 +11,9 @@ from fleetwheel.operations import _commands, _probe
 from fleetwheel.operations._connection import noticed
 
 
-def run(host: Host, words: Sequence[str], settings: Settings) -> tuple[bool, list[str]]:
+def run_package_step(
+    host: Host, words: Sequence[str], settings: Settings
+) -> tuple[bool, list[str]]:
     """
     Run a command, through the proxy of the host if it has one.
 
@@ -23,7 +25,7 @@ def run(host: Host, words: Sequence[str], settings: Settings) -> tuple[bool, lis
     program, *arguments = words
     timeout = settings.install_timeout
     command = _commands.program(host, program, *arguments, timeout=timeout)
-    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE}
+    connector = _probe.connector_arguments(host) | {"_timeout": timeout + _probe.GRACE_S}
     connector["_env"] = variables(settings.proxy) | dict(connector.get("_env") or {})
     try:
         with noticed(host):

@@ -14,10 +14,10 @@ from fleetwheel.collectors import program
 from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations import _commands, _node
-from fleetwheel.operations._ask import forget
 from fleetwheel.operations._connection import noticed
+from fleetwheel.operations._host_state import forget_host_state
 
-GRACE = 15
+GRACE_S = 15
 """Seconds that a program gets to end after its deadline, before the controller gives up on it."""
 
 
@@ -30,13 +30,13 @@ def generation(
     What is known of the host is forgotten, whatever becomes of an action that changes it.
     """
     try:
-        return run(host, python, action, {"root": root, **input}, timeout)
+        return run_probe(host, python, action, {"root": root, **input}, timeout)
     finally:
         if action != "verify":
-            forget()
+            forget_host_state()
 
 
-def run(
+def run_probe(
     host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
@@ -44,25 +44,25 @@ def run(
 
     Raises FleetwheelError where it has not.
     """
-    return believed(document(host, python, action, input, timeout))
+    return believed(probe_document(host, python, action, input, timeout))
 
 
-def place(host: Host, python: str, root: str, timeout: int) -> None:
+def keep_program(host: Host, python: str, root: str, timeout: int) -> None:
     """
     Have a host keep the program for hosts under its root, compiled for this Python.
 
     One that cannot keep it gets it along with every action.
     """
-    _node.forget(host)
+    _node.forget_program(host)
     try:
-        run(host, python, "place", {"root": root, "digest": program.digest()}, timeout)
+        run_probe(host, python, "place", {"root": root, "digest": program.digest()}, timeout)
     except FleetwheelError as error:
         logger.debug(f"{host.print_prefix}the program for hosts is sent along: {error}")
     else:
-        _node.put(host, root)
+        _node.remember_program(host, root)
 
 
-def document(
+def probe_document(
     host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
@@ -75,17 +75,17 @@ def document(
 
     Raises FleetwheelError for a program that ends without one, or not in time.
     """
-    there = _node.place(host)
+    there = _node.kept_program(host)
     words = ["-I", "-B", there, action] if there else ["-I", "-c", program.BOOTSTRAP]
     command = _commands.program(host, python, *words, timeout=timeout)
     stdin = json.dumps(input) if there else program.document(action, input)
-    connector = connector_arguments(host) | {"_stdin": stdin, "_timeout": timeout + GRACE}
+    connector = connector_arguments(host) | {"_stdin": stdin, "_timeout": timeout + GRACE_S}
     began = time.monotonic()
     try:
         with noticed(host):
             _, output = host.run_shell_command(command, **connector)
     except TimeoutError:
-        raise FleetwheelError(f"no answer within {timeout + GRACE} s", hint=_SLOW) from None
+        raise FleetwheelError(f"no answer within {timeout + GRACE_S} s", hint=_SLOW) from None
     answer = untrusted_json.last(output.stdout_lines)
     if answer is not None:
         return answer

@@ -12,7 +12,7 @@ from pyinfra.api import Host
 from fleetwheel.operations import _commands
 from fleetwheel.reporting.table import printable
 
-INTERVAL = 5
+INTERVAL_S = 5
 """Seconds between two looks."""
 
 
@@ -35,7 +35,7 @@ def shown(host: Host, path: str) -> Iterator[None]:
 def _watch(host: Host, path: str) -> None:
     last = ""
     while True:
-        time.sleep(INTERVAL)
+        time.sleep(INTERVAL_S)
         with suppress(Exception):  # a look that fails is no news, and the build goes on
             said = _read(host, path)
             if said and said != last:
@@ -44,5 +44,5 @@ def _watch(host: Host, path: str) -> None:
 
 
 def _read(host: Host, path: str) -> str:
-    _, output = host.run_shell_command(_commands.read_file(host, path), _timeout=INTERVAL)
+    _, output = host.run_shell_command(_commands.read_file(host, path), _timeout=INTERVAL_S)
     return printable(output.stdout.strip())

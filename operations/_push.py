@@ -12,13 +12,13 @@ from pyinfra.api import FunctionCommand, Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
-from fleetwheel.connection.keepalive import SILENCE
+from fleetwheel.connection.keepalive import SILENCE_S
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._probe import connector_arguments
 from fleetwheel.reporting.table import printable
 
-RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE}")
+RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE_S}")
 """What was sent before a link broke stays, and only the rest is sent."""
 PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 """What pyinfra may put into rsync's command line, which it does not quote."""

@@ -148,7 +148,7 @@ def _told_apart(finished: Report) -> str:
 
 def _save(finished: Report, console: Console) -> None:
     try:
-        console.print(f"\n{report.save(Path('reports'), finished)}", style="dim")
+        console.print(f"\n{report.save_report(Path('reports'), finished)}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
 

@@ -13,7 +13,7 @@ from fleetwheel.operations import _probe
 from fleetwheel.smoke import result as smoke
 
 
-def run(
+def run_smoke_test(
     host: Host, environment: str, lock: Lock, profile: Profile, settings: Settings
 ) -> dict[str, Any]:
     """
@@ -38,6 +38,6 @@ def run(
     )
     python = "Scripts/python.exe" if profile.os == "windows" else "bin/python"
     try:
-        return _probe.document(host, f"{environment}/{python}", "smoke", expected, timeout)
+        return _probe.probe_document(host, f"{environment}/{python}", "smoke", expected, timeout)
     except FleetwheelError as error:
         return smoke.unanswered(error)

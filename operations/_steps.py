@@ -33,12 +33,12 @@ from fleetwheel.smoke import result as smoke
 from fleetwheel.sources.configured import certificate
 
 LOCKS = Path("locks")
-CONNECT_SECONDS = 15
+CONNECT_S = 15
 """For each place that a host has to reach."""
 MATRIX = load_matrix()
 
 
-def commands(deployment: Deployment, transfer: Transfer | None) -> Iterator[PyinfraCommand]:
+def plan_steps(deployment: Deployment, transfer: Transfer | None) -> Iterator[PyinfraCommand]:
     """Yield what the plan takes, in order; ``transfer`` is that of a build."""
     failed = deployment.entry("failed", "")
     yield from keep_lock(deployment)
@@ -60,13 +60,13 @@ def keep_lock(deployment: Deployment) -> Iterator[PyinfraCommand]:
     A copy that a host sent back is for that host alone.
     """
     lock = deployment.lock
-    if not lock.from_host and locks.load(LOCKS, lock.name) != lock:
+    if not lock.from_host and locks.load_lock(LOCKS, lock.name) != lock:
         yield step(deployment.entry("failed", ""), _save_lock, lock)
 
 
 def _save_lock(host: Host, lock: Lock) -> None:
     try:
-        locks.save(LOCKS, lock)
+        locks.save_lock(LOCKS, lock)
     except OSError as error:
         raise FleetwheelError(f"the lock cannot be written on this machine: {error}") from error
 
@@ -78,9 +78,9 @@ def _await_turn(host: Host, deployment: Deployment) -> None:
 
 def _reach(host: Host, deployment: Deployment, transfer: Transfer) -> None:
     """Look whether the host gets to the wheels, before anything is sent or changed."""
-    input = {"places": transfer.places, "seconds": CONNECT_SECONDS}
+    input = {"places": transfer.places, "seconds": CONNECT_S}
     limit = deployment.settings.fact_timeout
-    answer = _probe.run(host, deployment.python.path, "reach", input, limit)
+    answer = _probe.run_probe(host, deployment.python.path, "reach", input, limit)
     if unreached := answer.get("unreached"):
         lines = [f"the host cannot connect to {place}: {why}" for place, why in unreached.items()]
         raise FleetwheelError(
@@ -110,7 +110,7 @@ def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -
 def place_program(host: Host, deployment: Deployment) -> None:
     """Have the host keep the program that the actions of a deploy run."""
     timeout = deployment.settings.install_timeout
-    _probe.place(host, deployment.python.path, deployment.root, timeout)
+    _probe.keep_program(host, deployment.python.path, deployment.root, timeout)
 
 
 def _build(host: Host, deployment: Deployment, transfer: Transfer) -> None:
@@ -140,7 +140,7 @@ def _make(host: Host, deployment: Deployment, transfer: Transfer, needed_bytes: 
             python=deployment.python.path,
             environment=transfer.environment,
             needed_bytes=needed_bytes,
-            uv_sha256=uv_binary.sha256(transfer.uv) if transfer.uv else "",
+            uv_sha256=uv_binary.uv_sha256(transfer.uv) if transfer.uv else "",
             delivered=delivery.lock,
             wheels={parcel.filename: parcel.sha256 for parcel in delivery.parcels},
             offline=delivery.offline,
@@ -166,7 +166,7 @@ def _send_wheels(
 
 def _prove_and_activate(host: Host, deployment: Deployment) -> None:
     """Put the generation to use once its test has passed: one step, so nothing comes between."""
-    if not _node.place(host):
+    if not _node.kept_program(host):
         place_program(host, deployment)
     passed = _prove(host, deployment) if deployment.plan.smoke else None
     try:
@@ -201,7 +201,7 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
     logger.info(f"{host.print_prefix}testing {generation}")
     if not deployment.plan.build and generation != facts.installation.current:
         _generation(host, deployment, "drop_bytecode", id=generation)
-    result = _smoke_test.run(
+    result = _smoke_test.run_smoke_test(
         host, deployment.environment, deployment.lock, facts.profile, deployment.settings
     )
     if smoke.passed(result):
@@ -210,7 +210,7 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
         failed = deployment.record.without(generation)
         with suppress(FleetwheelError):  # what the test found is what counts
             _generation(host, deployment, "record", record=failed.text())
-    raise smoke.SmokeTestError(f"{smoke.explain(result)}\n{_what_stays(deployment)}", result)
+    raise smoke.SmokeTestError(f"{smoke.explain_smoke(result)}\n{_what_stays(deployment)}", result)
 
 
 def _what_stays(deployment: Deployment) -> str:

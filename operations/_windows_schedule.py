@@ -18,7 +18,7 @@ from fleetwheel.schedule.check import windows_state
 from fleetwheel.schedule.job import Job, Scheduling
 
 
-def commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
+def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
     wanted = job.schedule
     try:

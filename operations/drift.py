@@ -8,7 +8,7 @@ from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
-from fleetwheel.operations._look import look
+from fleetwheel.operations._drift_check import look
 
 
 @operation(is_idempotent=False)

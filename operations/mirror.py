@@ -29,8 +29,8 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.matrix.variant import CPU
 from fleetwheel.operations import _commands, _push, _report
-from fleetwheel.operations._ask import ask
 from fleetwheel.operations._delivery import mirror_address
+from fleetwheel.operations._host_state import host_state
 from fleetwheel.operations._steps import LOCKS
 from fleetwheel.render import render
 from fleetwheel.reporting.report import HostReport
@@ -39,7 +39,7 @@ from fleetwheel.sources.survey import survey
 
 USER = "fleetwheel-mirror"
 UNIT = "fleetwheel-mirror.service"
-START_SECONDS = 15
+START_S = 15
 RELOAD_OR_START = """
 pid=$(cat "$0/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
     (cd / && "$@" </dev/null >/dev/null 2>&1)
@@ -99,7 +99,7 @@ def _is_mirror(settings: Settings) -> bool:
     """Whether the host of the moment is the one that the inventory names."""
     if settings.mirror is None:
         raise FleetwheelError("no mirror is named", hint="write mirror: HOST under defaults")
-    wanted = mirror.host_of(settings.mirror)
+    wanted = mirror.mirror_host(settings.mirror)
     names = {other.name: (other.name, other.data.get("ssh_hostname")) for other in inventory}
     if not any(wanted in name for name in names.values()):
         raise FleetwheelError(
@@ -111,7 +111,7 @@ def _is_mirror(settings: Settings) -> bool:
 
 def _directory(settings: Settings) -> tuple[str, Ground]:
     """Return the mirror's directory and what the host has for it."""
-    facts = ask(settings)
+    facts = host_state(settings)
     if facts is None:
         raise FleetwheelError("its facts cannot be read")
     directory = f"{facts.installation.root}/mirror"
@@ -140,7 +140,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:
         logger.warning(warning)
-    made = [locks.load(LOCKS, path.name) for path in sorted(LOCKS.glob("pylock.*.toml"))]
+    made = [locks.load_lock(LOCKS, path.name) for path in sorted(LOCKS.glob("pylock.*.toml"))]
     locked = [url for lock in made if lock for url in lock.urls.values()]
     before = _answer(mirror_address(settings)) if surveyed.silent else ()
     listed = [wheel.url for wheel in surveyed.wheels]
@@ -204,14 +204,14 @@ def _give_away(directory: str) -> Iterator[PyinfraCommand]:
 
 def _answer(address: str) -> tuple[str, ...]:
     try:
-        return mirror.ask(address)
+        return mirror.served_sources(address)
     except FleetwheelError:
         return ()
 
 
 def _await(state: State, host: Host, address: str, served: tuple[str, ...], why: str) -> bool:
     """Wait until the mirror answers with what it is to serve."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_S
     while _answer(address) != served:
         if time.monotonic() > deadline:
             why = f"{address} does not answer: see error.log, and the host's firewall"

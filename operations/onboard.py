@@ -14,7 +14,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
 from fleetwheel.operations import _commands, _driver, _packages, _push, _report, torch
-from fleetwheel.operations._ask import forget, with_answer
+from fleetwheel.operations._host_state import forget_host_state, with_answer
 from fleetwheel.operations._step import step
 from fleetwheel.operations._steps import MATRIX, uv_to_send
 from fleetwheel.reporting.report import HostReport
@@ -45,7 +45,7 @@ def member(settings: Settings) -> Generator[PyinfraCommand]:
 
 def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     named = settings.root is not None
-    preflight.check(facts, interpreter.SMALLEST, now=time.time(), root_named=named)
+    preflight.refuse_unfit(facts, interpreter.SMALLEST, now=time.time(), root_named=named)
     manager = interpreter.python_to_install(facts, MATRIX, settings)
     uv = uv_to_send(facts) if isinstance(manager, UvPython) else None
     driver = driver_plan.driver_to_install(facts, settings.driver, hold=settings.driver_hold)
@@ -74,9 +74,9 @@ def _install(host: Host, manager: PackageManager | UvPython, settings: Settings)
     """Install a Python; what goes wrong is told with what the commands said."""
     before: list[str] = []
     for command in manager.commands():
-        done, said = _packages.run(host, command, settings)
+        done, said = _packages.run_package_step(host, command, settings)
         before += said
         if not done:
             lines = [f"{manager.package} cannot be installed by {manager.name}:", *before]
             raise FleetwheelError("\n".join(lines), hint=manager.hint)
-    forget()
+    forget_host_state()

@@ -22,12 +22,12 @@ from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report, _windows_schedule
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.schedule.check import Check
+from fleetwheel.schedule.check import CheckJob
 from fleetwheel.schedule.files import calendar
 from fleetwheel.schedule.job import Job, Scheduling
-from fleetwheel.schedule.pull import PROGRAM, Pull
+from fleetwheel.schedule.pull import PROGRAM, PullJob
 
-JOBS: Mapping[str, type[Job]] = {"check": Check, "pull": Pull}
+JOBS: Mapping[str, type[Job]] = {"check": CheckJob, "pull": PullJob}
 """By the mode of the schedule."""
 FILES = [path for job in JOBS.values() for path in job.may_have]
 
@@ -58,7 +58,7 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
         wanted = _wanted(wanted, mode)
         job = JOBS[wanted.mode](wanted, host.name)
         if is_windows(host):
-            yield from _windows_schedule.commands(settings, job)
+            yield from _windows_schedule.task_commands(settings, job)
             return
         there = _look(settings, job)
         files = job.files(systemd=there.systemd) if wanted.present else {}

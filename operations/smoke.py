@@ -18,7 +18,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _node, _probe, _report, _smoke_test
-from fleetwheel.operations._ask import with_answer
+from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.smoke import result as smoke
@@ -74,7 +74,7 @@ def _in_use(facts: HostState) -> _InUse:
         raise FleetwheelError(
             f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"
         )
-    record = records.parse(there.record)
+    record = records.parse_record(there.record)
     lock = locks.from_copy(text, record.lock if record else "the host's copy")
     python = python_for(lock, facts.profile, record) or lock.choice.python
     return _InUse(there.current, lock, record, python)
@@ -94,11 +94,11 @@ def _about(used: _InUse, facts: HostState) -> HostReport:
 
 def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
     root = facts.installation.root
-    if not _node.place(host):
-        _probe.place(host, used.python.path, root, settings.install_timeout)
+    if not _node.kept_program(host):
+        _probe.keep_program(host, used.python.path, root, settings.install_timeout)
     environment = f"{root}/envs/{used.generation}"
-    result = _smoke_test.run(host, environment, used.lock, facts.profile, settings)
-    said = "\n".join([smoke.explain(result), _keep(host, used, facts, settings, result)])
+    result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
+    said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
     _report.record(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))

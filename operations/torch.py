@@ -15,7 +15,7 @@ from fleetwheel.choice.request import Request
 from fleetwheel.delivery import mirror
 from fleetwheel.delivery.distribution import require_own_files
 from fleetwheel.delivery.proxy import variables
-from fleetwheel.delivery.space import amount, download_bytes, missing, needed_bytes
+from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider, pinned, python_for, takes_cuda
@@ -27,18 +27,18 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.operations import _node, _report
-from fleetwheel.operations._ask import with_answer
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._group import members
+from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._steps import (
     LOCKS,
     MATRIX,
-    commands,
     keep_lock,
     place_program,
+    plan_steps,
     uv_to_send,
 )
+from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.sources.configured import configured_sources, uv_credentials
 from fleetwheel.sources.survey import sizes
@@ -66,7 +66,7 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
 
 
 def _environment(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
-    record = records.parse(facts.installation.record)
+    record = records.parse_record(facts.installation.record)
     if record and record.hold and not settings.lift_hold:
         why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
         _report.record(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
@@ -104,7 +104,7 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
 def _rollback(
     generation: str | None, settings: Settings, facts: HostState
 ) -> Generator[PyinfraCommand]:
-    record = records.parse(facts.installation.record)
+    record = records.parse_record(facts.installation.record)
     if record is None:
         raise FleetwheelError("nothing was deployed here")
     wanted = generation or record.previous
@@ -219,7 +219,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.nothing:
         _report.record(deployment.entry("unchanged", steps.because))
         host.noop(f"{steps.generation}: {steps.because}")
-        if state.is_executing and not _node.place(host):
+        if state.is_executing and not _node.kept_program(host):
             place_program(host, deployment)
         yield from keep_lock(deployment)
         return
@@ -227,7 +227,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.build:
         try:
             transfer = _prepare(deployment)
-            preflight.check(
+            preflight.refuse_unfit(
                 deployment.facts,
                 transfer.needed_bytes,
                 now=time.time(),
@@ -239,7 +239,7 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     why = _intention(deployment, transfer)
     _report.record(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
     logger.info(f"{host.print_prefix}{why}")
-    yield from commands(deployment, transfer)
+    yield from plan_steps(deployment, transfer)
 
 
 def _prepare(deployment: Deployment) -> Transfer:
@@ -250,7 +250,7 @@ def _prepare(deployment: Deployment) -> Transfer:
     require_own_files(lock, sources)
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
-    fetched = {name: url for name, url in missing(lock, there).items() if url not in parcels}
+    fetched = {name: url for name, url in missing_wheels(lock, there).items() if url not in parcels}
     lacking = [parcel for parcel in parcels.values() if parcel.sha256 not in there.wheels]
     pushed = {parcel.filename: parcel.url for parcel in lacking}
     wheels = fetched | pushed

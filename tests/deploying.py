@@ -16,7 +16,7 @@ from pyinfra.context import ctx_inventory, ctx_state
 
 from fleetwheel.node import activate
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._steps import commands
+from fleetwheel.operations._steps import plan_steps
 
 CHECK = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
 DEVICE = {
@@ -105,7 +105,7 @@ def hosts(*names: str, **data: Any) -> Iterator[State]:
 @operation(is_idempotent=False)
 def deploy(deployment: Deployment, transfer: Transfer | None) -> Generator[PyinfraCommand]:
     """Do what a deployment takes."""
-    yield from commands(deployment, transfer)
+    yield from plan_steps(deployment, transfer)
 
 
 def carried_out(

@@ -82,7 +82,7 @@ class Machine:
     ) -> HostState:
         answer = self.answer(root=root, gpu_seconds=gpu_seconds, question=question)
         found = sections(answer.split("\n"), *host.SECTIONS)
-        return host.parse(*found.values())
+        return host.parse_host(*found.values())
 
     def pci(self, bus: str, vendor: str, kind: str) -> None:
         for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):

@@ -60,11 +60,11 @@ class Host:
         (info / "METADATA").write_text(text)
         return info
 
-    def nvidia(self, seconds: float) -> driver.Nvidia:
+    def nvidia(self, seconds: float) -> driver.SeenDriver:
         """Stand for the function of this name in node/driver.py."""
         installed, found = self.profile.installed_driver, self.profile.driver
         gpus = tuple(driver.gpu_of(gpu.model_dump()) for gpu in self.profile.gpus)
-        return driver.Nvidia(
+        return driver.SeenDriver(
             found.state.value, found.version, installed.module, installed.library, gpus
         )
 
@@ -72,7 +72,7 @@ class Host:
         """Return what ``fleetwheel drift`` says of this host."""
         question = ["sh", "-c", script("environments"), "sh", str(self.root), "", ""]
         answer = subprocess.check_output(question, text=True).split("\n")
-        there = environments.parse(sections(answer, "environments")["environments"])
+        there = environments.parse_environments(sections(answer, "environments")["environments"])
         state = HostState(profile=self.profile, installation=there)
         copy = self.generation / "pylock.toml"
         lock = LOCK if copy.exists() else None

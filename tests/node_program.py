@@ -18,14 +18,14 @@ SMOKE = "fleetwheel/node/smoke"
 
 def source(path: str) -> str:
     """Return the text of a file of the program, such as ``smoke/device.py``."""
-    return program.program()[f"fleetwheel/node/{path}"].decode()
+    return program.program_files()[f"fleetwheel/node/{path}"].decode()
 
 
 def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
     """Write the program into a directory, with other texts for some files below node/."""
     directory = place / "node"
     changed = {f"fleetwheel/node/{path}": text.encode() for path, text in (changes or {}).items()}
-    for path, content in {**program.program(), **changed}.items():
+    for path, content in {**program.program_files(), **changed}.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
     return directory

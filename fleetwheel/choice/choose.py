@@ -11,7 +11,7 @@ from fleetwheel.choice import reasons
 from fleetwheel.choice.candidates import Candidate, Lost, Stock, known, partners_of
 from fleetwheel.choice.compatibility import build_problem, driver_problem
 from fleetwheel.choice.remedies import remedies
-from fleetwheel.choice.search import Found, Veto, judge, preference
+from fleetwheel.choice.search import Fit, Veto, judge, preference
 from fleetwheel.choice.target import Target
 from fleetwheel.host.profile import Python
 from fleetwheel.matrix.matrix import Matrix
@@ -91,7 +91,7 @@ def choose(
         return Refusal(reasons=(problem,), unlocks=remedies(target, matrix, stock))
     passed_over: list[Lost] = []
     for verdict in judge(target, matrix, stock, veto):
-        if isinstance(verdict, Found):
+        if isinstance(verdict, Fit):
             return _choice(verdict, target, matrix, passed_over)
         passed_over.append(verdict)
     return Refusal(
@@ -101,7 +101,7 @@ def choose(
     )
 
 
-def _choice(found: Found, target: Target, matrix: Matrix, lost: Sequence[Lost]) -> Choice:
+def _choice(found: Fit, target: Target, matrix: Matrix, lost: Sequence[Lost]) -> Choice:
     candidate, resolved = found.candidate, found.resolved
     limits = matrix.limits_of(candidate.version, found.build.variant, target.platform)
     return Choice(
@@ -135,13 +135,13 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(torch=str(candidate.version), variant=variant, reason=reason)
 
 
-def explain(target: Target, matrix: Matrix, stock: Stock | None) -> list[Rejection]:
+def explain_candidates(target: Target, matrix: Matrix, stock: Stock | None) -> list[Rejection]:
     """Return every candidate in the order of preference; those that run say so as their reason."""
     if driver_problem(target, matrix):
         return []
     return [
         _rejection(verdict.candidate, f"runs, with Python {verdict.resolved.python}")
-        if isinstance(verdict, Found)
+        if isinstance(verdict, Fit)
         else _rejection(verdict.candidate, verdict.reason)
         for verdict in judge(target, matrix, stock)
     ]
@@ -189,7 +189,7 @@ def uniform(targets: Iterable[Target], matrix: Matrix, stock: Stock | None) -> s
         if driver_problem(target, matrix):
             continue
         verdicts = judge(target, matrix, stock)
-        running = {v.candidate.version for v in verdicts if isinstance(v, Found)}
+        running = {v.candidate.version for v in verdicts if isinstance(v, Fit)}
         common = running if common is None else common & running
     return str(max(common)) if common else None
 

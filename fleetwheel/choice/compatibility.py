@@ -6,7 +6,7 @@ Every function returns None where it runs, else why not in one sentence. Sources
 
 from functools import lru_cache
 
-from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
+from fleetwheel.choice.target import INTEGRATED, Target, TargetDriver, joined
 from fleetwheel.matrix.matrix import Build, Capability, Cuda, Matrix, Numbers
 
 RENAMED: dict[Capability, Capability] = {(10, 1): (11, 0)}
@@ -41,7 +41,7 @@ def at_least(driver: Numbers, floor: Numbers) -> bool:
     return driver >= (floor[:1] if len(driver) == 1 else floor)
 
 
-def lacks_driver(driver: Driver, cuda: Cuda) -> str | None:
+def lacks_driver(driver: TargetDriver, cuda: Cuda) -> str | None:
     """Return what a driver lacks to run builds of a CUDA version at all.
 
     Those of Tegra boards run no newer CUDA than their own.
@@ -53,7 +53,7 @@ def lacks_driver(driver: Driver, cuda: Cuda) -> str | None:
     return None if at_least(driver.version, floor) else f"needs driver {dotted(floor)} or newer"
 
 
-def supports_fully(driver: Driver, cuda: Cuda) -> bool:
+def supports_fully(driver: TargetDriver, cuda: Cuda) -> bool:
     """Whether a driver supports all of a CUDA version, not just its major version."""
     if driver.tegra and driver.ceiling:
         return driver.ceiling >= cuda.version
@@ -62,7 +62,7 @@ def supports_fully(driver: Driver, cuda: Cuda) -> bool:
     )
 
 
-def branch_supports_fully(driver: Driver, cuda: Cuda) -> bool:
+def branch_supports_fully(driver: TargetDriver, cuda: Cuda) -> bool:
     """Whether the newest driver of a branch supports all of a CUDA version.
 
     Preferences go by it, so that the exact version of a driver decides what runs, and nothing else.
@@ -73,7 +73,7 @@ def branch_supports_fully(driver: Driver, cuda: Cuda) -> bool:
 
 
 def gpu_problem(
-    build: Build, device: Capability, driver: Driver, cuda: Cuda, matrix: Matrix
+    build: Build, device: Capability, driver: TargetDriver, cuda: Cuda, matrix: Matrix
 ) -> str | None:
     """Return why a CUDA build does not run on one GPU with a driver."""
     if lacking := lacks_driver(driver, cuda):

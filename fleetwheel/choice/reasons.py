@@ -7,7 +7,7 @@ from packaging.specifiers import SpecifierSet
 
 from fleetwheel.choice.candidates import Candidate, Lost, Resolved
 from fleetwheel.choice.compatibility import dotted, labelled, only_ptx, supports_fully
-from fleetwheel.choice.target import Driver, Target, joined
+from fleetwheel.choice.target import Target, TargetDriver, joined
 from fleetwheel.matrix.matrix import Matrix
 
 SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
@@ -115,7 +115,7 @@ def _nothing(target: Target, matrix: Matrix, offline: bool) -> str:
     return f"the sources that answer hold no {kind} wheels{pinned} for {_where(target)}"
 
 
-def driver_name(driver: Driver) -> str:
+def driver_name(driver: TargetDriver) -> str:
     """Return a driver for people: its branch, or its version where that decides."""
     return dotted(driver.version)
 

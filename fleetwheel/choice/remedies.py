@@ -14,9 +14,9 @@ from fleetwheel.choice.compatibility import (
     driver_problem,
     labelled,
 )
-from fleetwheel.choice.search import Found, best
+from fleetwheel.choice.search import Fit, best
 from fleetwheel.choice.tags import wheel_tags
-from fleetwheel.choice.target import INTEGRATED, Driver, Target, joined
+from fleetwheel.choice.target import INTEGRATED, Target, TargetDriver, joined
 from fleetwheel.matrix.matrix import Capability, Matrix, Numbers, Platform
 
 UPGRADABLE: frozenset[Capability] = frozenset({(8, 7), (10, 1), (11, 0)})
@@ -38,7 +38,7 @@ class Remedy:
 @dataclass(frozen=True, slots=True)
 class _Tried:
     remedy: Remedy
-    found: Found
+    found: Fit
 
 
 def remedies(target: Target, matrix: Matrix, stock: Stock | None) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def tried(changes: Iterable[Remedy], matrix: Matrix, stock: Stock | None) -> lis
     return [_line(each) for each in _telling(leading)]
 
 
-def try_out(target: Target, matrix: Matrix, stock: Stock | None) -> Found | None:
+def try_out(target: Target, matrix: Matrix, stock: Stock | None) -> Fit | None:
     """Return what a target would get; None where it would be refused."""
     return None if driver_problem(target, matrix) else best(target, matrix, stock)
 
@@ -111,7 +111,7 @@ def _newer_jetpacks(target: Target, matrix: Matrix) -> Iterator[Remedy]:
             yield Remedy(text, target.model_copy(update={"driver": driver}), steps=True)
 
 
-def driver_floors(driver: Driver, target: Target, matrix: Matrix) -> list[Numbers]:
+def driver_floors(driver: TargetDriver, target: Target, matrix: Matrix) -> list[Numbers]:
     """Return every version from which a newer driver brings something, ascending.
 
     The first branch of an architecture counts as its first version, ``450.0``: that branch alone
@@ -125,7 +125,7 @@ def driver_floors(driver: Driver, target: Target, matrix: Matrix) -> list[Number
 
 
 def _with(
-    version: Numbers, target: Target, driver: Driver, matrix: Matrix, stock: Stock | None
+    version: Numbers, target: Target, driver: TargetDriver, matrix: Matrix, stock: Stock | None
 ) -> Target:
     """Return the target of the oldest driver that a floor allows, as a host with it would have."""
     oldest = version if len(version) > 1 else (*version, 0)

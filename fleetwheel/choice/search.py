@@ -25,7 +25,7 @@ Veto = Callable[[Candidate], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Fit:
     """A candidate that runs, and how it is installed."""
 
     candidate: Candidate
@@ -58,7 +58,7 @@ def preference(candidate: Candidate, target: Target, matrix: Matrix) -> tuple[bo
 
 def judge(
     target: Target, matrix: Matrix, stock: Stock | None, veto: Veto | None = None
-) -> Iterator[Found | Lost]:
+) -> Iterator[Fit | Lost]:
     """Return every candidate and how it is installed, or why it is not taken; the best first."""
     for candidate in in_order(target, matrix, stock):
         if veto and (objection := veto(candidate)):
@@ -67,13 +67,13 @@ def judge(
             yield _verdict(candidate, target, matrix)
 
 
-def best(target: Target, matrix: Matrix, stock: Stock | None) -> Found | None:
+def best(target: Target, matrix: Matrix, stock: Stock | None) -> Fit | None:
     """Return the first candidate that runs."""
     verdicts = judge(target, matrix, stock)
-    return next((verdict for verdict in verdicts if isinstance(verdict, Found)), None)
+    return next((verdict for verdict in verdicts if isinstance(verdict, Fit)), None)
 
 
-def _verdict(candidate: Candidate, target: Target, matrix: Matrix) -> Found | Lost:
+def _verdict(candidate: Candidate, target: Target, matrix: Matrix) -> Fit | Lost:
     if candidate.build is None:
         unlabelled = candidate.variant is None and matrix.release(candidate.version)
         return Lost(candidate, NO_LABEL if unlabelled else NOT_KNOWN)
@@ -82,4 +82,4 @@ def _verdict(candidate: Candidate, target: Target, matrix: Matrix) -> Found | Lo
     resolved = resolve(candidate, target, matrix)
     if isinstance(resolved, str):
         return Lost(candidate, resolved)
-    return Found(candidate, candidate.build, resolved)
+    return Fit(candidate, candidate.build, resolved)

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
 from fleetwheel.host.profile import DriverState, Gpu, OperatingSystem, Profile, Python
-from fleetwheel.matrix.gpu_names import capability as capability_of
-from fleetwheel.matrix.gpu_names import nearest, words
+from fleetwheel.matrix.gpu_names import capability_of as capability_of
+from fleetwheel.matrix.gpu_names import name_words, nearest
 from fleetwheel.matrix.matrix import Capability, DriverSystem, Numbers, Platform, numbers
 from fleetwheel.matrix.variant import Variant
-from fleetwheel.node.driver_states import explain
+from fleetwheel.node.driver_states import explain_state
 from fleetwheel.value import Value
 
 INTEGRATED: frozenset[Capability] = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
@@ -56,7 +56,7 @@ Asked = Annotated[str, AfterValidator(_asked)]
 """A requirement."""
 
 
-class Driver(Value):
+class TargetDriver(Value):
     """What of an NVIDIA driver decides."""
 
     system: DriverSystem
@@ -86,7 +86,7 @@ class Target(Value):
     runtime: Literal["cpu", "cuda"]
     variant: Variant | None = None
     """The one CUDA variant that is asked for by name."""
-    driver: Driver | None = None
+    driver: TargetDriver | None = None
     """None where no GPU has to be served."""
     devices: tuple[Code, ...] = ()
     """Compute capability of each kind of GPU that has to be served, ascending."""
@@ -281,7 +281,7 @@ def selected_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...]:
 
 
 def _broken(os: OperatingSystem, state: DriverState, detail: str = "") -> _BlockedError:
-    meaning, repair = explain(state, os)
+    meaning, repair = explain_state(state, os)
     said = f" ({detail})" if detail else ""
     return _BlockedError(f"driver {state.value}: {meaning}{said}", repair)
 
@@ -290,7 +290,7 @@ def _is(gpu: Gpu, wanted: int | str) -> bool:
     """Whether an index, a UUID or a name from the inventory means a GPU."""
     if isinstance(wanted, int):
         return gpu.index == wanted
-    return wanted == gpu.uuid or words(wanted) == words(gpu.name)
+    return wanted == gpu.uuid or name_words(wanted) == name_words(gpu.name)
 
 
 def _device(gpu: Gpu) -> Capability:
@@ -306,12 +306,12 @@ def _device(gpu: Gpu) -> Capability:
     )
 
 
-def _driver(profile: Profile, devices: Sequence[Capability]) -> Driver:
+def _driver(profile: Profile, devices: Sequence[Capability]) -> TargetDriver:
     """Return the branch of a driver, and the CUDA that it runs where its number does not tell."""
     version = _readable("driver", profile.driver.version or "")
     board = any(device in INTEGRATED for device in devices)
     ceiling = profile.driver.cuda if board else None
-    return Driver(
+    return TargetDriver(
         system="windows" if profile.os == "windows" or profile.wsl else "linux",
         version=version[:1],
         tegra=all(device in INTEGRATED for device in devices),

@@ -6,19 +6,19 @@ from pathlib import Path
 import click
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.recorded import Answer, load
+from fleetwheel.inventory.recorded import HostSnapshot, load_snapshots
 from fleetwheel.reporting.table import printable
 
 SILENT = 4
 """Exit status where some hosts could not be reached, or did not answer."""
 
 
-def answers(inventory: str, limit: Sequence[str]) -> list[Answer]:
+def answers(inventory: str, limit: Sequence[str]) -> list[HostSnapshot]:
     """Return what the hosts say, or said when they were recorded."""
     if Path(inventory).is_dir() or inventory.endswith(".json"):
         if limit:
             raise FleetwheelError("--limit is for an inventory, not for recorded hosts")
-        return load(Path(inventory))
+        return load_snapshots(Path(inventory))
     from fleetwheel.cli.fleet import gather
 
     return gather(inventory, limit, warn)

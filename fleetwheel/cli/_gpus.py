@@ -15,7 +15,7 @@ LATER = re.compile(r"ti|super|d|laptop|gpu|max-q|ada|blackwell|[0-9]+ ?gb", re.I
 """A word that only goes on with a name."""
 
 
-def named(texts: Sequence[str]) -> tuple[Gpu, ...]:
+def named_gpus(texts: Sequence[str]) -> tuple[Gpu, ...]:
     """Return GPUs by name or compute capability, numbered from 0."""
     return tuple(_gpu(index, texts) for index in range(len(texts)))
 

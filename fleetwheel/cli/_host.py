@@ -88,7 +88,7 @@ def given() -> set[str]:
     return {name for name in context.params if source(name) is ParameterSource.COMMANDLINE}
 
 
-def described(
+def described_host(
     system: OperatingSystem,
     arch: str,
     wsl: bool,
@@ -106,7 +106,7 @@ def described(
         glibc=_version("--glibc", glibc) if system == "linux" else None,
         pythons=tuple(_python(python) for python in pythons),
         driver=_driver(driver, cuda, gpus, windows=system == "windows" or wsl),
-        gpus=_gpus.named(split(gpus)),
+        gpus=_gpus.named_gpus(split(gpus)),
     )
 
 

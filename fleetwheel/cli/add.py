@@ -16,10 +16,10 @@ from fleetwheel.cli._fleet import warn
 from fleetwheel.cli.fleet import gather
 from fleetwheel.connection import host_keys, known_hosts
 from fleetwheel.connection.host_keys import Offer
-from fleetwheel.enrol.adding import Draft, Newcomer, differences, refuse_unsound
+from fleetwheel.enrol.adding import Draft, NewHost, conflicts, refuse_unsound
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
-from fleetwheel.inventory.load import Host
+from fleetwheel.inventory.load import ListedHost
 from fleetwheel.reporting.table import print_rows, printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
@@ -28,13 +28,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 class Trusted(NamedTuple):
     """A host that is what it says it is."""
 
-    newcomer: Newcomer
+    newcomer: NewHost
     offer: Offer
     keys: tuple[PKey, ...]
     """Those of its keys that are trusted."""
 
 
-class Found(NamedTuple):
+class AskedHost(NamedTuple):
     """A host that was asked what it is."""
 
     trusted: Trusted
@@ -87,7 +87,7 @@ def add_command(
     said = {key: value for key, value in entry.items() if value is not None}
     if "" in said.values():
         raise click.UsageError("an option is empty")
-    wanted = [Newcomer(name, group, said) for name in dict.fromkeys(hosts)]
+    wanted = [NewHost(name, group, said) for name in dict.fromkeys(hosts)]
     _check(wanted)
     draft = Draft(file)
     new, failed = _new(draft, wanted)
@@ -98,7 +98,7 @@ def add_command(
         raise SystemExit(1)
 
 
-def _check(wanted: Sequence[Newcomer]) -> None:
+def _check(wanted: Sequence[NewHost]) -> None:
     if not Path("inventory.py").is_file():
         raise FleetwheelError(
             f"{Path.cwd()} is no project directory: it holds no inventory.py",
@@ -116,7 +116,7 @@ def _tell(error: object) -> None:
     click.echo(f"fleetwheel: {printable(str(error))}", err=True)
 
 
-def _new(draft: Draft, wanted: Sequence[Newcomer]) -> tuple[list[Newcomer], bool]:
+def _new(draft: Draft, wanted: Sequence[NewHost]) -> tuple[list[NewHost], bool]:
     """Return the hosts that stand nowhere yet, and whether one stands there otherwise."""
     new, failed = [], False
     for newcomer in wanted:
@@ -125,7 +125,7 @@ def _new(draft: Draft, wanted: Sequence[Newcomer]) -> tuple[list[Newcomer], bool
             new.append(newcomer)
             continue
         where = f"{newcomer.name} stands at {standing.path}:{standing.line} already"
-        if different := differences(standing, newcomer):
+        if different := conflicts(standing, newcomer):
             _tell(FleetwheelError(f"{where}: {'; '.join(different)}", hint="change it there"))
             failed = True
         else:
@@ -133,12 +133,12 @@ def _new(draft: Draft, wanted: Sequence[Newcomer]) -> tuple[list[Newcomer], bool
     return new, failed
 
 
-def _trust_all(draft: Draft, new: Sequence[Newcomer], prints: Collection[str]) -> list[Trusted]:
+def _trust_all(draft: Draft, new: Sequence[NewHost], prints: Collection[str]) -> list[Trusted]:
     """Return the hosts that are who they should be; why others are not is told."""
     hosts, trusted = draft.hosts(new), []
     for newcomer in new:
         try:
-            offer = host_keys.ask(newcomer.name, hosts[newcomer.name].data)
+            offer = host_keys.offered_keys(newcomer.name, hosts[newcomer.name].data)
             keys = _trusted_keys(newcomer.name, offer, prints)
             trusted.append(Trusted(newcomer, offer, keys))
         except FleetwheelError as error:
@@ -169,7 +169,7 @@ def _confirm(name: str, offer: Offer) -> None:
     """Show the keys of a host and ask whether to trust them. Raises FleetwheelError if not."""
     click.echo(f"known_hosts does not have the keys of {name}:", err=True)
     for key in offer.keys:
-        click.echo(f"  {known_hosts.described(key, offer.name)}", err=True)
+        click.echo(f"  {known_hosts.described_key(key, offer.name)}", err=True)
     click.echo(
         "On the host itself, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub prints the same.",
         err=True,
@@ -183,7 +183,7 @@ def _confirm(name: str, offer: Offer) -> None:
         raise FleetwheelError("is not trusted; nothing was written")
 
 
-def _ask(draft: Draft, trusted: Sequence[Trusted]) -> list[Found]:
+def _ask(draft: Draft, trusted: Sequence[Trusted]) -> list[AskedHost]:
     """Return the hosts that answer what they are; why others do not is told."""
     if not trusted:
         return []
@@ -197,13 +197,13 @@ def _ask(draft: Draft, trusted: Sequence[Trusted]) -> list[Found]:
         answers = gather([_checked(hosts[there.name], path) for there in asked], (), warn)
     for there, answer in zip(trusted, answers, strict=True):
         if answer.profile:
-            found.append(Found(there, answer.profile))
+            found.append(AskedHost(there, answer.profile))
         else:
             _tell(f"{there.newcomer.name}: {_no_answer(answer.error)}")
     return found
 
 
-def _checked(host: Host, path: Path) -> tuple[str, dict[str, object]]:
+def _checked(host: ListedHost, path: Path) -> tuple[str, dict[str, object]]:
     """Return a host whose key must be in this file."""
     strict = {"ssh_known_hosts_file": str(path), "ssh_strict_host_key_checking": "yes"}
     return host.name, {**host.data, **strict}
@@ -216,7 +216,7 @@ def _no_answer(error: str) -> FleetwheelError:
     )
 
 
-def _write(draft: Draft, found: Sequence[Found]) -> None:
+def _write(draft: Draft, found: Sequence[AskedHost]) -> None:
     """Write the hosts into known_hosts and the inventory, and say what comes next."""
     if not found:
         return
@@ -241,7 +241,7 @@ def _write(draft: Draft, found: Sequence[Found]) -> None:
     click.echo(f"next: {shlex.join(['pyinfra', 'inventory.py', 'deploys/onboard.py', *limits])}")
 
 
-def _placed(draft: Draft, found: Found) -> Newcomer:
+def _placed(draft: Draft, found: AskedHost) -> NewHost:
     """Return a host as it is written, in the group that it goes to."""
     newcomer, offer, _ = found.trusted
     group = newcomer.group or draft.likest_group(newcomer, found.profile, offer.windows)

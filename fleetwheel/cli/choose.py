@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleetwheel.choice.answer import narrowed, refusal_of, ways_out
-from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain, family
+from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain_candidates, family
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
-from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options, split
+from fleetwheel.cli._host import HOST_NAMES, Spreading, described_host, given, host_options, split
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
-from fleetwheel.inventory.recorded import read
+from fleetwheel.inventory.recorded import read_snapshot
 from fleetwheel.matrix.matrix import Matrix, load_matrix
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def choose_command(
     if profile:
         host, request = _recorded(Path(profile), request)
     else:
-        host = described(**options)
+        host = described_host(**options)
         if all(python.free_threaded for python in host.pythons):  # the one that is meant
             request = request.model_copy(update={"python": host.pythons[0].minor})
     decide = _offline if offline else _online
@@ -107,7 +107,7 @@ def _offline(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _
     found = choose(own, matrix, None)
     unchecked = f"not checked offline: {', '.join(own.requirements)}"
     noted = found.model_copy(update={"reasons": (*found.reasons, unchecked)})
-    return _Seen(noted if own.requirements else found, explain(own, matrix, None))
+    return _Seen(noted if own.requirements else found, explain_candidates(own, matrix, None))
 
 
 def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _Seen:
@@ -129,7 +129,7 @@ def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _S
     own = narrowed(target, found, host, matrix)
     if own:
         found = _made(own, request, matrix, constraints)
-    return _Seen(found, explain(own or target, matrix, there.stock))
+    return _Seen(found, explain_candidates(own or target, matrix, there.stock))
 
 
 def _made(
@@ -159,7 +159,7 @@ def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
     said = given()
     if said & HOST_NAMES:
         raise FleetwheelError("--profile says what the host is: leave --os to --glibc out")
-    answer = read(path)
+    answer = read_snapshot(path)
     if answer.profile is None:
         raise FleetwheelError(f"--profile {path}: holds no profile of a host")
     asked_for = {name: getattr(asked, name) for name in said & set(Request.model_fields)}

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from fleetwheel import drift
 from fleetwheel.cli._fleet import warn
-from fleetwheel.cli.fleet import check
-from fleetwheel.cli.report import REPORTS, write
+from fleetwheel.cli.fleet import check_drift
+from fleetwheel.cli.report import REPORTS, write_output
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
@@ -65,8 +65,10 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    found = report.report_of(check(inventory, limit, warn, deep=deep), kind="drift", deep=deep)
-    earlier = history.load(REPORTS, "drift", warn)
+    found = report.report_of(
+        check_drift(inventory, limit, warn, deep=deep), kind="drift", deep=deep
+    )
+    earlier = history.load_reports(REPORTS, "drift", warn)
     to_stdout = outputs["json"] == Path("-")
     console = Console(stderr=to_stdout)
     report.print_table(found, console)
@@ -76,7 +78,7 @@ def drift_command(
         _print_repair(inventory, found, console)
     _write(found, earlier, outputs)
     try:
-        console.print(f"\n{report.save(REPORTS, found)}", style="dim")
+        console.print(f"\n{report.save_report(REPORTS, found)}", style="dim")
     except OSError as error:
         raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
     raise SystemExit(drift.exit_status(found.hosts))
@@ -94,10 +96,10 @@ def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | N
     if outputs["json"] == Path("-"):
         click.echo(document, nl=False)
     elif outputs["json"]:
-        write(outputs["json"], document)
+        write_output(outputs["json"], document)
     if outputs["junit"]:
-        write(outputs["junit"], junit.junit(found))
+        write_output(outputs["junit"], junit.junit(found))
     if outputs["prometheus"]:
-        write(outputs["prometheus"], prometheus.metrics(found, earlier))
+        write_output(outputs["prometheus"], prometheus.metrics(found, earlier))
     if outputs["html"]:
-        write(outputs["html"], page.render(found, earlier))
+        write_output(outputs["html"], page.render_page(found, earlier))

@@ -10,8 +10,8 @@ from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.host.profile import DriverState, Profile
-from fleetwheel.inventory.recorded import Answer, save
-from fleetwheel.node.driver_states import explain
+from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
+from fleetwheel.node.driver_states import explain_state
 from fleetwheel.reporting.table import print_rows
 
 
@@ -41,22 +41,22 @@ def facts_command(
         raise SystemExit(SILENT)
 
 
-def _save(directory: Path, answers: Sequence[Answer]) -> None:
+def _save(directory: Path, answers: Sequence[HostSnapshot]) -> None:
     try:
-        written = save(directory, answers)
+        written = save_snapshots(directory, answers)
     except OSError as error:
         raise click.ClickException(f"--save {directory}: {error.strerror}") from error
     click.echo(f"recorded {len(written)} of {len(answers)} hosts in {directory}", err=True)
 
 
-def _print_facts(answers: Sequence[Answer]) -> None:
+def _print_facts(answers: Sequence[HostSnapshot]) -> None:
     """Print one row for each host; text from hosts is shown, never interpreted."""
     rows = [(answer.name, *_facts_row(answer)) for answer in answers]
     headings = ("host", "system", "GPUs", "driver", "state", "free disk", "why")
     print_rows(headings, rows, Console(highlight=False))
 
 
-def _facts_row(answer: Answer) -> tuple[str, ...]:
+def _facts_row(answer: HostSnapshot) -> tuple[str, ...]:
     state = answer.state
     if state is None:
         return "-", "-", "-", "no answer", "-", answer.error
@@ -68,7 +68,7 @@ def _facts_row(answer: Answer) -> tuple[str, ...]:
         profile.driver.version or "-",
         profile.driver.state.value,
         "-" if free is None else decimal(free),
-        explain(profile.driver.state, profile.os).meaning if broken else "",
+        explain_state(profile.driver.state, profile.os).meaning if broken else "",
     )
 
 

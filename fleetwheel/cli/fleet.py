@@ -19,20 +19,20 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
-from fleetwheel.connection.keepalive import SILENCE, watch
+from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host as HostFact
 from fleetwheel.inventory.load import group_of
-from fleetwheel.inventory.recorded import Answer
+from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _look
+from fleetwheel.operations import _drift_check
 from fleetwheel.reporting.report import HostReport, Status
 
 T = TypeVar("T")
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
 
-CONNECT_SECONDS = 60
+CONNECT_S = 60
 """A connection that takes longer is given up, whatever it waits for."""
 
 
@@ -65,7 +65,7 @@ class Heard(logging.Handler):
 
 def gather(
     inventory: str | Hosts, limit: Sequence[str], warn: Callable[[str], None]
-) -> list[Answer]:
+) -> list[HostSnapshot]:
     """Ask every host of an inventory what it is, all at once; a host that fails says why.
 
     ``inventory`` is what pyinfra takes, or hosts by themselves; ``limit`` names hosts or groups,
@@ -73,19 +73,19 @@ def gather(
     Raises FleetwheelError outside a project directory, and where there is no host to ask.
     """
 
-    def failed(host: Host, settings: Settings, error: str) -> Answer:
-        return Answer(name=host.name, settings=settings, error=error)
+    def failed(host: Host, settings: Settings, error: str) -> HostSnapshot:
+        return HostSnapshot(name=host.name, settings=settings, error=error)
 
     return _visit(inventory, limit, warn, _answer, failed)
 
 
-def check(
+def check_drift(
     inventory: str, limit: Sequence[str], warn: Callable[[str], None], *, deep: bool
 ) -> list[HostReport]:
     """Look for drift on every host of an inventory, all at once; as ``gather`` in all else."""
 
     def look(host: Host, settings: Settings) -> HostReport:
-        return HostReport.model_validate(_look.look(settings, deep))
+        return HostReport.model_validate(_drift_check.look(settings, deep))
 
     def failed(host: Host, settings: Settings, error: str) -> HostReport:
         status: Status = "failed" if host.connected else "unreachable"
@@ -171,13 +171,13 @@ def _one(
     settings = Settings()
     try:
         settings = Settings.from_data(host.data.dict())
-        with gevent.Timeout(CONNECT_SECONDS):
+        with gevent.Timeout(CONNECT_S):
             host.connect(show_errors=False, raise_exceptions=True)
         watch(host.connector)
         with ctx_host.use(host):
             return look(host, settings)
     except gevent.Timeout:
-        return failed(host, settings, f"no connection within {CONNECT_SECONDS} s")
+        return failed(host, settings, f"no connection within {CONNECT_S} s")
     except (ConnectError, OSError) as error:
         return failed(host, settings, str(error))
     except (PyinfraError, FleetwheelError) as error:
@@ -187,9 +187,9 @@ def _one(
             host.disconnect()
 
 
-def _answer(host: Host, settings: Settings) -> Answer:
+def _answer(host: Host, settings: Settings) -> HostSnapshot:
     arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
-    limit = settings.fact_timeout + SILENCE
+    limit = settings.fact_timeout + SILENCE_S
     try:
         with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
             found = get_fact(host.state, host, HostFact, kwargs=arguments, apply_failed_hosts=False)
@@ -197,7 +197,7 @@ def _answer(host: Host, settings: Settings) -> Answer:
         raise SudoPasswordError from None
     if found is None:
         raise FleetwheelError("it gave no answer")
-    return Answer(
+    return HostSnapshot(
         name=host.name,
         settings=settings,
         profile=found.profile,

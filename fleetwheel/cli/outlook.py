@@ -9,9 +9,9 @@ from rich.console import Console
 
 from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
-from fleetwheel.cli._host import HOST_NAMES, Spreading, described, given, host_options
+from fleetwheel.cli._host import HOST_NAMES, Spreading, described_host, given, host_options
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.recorded import Answer
+from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.table import print_rows
 
@@ -35,7 +35,7 @@ def outlook_command(
     if inventory:
         answered = answers(inventory, limit)
     else:
-        answered = [Answer(name="the host", profile=described(**options))]
+        answered = [HostSnapshot(name="the host", profile=described_host(**options))]
     matrix = load_matrix()
     seen = {
         answer.name: outlook(answer.profile, answer.settings.request, matrix)
@@ -54,7 +54,7 @@ def outlook_command(
         raise SystemExit(SILENT)
 
 
-def _print_outlook(answers: Sequence[Answer], seen: Mapping[str, Outlook]) -> None:
+def _print_outlook(answers: Sequence[HostSnapshot], seen: Mapping[str, Outlook]) -> None:
     """Print how many hosts the newest release serves, and a row for each of the others."""
     served = [found for found in seen.values() if found.served]
     for newest in {found.newest for found in seen.values()}:
@@ -64,7 +64,7 @@ def _print_outlook(answers: Sequence[Answer], seen: Mapping[str, Outlook]) -> No
     print_rows(headings, [row for row in rows if row[1]], Console(highlight=False))
 
 
-def _outlook_row(answer: Answer, found: Outlook | None) -> tuple[str, str, str]:
+def _outlook_row(answer: HostSnapshot, found: Outlook | None) -> tuple[str, str, str]:
     if found is None:
         return "no answer", answer.error, ""
     if found.served:

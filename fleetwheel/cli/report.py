@@ -43,10 +43,10 @@ def report_command(
         raise FleetwheelError("too many files", hint="one report, or two of them with --compare")
     found = _reports(paths[-1] if paths else None, kind)
     if len(paths) == 2:
-        found = [history.read(paths[0]), found[-1]]
+        found = [history.read_report(paths[0]), found[-1]]
     last = found[-1]
     if html:
-        write(html, page.render(last, found[:-1]))
+        write_output(html, page.render_page(last, found[:-1]))
     if compare:
         _show_comparison(found, as_json)
     elif as_json:
@@ -69,10 +69,10 @@ def _show_comparison(found: Sequence[Report], as_json: bool) -> None:
 def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
     """Return the reports up to the one that is asked for, oldest first."""
     if file:
-        wanted = history.read(file)
-        earlier = history.load(file.parent, wanted.kind, warn)
+        wanted = history.read_report(file)
+        earlier = history.load_reports(file.parent, wanted.kind, warn)
         return [*(report for report in earlier if report.at < wanted.at), wanted]
-    found = history.load(REPORTS, kind, warn)
+    found = history.load_reports(REPORTS, kind, warn)
     if not found:
         raise FleetwheelError(
             f"reports/ holds no {kind} report", hint="run `fleetwheel drift inventory.py`"
@@ -80,7 +80,7 @@ def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
     return found
 
 
-def write(path: Path, text: str) -> None:
+def write_output(path: Path, text: str) -> None:
     """Write a file in one step; FleetwheelError where that cannot be done."""
     try:
         files.replace(path, text)

@@ -17,7 +17,7 @@ NODE = re.compile("node-([0-9a-f]{16})")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
-def parse(section: Section) -> Installation:
+def parse_environments(section: Section) -> Installation:
     """Read the answer of the section ``environments``; ValueError when it has not ended."""
     if unfinished(section):
         raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")

@@ -19,7 +19,7 @@ UNSURE = (DriverState.HUNG, DriverState.UNPARSABLE, DriverState.NO_DRIVER)
 """States in which one of the two only says that it could not ask."""
 
 
-def parse(section: Section) -> Nvidia:
+def parse_gpus(section: Section) -> Nvidia:
     """Read the answer of the section ``gpu``."""
     installed = _installed(section)
     answers = [answer for answer in (_nvml(section), _smi(section)) if answer]
@@ -54,7 +54,7 @@ def _nvml(section: Section) -> Nvidia | None:
     if first(section, "nvml_exit") in TIMED_OUT:
         return Nvidia(driver=Driver(state=DriverState.HUNG, detail="NVML did not answer in time"))
     documents = [line for line in section.get("nvml", []) if line.startswith("{")]
-    return nvml.parse(documents[-1]) if documents else None
+    return nvml.parse_nvml(documents[-1]) if documents else None
 
 
 def _smi(section: Section) -> Nvidia | None:
@@ -65,7 +65,7 @@ def _smi(section: Section) -> Nvidia | None:
     if "smi" not in section:
         return None
     code = first(section, "exit")
-    return nvidia_smi.parse(
+    return nvidia_smi.parse_nvidia_smi(
         section.get("query", []),
         first(section, "fields").split(",") if "fields" in section else nvidia_smi.FIELDS,
         int(code) if re.fullmatch("-?[0-9]{1,10}", code) else 124,

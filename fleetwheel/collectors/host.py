@@ -2,18 +2,18 @@
 
 from fleetwheel.collectors import _script, environments, gpu, platform, pythons
 from fleetwheel.collectors._answer import Section
-from fleetwheel.host.profile import Driver, DriverState, HostState, Platform, Profile
+from fleetwheel.host.profile import Driver, DriverState, HostPlatform, HostState, Profile
 
 SECTIONS = _script.SECTIONS
 
 
-def parse(
+def parse_host(
     platform_: Section, pythons_: Section, environments_: Section, gpu_: Section
 ) -> HostState:
     """Read the answers of all sections, in the order of ``SECTIONS``; ValueError if unusable."""
-    system = platform.parse(platform_)
-    interpreters = pythons.parse(pythons_)
-    nvidia = gpu.parse(gpu_)
+    system = platform.parse_platform(platform_)
+    interpreters = pythons.parse_pythons(pythons_)
+    nvidia = gpu.parse_gpus(gpu_)
     module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
     updated = module is not None and library is not None and module != library
     profile = Profile(
@@ -25,11 +25,11 @@ def parse(
         gpus=nvidia.gpus,
         problems=system.problems + interpreters.problems,
     )
-    there = environments.parse(environments_)
+    there = environments.parse_environments(environments_)
     return HostState(profile=profile, installation=there, clock_s=platform.clock_s(platform_))
 
 
-def _driver(system: Platform, driver: Driver) -> Driver:
+def _driver(system: HostPlatform, driver: Driver) -> Driver:
     """Return the driver; a Jetson always has a GPU, which nvidia-smi knows from L4T 36 on."""
     if system.jetson is None or driver.state is not DriverState.NO_GPU:
         return driver

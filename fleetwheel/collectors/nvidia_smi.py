@@ -66,7 +66,7 @@ LONGEST_NAME = 96
 """NVML's own limit, ``NVML_DEVICE_NAME_V2_BUFFER_SIZE``."""
 
 
-def parse(
+def parse_nvidia_smi(
     query: Sequence[str], fields: Sequence[str], exit_code: int, banner: Iterable[str] = ()
 ) -> Nvidia:
     """Read the output of ``--query-gpu=FIELDS --format=csv,noheader,nounits`` and of the banner.
@@ -151,7 +151,7 @@ def _gpu(row: dict[str, str]) -> Gpu | None:
         index=int(row["index"]),
         uuid=_value(row["uuid"]),
         name=name,
-        compute_capability=capability(row.get("compute_cap", ""), name),
+        compute_capability=gpu_capability(row.get("compute_cap", ""), name),
         memory_total_mib=int(memory) if re.fullmatch(r"[0-9]{1,9}", memory) else None,
         pci_bus_id=_value(row["pci.bus_id"]),
         driver_model=next((m for m in DRIVER_MODELS if m == row.get("driver_model.current")), None),
@@ -163,11 +163,11 @@ def _value(text: str) -> str | None:
     return None if text in ("", "N/A", "(N/A)", "ERR!") or text.startswith("[") else text
 
 
-def capability(text: str, name: str) -> str | None:
+def gpu_capability(text: str, name: str) -> str | None:
     """Return a compute capability as the driver gives it, or else as the GPU's name tells it."""
     if re.fullmatch(r"[0-9]{1,2}\.[0-9]", text):
         return text
-    return gpu_names.capability(name)
+    return gpu_names.capability_of(name)
 
 
 def is_version(text: str) -> bool:

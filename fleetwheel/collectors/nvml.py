@@ -8,7 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fleetwheel.collectors.nvidia_smi import LONGEST_DETAIL, LONGEST_NAME, capability, is_version
+from fleetwheel.collectors.nvidia_smi import (
+    LONGEST_DETAIL,
+    LONGEST_NAME,
+    gpu_capability,
+    is_version,
+)
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Nvidia
 
 STRANGE = "the value is not one that is known here"
@@ -17,7 +22,7 @@ UNREADABLE = Nvidia(
 )
 
 
-def parse(text: str) -> Nvidia:
+def parse_nvml(text: str) -> Nvidia:
     """Read the probe's JSON document.
 
     A document that cannot be read is state ``unparsable``; a value that cannot be is None, with
@@ -65,7 +70,7 @@ def _gpu(raw: Any) -> Gpu | None:
     if not isinstance(name, str) or not name:
         return None
     values["name"] = name[:LONGEST_NAME]
-    values["compute_capability"] = capability(str(values.get("compute_capability", "")), name)
+    values["compute_capability"] = gpu_capability(str(values.get("compute_capability", "")), name)
     wrong = _wrong(values)
     if "index" in wrong:
         return None

@@ -3,7 +3,7 @@
 import re
 
 from fleetwheel.collectors._answer import Section, first
-from fleetwheel.host.profile import Kernel, OperatingSystem, Platform
+from fleetwheel.host.profile import HostPlatform, Kernel, OperatingSystem
 
 KERNELS: dict[str, OperatingSystem] = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
@@ -18,7 +18,7 @@ VALUE = re.compile(r" +(?P<name>\S.*?) {4}REG_[A-Z_]+ {4}(?P<data>.*)")
 SHORT_PATHS = "Windows cuts paths at 260 characters here: a file of a long name may not be usable"
 
 
-def parse(section: Section) -> Platform:
+def parse_platform(section: Section) -> HostPlatform:
     """Read the answer of the section ``platform``; ValueError for a system that is unknown."""
     kernel, _, machine = first(section, "uname").partition(" ")
     if kernel not in KERNELS:
@@ -28,7 +28,7 @@ def parse(section: Section) -> Platform:
         windows = _windows(arch, registry(section), "reboot" in section)
         return windows.model_copy(update={"memory_total_mib": _mib(first(section, "memory_kib"))})
     glibc, problem = _glibc(first(section, "libc"))
-    return Platform(
+    return HostPlatform(
         os=KERNELS[kernel],
         arch=arch,
         distribution=_value(section, "distribution"),
@@ -61,7 +61,7 @@ def registry(section: Section) -> dict[str, str]:
     return {value["name"]: value["data"] for value in found if value}
 
 
-def _windows(arch: str, values: dict[str, str], reboot: bool) -> Platform:
+def _windows(arch: str, values: dict[str, str], reboot: bool) -> HostPlatform:
     """Read what the registry says of a Windows.
 
     ``BootId`` counts boots and ``ShutdownTime`` is that of the last one: together they change with
@@ -75,7 +75,7 @@ def _windows(arch: str, values: dict[str, str], reboot: bool) -> Platform:
     number = ".".join(filter(None, [build, _number(values.get("UBR", ""))]))
     boot = [values[key] for key in ("BootId", "ShutdownTime") if key in values]
     short = _number(values.get("LongPathsEnabled", "")) != "1"
-    return Platform(
+    return HostPlatform(
         os="windows",
         arch=arch,
         distribution=" ".join(filter(None, [name, release, f"({number})" if number else ""])),
@@ -94,10 +94,11 @@ def _value(section: Section, key: str) -> str:
 def _kernel(section: Section) -> Kernel:
     names = [first(section, key) for key in ("release", "boot_kernel")]
     running, boot = (name if re.fullmatch(KERNEL_NAME, name) else "" for name in names)
-    packages = [
-        name for name in section.get("kernel_package", []) if re.fullmatch(KERNEL_NAME, name)
-    ]
-    return Kernel(running=running, boot=boot or running, packages=tuple(packages))
+    packages, offered = (
+        tuple(name for name in section.get(key, []) if re.fullmatch(KERNEL_NAME, name))
+        for key in ("kernel_package", "offered")
+    )
+    return Kernel(running=running, boot=boot or running, packages=packages, offered=offered)
 
 
 def _seconds(said: str) -> int | None:

@@ -20,7 +20,7 @@ BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'n
 
 
 @cache
-def program() -> dict[str, bytes]:
+def program_files() -> dict[str, bytes]:
     """Return the files of the program for hosts, by path, with the questions that it is asked."""
     return {
         **pack.program(),
@@ -32,17 +32,17 @@ def program() -> dict[str, bytes]:
 @cache
 def digest() -> str:
     """Return what names this version of the program on hosts."""
-    return pack.digest_of(program())
+    return pack.digest_of(program_files())
 
 
 @cache
 def _archive() -> str:
-    return base64.b64encode(pack.packed(program())).decode()
+    return base64.b64encode(pack.packed(program_files())).decode()
 
 
 def document(action: str, input: Any) -> str:
     """Return the JSON document that ``BOOTSTRAP`` reads: the whole program and its input."""
-    unpack = program()["fleetwheel/node/unpack.py"].decode()
+    unpack = program_files()["fleetwheel/node/unpack.py"].decode()
     given = {"archive": _archive(), "action": action, "input": input}
     return json.dumps({"program": unpack, "document": given, "__name__": "__main__"})
 

@@ -15,14 +15,14 @@ LINE = re.compile(
 )
 
 
-class Pythons(Value):
+class Interpreters(Value):
     """The interpreters that a host has, newest first."""
 
     pythons: tuple[Python, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def parse(section: Section) -> Pythons:
+def parse_pythons(section: Section) -> Interpreters:
     """Read the answer of the section ``pythons``: CPython 3.8 or newer, 64 bit, each once."""
     answers = [LINE.fullmatch(line) for line in section.get("python", [])]
     usable = [answer for answer in answers if answer and _usable(answer)]
@@ -30,7 +30,7 @@ def parse(section: Section) -> Pythons:
     problems = [_problem(line) for line in section.get("broken", [])]
     if unfinished(section):
         problems.append("looking for Python took too long: there may be more interpreters")
-    return Pythons(
+    return Interpreters(
         pythons=tuple(sorted(pythons.values(), key=_age, reverse=True)), problems=tuple(problems)
     )
 

@@ -21,7 +21,7 @@ AT_HOME = {
 """How each default shell goes where sshd starts it, unless the machine's settings say otherwise."""
 
 
-def settings(env: Mapping[str, str], directory: str | None) -> list[str]:
+def batch_settings(env: Mapping[str, str], directory: str | None) -> list[str]:
     """Return the commands that go to a directory, or end with exit code 1, and set variables.
 
     Raises FleetwheelError for what cmd cannot set.

@@ -16,7 +16,7 @@ from pyinfra.connectors.sshuserclient import SSHClient
 from fleetwheel.connection import known_hosts
 from fleetwheel.errors import FleetwheelError
 
-CONNECT_SECONDS = 10
+CONNECT_S = 10
 ALGORITHMS = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -46,7 +46,7 @@ class Way(NamedTuple):
     """What a jump host has opened, if there is one."""
 
 
-def ask(name: str, data: Mapping[str, Any]) -> Offer:
+def offered_keys(name: str, data: Mapping[str, Any]) -> Offer:
     """Return what a host offers; nothing is believed, and nobody logs in to it.
 
     ``data`` is pyinfra's data of the host. Jump hosts of the SSH configuration are logged in to.
@@ -60,7 +60,7 @@ def ask(name: str, data: Mapping[str, Any]) -> Offer:
             way = _way(data.get("ssh_hostname") or name, data)
             with _transport(way) as transport, suppress(IncompatiblePeer):
                 transport.get_security_options().key_types = algorithms
-                transport.start_client(timeout=CONNECT_SECONDS)
+                transport.start_client(timeout=CONNECT_S)
                 keys.append(transport.get_remote_server_key())
                 windows |= "OpenSSH_for_Windows" in transport.remote_version
     except (OSError, SSHException, EOFError) as error:
@@ -74,7 +74,7 @@ def ask(name: str, data: Mapping[str, Any]) -> Offer:
 
 def _way(host: str, data: Mapping[str, Any]) -> Way:
     """Return where pyinfra would connect to, by the host's data and the SSH configuration."""
-    said = {"timeout": CONNECT_SECONDS}
+    said = {"timeout": CONNECT_S}
     if data.get("ssh_port"):
         said["port"] = int(data["ssh_port"])
     with _no_input():
@@ -110,7 +110,7 @@ def _no_input() -> Iterator[None]:
 @contextmanager
 def _transport(way: Way) -> Iterator[Transport]:
     address = way.host, way.port
-    connected = way.socket or socket.create_connection(address, CONNECT_SECONDS)
+    connected = way.socket or socket.create_connection(address, CONNECT_S)
     transport = Transport(connected)
     try:
         yield transport

@@ -4,14 +4,14 @@ import socket
 
 from paramiko import SSHClient, Transport
 
-SILENCE = 45
+SILENCE_S = 45
 """Seconds without a sign of life from the host's kernel after which it counts as cut off."""
 OPTIONS = {
     (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): 15,
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): 10,
     (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 3,
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): SILENCE * 1000,
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): SILENCE_S * 1000,
 }
 """Level and name of a socket's option: not every system has them all."""
 
@@ -25,7 +25,7 @@ def watch(connector: object) -> None:
     transport = transport_of(connector)
     if transport is None or not transport.is_active():
         return
-    transport.channel_timeout = SILENCE  # type: ignore[attr-defined]  # the stubs lack it
+    transport.channel_timeout = SILENCE_S  # type: ignore[attr-defined]  # the stubs lack it
     if isinstance(transport.sock, socket.socket):
         for (level, name), value in OPTIONS.items():
             if option := getattr(socket, name, None):

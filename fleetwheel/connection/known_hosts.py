@@ -16,7 +16,7 @@ TYPES = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}
 """ssh-keygen's words for types of keys; the others here are ECDSA."""
 
 
-class Known(NamedTuple):
+class KnownKey(NamedTuple):
     """A key that a file has for a host."""
 
     path: Path
@@ -29,7 +29,7 @@ def entry_name(host: str, port: int) -> str:
     return host if port == 22 else f"[{host}]:{port}"
 
 
-def described(key: PKey, name: str) -> str:
+def described_key(key: PKey, name: str) -> str:
     """Return a key as ``ssh-keygen -l`` prints it."""
     return f"{key.get_bits()} {key.fingerprint} {name} ({TYPES.get(key.get_name(), 'ECDSA')})"
 
@@ -41,20 +41,20 @@ def fingerprint(text: str) -> str:
     return text.rstrip("=")
 
 
-def lookup(paths: Iterable[Path], name: str) -> list[Known]:
+def lookup(paths: Iterable[Path], name: str) -> list[KnownKey]:
     """Return the keys that known_hosts files have for a host, under hashed names too.
 
     Raises FleetwheelError where a file cannot be read, or has a line that keeps others from it.
     """
     return [
-        Known(path, number, entry.key)
+        KnownKey(path, number, entry.key)
         for path in paths
         for number, line in _lines(path)
         if (entry := _entry(path, number, line, name)) and entry.key
     ]
 
 
-def refuse_changed(name: str, offered: Sequence[PKey], known: Sequence[Known]) -> None:
+def refuse_changed(name: str, offered: Sequence[PKey], known: Sequence[KnownKey]) -> None:
     """Raise FleetwheelError where a host offers another key than the one that is known of it.
 
     A host that offers no key of a known type has other keys as well. Revoked keys are refused too.
@@ -65,7 +65,7 @@ def refuse_changed(name: str, offered: Sequence[PKey], known: Sequence[Known]) -
         if key not in offered and (key.get_name() in types or of_no_type):
             raise FleetwheelError(
                 f"THE HOST KEY HAS CHANGED. {path}:{line} has\n"
-                f"  {described(key, name)}\nand the host offers\n  {_list(offered, name)}\n"
+                f"  {described_key(key, name)}\nand the host offers\n  {_list(offered, name)}\n"
                 "Either it was installed anew, or something else answers in its place.",
                 hint="ask who runs it; if it was installed anew: "
                 + shlex.join(["ssh-keygen", "-R", name, "-f", str(path)]),
@@ -121,7 +121,7 @@ def line(name: str, key: PKey) -> str:
 
 
 def _list(keys: Sequence[PKey], name: str) -> str:
-    return "\n  ".join(described(key, name) for key in keys)
+    return "\n  ".join(described_key(key, name) for key in keys)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -45,13 +45,13 @@ from fleetwheel.errors import FleetwheelError
 
 QUESTION = "echo %OS%:$PSHOME"
 """A line that cmd, PowerShell and POSIX shells answer differently."""
-ANSWER_SECONDS = 60
+ANSWER_S = 60
 """The first command of a user may have to make the profile."""
 SPOOL = 1 << 20
 """Bytes of a fetched file that are kept in memory."""
-LEFT_SECONDS = 86400
+LEFT_S = 86400
 """A batch file of this age was left by a connection that dropped: no command runs for so long."""
-END_SECONDS = 5
+END_S = 5
 """A process that was told to end and has not ended by then is left, with its connection."""
 UNKNOWN = {
     "_sudo": "sudo",
@@ -87,7 +87,7 @@ class WinSSHConnector(SSHConnector):
         super().connect()
         self.sftp, self.abandoned, self.swept = None, False, False
         try:
-            _, answer = self._execute(QUESTION, ANSWER_SECONDS)
+            _, answer = self._execute(QUESTION, ANSWER_S)
         except (OSError, SSHException) as error:
             raise ConnectError(f"No command can be run ({error or 'no answer'})") from error
         self.shell = default_shell(answer.stdout)
@@ -195,7 +195,7 @@ class WinSSHConnector(SSHConnector):
 
     def _remove(self, path: str) -> None:
         """Remove a file of ours, if the host lets us."""
-        with suppress(OSError, SSHException), self._transfer(path, END_SECONDS) as sftp:
+        with suppress(OSError, SSHException), self._transfer(path, END_S) as sftp:
             sftp.remove(path)
 
     def _upload(self, path: str, content: bytes, seconds: int | None) -> None:
@@ -259,7 +259,7 @@ class WinSSHConnector(SSHConnector):
         message.add_string("signal")
         message.add_boolean(False)
         message.add_string("KILL")
-        with suppress(OSError, SSHException), deadline(END_SECONDS):
+        with suppress(OSError, SSHException), deadline(END_S):
             self._transport()._send_user_message(message)  # type: ignore[attr-defined]
             channel.status_event.wait()
         if channel.exit_status < 0:
@@ -326,7 +326,7 @@ class WinSSHConnector(SSHConnector):
 def _sweep(sftp: SFTPClient, new: str) -> None:
     """Remove the files beside a new one that are old beside it: it tells the host's own time."""
     directory = str(PurePosixPath(new).parent)
-    oldest = (sftp.stat(new).st_mtime or 0) - LEFT_SECONDS
+    oldest = (sftp.stat(new).st_mtime or 0) - LEFT_S
     for file in sftp.listdir_attr(directory):
         if file.st_mtime and file.st_mtime < oldest:
             with suppress(OSError):
@@ -374,7 +374,7 @@ def command_lines(
     """Return a command, and before it what its arguments set, as lines of a batch file."""
     env = arguments.get("_env") or {}
     variables = {name: _plain(value, masked) for name, value in env.items()}
-    before = batch.settings(variables, arguments.get("_chdir"))
+    before = batch.batch_settings(variables, arguments.get("_chdir"))
     return [*before, _plain(command, masked)]
 
 

@@ -30,7 +30,7 @@ def address(mirror: str, hosts: Mapping[str, str]) -> str:
     return f"http://{hosts.get(host, host)}:{port or PORT}"
 
 
-def host_of(mirror: str) -> str:
+def mirror_host(mirror: str) -> str:
     """Return the host that the inventory means by a mirror."""
     return mirror.rpartition("://")[2].partition(":")[0].rstrip("/")
 
@@ -48,14 +48,14 @@ def served(address: str) -> tuple[str, ...]:
     host, is what the mirror is there to prevent, so that is for a person to decide.
     """
     late = f"the mirror {address} takes too long to answer"
-    seconds = web.PROBE_SECONDS + web.READ_SECONDS
-    return web.once(("mirror", address), lambda: ask(address), seconds, late).answer()
+    seconds = web.PROBE_S + web.READ_S
+    return web.once(("mirror", address), lambda: served_sources(address), seconds, late).answer()
 
 
-def ask(address: str) -> tuple[str, ...]:
+def served_sources(address: str) -> tuple[str, ...]:
     """Ask a mirror for the sources that it serves."""
     try:
-        timeout = (web.CONNECT_SECONDS, web.READ_SECONDS)
+        timeout = (web.CONNECT_S, web.READ_S)
         answer = requests.get(f"{address}{PATH}", timeout=timeout, verify=certificate() or True)
         return tuple(map(str, answer.json()["upstreams"]))
     except (OSError, ValueError, KeyError, TypeError) as error:

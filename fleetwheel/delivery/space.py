@@ -9,7 +9,7 @@ UNPACKED = {"cpu": 4, "cuda": 2}
 """Bytes on disk for each byte of download: torch 2.13.0+cpu and 2.14.1 (CUDA 13.0), rounded up."""
 
 
-def missing(lock: Lock, installation: Installation) -> dict[str, str]:
+def missing_wheels(lock: Lock, installation: Installation) -> dict[str, str]:
     """Return name and wheel address of what no environment on the host has in this version."""
     present = {item for built in installation.generations for item in built.packages.items()}
     wanted = [item for item in lock.packages.items() if item not in present]

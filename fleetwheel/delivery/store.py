@@ -13,7 +13,7 @@ from fleetwheel.sources import web
 from fleetwheel.sources.configured import local_path
 from fleetwheel.sources.wheel import Source, file_name
 
-SECONDS = 3600
+FETCH_S = 3600
 """How long one wheel may take from its source; the largest in use have 900 MB."""
 
 
@@ -31,9 +31,9 @@ def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -
     fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
     the same host. Raises FleetwheelError when the wheel does not come, or is another.
     """
-    late = f"{file_name(url)} did not come within {SECONDS} s"
+    late = f"{file_name(url)} did not come within {FETCH_S} s"
     key = ("wheel", url, frozenset(accepted))
-    return web.once(key, partial(_fetch, url, accepted, sources), SECONDS, late).answer()
+    return web.once(key, partial(_fetch, url, accepted, sources), FETCH_S, late).answer()
 
 
 def sha256(path: Path) -> str:

@@ -46,7 +46,7 @@ def path(os: str, arch: str) -> Path:
 
 
 @cache
-def sha256(program: Path) -> str:
+def uv_sha256(program: Path) -> str:
     """Hash of a program, which the host compares with what arrived."""
     return store.sha256(program)
 

@@ -107,7 +107,7 @@ class Decider:
 
     def _recorded(self, record: Record, host_copy: Callable[[], str | None]) -> Lock | None:
         """Return the lock that a record names: from locks/, else the host's own copy."""
-        kept = locks.load(self.directory, record.lock)
+        kept = locks.load_lock(self.directory, record.lock)
         if kept:
             return kept
         copy = host_copy()

@@ -21,11 +21,11 @@ SHARED = frozenset(
     ]
 )
 """File systems that several hosts see: the record of one would take the place of another's."""
-A_DAY = 86400
+DAY_S = 86400
 """Seconds that a clock may be off before the certificates of a wheel source are in doubt."""
 
 
-def check(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) -> None:
+def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) -> None:
     """Raise FleetwheelError, with what mends it, for a host that cannot take an environment.
 
     ``now`` is this machine's time in seconds since 1970, ``root_named`` whether the inventory
@@ -51,8 +51,8 @@ def check(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) 
             f" the environment needs {readable(needed_bytes)}",
             hint="free some space, or name another root in the inventory",
         )
-    if facts.clock_s is not None and abs(facts.clock_s - now) > A_DAY:
-        days = (facts.clock_s - now) / A_DAY
+    if facts.clock_s is not None and abs(facts.clock_s - now) > DAY_S:
+        days = (facts.clock_s - now) / DAY_S
         raise FleetwheelError(
             f"the host's clock is {abs(days):.0f} days {'ahead' if days > 0 else 'behind'}, so that"
             " it can check no certificate of a wheel source",

@@ -89,7 +89,7 @@ class Record(Value):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def parse(text: str) -> Record | None:
+def parse_record(text: str) -> Record | None:
     """Read a host's state.json; None when there is none.
 
     What a later version of this schema added is passed over.

@@ -15,8 +15,8 @@ from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory import edit as inventory_edit
 from fleetwheel.inventory import load as inventory
 from fleetwheel.inventory.edit import Entry
-from fleetwheel.inventory.load import Document, Host
-from fleetwheel.inventory.settings import words
+from fleetwheel.inventory.load import Document, ListedHost
+from fleetwheel.inventory.settings import error_text
 from fleetwheel.reporting import history
 
 DEFAULT_FILE = "fleet.yaml"
@@ -27,7 +27,7 @@ DATA = {"address": "ssh_hostname", "user": "ssh_user", "port": "ssh_port", "key"
 """What pyinfra calls what the inventory says of the way to a host."""
 
 
-class Newcomer(NamedTuple):
+class NewHost(NamedTuple):
     """A host to be added, and what is written of it."""
 
     name: str
@@ -35,12 +35,12 @@ class Newcomer(NamedTuple):
     entry: Entry
 
 
-class Standing(NamedTuple):
+class KnownHost(NamedTuple):
     """A host that is in the inventory, and where."""
 
     path: Path
     line: int
-    host: Host
+    host: ListedHost
 
 
 class Draft:
@@ -60,18 +60,18 @@ class Draft:
             raise FleetwheelError(
                 f"{file}: inventory.py does not read it", hint=f"such as --file {readable}"
             )
-        self.files = inventory.read(self.base) if self.base.exists() else []
+        self.files = inventory.read_inventory(self.base) if self.base.exists() else []
 
-    def standing(self, name: str) -> Standing | None:
+    def standing(self, name: str) -> KnownHost | None:
         """Return where a host stands."""
         there = (host for host in inventory.hosts(self.files) if _bare(host) == name)
         if (host := next(there, None)) is None:
             return None
         place = ("groups", host.group, "hosts", name) if host.group else ("hosts", name)
         file = next(file for file in self.files if place in file.reading.lines)
-        return Standing(file.path, file.reading.line(place), host)
+        return KnownHost(file.path, file.reading.line(place), host)
 
-    def edited(self, newcomers: Sequence[Newcomer]) -> dict[Path, str]:
+    def edited(self, newcomers: Sequence[NewHost]) -> dict[Path, str]:
         """Return the text of every file that changes."""
         texts: dict[Path, str] = {}
         for name, group, entry in newcomers:
@@ -80,14 +80,14 @@ class Draft:
             texts[path] = inventory_edit.insert(text, group, name, entry)
         return texts
 
-    def hosts(self, newcomers: Sequence[Newcomer]) -> dict[str, Host]:
+    def hosts(self, newcomers: Sequence[NewHost]) -> dict[str, ListedHost]:
         """Return what pyinfra would be told of some hosts, by their names."""
         place = self.base if self.base.is_dir() else self.file
-        files = inventory.read(place, self.edited(newcomers))
+        files = inventory.read_inventory(place, self.edited(newcomers))
         names = {newcomer.name for newcomer in newcomers}
         return {_bare(host): host for host in inventory.hosts(files) if _bare(host) in names}
 
-    def with_system(self, newcomer: Newcomer, windows: bool) -> Newcomer:
+    def with_system(self, newcomer: NewHost, windows: bool) -> NewHost:
         """Return a host that says which system it has, where its group or the defaults do not."""
         host = self.hosts([newcomer])[newcomer.name]
         if host.name.startswith(WINDOWS) == windows:
@@ -95,7 +95,7 @@ class Draft:
         entry = {**newcomer.entry, "os": "windows" if windows else "linux"}
         return newcomer._replace(entry=entry)
 
-    def likest_group(self, newcomer: Newcomer, profile: Profile, windows: bool) -> str | None:
+    def likest_group(self, newcomer: NewHost, profile: Profile, windows: bool) -> str | None:
         """Return the group that holds most hosts with this system and these GPUs, if any does.
 
         What hosts are is read from the newest reports. A group that reaches its hosts in another
@@ -116,7 +116,7 @@ class Draft:
                 return group
         return None
 
-    def write(self, newcomers: Sequence[Newcomer]) -> list[Path]:
+    def write(self, newcomers: Sequence[NewHost]) -> list[Path]:
         """Write the hosts into their files, each in one step, and return these.
 
         Raises FleetwheelError, with nothing written, where the inventory would not be sound.
@@ -141,7 +141,7 @@ class Draft:
         return next((f.path for f in self.files if group in f.document.groups), None)
 
 
-def refuse_unsound(newcomers: Sequence[Newcomer]) -> None:
+def refuse_unsound(newcomers: Sequence[NewHost]) -> None:
     """Raise FleetwheelError for names and values that the inventory does not take."""
     for name, group, entry in newcomers:
         below = {"hosts": {name: dict(entry)}}
@@ -150,10 +150,10 @@ def refuse_unsound(newcomers: Sequence[Newcomer]) -> None:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-            raise FleetwheelError(f"{where}: {words(first)}") from None
+            raise FleetwheelError(f"{where}: {error_text(first)}") from None
 
 
-def differences(standing: Standing, wanted: Newcomer) -> list[str]:
+def conflicts(standing: KnownHost, wanted: NewHost) -> list[str]:
     """Return in which values a host that is there differs from the one that is wanted."""
     host = standing.host
     said = {"address": _bare(host), "port": 22} | {
@@ -169,12 +169,12 @@ def differences(standing: Standing, wanted: Newcomer) -> list[str]:
     return different
 
 
-def _bare(host: Host) -> str:
+def _bare(host: ListedHost) -> str:
     """Return the name of a host as the inventory has it."""
     return host.name.removeprefix(WINDOWS)
 
 
-def _way(host: Host) -> Mapping[str, object]:
+def _way(host: ListedHost) -> Mapping[str, object]:
     """Return how pyinfra reaches a host."""
     data = {key: value for key, value in host.data.items() if key.startswith(("ssh_", "_"))}
     return {"name": host.name, **data}
@@ -193,7 +193,7 @@ def _profiles() -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for path in sorted(Path("reports").glob("*.json"))[-REPORTS:]:
         with suppress(FleetwheelError):
-            found |= {h.name: h.profile for h in history.read(path).hosts if h.profile}
+            found |= {h.name: h.profile for h in history.read_report(path).hosts if h.profile}
     return found
 
 

@@ -6,6 +6,6 @@ SELF = "FLEETWHEEL_SELF"
 """Environment variable with the name that the inventory has for this machine."""
 
 
-def named(name: str) -> str:
+def inventory_name(name: str) -> str:
     """Return the inventory's name of a host, which is ``@local`` where it runs its own deploy."""
     return os.environ.get(SELF) or name if name == "@local" else name

@@ -204,9 +204,12 @@ class Kernel(Value):
     """Release of the one that the next boot takes."""
     packages: tuple[str, ...] = ()
     """What dpkg's packages linux-image-* that bring each next kernel end with: ``cloud-amd64``."""
+    offered: tuple[str, ...] = ()
+    """Of Ubuntu's packages in apt's lists: its NVIDIA drivers for servers, and the modules that it
+    signed for these kernels. Asked under Secure Boot alone; empty also where the lists are not."""
 
 
-class Platform(Value):
+class HostPlatform(Value):
     """What system a host runs, on what machine."""
 
     os: OperatingSystem
@@ -243,7 +246,7 @@ class Platform(Value):
     """What could not be found out, one sentence each."""
 
 
-class Profile(Platform):
+class Profile(HostPlatform):
     """What one host is: the system, its interpreters, its driver and GPUs."""
 
     pythons: tuple[Python, ...] = ()

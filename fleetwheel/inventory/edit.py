@@ -36,7 +36,7 @@ def insert(text: str, group: str | None, name: str, entry: Entry) -> str:
         edited = _joined(text, len(text), _block(keys, entry, column=0, step=2))
     else:
         edited = _inserted(text, root, keys, entry)
-    if plain_yaml.read(edited).data != _with(plain_yaml.read(text).data, keys, entry):
+    if plain_yaml.read_yaml(edited).data != _with(plain_yaml.read_yaml(text).data, keys, entry):
         raise FleetwheelError(
             f"{name}: there is no place for one host more in {'.'.join(keys[:-1])}",
             hint="write the host into the file by hand",
@@ -161,5 +161,5 @@ def _word(value: str | int) -> str:
     """Return a value as YAML reads it back."""
     if isinstance(value, int):
         return str(value)
-    plain = PLAIN.fullmatch(value) and plain_yaml.read(value).data == value
+    plain = PLAIN.fullmatch(value) and plain_yaml.read_yaml(value).data == value
     return value if plain else json.dumps(value, ensure_ascii=False)

@@ -23,9 +23,9 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.itself import SELF
 from fleetwheel.inventory import plain_yaml
 from fleetwheel.inventory.plain_yaml import Place, Problem, Reading
-from fleetwheel.inventory.recorded import load as recorded
+from fleetwheel.inventory.recorded import load_snapshots as recorded
 from fleetwheel.inventory.recorded import replay
-from fleetwheel.inventory.settings import Settings, misplaced, suggestion, words
+from fleetwheel.inventory.settings import Settings, error_text, misplaced, suggestion
 from fleetwheel.value import Value
 
 DIRECTORY = Path("inventory")
@@ -139,7 +139,7 @@ class Document(BaseModel):
     hosts: Hosts = Field(default_factory=dict)
 
 
-class Host(NamedTuple):
+class ListedHost(NamedTuple):
     """One host: its name, its group if it is in one, and its data for pyinfra."""
 
     name: str
@@ -147,7 +147,7 @@ class Host(NamedTuple):
     data: dict[str, Any]
 
 
-class File(NamedTuple):
+class InventoryFile(NamedTuple):
     """One inventory file whose content is sound."""
 
     path: Path
@@ -155,7 +155,7 @@ class File(NamedTuple):
     reading: Reading
 
 
-def fleet() -> list[Host]:
+def fleet() -> list[ListedHost]:
     """Return the hosts of FLEETWHEEL_INVENTORY, else of ``inventory/``, else this machine.
 
     FLEETWHEEL_SELF leaves the host of that name alone, as the machine that this runs on.
@@ -164,18 +164,22 @@ def fleet() -> list[Host]:
     """
     named = os.environ.get(VARIABLE)
     if named and not _files(Path(named)) and any(Path(named).glob("*.json")):
-        return [Host(f"@fake/{host.name}", None, replay(host)) for host in recorded(Path(named))]
-    hosts = load(Path(named)) if named else load(DIRECTORY) if DIRECTORY.exists() else []
+        return [
+            ListedHost(f"@fake/{host.name}", None, replay(host)) for host in recorded(Path(named))
+        ]
+    hosts = (
+        load_hosts(Path(named)) if named else load_hosts(DIRECTORY) if DIRECTORY.exists() else []
+    )
     if named and not hosts:
         raise FleetwheelError(
             f"{named}: holds no *.yaml file", hint=f"{VARIABLE} names a file or a directory of them"
         )
     if name := os.environ.get(SELF):
         return [_itself(hosts, name)]
-    return hosts or [Host("@local", None, {})]
+    return hosts or [ListedHost("@local", None, {})]
 
 
-def _itself(hosts: Sequence[Host], name: str) -> Host:
+def _itself(hosts: Sequence[ListedHost], name: str) -> ListedHost:
     """Return a host as this machine: what is said about it, without the way to it."""
     data = next((host.data for host in hosts if host.name == name), None)
     if data is None:
@@ -187,16 +191,16 @@ def _itself(hosts: Sequence[Host], name: str) -> Host:
     if said.get("mirror"):
         addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
         said["mirror"] = mirror.address(said["mirror"], addresses)
-    return Host("@local", None, said)
+    return ListedHost("@local", None, said)
 
 
-def load(place: Path) -> list[Host]:
+def load_hosts(place: Path) -> list[ListedHost]:
     """Return the hosts of a file, or of all YAML files in a directory, in their order.
 
     Raises FleetwheelError as ``read`` does. Files without any host are a problem as well: this
     machine is meant only where there is no file at all.
     """
-    files = read(place)
+    files = read_inventory(place)
     found = hosts(files)
     if files and not found:
         problem = 'hosts: none in any file; this machine would be "@local"'
@@ -204,7 +208,7 @@ def load(place: Path) -> list[Host]:
     return found
 
 
-def read(place: Path, instead: Mapping[Path, str] | None = None) -> list[File]:
+def read_inventory(place: Path, instead: Mapping[Path, str] | None = None) -> list[InventoryFile]:
     """Return the content of a file, or of all YAML files in a directory, in their order.
 
     ``instead`` has texts to read in the place of files, or beside them: what they would become.
@@ -220,7 +224,7 @@ def read(place: Path, instead: Mapping[Path, str] | None = None) -> list[File]:
     return files
 
 
-def hosts(files: Sequence[File]) -> list[Host]:
+def hosts(files: Sequence[InventoryFile]) -> list[ListedHost]:
     """Return the hosts of some files, with what the defaults and their groups say of them."""
     documents = [file.document for file in files]
     defaults = next(filter(_states_defaults, documents), Document()).defaults
@@ -242,14 +246,14 @@ def _states_defaults(document: Document) -> bool:
     return "defaults" in document.model_fields_set
 
 
-def _hosts(document: Document, defaults: HostEntry) -> Iterator[Host]:
+def _hosts(document: Document, defaults: HostEntry) -> Iterator[ListedHost]:
     for name, group in document.groups.items():
         for host, entry in group.hosts.items():
             data = _data(defaults, group, entry)
             named = {"uniform": name} if data.get("uniform") is True else {}
-            yield Host(_named(host, defaults, group, entry), name, data | named)
+            yield ListedHost(_named(host, defaults, group, entry), name, data | named)
     for host, entry in document.hosts.items():
-        yield Host(_named(host, defaults, entry), None, _data(defaults, entry))
+        yield ListedHost(_named(host, defaults, entry), None, _data(defaults, entry))
 
 
 def _named(name: str, *entries: HostEntry) -> str:
@@ -272,13 +276,13 @@ def _data(*entries: HostEntry) -> dict[str, Any]:
     return Connection(**{**way, "pyinfra": raw}).data() | settings
 
 
-def _read(path: Path, text: str | None, problems: list[str]) -> File | None:
+def _read(path: Path, text: str | None, problems: list[str]) -> InventoryFile | None:
     """Read and check one file, or its text; what is wrong with it is added to the problems."""
     try:
         if text is None and path.stat().st_size > FILE_BYTES:
             problems.append(f"{path}:1: larger than {FILE_BYTES >> 20} MB")
             return None
-        reading = plain_yaml.read(path.read_text(encoding="utf-8") if text is None else text)
+        reading = plain_yaml.read_yaml(path.read_text(encoding="utf-8") if text is None else text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         problems.append(f"{path}:1: cannot be read: {reason}")
@@ -290,13 +294,13 @@ def _read(path: Path, text: str | None, problems: list[str]) -> File | None:
         found += [_located(reading, details) for details in error.errors()]
     found.sort(key=lambda problem: problem.line)
     problems += [_told(path, problem) for problem in found]
-    return File(path, document, reading) if document else None
+    return InventoryFile(path, document, reading) if document else None
 
 
 def _located(reading: Reading, error: ErrorDetails) -> Problem:
     """Return a problem of the content with its line."""
     place = tuple(part for part in error["loc"] if part != "[key]")
-    text = _unknown(place) if error["type"] == "extra_forbidden" else words(error)
+    text = _unknown(place) if error["type"] == "extra_forbidden" else error_text(error)
     return Problem(reading.line(place), place, text)
 
 
@@ -317,7 +321,7 @@ def _unknown(place: Place) -> str:
     return suggestion(key, known) or "unknown key"
 
 
-def _duplicates(files: Sequence[File]) -> list[str]:
+def _duplicates(files: Sequence[InventoryFile]) -> list[str]:
     """Return a problem for every host, group or defaults that stands in two places."""
     first: dict[tuple[str, str], str] = {}
     problems = []
@@ -331,7 +335,7 @@ def _duplicates(files: Sequence[File]) -> list[str]:
     return problems
 
 
-def _misplaced_roots(files: Sequence[File]) -> Iterator[str]:
+def _misplaced_roots(files: Sequence[InventoryFile]) -> Iterator[str]:
     """Return a problem for every host whose root is a path of another system than its own."""
     stating = (file for file in files if _states_defaults(file.document))
     defaults = [(file, ("defaults",), file.document.defaults) for file in stating][:1]
@@ -341,7 +345,9 @@ def _misplaced_roots(files: Sequence[File]) -> Iterator[str]:
                 yield from _misplaced_root(name, [*defaults, *_layers(file, place)])
 
 
-def _misplaced_root(name: str, layers: Sequence[tuple[File, Place, HostEntry]]) -> Iterator[str]:
+def _misplaced_root(
+    name: str, layers: Sequence[tuple[InventoryFile, Place, HostEntry]]
+) -> Iterator[str]:
     windows = _named(name, *(entry for _, _, entry in layers)).startswith("@winssh/")
     stating = [layer for layer in layers if "root" in layer[2].model_fields_set]
     for (path, _, reading), place, entry in stating[-1:]:
@@ -350,7 +356,7 @@ def _misplaced_root(name: str, layers: Sequence[tuple[File, Place, HostEntry]]) 
             yield _told(path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
 
 
-def _layers(file: File, place: Place) -> Iterator[tuple[File, Place, HostEntry]]:
+def _layers(file: InventoryFile, place: Place) -> Iterator[tuple[InventoryFile, Place, HostEntry]]:
     """Return what a file says of the host at a place: by its group, and by itself."""
     section, name = file.document, place[-1]
     if place[0] == "groups":

@@ -4,15 +4,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleetwheel.inventory.load import Host
+from fleetwheel.inventory.load import ListedHost
 
 
-def leave_out_unusable(hosts: Sequence[Host]) -> list[str]:
+def leave_out_unusable(hosts: Sequence[ListedHost]) -> list[str]:
     """Take keys out of the hosts' data that are no key files here; return a warning for each.
 
     At such a key pyinfra would end the run for every host.
     """
-    hosts_of: dict[str, list[Host]] = defaultdict(list)
+    hosts_of: dict[str, list[ListedHost]] = defaultdict(list)
     for host in hosts:
         if "ssh_key" in host.data:
             hosts_of[host.data["ssh_key"]].append(host)
@@ -23,7 +23,7 @@ def leave_out_unusable(hosts: Sequence[Host]) -> list[str]:
     ]
 
 
-def _leave_out(key: str, hosts: Sequence[Host], problem: str) -> str:
+def _leave_out(key: str, hosts: Sequence[ListedHost], problem: str) -> str:
     for host in hosts:
         del host.data["ssh_key"]
     names = hosts[0].name if len(hosts) == 1 else f"{len(hosts)} hosts"

@@ -35,7 +35,7 @@ class Reading:
         return self.lines[place]
 
 
-def read(text: str) -> Reading:
+def read_yaml(text: str) -> Reading:
     """Read one YAML document; nothing in it raises, and a key said twice keeps its first value."""
     reading = Reading()
     try:

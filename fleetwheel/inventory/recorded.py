@@ -18,7 +18,7 @@ REPLAY = "recorded "
 """How the answer of a replayed host begins; a JSON document follows."""
 
 
-class Answer(Value):
+class HostSnapshot(Value):
     """What one host of an inventory said, or why it said nothing."""
 
     format: Literal["fleetwheel.host/1"] = Field(default="fleetwheel.host/1", alias="schema")
@@ -49,7 +49,7 @@ class Answer(Value):
         return json.dumps(document, indent=2) + "\n"
 
 
-def save(directory: Path, answers: Sequence[Answer]) -> list[Path]:
+def save_snapshots(directory: Path, answers: Sequence[HostSnapshot]) -> list[Path]:
     """Write ``<host>.json`` for every host that answered; OSError where that cannot be done."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
@@ -61,7 +61,7 @@ def save(directory: Path, answers: Sequence[Answer]) -> list[Path]:
     return written
 
 
-def load(place: Path) -> list[Answer]:
+def load_snapshots(place: Path) -> list[HostSnapshot]:
     """Return the host of a file, or those of all JSON files of a directory, by name.
 
     Raises FleetwheelError that names the file.
@@ -72,13 +72,13 @@ def load(place: Path) -> list[Answer]:
             f"{place}: holds no recorded host",
             hint=f"fleetwheel facts INVENTORY --save {place} writes one file for each host",
         )
-    return [read(path) for path in paths]
+    return [read_snapshot(path) for path in paths]
 
 
-def read(path: Path) -> Answer:
+def read_snapshot(path: Path) -> HostSnapshot:
     """Return the host of one file. Raises FleetwheelError that names the file."""
     try:
-        return Answer.model_validate_json(path.read_bytes())
+        return HostSnapshot.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -90,7 +90,7 @@ def read(path: Path) -> Answer:
         raise FleetwheelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def replay(answer: Answer) -> dict[str, Any]:
+def replay(answer: HostSnapshot) -> dict[str, Any]:
     """Return the data that makes pyinfra's ``@fake`` connector answer as the host did."""
     state = answer.state.model_dump_json() if answer.state else ""
     return {

@@ -237,7 +237,7 @@ class Settings(Value):
         try:
             settings = cls.model_validate(own)
         except ValidationError as error:
-            slips += [f"{'.'.join(map(str, e['loc']))}: {words(e)}" for e in error.errors()]
+            slips += [f"{'.'.join(map(str, e['loc']))}: {error_text(e)}" for e in error.errors()]
         if slips:
             raise FleetwheelError(
                 "\n".join(slips), hint="docs/inventory.example.yaml has every key"
@@ -260,7 +260,7 @@ def suggestion(key: str, known: Iterable[str]) -> str | None:
     return f'unknown key (did you mean "{near[0]}"?)' if near and key not in known else None
 
 
-def words(error: ErrorDetails) -> str:
+def error_text(error: ErrorDetails) -> str:
     """Return a pydantic error in the words of the field's own check."""
     if error["type"] in ("dict_type", "model_type"):
         return "must be a mapping, each key or name with a colon behind it"

@@ -160,7 +160,7 @@ def name_here(directory: Path, text: str) -> str | None:
     return next((path.name for path in held if path.read_bytes() == text.encode()), None)
 
 
-def load(directory: Path, name: str) -> Lock | None:
+def load_lock(directory: Path, name: str) -> Lock | None:
     """Return the lock that a team has committed or an earlier run has made, if there is one."""
     path = directory / name
     try:
@@ -188,7 +188,7 @@ def find(directory: Path, target: Target) -> Lock | None:
     Raises FleetwheelError where the file of the target's own name holds another lock, as after a
     wrong copy or merge; files that cannot be read are passed over.
     """
-    named = load(directory, name_of(target))
+    named = load_lock(directory, name_of(target))
     if named:
         if named.origin.target != target:
             words = f"locks/{named.name} was made for another target"
@@ -201,7 +201,7 @@ def find(directory: Path, target: Target) -> Lock | None:
 
 def _made_for(directory: Path, name: str, target: Target) -> Lock | None:
     try:
-        lock = load(directory, name)
+        lock = load_lock(directory, name)
         if lock and lock.origin.target == target:
             require_family(lock, lock.choice)
             return lock
@@ -210,7 +210,7 @@ def _made_for(directory: Path, name: str, target: Target) -> Lock | None:
     return None
 
 
-def save(directory: Path, lock: Lock) -> None:
+def save_lock(directory: Path, lock: Lock) -> None:
     """Write a lock in one step, so that an interrupted run leaves the old one."""
     files.replace(directory / lock.name, lock.text)
 

@@ -21,14 +21,14 @@ OTHER_VENDORS = {
 Words = tuple[str, ...]
 
 
-class Known(NamedTuple):
+class KnownGpu(NamedTuple):
     """A name as the table writes it, and the capabilities of the chips that bear it."""
 
     name: str
     capabilities: tuple[str, ...]
 
 
-def capability(name: str) -> str | None:
+def capability_of(name: str) -> str | None:
     """Return ``8.9`` for ``NVIDIA GeForce RTX 4090 Laptop GPU``; None when the name does not tell.
 
     Of the known names in ``name``, the one with the most words counts.
@@ -46,7 +46,7 @@ def capabilities(name: str) -> tuple[str, ...]:
     if other_vendor(name):
         return ()
     runs = re.findall(r"[a-z0-9]+", _plain(name))
-    readings = [words(" ".join(runs[start:])) for start in range(len(runs))]
+    readings = [name_words(" ".join(runs[start:])) for start in range(len(runs))]
     if runs and runs[0][0].isdigit():
         readings += [(family, *readings[0]) for family in LEFT_OUT]
     found = [known for reading in readings if (known := _longest_start(reading))]
@@ -60,7 +60,7 @@ def nearest(name: str, limit: int = 3) -> list[str]:
 
     If any known name has the first number of ``name``, all that are returned have it.
     """
-    asked = words(name)
+    asked = name_words(name)
     number = next((word for word in asked if word.isdigit()), "")
     sharing = [known for known in _table() if number in known]
     pool = {
@@ -78,11 +78,11 @@ def other_vendor(name: str) -> str | None:
     """Return ``AMD`` for ``RX 7900 XTX``, ``Intel`` for ``Arc A770``; None for all other names."""
     if "nvidia" in name.casefold():
         return None
-    text = " ".join(words(name))
+    text = " ".join(name_words(name))
     return next((vendor for vendor, sign in OTHER_VENDORS.items() if sign.search(text)), None)
 
 
-def words(name: str) -> Words:
+def name_words(name: str) -> Words:
     """Return the words of a name, digits apart from letters: ``gtx 1080 ti`` for GTX-1080Ti."""
     return tuple(re.findall(r"rtx|gtx|[a-z]+|[0-9]+", _plain(name)))
 
@@ -102,11 +102,11 @@ def _most_words() -> int:
 
 
 @cache
-def _table() -> dict[Words, Known]:
+def _table() -> dict[Words, KnownGpu]:
     document = yaml.safe_load(PATH.read_text(encoding="utf-8"))
     found: dict[str, list[str]] = defaultdict(list)
     for part in document.values():
         for capability, names in part.items():
             for name in names:
                 found[name].append(capability)
-    return {words(name): Known(name, tuple(several)) for name, several in found.items()}
+    return {name_words(name): KnownGpu(name, tuple(several)) for name, several in found.items()}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from fleetwheel.node import compare, faults, look
 from fleetwheel.node.compare import Difference
-from fleetwheel.node.driver import Nvidia, gpu_of, nvidia
+from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
 from fleetwheel.node.place import HERE
 
 SCHEMA = "fleetwheel.state/1"
@@ -31,13 +31,6 @@ STATES = ("ok", "warning", "critical", "unknown")
 
 class UnknownState(Exception):  # noqa: N818 - it is an answer
     """Why nobody can say how the host is."""
-
-
-class Driver(NamedTuple):
-    """A driver as it is compared."""
-
-    state: str
-    version: str | None
 
 
 class Checked(NamedTuple):
@@ -94,9 +87,9 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     passed = record.get("smoke") or {}
     tested = record.get("tested", True)
     gpus = [gpu_of(gpu) for gpu in record["gpus"]]
-    before = Driver(record["driver"]["state"], record["driver"].get("version"))
+    before = SeenDriver(record["driver"]["state"], record["driver"].get("version"))
     differences = [
-        *compare.package(
+        *compare.package_differences(
             compare.Recorded(
                 record["generation"],
                 record["choice"]["python"]["path"],
@@ -106,11 +99,11 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
             look.current(root),
             look.environment(generation),
         ),
-        *compare.driver(before, Driver(now.state, now.version), os_name()),
-        *compare.library(now.module, now.library, os_name()),
-        *compare.hardware(gpus, now.gpus),
+        *compare.driver_differences(before, now, os_name()),
+        *compare.library_differences(now.module, now.library, os_name()),
+        *compare.hardware_differences(gpus, now.gpus),
         *(
-            compare.runtime(record["generation"], passed.get("generation"), now.gpus)
+            compare.runtime_differences(record["generation"], passed.get("generation"), now.gpus)
             if tested
             else compare.failing_memory(now.gpus)
         ),
@@ -143,7 +136,7 @@ def os_name() -> str:
     return "windows" if sys.platform == "win32" else "linux"
 
 
-def outdated(passed: Mapping[str, Any], generation: str, now: Nvidia) -> list[str]:
+def outdated(passed: Mapping[str, Any], generation: str, now: SeenDriver) -> list[str]:
     """Return why the last pass of the test holds no longer, for what is still to be compared."""
     if passed.get("generation") != generation:
         return []  # a difference by itself
@@ -155,7 +148,7 @@ def outdated(passed: Mapping[str, Any], generation: str, now: Nvidia) -> list[st
     return [f"the smoke test passed {words}: {compare.TEST}" for words in since]
 
 
-def run_test(generation: Path, record: Mapping[str, Any], now: Nvidia) -> dict[str, Any]:
+def run_test(generation: Path, record: Mapping[str, Any], now: SeenDriver) -> dict[str, Any]:
     """Run the quick smoke test with the environment's own Python, and return its document."""
     inside = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
     command = [str(generation / inside), "-I", "-B", str(HERE), "smoke"]
@@ -176,7 +169,7 @@ def run_test(generation: Path, record: Mapping[str, Any], now: Nvidia) -> dict[s
     return {"passed": False, "faults": [faults.named(said, faults.words())], "devices": []}
 
 
-def expectation(generation: Path, record: Mapping[str, Any], now: Nvidia) -> dict[str, Any]:
+def expectation(generation: Path, record: Mapping[str, Any], now: SeenDriver) -> dict[str, Any]:
     """Return the input of the test, as far as the record says what to expect."""
     variant, packages = record["choice"]["variant"], look.locked(generation) or {}
     number = variant[2:] if variant.startswith("cu") else ""
@@ -230,13 +223,13 @@ def judged(
     runs = f"torch {choice.get('torch')} {choice.get('variant')}, as deployed"
     hold = record.get("hold")
     held = [f"on hold since a rollback on {hold['since'][:10]}"] if hold else []
-    first = [sentence(difference) for difference in differences] + notes
+    first = [difference_line(difference) for difference in differences] + notes
     more = f" (and {len(first) - 1} more)" if len(first) > 1 else ""
     summary = f"{first[0]}{more}" if first else "; ".join([runs, *held])
     return Checked(state, summary, tuple(differences), (*notes, *held), record, gpus, smoke)
 
 
-def sentence(difference: Difference) -> str:
+def difference_line(difference: Difference) -> str:
     return (
         f"{difference.class_}: {difference.what}: expected {difference.expected},"
         f" found {difference.found}"
@@ -246,7 +239,7 @@ def sentence(difference: Difference) -> str:
 def as_text(found: Checked) -> str:
     lines = [f"{found.state}: {found.summary}"]
     for difference in found.differences:
-        lines += [f"  {sentence(difference)}", f"    repair: {difference.repair}"]
+        lines += [f"  {difference_line(difference)}", f"    repair: {difference.repair}"]
     return "\n".join([*lines, *(f"  {note}" for note in found.notes)])
 
 

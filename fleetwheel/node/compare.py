@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from fleetwheel.node.driver_states import explain
+from fleetwheel.node.driver_states import explain_state
 
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
     repair: str
 
 
-class Driver(Protocol):
+class DriverLike(Protocol):
     """What a record and a look say of an NVIDIA driver."""
 
     @property
@@ -37,7 +37,7 @@ class Driver(Protocol):
     def version(self) -> str | None: ...
 
 
-class Gpu(Protocol):
+class GpuLike(Protocol):
     """What a record and a look say of a GPU; None where nobody could tell."""
 
     @property
@@ -95,7 +95,9 @@ class Recorded(NamedTuple):
 NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was deployed", DEPLOY)
 
 
-def package(recorded: Recorded, current: str | None, there: Environment | None) -> list[Difference]:
+def package_differences(
+    recorded: Recorded, current: str | None, there: Environment | None
+) -> list[Difference]:
     """Compare ``current``, its interpreter and its packages with record and lock."""
     if there is None:
         return [Difference("package", "environment", recorded.generation, "it is gone", DEPLOY)]
@@ -108,10 +110,10 @@ def package(recorded: Recorded, current: str | None, there: Environment | None) 
         found.append(Difference("package", "interpreter", "bin/python runs", gone, DEPLOY))
     if recorded.packages is None:
         return [*found, Difference("package", "lock", recorded.lock, "nobody has it", REBUILD)]
-    return [*found, *packages(recorded.packages, there.packages)]
+    return [*found, *version_differences(recorded.packages, there.packages)]
 
 
-def packages(wanted: Mapping[str, str], there: Mapping[str, str]) -> list[Difference]:
+def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> list[Difference]:
     """Compare versions with their local part; packages that came or went."""
     absent = "not there"
     return [
@@ -121,11 +123,13 @@ def packages(wanted: Mapping[str, str], there: Mapping[str, str]) -> list[Differ
     ]
 
 
-def driver(before: Driver, now: Driver, os: str, newer: str = "") -> list[Difference]:
+def driver_differences(
+    before: DriverLike, now: DriverLike, os: str, newer: str = ""
+) -> list[Difference]:
     """Compare state and version; ``newer`` is what a new version makes possible, for people."""
     found = []
     if now.state != before.state:
-        repair = explain(now.state, os).repair or ACCEPT
+        repair = explain_state(now.state, os).repair or ACCEPT
         found.append(Difference("driver", "state", before.state, now.state, repair))
     if now.version != before.version and now.version:
         words = (before.version or "none", now.version, f"{ACCEPT}{newer}")
@@ -133,16 +137,16 @@ def driver(before: Driver, now: Driver, os: str, newer: str = "") -> list[Differ
     return found
 
 
-def library(module: str | None, library: str | None, os: str) -> list[Difference]:
+def library_differences(module: str | None, library: str | None, os: str) -> list[Difference]:
     """Compare the loaded kernel module with the library on disk, which an update replaces first."""
     if not module or not library or module == library:
         return []
-    reboot = explain("version-mismatch", os).repair
+    reboot = explain_state("version-mismatch", os).repair
     words = (f"kernel module {module}", f"library {library}", reboot)
     return [Difference("driver", "library", *words)]
 
 
-def hardware(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Difference]:
+def hardware_differences(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> list[Difference]:
     """Compare the GPUs by UUID, and those that came and went by their place on the bus."""
     if not all(gpu.uuid for gpu in (*before, *now)):
         return by_index(before, now)
@@ -153,13 +157,15 @@ def hardware(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Difference]:
     for gpu in gone:
         other = added.pop(gpu.pci_bus_id, None) if gpu.pci_bus_id else None
         repair = ACCEPT if other else f"look for the GPU: seat, power, `Xid` in dmesg; {ACCEPT}"
-        found.append(Difference("hardware", place(gpu), named(gpu), named(other), repair))
+        found.append(
+            Difference("hardware", gpu_place(gpu), gpu_named(gpu), gpu_named(other), repair)
+        )
     for gpu in added.values():
-        found.append(Difference("hardware", place(gpu), "no GPU", named(gpu), ACCEPT))
+        found.append(Difference("hardware", gpu_place(gpu), "no GPU", gpu_named(gpu), ACCEPT))
     return found
 
 
-def by_index(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Difference]:
+def by_index(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> list[Difference]:
     """Compare GPUs that tell no UUID, as after a driver has broken, by name and number."""
     names = [gpu.name for gpu in before], [gpu.name for gpu in now]
     if names[0] == names[1]:
@@ -168,7 +174,7 @@ def by_index(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Difference]:
     return [Difference("hardware", "GPUs", old, new, ACCEPT)]
 
 
-def same_gpu(before: Gpu, now: Gpu) -> list[Difference]:
+def same_gpu(before: GpuLike, now: GpuLike) -> list[Difference]:
     """Compare what should stay as it is on one GPU, as far as both looks could tell."""
     values: dict[str, tuple[object, object]] = {
         "place on the bus": (before.pci_bus_id, now.pci_bus_id),
@@ -193,15 +199,17 @@ def word(value: object) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-def place(gpu: Gpu) -> str:
+def gpu_place(gpu: GpuLike) -> str:
     return f"GPU at {gpu.pci_bus_id}" if gpu.pci_bus_id else f"GPU {gpu.uuid}"
 
 
-def named(gpu: Gpu | None) -> str:
+def gpu_named(gpu: GpuLike | None) -> str:
     return f"{gpu.name} ({gpu.uuid})" if gpu else "no GPU"
 
 
-def runtime(generation: str, tested: str | None, gpus: Sequence[Gpu]) -> list[Difference]:
+def runtime_differences(
+    generation: str, tested: str | None, gpus: Sequence[GpuLike]
+) -> list[Difference]:
     """Return a test that failed since the deploy, and GPUs that say themselves that they fail.
 
     ``tested`` is the generation whose smoke test passed last.
@@ -213,7 +221,7 @@ def runtime(generation: str, tested: str | None, gpus: Sequence[Gpu]) -> list[Di
     return [*found, *failing_memory(gpus)]
 
 
-def failing_memory(gpus: Sequence[Gpu]) -> list[Difference]:
+def failing_memory(gpus: Sequence[GpuLike]) -> list[Difference]:
     """Return the GPUs whose memory has rows that are, or will be, out of use."""
     found = []
     for gpu in gpus:

@@ -37,7 +37,7 @@ WINDOWS_LIBRARIES = (
 
 
 @dataclass(frozen=True)
-class Gpu:
+class SeenGpu:
     """A GPU as far as it is compared; None where NVML does not tell."""
 
     index: int
@@ -52,37 +52,37 @@ class Gpu:
     remapping_failed: bool | None = None
 
 
-class Nvidia(NamedTuple):
+class SeenDriver(NamedTuple):
     """The driver with its state, what is installed of it, and the GPUs in index order."""
 
     state: str
     version: str | None = None
     module: str | None = None
     library: str | None = None
-    gpus: tuple[Gpu, ...] = ()
+    gpus: tuple[SeenGpu, ...] = ()
 
 
-def gpu_of(values: dict[str, Any]) -> Gpu:
+def gpu_of(values: dict[str, Any]) -> SeenGpu:
     """Return a GPU from NVML's document or a record; TypeError for one without index or name."""
-    names = [field.name for field in fields(Gpu)]
-    return Gpu(**{name: values[name] for name in names if name in values})
+    names = [field.name for field in fields(SeenGpu)]
+    return SeenGpu(**{name: values[name] for name in names if name in values})
 
 
-def nvidia(seconds: float, tree: Path = Path("/")) -> Nvidia:
+def nvidia(seconds: float, tree: Path = Path("/")) -> SeenDriver:
     """Return the driver and the GPUs; NVML gets so many seconds before the driver is hung."""
     if sys.platform == "win32":
         paths = [Path(os.path.expandvars(path)) for path in WINDOWS_LIBRARIES]
         there = [path for path in paths if path.exists()]
-        return answered(there[0], None, seconds) if there else Nvidia("no-gpu")
+        return answered(there[0], None, seconds) if there else SeenDriver("no-gpu")
     module = loaded_module(tree)
     cards = has_cards(tree)
     if not (module or cards or any((tree / sign).exists() for sign in SIGNS)):
-        return Nvidia("no-gpu")
+        return SeenDriver("no-gpu")
     library = next((path for path in libraries(tree) if path.is_file()), None)
     if library is not None:
         return answered(library, module, seconds)
     missing = module or cards or (tree / "etc/nv_tegra_release").exists()
-    return Nvidia("no-driver" if missing else "no-gpu", module, module)
+    return SeenDriver("no-driver" if missing else "no-gpu", module, module)
 
 
 def loaded_module(tree: Path) -> str | None:
@@ -121,7 +121,7 @@ def libraries(tree: Path) -> Iterator[Path]:
         yield tree / place[1:] / LIBRARY
 
 
-def answered(library: Path, module: str | None, seconds: float) -> Nvidia:
+def answered(library: Path, module: str | None, seconds: float) -> SeenDriver:
     """Ask NVML, in a child that nobody waits for when it hangs."""
     folders = [os.environ.get("LD_LIBRARY_PATH", ""), str(library.parent)]
     environment = {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
@@ -130,10 +130,10 @@ def answered(library: Path, module: str | None, seconds: float) -> Nvidia:
     installed = found[1] if found else None
     if "gpus" not in told:
         hung = told["error"].startswith("no answer")
-        return Nvidia("hung" if hung else "unparsable", module, module, installed)
+        return SeenDriver("hung" if hung else "unparsable", module, module, installed)
     gpus = tuple(gpu_of(gpu) for gpu in told["gpus"] if "lost" not in gpu)
     version = told["driver"].get("version") or module
-    return Nvidia(told["driver"]["state"], version, module, installed, gpus)
+    return SeenDriver(told["driver"]["state"], version, module, installed, gpus)
 
 
 def text(path: Path) -> str:

@@ -108,7 +108,7 @@ ON_WINDOWS = {
 """What is said in other words there."""
 
 
-def explain(state: str, os: str) -> Explanation:
+def explain_state(state: str, os: str) -> Explanation:
     """Return what a state means and what mends it, in the words of the host's system."""
     there = ON_WINDOWS if os == "windows" else {}
     return there.get(state, EXPLANATIONS[state])

@@ -32,10 +32,10 @@ def environment(generation: Path) -> Environment | None:
     if not generation.is_dir():
         return None
     python = generation / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    return Environment(os.access(str(python), os.X_OK), installed(generation))
+    return Environment(os.access(str(python), os.X_OK), packages_here(generation))
 
 
-def installed(generation: Path) -> dict[str, str]:
+def packages_here(generation: Path) -> dict[str, str]:
     """Return normalised name to version; a package that is there twice gets both."""
     found: dict[str, list[str]] = {}
     try:

@@ -39,7 +39,7 @@ def place(root: str, digest: str) -> dict[str, Any]:
     with exclusive(base):
         library = base / "lib"
         library.mkdir(exist_ok=True)
-        sweep(library)
+        sweep_library(library)
         home = library / f"node-{digest}"
         if digest_of(contents(home)) != digest:
             put(home, digest)
@@ -81,7 +81,7 @@ def remove(directory: Path) -> None:
         shutil.rmtree(str(leaving), ignore_errors=True)
 
 
-def sweep(library: Path) -> None:
+def sweep_library(library: Path) -> None:
     for left in [*library.glob(".placing-*"), *library.glob(".removing-*")]:
         shutil.rmtree(str(left), ignore_errors=True)
 

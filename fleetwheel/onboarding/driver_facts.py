@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from fleetwheel.host.profile import ModuleKind, Platform
+from fleetwheel.host.profile import HostPlatform, ModuleKind
 from fleetwheel.matrix.matrix import Evidenced
 from fleetwheel.value import Value
 
@@ -32,7 +32,7 @@ class Branch(Value):
     modules: frozenset[ModuleKind] = BOTH
 
 
-class Generation(Value):
+class GpuGeneration(Value):
     """GPUs of one generation; ``first`` and ``last`` are the branches that serve them."""
 
     name: str
@@ -74,7 +74,7 @@ class _Branches(Evidenced):
 
 
 class _Generations(Evidenced):
-    rows: tuple[Generation, ...]
+    rows: tuple[GpuGeneration, ...]
 
 
 class _Devices(Evidenced):
@@ -111,7 +111,7 @@ class DriverFacts(Value):
         """Return what is known of a branch."""
         return next((each for each in self.branches.rows if each.branch == number), None)
 
-    def system(self, platform: Platform) -> System | None:
+    def system(self, platform: HostPlatform) -> System | None:
         """Return what is known of a host's distribution; None where nothing is."""
         id = "rhel" if platform.distribution_id in ENTERPRISE else platform.distribution_id
         version = platform.distribution_version

@@ -6,7 +6,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, HostState, ModuleKind, Profile
 from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
-from fleetwheel.onboarding.driver_facts import Generation
+from fleetwheel.onboarding.driver_facts import GpuGeneration
 from fleetwheel.onboarding.driver_steps import (
     Need,
     Recipe,
@@ -31,6 +31,8 @@ AKMODS_KEY = "/etc/pki/akmods/certs/public_key.der"
 UNTRUSTED = "the firmware does not trust the key that signed its modules"
 SIGNED = ("linux-modules-nvidia-", "nvidia-open-kmod", "nvidia-open-driver-G06-signed")
 """Beginnings of packages whose modules the distribution has signed."""
+BUILT_HERE = ("nvidia-dkms-",)
+"""Beginnings of Ubuntu's packages whose modules are loaded before signed ones."""
 
 
 class DriverPlan(Value):
@@ -83,15 +85,14 @@ class DriverPlan(Value):
             return FleetwheelError(
                 f"driver {library} is installed, but its module for the kernel {boot}, which boots"
                 f" next, is not built{dkms}",
-                hint=f"see {_build_log(after)}, and run `dkms autoinstall -k {boot}`",
+                hint=_how_to_build(after, self.packages),
             )
         module = _built(after, boot)
         if module and module.kind != self.modules:
             return FleetwheelError(
                 f"driver {library} is installed, but its modules for the kernel {boot} are the"
                 f" {module.kind} ones, not the {self.modules} ones",
-                hint="remove the packages of the other modules, run `dkms autoinstall -k"
-                f" {boot}`, then run again",
+                hint="remove the packages of the other modules, then run again",
             )
         if missing := fabric.missing(installed):
             return FleetwheelError(
@@ -103,7 +104,7 @@ class DriverPlan(Value):
 
 def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> DriverPlan:
     """Return the plan for a host, as ``plan`` does, if the user there may carry it out."""
-    planned = plan(facts.profile, wanted, hold=hold)
+    planned = plan_driver(facts.profile, wanted, hold=hold)
     user = facts.installation.user
     if planned.steps and user != "root":
         raise FleetwheelError(
@@ -113,7 +114,7 @@ def driver_to_install(facts: HostState, wanted: str, *, hold: bool = False) -> D
     return planned
 
 
-def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
+def plan_driver(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     """Return what gives a host the driver that is wanted.
 
     + wanted: ``keep``, ``install`` for any that works, or the number of a branch such as ``580``
@@ -128,7 +129,7 @@ def plan(profile: Profile, wanted: str, *, hold: bool = False) -> DriverPlan:
     if profile.driver.state is DriverState.NO_GPU:
         return DriverPlan(reasons=("there is no NVIDIA GPU",))
     if _right(profile, branch) and _complete(profile):
-        return DriverPlan(reasons=(f"driver {profile.driver.version} runs",))
+        return DriverPlan(reasons=(f"driver {_runs(profile)} runs",))
     _require_own_driver(profile)
     generations = gpu_generations.of_host(profile)
     limits = gpu_generations.limits(generations)
@@ -161,8 +162,14 @@ def _right(profile: Profile, branch: int | None) -> bool:
     unasked = profile.driver.state is DriverState.NO_DRIVER and there.module and there.library
     if profile.driver.state is not DriverState.OK and not unasked:
         return False
-    has = _major(profile.driver.version or there.module or there.library)
+    has = _major(_runs(profile))
     return branch is None or has == branch or (profile.os == "windows" and has > branch)
+
+
+def _runs(profile: Profile) -> str:
+    """Return the version of a driver that runs."""
+    there = profile.installed_driver
+    return profile.driver.version or there.module or there.library or "of an unknown version"
 
 
 def _major(version: str | None) -> int:
@@ -194,7 +201,7 @@ def _require_own_driver(profile: Profile) -> None:
         raise FleetwheelError(f"the NVIDIA driver here belongs to {what}", hint=hint)
 
 
-def _require_one_for_all(generations: tuple[Generation, ...], limits: Limits) -> None:
+def _require_one_for_all(generations: tuple[GpuGeneration, ...], limits: Limits) -> None:
     names = ", ".join(each.name for each in generations)
     if not limits.modules:
         raise FleetwheelError(
@@ -211,7 +218,7 @@ def _require_one_for_all(generations: tuple[Generation, ...], limits: Limits) ->
         )
 
 
-def _require_served(generations: tuple[Generation, ...], limits: Limits, branch: int) -> None:
+def _require_served(generations: tuple[GpuGeneration, ...], limits: Limits, branch: int) -> None:
     if limits.serve(branch):
         return
     names = ", ".join(each.name for each in generations)
@@ -303,6 +310,19 @@ def _unbuilt(profile: Profile) -> bool:
     return module is None or module.version != installed.library
 
 
+def _how_to_build(profile: Profile, packages: tuple[str, ...]) -> str:
+    """Return what a person can do where these packages brought no module for the next boot."""
+    boot = profile.kernel.boot
+    if any(name.startswith(SIGNED) for name in packages):
+        return (
+            "update the host's kernel to one that the distribution has such modules for, make that"
+            " the default, then run again"
+        )
+    if any(name.startswith("akmod-") for name in packages):
+        return f"see /var/cache/akmods, and run `akmods --force --kernels {boot}`"
+    return f"see {_build_log(profile)}, and run `dkms autoinstall -k {boot}`"
+
+
 def _build_log(profile: Profile) -> str:
     """Return where dkms logs the build; it says ``nvidia-current/535.261.03: added`` on Debian."""
     library = profile.installed_driver.library
@@ -338,7 +358,8 @@ def _untrusted(profile: Profile) -> bool:
 def _unenrolled(profile: Profile) -> bool:
     """Whether a person has to confirm the key of the modules that are installed."""
     packages = profile.installed_driver.packages
-    signed = any(line.startswith(SIGNED) for line in packages)
+    built_here = any(line.startswith(BUILT_HERE) for line in packages)
+    signed = any(line.startswith(SIGNED) for line in packages) and not built_here
     return not signed and _console(profile, packages)
 
 
@@ -421,7 +442,7 @@ def _last_change(profile: Profile) -> int | None:
 def _installation(
     profile: Profile,
     recipe: Recipe,
-    generations: tuple[Generation, ...],
+    generations: tuple[GpuGeneration, ...],
     hold: bool,
     fault: str | None,
 ) -> DriverPlan:
@@ -449,7 +470,7 @@ def _installation(
     )
 
 
-def _hardware(recipe: Recipe, generations: tuple[Generation, ...]) -> tuple[str, ...]:
+def _hardware(recipe: Recipe, generations: tuple[GpuGeneration, ...]) -> tuple[str, ...]:
     """Return what the GPUs have to do with the branch and the kernel modules."""
     ended = [f"{each.name} ends with branch {each.last}" for each in generations if each.last]
     old = [each.name for each in generations if "open" not in each.modules]

@@ -116,7 +116,7 @@ def kind_of(limits: Limits, branch: int) -> ModuleKind:
     return "open" if "open" in kinds and branch >= OPEN_SINCE else "proprietary"
 
 
-def outlook(branch: int) -> tuple[str, ...]:
+def cuda_outlook(branch: int) -> tuple[str, ...]:
     """Return what speaks against a branch: no CUDA 13."""
     known = facts().branch(branch)
     if known is None or known.cuda >= 13:
@@ -178,7 +178,7 @@ def fabric_reasons(companions: Companions) -> tuple[str, ...]:
     return tuple(said)
 
 
-def write(path: str, text: str) -> Step:
+def file_step(path: str, text: str) -> Step:
     """Return what writes a file of root's."""
     return Step(what=f"write {path}", command=("sh", "-c", WRITE, path, text))
 

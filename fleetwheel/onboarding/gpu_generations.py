@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import ModuleKind, Profile
-from fleetwheel.onboarding.driver_facts import BOTH, Generation, facts
+from fleetwheel.onboarding.driver_facts import BOTH, GpuGeneration, facts
 
 NEWEST = 999
 """Above every branch: support has no end yet."""
@@ -31,7 +31,7 @@ class Limits(NamedTuple):
         return self.modules & (known.modules if known else BOTH)
 
 
-def of_host(profile: Profile) -> tuple[Generation, ...]:
+def of_host(profile: Profile) -> tuple[GpuGeneration, ...]:
     """Return the generations of a host's GPUs, the oldest first.
 
     The PCI bus is asked first: a driver shows only the GPUs that it serves. Raises FleetwheelError
@@ -50,7 +50,7 @@ def of_host(profile: Profile) -> tuple[Generation, ...]:
     return tuple(generation for generation in GENERATIONS if generation in found)
 
 
-def of_device(id: str) -> Generation | None:
+def of_device(id: str) -> GpuGeneration | None:
     """Return the generation of a PCI device id such as ``0x2684``; None where it is not known."""
     if not re.fullmatch("0x[0-9a-f]{4}", id):
         return None
@@ -59,7 +59,7 @@ def of_device(id: str) -> Generation | None:
     return next((generation for generation in GENERATIONS if generation.name == name), None)
 
 
-def of_capability(capability: str) -> Generation | None:
+def of_capability(capability: str) -> GpuGeneration | None:
     """Return the generation of a compute capability such as ``8.9``; None before Kepler."""
     if not re.fullmatch(r"[0-9]{1,2}\.[0-9]{1,2}", capability):
         return None
@@ -68,10 +68,10 @@ def of_capability(capability: str) -> Generation | None:
     return older[-1] if older else None
 
 
-def limits(generations: Iterable[Generation]) -> Limits:
+def limits(generations: Iterable[GpuGeneration]) -> Limits:
     """Return what serves GPUs of all these generations; ``first`` beyond ``last`` if nothing."""
 
-    def narrower(so_far: Limits, one: Generation) -> Limits:
+    def narrower(so_far: Limits, one: GpuGeneration) -> Limits:
         return Limits(
             max(so_far.first, one.first),
             min(so_far.last, one.last or NEWEST),

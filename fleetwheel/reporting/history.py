@@ -64,7 +64,7 @@ class Comparison:
         return asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
 
 
-def load(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
+def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
     """Return the reports of one kind, oldest first.
 
     One that cannot be read is left out, and ``warn`` hears of it.
@@ -72,14 +72,14 @@ def load(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Repor
     reports = []
     for path in sorted(directory.glob("*.json")):
         try:
-            reports.append(read(path))
+            reports.append(read_report(path))
         except FleetwheelError as error:
             warn(f"left out: {error}")
     wanted = (report for report in reports if report.kind == kind)
     return sorted(wanted, key=lambda report: report.at)
 
 
-def read(path: Path) -> Report:
+def read_report(path: Path) -> Report:
     """Return the report in a file; FleetwheelError where there is none."""
     try:
         return Report.model_validate_json(path.read_bytes())

@@ -84,7 +84,7 @@ class View:
     tests: list[str]
 
 
-def render(report: Report, earlier: Sequence[Report] = ()) -> str:
+def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
     """Return the page of a report; ``earlier`` are those before it, the oldest first.
 
     All text from hosts is shown, never interpreted, and no script but the page's own can run.

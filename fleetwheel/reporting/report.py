@@ -97,12 +97,12 @@ class Report(Value):
 
 def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
     """Return the report of these hosts, in the order of their names."""
-    named = [host.model_copy(update={"name": itself.named(host.name)}) for host in hosts]
+    named = [host.model_copy(update={"name": itself.inventory_name(host.name)}) for host in hosts]
     ordered = tuple(sorted(named, key=lambda host: host.name))
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
-def save(directory: Path, report: Report) -> Path:
+def save_report(directory: Path, report: Report) -> Path:
     """Write a report in one step, and drop the oldest beyond ``KEPT``."""
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     document = report.model_dump(mode="json", by_alias=True)

@@ -28,7 +28,7 @@ FILES = (SERVICE, TIMER, HOOK, CRON)
 """Every file that a check may have on a Linux host."""
 
 
-class Check(Job):
+class CheckJob(Job):
     """A host that has the project directory looks at the fleet for drift."""
 
     name = NAME

@@ -10,7 +10,7 @@ from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.render import render
 
 WORDS = ("hourly", "daily", "weekly", "monthly")
-DAY = 24 * 60
+DAY_MIN = 24 * 60
 
 
 def for_systemd(argument: str) -> str:
@@ -77,7 +77,7 @@ def cron_times(schedule: Schedule, host: str) -> str:
             hint=f'cron knows {", ".join(WORDS)} and "HH:MM"',
         )
     delay = zlib.crc32(host.encode()) % (schedule.delay + 1)
-    minute = ((start or 0) + delay) % DAY
+    minute = ((start or 0) + delay) % DAY_MIN
     if schedule.at == "hourly":
         return f"{delay % 60} * * * *"
     days = {"weekly": "* * 1", "monthly": "1 * *"}.get(schedule.at, "* * *")

@@ -22,7 +22,7 @@ FILES = (PROGRAM, SERVICE, TIMER, CRON)
 """Every file that pull mode may have on a host."""
 
 
-class Pull(Job):
+class PullJob(Job):
     """A host fetches the project, deploys to itself and looks at itself for drift."""
 
     name = NAME

@@ -22,7 +22,7 @@ STAGES: dict[Level, int] = {"quick": 2, "full": 5}
 """Waits for children, one after the other: two looks at the GPUs, each alone, and two together."""
 TIMES: dict[Level, int] = {"quick": 1, "full": 4}
 """How much longer than ``smoke_timeout`` a level may take."""
-GRACE = 10
+GRACE_S = 10
 """Seconds that children get to end after their deadline, in each stage."""
 
 
@@ -157,7 +157,7 @@ def time_limit(smoke_timeout: int, level: Level) -> int:
 
 def device_deadline(timeout_s: int, level: Level = "quick") -> int:
     """Return the seconds that each device gets so that a whole run ends within ``timeout_s``."""
-    return max(timeout_s // STAGES[level] - GRACE, 1)
+    return max(timeout_s // STAGES[level] - GRACE_S, 1)
 
 
 def uuids(profile: Profile, request: Request) -> list[str] | None:
@@ -199,7 +199,7 @@ def expectation(
     }
 
 
-def parse(stdout: str) -> SmokeResult:
+def parse_smoke(stdout: str) -> SmokeResult:
     """Return the result that a host printed; FleetwheelError when there is none to be believed."""
     document = untrusted_json.last(stdout.splitlines())
     if document is not None:
@@ -248,7 +248,7 @@ def busy(document: dict[str, Any]) -> bool:
     return not result.faults and states == {"skipped"}
 
 
-def explain(document: dict[str, Any]) -> str:
+def explain_smoke(document: dict[str, Any]) -> str:
     """Return what a host's document says to the person who must act."""
     try:
         return str(result_of(document))

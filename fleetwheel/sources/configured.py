@@ -26,7 +26,7 @@ OFFICIAL_INDEX_VARIABLE = "FLEETWHEEL_PYTORCH_INDEX"
 
 PIP_SECTIONS = ("global", "install", ":env:")
 """The sections of pip's configuration that ``pip install`` reads; a later one overrides."""
-PIP_TIMEOUT = 60
+PIP_TIMEOUT_S = 60
 """Seconds that ``pip config list`` may take."""
 
 Layout = Literal["simple", "flat"]
@@ -98,7 +98,7 @@ def pip_settings() -> Mapping[str, str]:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PIP_TIMEOUT,
+            timeout=PIP_TIMEOUT_S,
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:

@@ -23,7 +23,7 @@ def requires_python(urls: Sequence[str], sources: Sequence[Source]) -> dict[str,
     ``sources`` lend their credentials to addresses on the same host.
     """
     logins = web.logins(sources)
-    seconds = web.PROBE_SECONDS + web.READ_SECONDS
+    seconds = web.PROBE_S + web.READ_S
     errands = {
         url: web.once(
             ("metadata", url), partial(_read, url, logins), seconds, "no metadata in time"
@@ -49,7 +49,7 @@ def _read(url: str, logins: dict[str, web.Login]) -> bytes:
         return wheel.read(member) if member and member.file_size <= LARGEST else b""
 
 
-def _asked(errand: web.Errand[bytes]) -> str | None:
+def _asked(errand: web.BackgroundCall[bytes]) -> str | None:
     try:
         raw, _ = parse_email(errand.answer())
         return str(SpecifierSet(raw.get("requires_python", "")))

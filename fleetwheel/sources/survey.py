@@ -16,7 +16,7 @@ from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import local_path
-from fleetwheel.sources.web import Errand, Login
+from fleetwheel.sources.web import BackgroundCall, Login
 from fleetwheel.sources.wheel import Source, Wheel, pypi_torch
 from fleetwheel.value import Value
 
@@ -37,7 +37,7 @@ class Survey(Value):
     """Sources that gave no answer, or one that cannot be used: nothing of them is in ``wheels``."""
 
 
-class File(NamedTuple):
+class ListedFile(NamedTuple):
     """A wheel file as a page or directory lists it."""
 
     filename: str
@@ -51,7 +51,7 @@ def survey(sources: Sequence[Source], projects: Collection[str]) -> Survey:
     """Ask all sources at the same time which wheels of these projects they hold.
 
     Every page is asked for once per process, and no source is waited for longer than
-    ``web.PROBE_SECONDS`` and ``web.PAGE_SECONDS`` together.
+    ``web.PROBE_S`` and ``web.PAGE_S`` together.
     """
     names = sorted({str(canonicalize_name(project)) for project in projects})
     asked = [(source, [_listing(source, name) for name in names]) for source in sources]
@@ -75,7 +75,7 @@ def sizes(urls: Sequence[str], sources: Sequence[Source] = ()) -> dict[str, int 
     ``sources`` lend their credentials to addresses on the same host.
     """
     logins = web.logins(sources)
-    seconds = web.PROBE_SECONDS + web.READ_SECONDS
+    seconds = web.PROBE_S + web.READ_S
     errands = {
         url: web.once(("size", url), partial(_measure, url, logins), seconds, "no size in time")
         for url in urls
@@ -83,7 +83,7 @@ def sizes(urls: Sequence[str], sources: Sequence[Source] = ()) -> dict[str, int 
     return {url: _told(errand) for url, errand in errands.items()}
 
 
-def listing(page: web.Page) -> tuple[File, ...]:
+def listing(page: web.Page) -> tuple[ListedFile, ...]:
     """Return the wheels that an index page links to, without the yanked ones.
 
     Names and addresses are data: what is no wheel's name, or leads from the network to a file of
@@ -99,16 +99,16 @@ def listing(page: web.Page) -> tuple[File, ...]:
     return tuple(file for file in files if file)
 
 
-def _listing(source: Source, project: str) -> Errand[tuple[File, ...]]:
+def _listing(source: Source, project: str) -> BackgroundCall[tuple[ListedFile, ...]]:
     """Have one page of a source read, or the one page or directory that it is."""
     project = project if source.layout == "simple" else ""
-    seconds = web.PROBE_SECONDS + web.PAGE_SECONDS
+    seconds = web.PROBE_S + web.PAGE_S
     late = f"{source.redacted} takes longer than {seconds:g} s"
     key = ("listing", source.url.rstrip("/"), project)
     return web.once(key, partial(_read, source, project), seconds, late)
 
 
-def _read(source: Source, project: str) -> tuple[File, ...]:
+def _read(source: Source, project: str) -> tuple[ListedFile, ...]:
     path = local_path(source.url)
     try:
         if path is not None:
@@ -121,13 +121,13 @@ def _read(source: Source, project: str) -> tuple[File, ...]:
         raise FleetwheelError(f"{source.redacted} cannot be read: {reason}") from error
 
 
-def _read_disk(path: Path, project: str) -> tuple[File, ...]:
+def _read_disk(path: Path, project: str) -> tuple[ListedFile, ...]:
     """Read an index of projects, a directory of wheels or one page, from disk."""
     if not path.exists():
         raise FleetwheelError(f"{path} does not exist")
     if path.is_dir() and not project:
         wheels = sorted(p for p in path.iterdir() if _is_wheel(p.name) and p.is_file())
-        return tuple(File(p.name, p.as_uri(), _known(p), p.stat().st_size) for p in wheels)
+        return tuple(ListedFile(p.name, p.as_uri(), _known(p), p.stat().st_size) for p in wheels)
     page = path / project / "index.html" if project else path
     if project and not page.exists():
         return ()
@@ -166,7 +166,7 @@ def _from_json(page: web.Page) -> list[DistributionPackage]:
     return ProjectPage.from_json_data(document, page.url).packages
 
 
-def _file(package: DistributionPackage, page: web.Page) -> File | None:
+def _file(package: DistributionPackage, page: web.Page) -> ListedFile | None:
     url, _ = web.split_login(package.url)
     size, scheme = package.size, urlsplit(url).scheme
     if scheme == "file" and page.url.startswith("file:"):
@@ -180,7 +180,7 @@ def _file(package: DistributionPackage, page: web.Page) -> File | None:
     path = local_path(url)
     if known is None and path is not None:
         known = _known(path)
-    return File(package.filename, url, known, size, _specifiers(package.requires_python))
+    return ListedFile(package.filename, url, known, size, _specifiers(package.requires_python))
 
 
 def _specifiers(text: str | None) -> str | None:
@@ -202,7 +202,7 @@ def _is_wheel(filename: str) -> bool:
         return False
 
 
-def _wheels(source: Source, files: Iterable[File], projects: Collection[str]) -> list[Wheel]:
+def _wheels(source: Source, files: Iterable[ListedFile], projects: Collection[str]) -> list[Wheel]:
     found = [Wheel(source=source, **file._asdict()) for file in files]
     return [wheel for wheel in found if wheel.project in projects and _serves(source, wheel)]
 
@@ -229,7 +229,7 @@ def _stat(url: str) -> int | None:
     return path.stat().st_size if path and path.is_file() else None
 
 
-def _told(errand: Errand[int | None]) -> int | None:
+def _told(errand: BackgroundCall[int | None]) -> int | None:
     try:
         return errand.answer()
     except FleetwheelError:

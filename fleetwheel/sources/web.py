@@ -16,16 +16,16 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources.configured import certificate
 from fleetwheel.sources.wheel import Source
 
-PROBE_SECONDS = 5.0
+PROBE_S = 5.0
 """How long a host may take to answer anything at all, name resolution included."""
-PAGE_SECONDS = 30.0
+PAGE_S = 30.0
 """How long one page may take from a host that answers."""
 PAGE_BYTES = 16 * 2**20
 """The largest page that is read, unpacked; the biggest ones in use have 4 MB."""
 WHEEL_BYTES = 8 * 2**30
 """More than twice the largest wheel of torch: what goes on after that has no end."""
-CONNECT_SECONDS = 2.0
-READ_SECONDS = 10.0
+CONNECT_S = 2.0
+READ_S = 10.0
 ABSENT = (403, 404, 410)
 """Status codes for something that is not there; the official index says 403."""
 
@@ -43,7 +43,7 @@ class Page(NamedTuple):
     """Where it really came from, after redirects; without credentials."""
 
 
-class Errand(Generic[Answer]):
+class BackgroundCall(Generic[Answer]):
     """A function at work in a thread of its own, whose answer is waited for until a deadline.
 
     The thread is a daemon: one that hangs delays neither its caller nor the end of the program.
@@ -73,21 +73,21 @@ class Errand(Generic[Answer]):
             self._future.set_exception(error)
 
 
-_errands: dict[Hashable, Errand[Any]] = {}
+_errands: dict[Hashable, BackgroundCall[Any]] = {}
 
 
 def once(
     key: Hashable, function: Callable[[], Answer], seconds: float, late: str
-) -> Errand[Answer]:
+) -> BackgroundCall[Answer]:
     """Return the errand of this key, started by whoever asks first in this process."""
-    new = Errand(function, seconds, late)
+    new = BackgroundCall(function, seconds, late)
     kept = _errands.setdefault(key, new)
     if kept is new:
         new.start()
-    return cast(Errand[Answer], kept)
+    return cast(BackgroundCall[Answer], kept)
 
 
-def forget() -> None:
+def forget_pages() -> None:
     """Ask everything anew from now on."""
     _errands.clear()
 
@@ -169,8 +169,8 @@ def _require_answer(host: str) -> None:
     def probe() -> None:
         _request("HEAD", host + "/", None, allow_redirects=False).close()
 
-    late = f"{host} does not answer within {PROBE_SECONDS:g} s"
-    once(("host", host), probe, PROBE_SECONDS, late).answer()
+    late = f"{host} does not answer within {PROBE_S:g} s"
+    once(("host", host), probe, PROBE_S, late).answer()
 
 
 def _request(method: str, url: str, login: Login, **options: Any) -> requests.Response:
@@ -186,7 +186,7 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
             url,
             auth=login,
             headers=headers,
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            timeout=(CONNECT_S, READ_S),
             verify=certificate() or True,
             **options,
         )

@@ -13,11 +13,18 @@ from click.testing import CliRunner, Result
 from fleetwheel.cli import commands
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile
-from fleetwheel.inventory.recorded import Answer, load, read, replay, replayed, save
+from fleetwheel.inventory.recorded import (
+    HostSnapshot,
+    load_snapshots,
+    read_snapshot,
+    replay,
+    replayed,
+    save_snapshots,
+)
 from fleetwheel.inventory.settings import Settings
 from tests.project import copy_of_checkout
 
-RTX = Answer(
+RTX = HostSnapshot(
     name="ws-01",
     settings=Settings(torch="2.14", sources=("https://user:secret@wheels.example/simple",)),
     profile=Profile(
@@ -32,7 +39,7 @@ RTX = Answer(
     ),
     installation=Installation(root="/opt/fleetwheel", free_bytes=81_700_000_000),
 )
-BROKEN = Answer(
+BROKEN = HostSnapshot(
     name="[red]evil\x1b[31m/host",
     profile=Profile(os="linux", arch="x86_64", driver=Driver(state=DriverState.HUNG)),
     installation=Installation(root="/opt/fleetwheel"),
@@ -64,7 +71,7 @@ def run(*arguments: str) -> Result:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = copy_of_checkout(tmp_path_factory.mktemp("asked"))
     (directory / "inventory.py").write_text(INVENTORY)
-    save(directory, [RTX])
+    save_snapshots(directory, [RTX])
     return directory
 
 
@@ -113,7 +120,7 @@ def test_a_host_that_does_not_answer_says_why(found: dict[str, Any], name: str, 
 
 
 def test_what_was_recorded_is_what_the_host_said(project: Path, found: dict[str, Any]) -> None:
-    (answer,) = load(project / "records")
+    (answer,) = load_snapshots(project / "records")
     assert answer.profile == RTX.profile
     assert answer.document() == found["@fake/good"]
 
@@ -148,7 +155,7 @@ def test_it_needs_no_project_directory(tmp_path: Path) -> None:
 
 
 def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:
-    save(tmp_path, [RTX, BROKEN])
+    save_snapshots(tmp_path, [RTX, BROKEN])
     result = run(str(tmp_path))
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
@@ -157,18 +164,18 @@ def test_recorded_hosts_are_a_table(tmp_path: Path) -> None:
 
 
 def test_a_record_comes_back_without_the_sources(tmp_path: Path) -> None:
-    (path,) = save(tmp_path, [RTX])
+    (path,) = save_snapshots(tmp_path, [RTX])
     assert "secret" not in path.read_text()
-    back = read(path)
+    back = read_snapshot(path)
     assert (back.profile, back.installation) == (RTX.profile, RTX.installation)
     assert back.settings == Settings(torch="2.14")
 
 
 def test_no_name_leaves_the_directory(tmp_path: Path) -> None:
     names = ["../../etc/x", "..", "a/b", "@docker/debian:12", "ws 01"]
-    save(tmp_path / "records", [RTX.model_copy(update={"name": name}) for name in names])
+    save_snapshots(tmp_path / "records", [RTX.model_copy(update={"name": name}) for name in names])
     assert len(list((tmp_path / "records").iterdir())) == len(names)
-    assert sorted(answer.name for answer in load(tmp_path / "records")) == sorted(names)
+    assert sorted(answer.name for answer in load_snapshots(tmp_path / "records")) == sorted(names)
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 
@@ -193,12 +200,12 @@ def test_a_replayed_host_answers_as_it_did() -> None:
 def test_a_bad_record_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises(FleetwheelError, match=words) as caught:
-        load(tmp_path)
+        load_snapshots(tmp_path)
     assert "bad.json" in str(caught.value)
 
 
 def test_a_record_that_cannot_be_written_ends_with_1(tmp_path: Path) -> None:
-    save(tmp_path, [RTX])
+    save_snapshots(tmp_path, [RTX])
     result = run(str(tmp_path), "--save", "/dev/null/records")
     assert result.exit_code == 1
     assert "--save /dev/null/records: Not a directory" in result.stderr

@@ -12,8 +12,8 @@ from fleetwheel.choice.request import Request
 from fleetwheel.deploy.decider import Decider, Member, pinned
 from fleetwheel.deploy.record import Record
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile, Python
-from fleetwheel.inventory.load import load
-from fleetwheel.inventory.recorded import Answer, save
+from fleetwheel.inventory.load import load_hosts
+from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.matrix.matrix import load_matrix
 from tests.project import copy_of_checkout, run_pyinfra
@@ -43,9 +43,9 @@ def profile(*capabilities: str) -> Profile:
     )
 
 
-def recorded(name: str, *capabilities: str, uniform: bool | str = "lab") -> Answer:
+def recorded(name: str, *capabilities: str, uniform: bool | str = "lab") -> HostSnapshot:
     installation = Installation(root="/opt/fleetwheel", writable=True, free_bytes=10**12)
-    return Answer(
+    return HostSnapshot(
         name=name,
         settings=Settings(uniform=uniform),
         profile=profile(*capabilities),
@@ -66,10 +66,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plan(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Return what a dry run over recorded hosts says."""
 
-    def run(*hosts: Answer, options: tuple[str, ...] = ()) -> str:
+    def run(*hosts: HostSnapshot, options: tuple[str, ...] = ()) -> str:
         project = copy_of_checkout(tmp_path_factory.mktemp("planned"))
         (project / "inventory.py").write_text(INVENTORY)
-        save(project / "records", hosts)
+        save_snapshots(project / "records", hosts)
         done = run_pyinfra(
             project,
             "inventory.py",
@@ -174,5 +174,5 @@ def test_in_yaml_a_group_is_named_by_itself(tmp_path: Path) -> None:
         "groups:\n  lab:\n    uniform: true\n    hosts:\n      a:\n      b: {uniform: false}\n"
         "hosts:\n  c: {uniform: lab}\n"
     )
-    said = {host.name: host.data.get("uniform") for host in load(tmp_path)}
+    said = {host.name: host.data.get("uniform") for host in load_hosts(tmp_path)}
     assert said == {"a": "lab", "b": False, "c": "lab"}

@@ -107,7 +107,7 @@ class Acceptance:
         """Run the smoke test as a deploy does, on the torch that is installed."""
         given = {"accelerator": "cuda", "words": faults.words(self.torch)}
         done = node_program.run(self.python, self.program, "smoke", given, timeout=300)
-        return smoke.parse(done.stdout)
+        return smoke.parse_smoke(done.stdout)
 
     def build_index(self) -> str:
         """Make the right wheels, and the same with a torch that says it is of another variant."""

@@ -178,7 +178,7 @@ def test_a_run_of_its_own_gives_the_same_words(rig: Rig, tmp_path: Path) -> None
     env = {**rig.preloaded(), **scripts, "CUDA_LAUNCH_BLOCKING": "1"}
     done = node_program.run(rig.python, program, "smoke", asked, timeout=120, env=env)
     assert done.returncode == 2, done.stderr
-    names = [gpu.fault and gpu.fault.name for gpu in smoke.parse(done.stdout).devices]
+    names = [gpu.fault and gpu.fault.name for gpu in smoke.parse_smoke(done.stdout).devices]
     assert names == ["wrong-values", "kernel-fault"]
 
 
@@ -255,7 +255,7 @@ def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
     program, asked = program_for(expected("copies", nvml=False), tmp_path)
     env = {"LD_PRELOAD": str(library)}
     done = node_program.run(rig.python, program, "smoke", asked, timeout=120, env=env)
-    result = smoke.parse(done.stdout)
+    result = smoke.parse_smoke(done.stdout)
     assert [fault.name for fault in result.faults] == ["foreign-library"], str(result)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from fleetwheel.collectors import platform, script, sections
 from fleetwheel.host.profile import Kernel, Profile
-from fleetwheel.onboarding.driver_plan import plan
+from fleetwheel.onboarding.driver_plan import plan_driver
 from tests.rig.debs import Deb, distribution, flat, keyring, nvidia
 from tests.rig.trees import StepError, System, missing, system
-from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, having
+from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, built, having
 from tests.unit.test_driver_plan import BOOKWORM, TRIXIE, UBUNTU, profile
 
 pytestmark = [
@@ -79,12 +80,21 @@ def ubuntu_packages() -> list[Deb]:
         ]
     return [
         Deb("base-files", "1"),
+        Deb("ca-certificates", "20240203"),
         *found,
         Deb(
             "nvidia-driver-570-server",
             version,
             (f"Depends: nvidia-driver-580-server (= {version})",),
             component="restricted",
+        ),
+        *(
+            Deb(name, "6.8.0-90.91")
+            for name in (
+                "linux-image-lowlatency",
+                "linux-headers-lowlatency",
+                "linux-headers-6.8.0-90-lowlatency",
+            )
         ),
         Deb("nvidia-fabricmanager-580", version, component="multiverse"),
         Deb("nvidia-fabricmanager-580", "580.82.07-0ubuntu1", component="multiverse"),
@@ -177,7 +187,7 @@ def test_debians_own_driver_and_headers(
         boot = newest_kernel(there, flavour)
         kernel = Kernel(boot=boot, packages=(flavour,))
         there.shell("touch /root/simulate")
-        said = there.apply(plan(host(distribution, kernel=kernel), "install").steps)
+        said = there.apply(plan_driver(host(distribution, kernel=kernel), "install").steps)
     assert f"Inst linux-headers-{boot} (" in said
     assert f"Inst linux-headers-{flavour} (" in said
     for package in ("nvidia-driver", "nvidia-kernel-dkms", "nvidia-smi", "libcuda1"):
@@ -188,7 +198,7 @@ def test_debians_own_driver_and_headers(
 def test_the_legacy_driver_of_debian_12_brings_nothing_of_the_newer(debian_12: System) -> None:
     boot = newest_kernel(debian_12, "amd64")
     debian_12.shell("touch /root/simulate")
-    steps = plan(host(BOOKWORM, "Kepler", kernel=Kernel(boot=boot)), "install").steps
+    steps = plan_driver(host(BOOKWORM, "Kepler", kernel=Kernel(boot=boot)), "install").steps
     said = debian_12.apply(steps)
     assert "Inst nvidia-tesla-470-kernel-dkms (470." in said
     assert "Inst nvidia-persistenced (" in said
@@ -198,10 +208,10 @@ def test_the_legacy_driver_of_debian_12_brings_nothing_of_the_newer(debian_12: S
 def test_a_newer_driver_gives_way_to_debians_own(debian_12: System) -> None:
     boot = newest_kernel(debian_12, "amd64")
     kernel = Kernel(boot=boot)
-    debian_12.apply(plan(host(BOOKWORM, kernel=kernel), "580").steps)
+    debian_12.apply(plan_driver(host(BOOKWORM, kernel=kernel), "580").steps)
     assert drivers(debian_12)["nvidia-driver"] == LATE
     debian_12.shell("touch /root/simulate")
-    said = debian_12.apply(plan(host(BOOKWORM, kernel=kernel), "535").steps)
+    said = debian_12.apply(plan_driver(host(BOOKWORM, kernel=kernel), "535").steps)
     assert f"Inst nvidia-driver [{LATE}-1] (535." in said
     assert f"Inst libcuda1 [{LATE}-1] (535." in said
     assert "Remv nvidia-open" in said
@@ -221,7 +231,7 @@ def test_nvidias_repository_is_pinned_to_a_branch(
 ) -> None:
     with debian(release, repositories, tmp_path / "disk") as there:
         kernel = Kernel(boot=newest_kernel(there, "amd64"))
-        steps = plan(host(distribution, "Blackwell", kernel=kernel), "install").steps
+        steps = plan_driver(host(distribution, "Blackwell", kernel=kernel), "install").steps
         there.apply(steps)
         assert set(drivers(there).values()) == {version}
         assert f"nvidia-driver-pinning-{branch}" in installed(there)
@@ -232,9 +242,9 @@ def test_nvidias_repository_is_pinned_to_a_branch(
 
 def test_branch_and_kind_are_replaced_also_downwards(debian_12: System) -> None:
     kernel = Kernel(boot=newest_kernel(debian_12, "amd64"))
-    debian_12.apply(plan(host(BOOKWORM, kernel=kernel), "595").steps)
+    debian_12.apply(plan_driver(host(BOOKWORM, kernel=kernel), "595").steps)
     assert "nvidia-kernel-open-dkms" in drivers(debian_12)
-    debian_12.apply(plan(host(BOOKWORM, "Pascal", kernel=kernel), "580").steps)
+    debian_12.apply(plan_driver(host(BOOKWORM, "Pascal", kernel=kernel), "580").steps)
     there = drivers(debian_12)
     assert there.pop("nvidia-kernel-dkms") == LATE
     assert "nvidia-kernel-open-dkms" not in there
@@ -244,7 +254,7 @@ def test_branch_and_kind_are_replaced_also_downwards(debian_12: System) -> None:
 def test_a_branch_that_nvidias_repository_lacks_is_refused(debian_13: System) -> None:
     kernel = Kernel(boot=newest_kernel(debian_13, "amd64"))
     with pytest.raises(StepError, match="nvidia-driver-pinning-620"):
-        debian_13.apply(plan(host(TRIXIE, kernel=kernel), "620").steps)
+        debian_13.apply(plan_driver(host(TRIXIE, kernel=kernel), "620").steps)
     assert drivers(debian_13) == {}
 
 
@@ -254,8 +264,8 @@ def test_fabric_manager_comes_from_nvidia_in_the_drivers_version(
 ) -> None:
     kernel = Kernel(boot=newest_kernel(debian_12, "amd64"))
     machine = having(host(BOOKWORM, gpu, kernel=kernel), bridges=NVSWITCH)
-    debian_12.apply(plan(machine, "595").steps)
-    debian_12.apply(plan(machine, "580").steps)
+    debian_12.apply(plan_driver(machine, "595").steps)
+    debian_12.apply(plan_driver(machine, "580").steps)
     assert drivers(debian_12)["nvidia-fabricmanager"] == LATE
     assert ("nvlsm" in installed(debian_12)) is nvlsm
     assert "systemctl enable nvidia-fabricmanager" in debian_12.shell("cat /root/programs.log")
@@ -272,18 +282,20 @@ def test_dracut_is_used_where_debian_has_it(debian_13: System) -> None:
         "chmod +x /usr/local/sbin/dracut"
     )
     seen = having(host(TRIXIE), nouveau=True)
-    steps = [step for step in plan(seen, "install").steps if "RAM disk" in step.what]
+    steps = [step for step in plan_driver(seen, "install").steps if "RAM disk" in step.what]
     debian_13.apply(steps)
     assert debian_13.shell(f"cat {log}").strip() == f"dracut --force --kver {KERNEL.boot}"
 
 
 def test_ubuntus_driver_comes_from_components_that_are_added(ubuntu: System) -> None:
     ubuntu.apply(
-        [step for step in plan(host(UBUNTU), "install").steps if "headers" not in step.what]
+        [step for step in plan_driver(host(UBUNTU), "install").steps if "headers" not in step.what]
     )
     assert drivers(ubuntu)["nvidia-driver-580-server-open"] == "580.159.03"
     there = [
-        step for step in plan(host(UBUNTU, "Pascal"), "install").steps if "headers" not in step.what
+        step
+        for step in plan_driver(host(UBUNTU, "Pascal"), "install").steps
+        if "headers" not in step.what
     ]
     ubuntu.apply(there)
     assert "nvidia-dkms-580-server" in drivers(ubuntu)
@@ -291,7 +303,7 @@ def test_ubuntus_driver_comes_from_components_that_are_added(ubuntu: System) -> 
 
 
 def test_another_branch_behind_the_name_is_refused_with_what_there_is(ubuntu: System) -> None:
-    steps = plan(host(UBUNTU), "580").steps
+    steps = plan_driver(host(UBUNTU), "580").steps
     disguised = [
         step.model_copy(
             update={
@@ -318,18 +330,88 @@ def test_ubuntus_fabric_manager_is_of_the_drivers_version_or_nothing_is_done(
     ubuntu: System,
 ) -> None:
     machine = having(host(UBUNTU, A100), bridges=NVSWITCH)
-    steps = [step for step in plan(machine, "580").steps if "headers" not in step.what]
+    steps = [step for step in plan_driver(machine, "580").steps if "headers" not in step.what]
     ubuntu.apply(steps)
     assert drivers(ubuntu)["nvidia-fabricmanager-580"] == "580.159.03"
     before = installed(ubuntu)
     with pytest.raises(StepError, match=r"apt has no nvidia-fabricmanager-595 595\.71\.05"):
-        ubuntu.apply(step for step in plan(machine, "595").steps if "headers" not in step.what)
+        ubuntu.apply(
+            step for step in plan_driver(machine, "595").steps if "headers" not in step.what
+        )
     assert installed(ubuntu) == before
+
+
+UNDER_SECURE_BOOT = """
+variable=/seen/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+gpu=/seen/sys/bus/pci/devices/0000:01:00.0
+mkdir -p "${variable%/*}" $gpu /seen/etc
+printf '\\006\\000\\000\\000\\001' >"$variable"
+echo ID=ubuntu >/seen/etc/os-release
+echo 0x10de >$gpu/vendor
+rm -f /var/cache/apt/*.bin
+"""
+
+
+def kernel_of(there: System) -> Kernel:
+    """Return what the host's own answer says of its kernels, as facts ask for it."""
+    there.shell(UNDER_SECURE_BOOT)
+    answer = there.run("sh", "-c", script("platform"), "sh", "", "5", "/seen").stdout
+    kernel = platform.parse_platform(sections(answer.splitlines(), "platform")["platform"]).kernel
+    assert there.shell("ls /var/cache/apt").split() == ["archives"], "a question writes nothing"
+    return kernel.model_copy(update={"boot": "6.8.0-90-lowlatency"})
+
+
+def test_dkms_builds_where_ubuntu_signs_no_modules_for_the_kernel(ubuntu: System) -> None:
+    ubuntu.shell("apt-get -q update && apt-get -q -y install linux-image-lowlatency")
+    kernel = kernel_of(ubuntu)
+    assert (kernel.packages, kernel.offered) == (("lowlatency",), ())
+    planned = plan_driver(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    with pytest.raises(StepError, match="no linux-modules-nvidia-580-server-open-lowlatency"):
+        ubuntu.apply(planned.steps)
+    assert drivers(ubuntu) == {}
+    kernel = kernel_of(ubuntu)
+    assert "nvidia-driver-580-server-open" in kernel.offered
+    again = plan_driver(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    assert again.at_console
+    ubuntu.apply(again.steps)
+    assert drivers(ubuntu)["nvidia-dkms-580-server-open"] == "580.159.03"
+    ubuntu.shell("rm -r /var/lib/apt/lists")
+    assert kernel_of(ubuntu).offered == (), "what is installed says nothing of the lists"
+
+
+def test_ubuntus_signed_modules_replace_those_of_dkms(ubuntu: System) -> None:
+    steps = plan_driver(host(UBUNTU), "580").steps
+    ubuntu.apply(step for step in steps if "headers" not in step.what)
+    packages = tuple(f"{name} {version}" for name, version in installed(ubuntu).items())
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
+    there = {"state": "not-loaded", "library": "580.159.03", "kernel": kernel}
+    waiting = having(
+        host(UBUNTU, secure_boot=True, **there),
+        packages=packages,
+        built=built("580.159.03", kernel.boot),
+    )
+    ubuntu.apply(plan_driver(waiting, "580").steps)
+    assert "linux-modules-nvidia-580-server-open-generic" in installed(ubuntu)
+    assert not any(name.startswith("nvidia-dkms") for name in drivers(ubuntu))
+    assert drivers(ubuntu)["libnvidia-compute-580-server"] == "580.159.03"
+
+
+def test_ubuntu_gets_all_from_nvidia_where_nvlsm_is_needed(ubuntu: System, tmp_path: Path) -> None:
+    flat(tmp_path / "shared", "ubuntu2404/x86_64", nvidia((LATE, NEWER)))
+    keyring(tmp_path / "shared", "ubuntu2404/x86_64")
+    steps = [
+        step for step in plan_driver(host(UBUNTU, B200), "580").steps if "headers" not in step.what
+    ]
+    ubuntu.apply(steps)
+    there = drivers(ubuntu)
+    assert {there[name] for name in ("nvidia-open", "libcuda1", "nvidia-fabricmanager")} == {LATE}
+    assert "nvlsm" in installed(ubuntu)
+    assert not any("server" in name for name in there)
 
 
 def test_ubuntus_signed_modules_come_without_dkms(ubuntu: System) -> None:
     kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
-    ubuntu.apply(plan(host(UBUNTU, secure_boot=True, kernel=kernel), "install").steps)
+    ubuntu.apply(plan_driver(host(UBUNTU, secure_boot=True, kernel=kernel), "install").steps)
     there = drivers(ubuntu)
     assert "nvidia-headless-no-dkms-580-server-open" in there
     assert "linux-modules-nvidia-580-server-open-generic" in installed(ubuntu)

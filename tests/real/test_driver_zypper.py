@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fleetwheel.host.profile import Kernel, Profile
-from fleetwheel.onboarding.driver_plan import plan
+from fleetwheel.onboarding.driver_plan import plan_driver
 from tests.rig.rpms import Rpm, repository
 from tests.rig.trees import StepError, System, missing, system
 from tests.unit.test_driver_hosts import A100, NVSWITCH, having
@@ -74,7 +74,7 @@ def installed(suse: System) -> dict[str, str]:
 
 
 def test_libraries_are_of_the_version_of_the_signed_modules(suse: System) -> None:
-    steps = plan(host(LEAP), "install").steps
+    steps = plan_driver(host(LEAP), "install").steps
     said = suse.apply(steps)
     assert installed(suse) == {
         KMP: f"{LATE}_{BUILT_FOR}",
@@ -87,7 +87,7 @@ def test_libraries_are_of_the_version_of_the_signed_modules(suse: System) -> Non
 
 def test_a_newer_library_is_replaced(suse: System) -> None:
     machine = having(host(SLES, A100), bridges=NVSWITCH)
-    steps = plan(machine, "580").steps
+    steps = plan_driver(machine, "580").steps
     suse.apply(steps[:2])
     suse.shell("zypper -n --no-gpg-checks install nvidia-compute-utils-G06 nvidia-fabricmanager")
     assert installed(suse)["nvidia-compute-utils-G06"] == NEWER
@@ -101,10 +101,10 @@ def test_a_newer_library_is_replaced(suse: System) -> None:
 def test_without_a_fabric_manager_of_that_version_nothing_is_installed(suse: System) -> None:
     machine = having(host(LEAP, A100), bridges=NVSWITCH)
     with pytest.raises(StepError, match=f"no nvidia-fabricmanager {LATE}"):
-        suse.apply(plan(machine, "580").steps)
+        suse.apply(plan_driver(machine, "580").steps)
     assert installed(suse) == {}
 
 
 def test_a_hold_is_a_lock(suse: System) -> None:
-    suse.apply(plan(host(LEAP), "580", hold=True).steps)
+    suse.apply(plan_driver(host(LEAP), "580", hold=True).steps)
     assert "nvidia-compute-utils-G06" in suse.shell("zypper -n locks")

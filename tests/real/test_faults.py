@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.connection.keepalive import SILENCE
+from fleetwheel.connection.keepalive import SILENCE_S
 from tests.rig.fleet import Fleet, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 from tests.small_wheels import make_wheel
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 TIMES = int(os.environ.get("FAULTS", "1"))
 SEED = int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(10**6)))
-LATEST = SILENCE + 15
+LATEST = SILENCE_S + 15
 """Seconds after which a run goes on without the host that was struck."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.reporting.page import render
+from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import HostReport
 from tests.browser import Browser
 from tests.made_up_fleet import past, report
@@ -30,7 +30,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render(report(44), past(44)), encoding="utf-8")
+    path.write_text(render_page(report(44), past(44)), encoding="utf-8")
     return path
 
 
@@ -158,7 +158,7 @@ def test_500_hosts(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     fleet, earlier = report(500), past(500)
     started = time.monotonic()
-    path.write_text(render(fleet, earlier), encoding="utf-8")
+    path.write_text(render_page(fleet, earlier), encoding="utf-8")
     made = time.monotonic() - started
     started = time.monotonic()
     browser.open(path)

@@ -172,7 +172,7 @@ def run(
     with TemporaryDirectory() as place:
         program = node_program.unpacked(Path(place), changes)
         done = node_program.run(python, program, "smoke", given, timeout=300)
-    return smoke.parse(done.stdout), done.returncode
+    return smoke.parse_smoke(done.stdout), done.returncode
 
 
 def test_real_torch_passes(torch_cpu_python: Path) -> None:

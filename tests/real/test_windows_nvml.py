@@ -38,7 +38,7 @@ def ask(rig: Rig, script: str, seconds: int = 20) -> HostState:
     [answer] = connect_and_call(rig.data, {"run": [question]})
     assert answer["ok"], answer
     found = sections(answer["stdout"], *host.SECTIONS)
-    return host.parse(*(found[section] for section in host.SECTIONS))
+    return host.parse_host(*(found[section] for section in host.SECTIONS))
 
 
 def test_nvml_tells_more_than_nvidia_smi(rig: Rig) -> None:

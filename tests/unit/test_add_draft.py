@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.enrol.adding import Draft, Newcomer, differences, refuse_unsound
+from fleetwheel.enrol.adding import Draft, NewHost, conflicts, refuse_unsound
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile
 from fleetwheel.reporting import report
@@ -26,7 +26,7 @@ groups:
       win-01:
   servers: {hosts: {cpu-01: }}
 """
-NEWCOMER = Newcomer("new-03", None, {})
+NEWCOMER = NewHost("new-03", None, {})
 
 
 def host(*gpus: str, os: str = "linux", state: DriverState = DriverState.OK) -> Profile:
@@ -53,14 +53,14 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, profile in told.items():
         entry = HostReport(name=name, status="unchanged", profile=profile)
-        report.save(Path("reports"), report_of([entry]))
+        report.save_report(Path("reports"), report_of([entry]))
     Path("reports/broken.json").write_text("{")
     return path
 
 
 def test_a_new_file_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Draft(None).write([Newcomer("ws-01", None, {}), Newcomer("ws-02", "lab", {"port": 22})])
+    Draft(None).write([NewHost("ws-01", None, {}), NewHost("ws-02", "lab", {"port": 22})])
     assert Path("inventory/fleet.yaml").read_text() == (
         "# The fleet. docs/inventory.example.yaml explains every key.\n"
         "hosts:\n  ws-01:\n\ngroups:\n  lab:\n    hosts:\n      ws-02: {port: 22}\n"
@@ -69,7 +69,7 @@ def test_a_new_file_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_hosts_go_to_the_file_that_has_their_group(lab: Path) -> None:
     lab.chmod(0o640)
-    Draft(None).write([NEWCOMER._replace(group="new"), Newcomer("x", "other", {})])
+    Draft(None).write([NEWCOMER._replace(group="new"), NewHost("x", "other", {})])
     assert "      new-02:\n      new-03:\n" in lab.read_text()
     assert lab.stat().st_mode & 0o777 == 0o640
     assert "other" in Path("inventory/fleet.yaml").read_text()
@@ -108,10 +108,10 @@ def test_where_a_host_stands_and_how_it_differs(lab: Path) -> None:
     assert old and win
     assert (old.path, old.line, win.line) == (lab, 5, 13)
     same = {"user": "ops", "port": 2222, "address": "old-01"}
-    assert differences(old, Newcomer("old-01", "old", same)) == []
-    assert differences(win, Newcomer("win-01", None, {"port": 22})) == []
+    assert conflicts(old, NewHost("old-01", "old", same)) == []
+    assert conflicts(win, NewHost("win-01", None, {"port": 22})) == []
     other = {"user": "me", "key": "id"}
-    assert differences(old, Newcomer("old-01", "new", other)) == [
+    assert conflicts(old, NewHost("old-01", "new", other)) == [
         "user ops, not me",
         "key not said, not id",
         "in old, not new",
@@ -165,7 +165,7 @@ def test_a_group_that_is_reached_in_another_way_is_not_guessed(lab: Path) -> Non
 def test_nothing_is_written_where_the_result_is_not_sound(lab: Path) -> None:
     draft = Draft(None)
     with pytest.raises(FleetwheelError, match=r"new-01: host stands at .* already"):
-        draft.write([Newcomer("new-04", "new", {}), Newcomer("new-01", None, {})])
+        draft.write([NewHost("new-04", "new", {}), NewHost("new-01", None, {})])
     assert lab.read_text() == LAB
     assert list(Path("inventory").iterdir()) == [lab]
 
@@ -179,11 +179,11 @@ def test_a_broken_inventory_is_told_before_anything(lab: Path) -> None:
 @pytest.mark.parametrize(
     ("newcomer", "error"),
     [
-        (Newcomer("a b", None, {}), "a host's name is one word"),
-        (Newcomer("a", "all", {}), "groups.all: a group's name"),
-        (Newcomer("a", None, {"port": 0}), "hosts.a.port: "),
+        (NewHost("a b", None, {}), "a host's name is one word"),
+        (NewHost("a", "all", {}), "groups.all: a group's name"),
+        (NewHost("a", None, {"port": 0}), "hosts.a.port: "),
     ],
 )
-def test_names_and_values_that_are_not_taken(newcomer: Newcomer, error: str) -> None:
+def test_names_and_values_that_are_not_taken(newcomer: NewHost, error: str) -> None:
     with pytest.raises(FleetwheelError, match=error):
         refuse_unsound([newcomer])

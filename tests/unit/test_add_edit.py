@@ -131,7 +131,7 @@ def test_where_nothing_fits_in_nothing_is_written(text: str, group: str | None) 
 def test_values_are_read_back_as_they_were(value: str, tmp_path: Path) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text(insert("", None, "new", {"user": value, "address": value}), encoding="utf-8")
-    (host,) = inventory.load(file)
+    (host,) = inventory.load_hosts(file)
     assert host.data["ssh_user"] == host.data["ssh_hostname"] == value
 
 
@@ -174,9 +174,9 @@ def test_the_same_fleet_plus_one(
     text: str, group: str | None, entry: Entry, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "fleet.yaml"
-    before = inventory.hosts(inventory.read(file, {file: text}))
+    before = inventory.hosts(inventory.read_inventory(file, {file: text}))
     edited = insert(text, group, "new", entry)
-    after = inventory.hosts(inventory.read(file, {file: edited}))
+    after = inventory.hosts(inventory.read_inventory(file, {file: edited}))
     assert [host for host in after if host.name != "new"] == before
     (new,) = (host for host in after if host.name == "new")
     assert new.group == group

@@ -14,7 +14,13 @@ from paramiko import ECDSAKey, HostKeys, PKey, RSAKey
 from paramiko.hostkeys import HostKeyEntry
 
 from fleetwheel.connection import host_keys, known_hosts
-from fleetwheel.connection.known_hosts import described, entry_name, fingerprint, lookup, sufficient
+from fleetwheel.connection.known_hosts import (
+    described_key,
+    entry_name,
+    fingerprint,
+    lookup,
+    sufficient,
+)
 from fleetwheel.errors import FleetwheelError
 
 
@@ -46,7 +52,7 @@ def test_keys_are_described_as_ssh_keygen_does(key: PKey, tmp_path: Path) -> Non
     public = tmp_path / "key.pub"
     public.write_text(f"{key.get_name()} {key.get_base64()} ws-01\n")
     told = subprocess.check_output(["ssh-keygen", "-lf", public], text=True).strip()
-    assert described(key, "ws-01") == told
+    assert described_key(key, "ws-01") == told
 
 
 def test_fingerprints_are_those_of_ssh_keygen() -> None:

@@ -310,6 +310,40 @@ def test_a_key_that_the_firmware_trusts(
     assert installed.enrolled == {path: enrolled}
 
 
+APT_CACHE = """
+echo "$*" >>"$HOME/asked"
+printf '%s\\n' nvidia-driver-580-server-open nvidia-driver-580 \\
+    linux-modules-nvidia-580-server-open-aws linux-modules-nvidia-580-server-generic \\
+    linux-modules-nvidia-580-server-open-6.8.0-90-generic
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "on", "asked"), [("ubuntu", 1, True), ("debian", 1, False), ("ubuntu", 0, False)]
+)
+def test_what_ubuntu_signs_is_asked_under_secure_boot(
+    machine: Machine, system: str, on: int, asked: bool
+) -> None:
+    variable = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    machine.write(f"tree/sys/firmware/efi/efivars/{variable}", f"\x06\0\0\0{chr(on)}")
+    machine.write("tree/etc/os-release", f"ID={system}\n")
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.program("bin/dpkg-query", "echo 'ii  linux-image-virtual'; echo 'ii  linux-image-aws'")
+    machine.program("bin/apt-cache", APT_CACHE)
+    kernel = machine.state().profile.kernel
+    assert kernel.packages == ("virtual", "aws")
+    found = (
+        "nvidia-driver-580-server-open",
+        "linux-modules-nvidia-580-server-open-aws",
+        "linux-modules-nvidia-580-server-generic",
+    )
+    assert kernel.offered == (found if asked else ())
+    asks = machine.home / "asked"
+    assert asks.exists() is asked
+    if asked:
+        assert "Dir::Cache::pkgcache= " in asks.read_text()
+
+
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:
     machine.program(
         "bin/nvidia-smi",
@@ -323,7 +357,7 @@ head -c 10000000 /dev/zero | tr '\0' 'x'
     answer = machine.answer()
     assert len(answer) < 300_000
     assert set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", answer)) == set()
-    profile = host.parse(*sections(answer.split("\n"), *host.SECTIONS).values()).profile
+    profile = host.parse_host(*sections(answer.split("\n"), *host.SECTIONS).values()).profile
     assert (profile.os, profile.arch) == ("linux", os.uname().machine)
     assert [gpu.name for gpu in profile.gpus] == [
         "evilplatform uname Evil[31m ü $(reboot)",
@@ -453,7 +487,9 @@ def test_whether_others_write_to_the_root(
 @pytest.mark.parametrize(("owner", "expected"), [(1000, False), (0, False), (33, True)])
 def test_whose_the_root_is(owner: int, expected: bool) -> None:
     listed = f"1000 drwxr-xr-x    7 {owner}     {owner}  4096 Nov 23 12:00 /opt/fleetwheel/."
-    found = environments.parse({"root": ["/opt/fleetwheel"], "exists": [listed], "ended": ["0"]})
+    found = environments.parse_environments(
+        {"root": ["/opt/fleetwheel"], "exists": [listed], "ended": ["0"]}
+    )
     assert found.others_write is expected
 
 
@@ -531,7 +567,7 @@ def test_no_answer_makes_the_parsers_raise_anything_but_valueerror(
     answer: tuple[dict[str, list[str]], ...],
 ) -> None:
     try:
-        state = host.parse(*answer)
+        state = host.parse_host(*answer)
     except ValueError:
         return
     assert HostState.model_validate_json(state.model_dump_json()) == state
@@ -566,5 +602,5 @@ def test_time_is_linear(make: Callable[[int], list[str]]) -> None:
     ends = ["platform uname Linux x86_64", *(f"{name} ended 0" for name in host.SECTIONS)]
     started = time.perf_counter()
     found = sections([*make(1_000_000), *ends], *host.SECTIONS)
-    host.parse(*found.values())
+    host.parse_host(*found.values())
     assert time.perf_counter() - started < 2

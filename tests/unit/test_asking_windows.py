@@ -18,7 +18,7 @@ FIELDS = "gpu fields index,uuid,pci.bus_id,name,compute_cap,memory.total,driver_
 def state(name: str, *more: str) -> HostState:
     lines = (FIXTURES / name).read_text(encoding="utf-8").splitlines()
     found = sections([*lines, *more], *host.SECTIONS)
-    return host.parse(*(found[section] for section in host.SECTIONS))
+    return host.parse_host(*(found[section] for section in host.SECTIONS))
 
 
 def test_a_workstation() -> None:
@@ -61,13 +61,13 @@ def test_an_nvidia_smi_that_hangs() -> None:
 
 def test_a_gpu_without_a_driver() -> None:
     lines = [r"gpu pci_key HKEY_X\PCI\VEN_10DE&DEV_2684&SUBSYS_0\4&1", "gpu pci_key  PCI\\CC_0300"]
-    nvidia = gpu.parse(sections([*lines, "gpu ended 0"], "gpu")["gpu"])
+    nvidia = gpu.parse_gpus(sections([*lines, "gpu ended 0"], "gpu")["gpu"])
     assert nvidia.driver.state is DriverState.NO_DRIVER
 
 
 def test_arm_and_short_paths() -> None:
     lines = ["platform uname Windows ARM64", "platform ended 0"]
-    found = platform.parse(sections(lines, "platform")["platform"])
+    found = platform.parse_platform(sections(lines, "platform")["platform"])
     assert (found.arch, found.distribution, found.boot_id) == ("aarch64", "Windows", None)
     assert found.problems == (platform.SHORT_PATHS,)
 
@@ -82,7 +82,7 @@ def test_no_answer_of_a_registry_is_an_exception(values: list[str]) -> None:
     ]
     ends = [f"{name} ended 0" for name in host.SECTIONS]
     found = sections(["platform uname Windows AMD64", *lines, *ends], *host.SECTIONS)
-    assert host.parse(*(found[name] for name in host.SECTIONS)).profile.os == "windows"
+    assert host.parse_host(*(found[name] for name in host.SECTIONS)).profile.os == "windows"
 
 
 VERSION = "DriverVersion"

@@ -691,7 +691,7 @@ def test_a_group_meets_one_release() -> None:
 
 
 def test_the_whole_table_can_be_seen() -> None:
-    rows = choosing.explain(target_of(GTX_1080), MATRIX, None)
+    rows = choosing.explain_candidates(target_of(GTX_1080), MATRIX, None)
     assert len(rows) == sum(
         build.published and not build.variant.cpu
         for release in MATRIX.releases.values()
@@ -700,7 +700,12 @@ def test_the_whole_table_can_be_seen() -> None:
     verdicts = {f"{row.torch}+{row.variant}": row.reason for row in rows}
     assert verdicts["2.15.0+cu132"] == "has no code for Pascal (6.1)"
     assert verdicts["2.14.1+cu126"] == "runs, with Python 3.12"
-    assert choosing.explain(target_of(machine("GTX 1080", driver="590.44.01")), MATRIX, None) == []
+    assert (
+        choosing.explain_candidates(
+            target_of(machine("GTX 1080", driver="590.44.01")), MATRIX, None
+        )
+        == []
+    )
 
 
 # What always holds

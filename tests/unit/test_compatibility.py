@@ -16,7 +16,7 @@ from fleetwheel.choice.compatibility import (
 )
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.tags import platforms, wheel_tags
-from fleetwheel.choice.target import Blocker, Driver, Target, read_target
+from fleetwheel.choice.target import Blocker, Target, TargetDriver, read_target
 from fleetwheel.host.profile import Driver as InstalledDriver
 from fleetwheel.host.profile import DriverState, Gpu, Profile, Python
 from fleetwheel.matrix.matrix import Build, Capability, Cuda, load_matrix, numbers
@@ -78,8 +78,8 @@ def test_drivers_are_compared_by_number(driver: str, floor: str, enough: bool) -
     assert at_least(numbers(driver), numbers(floor)) is enough
 
 
-def driver(version: str = "580.95.05", system: str = "linux", **more: object) -> Driver:
-    return Driver.model_validate({"system": system, "version": version, **more})
+def driver(version: str = "580.95.05", system: str = "linux", **more: object) -> TargetDriver:
+    return TargetDriver.model_validate({"system": system, "version": version, **more})
 
 
 def host(
@@ -102,7 +102,7 @@ def cuda(variant: str) -> Cuda:
     return MATRIX.cuda[Variant.parse(variant)]
 
 
-def problem(version: str, variant: str, device: Capability, by: Driver) -> str | None:
+def problem(version: str, variant: str, device: Capability, by: TargetDriver) -> str | None:
     return gpu_problem(build(version, variant), device, by, cuda(variant), MATRIX)
 
 

@@ -30,10 +30,10 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
     pip_settings.cache_clear()
-    web.forget()
+    web.forget_pages()
     yield directory
     pip_settings.cache_clear()
-    web.forget()
+    web.forget_pages()
 
 
 def torch(directory: Path, version: str) -> None:
@@ -53,7 +53,7 @@ def decider(tmp_path: Path, warnings: list[str]) -> Decider:
 def later(decider: Decider, wheels: Path) -> Decider:
     """Return the decider of a later run, when a newer torch is out."""
     torch(wheels, "2.13.0+cpu")
-    web.forget()
+    web.forget_pages()
     return Decider(decider.directory, decider.matrix, decider.warn)
 
 

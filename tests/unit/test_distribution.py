@@ -128,7 +128,7 @@ def test_names_versions_and_hashes_are_the_locks(urls: list[str], way: Way) -> N
 def test_how_the_inventory_names_a_mirror(named: str, address: str, host: str, port: int) -> None:
     hosts = {"ws-01": "192.0.2.11", "@local": "this.example"}
     assert mirror.address(named, hosts) == address
-    assert (mirror.host_of(named), mirror.port_of(named)) == (host, port)
+    assert (mirror.mirror_host(named), mirror.port_of(named)) == (host, port)
 
 
 def test_what_a_mirror_serves() -> None:
@@ -165,7 +165,7 @@ def test_the_mirror_names_its_sources_in_its_configuration_and_no_others() -> No
 
 def test_a_mirror_that_does_not_answer_is_a_failure_with_its_repair() -> None:
     with pytest.raises(FleetwheelError, match="does not answer") as failed:
-        mirror.ask("http://127.0.0.1:9")
+        mirror.served_sources("http://127.0.0.1:9")
     assert "deploys/mirror.py" in failed.value.hint
 
 

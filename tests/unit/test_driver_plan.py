@@ -14,7 +14,7 @@ from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, K
 from fleetwheel.onboarding import gpu_generations
 from fleetwheel.onboarding.apt_drivers import COMPONENTS
 from fleetwheel.onboarding.driver_facts import facts
-from fleetwheel.onboarding.driver_plan import DriverPlan, driver_to_install, plan
+from fleetwheel.onboarding.driver_plan import DriverPlan, driver_to_install, plan_driver
 from fleetwheel.onboarding.driver_steps import Step
 from fleetwheel.onboarding.gpu_generations import GENERATIONS, of_capability, of_device
 from tests.samples import host
@@ -93,7 +93,8 @@ def profile(
     )
     id = next((id for start, id in IDS.items() if distribution.startswith(start)), "")
     release = re.search(r"[0-9]+(\.[0-9]+)?", distribution)
-    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": KERNEL}
+    kernel = SUSE_KERNEL if "SUSE" in distribution else KERNEL
+    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": kernel}
     system |= {"distribution_id": id, "distribution_version": release[0] if release else ""}
     system |= more
     driver = Driver(state=DriverState(state), version=version)
@@ -101,11 +102,12 @@ def profile(
 
 
 KERNEL = Kernel(running="6.1.0-50-amd64", boot="6.1.0-50-amd64")
+SUSE_KERNEL = Kernel(running="6.4.0-150600.23.73-default", boot="6.4.0-150600.23.73-default")
 
 
 def refusal(host: Profile, wanted: str = "install") -> str:
     with pytest.raises(FleetwheelError) as caught:
-        plan(host, wanted)
+        plan_driver(host, wanted)
     return str(caught.value)
 
 
@@ -161,7 +163,7 @@ def commands(planned: DriverPlan) -> str:
 def test_each_family_and_generation_has_its_driver(
     distribution: str, generation: str, branch: int | None, modules: str, package: str
 ) -> None:
-    planned = plan(profile(distribution, generation), "install")
+    planned = plan_driver(profile(distribution, generation), "install")
     assert (planned.branch, planned.modules, planned.packages[0]) == (branch, modules, package)
     assert planned.reboot
     assert any("install" in step.command for step in planned.steps)
@@ -180,7 +182,7 @@ def test_each_family_and_generation_has_its_driver(
     ],
 )
 def test_the_reasons_name_the_generation(generation: str, reasons: list[str]) -> None:
-    said = plan(profile(UBUNTU, generation), "install").summary
+    said = plan_driver(profile(UBUNTU, generation), "install").summary
     assert all(reason in said for reason in [*reasons, "Ubuntu's own packages"])
 
 
@@ -195,7 +197,7 @@ def test_the_reasons_name_the_generation(generation: str, reasons: list[str]) ->
 def test_a_mixed_host_gets_what_serves_all(
     generations: tuple[str, ...], branch: int, modules: str
 ) -> None:
-    planned = plan(profile(UBUNTU, *generations), "install")
+    planned = plan_driver(profile(UBUNTU, *generations), "install")
     assert (planned.branch, planned.modules) == (branch, modules)
 
 
@@ -232,6 +234,8 @@ def test_a_mixed_host_gets_what_serves_all(
         (profile("Rocky Linux 11.0", "Ada"), "install", ["Rocky Linux 11"]),
         (profile("Ubuntu 18.04.6 LTS", "Ada"), "install", ["branches 470, but not 580"]),
         (profile("Ubuntu 20.04.6 LTS", "Ada"), "install", ["470, 535, but not 580"]),
+        (profile("Ubuntu 18.04.6 LTS", "Ada"), "580", ["branches 470, but not 580"]),
+        (profile("Ubuntu 20.04.6 LTS", "Ada"), "595", ["470, 535, but not 595"]),
         (profile(UBUNTU, "Ada"), "560", ["470, 535, 580, 595, but not 560", "name one of these"]),
         (profile(UBUNTU, "Ada"), "590", ["470, 535, 580, 595, but not 590"]),
         (profile(UBUNTU, "Ada"), "615", ["but not 615"]),
@@ -248,6 +252,11 @@ def test_a_mixed_host_gets_what_serves_all(
             profile(UBUNTU, "GB10", dgx="NVIDIA DGX Spark"),
             "install",
             ["belongs to NVIDIA DGX Spark", "apt full-upgrade"],
+        ),
+        (
+            profile(UBUNTU, "Hopper", dgx="NVIDIA DGX Server"),
+            "580",
+            ["belongs to NVIDIA DGX Server", "apt full-upgrade"],
         ),
         (profile(UBUNTU, "Ada", container="docker"), "install", ["docker container", "toolkit"]),
         (profile(UBUNTU, "Ada", wsl=True), "install", ["belongs to Windows", "wsl --shutdown"]),
@@ -284,19 +293,19 @@ def test_what_is_refused_and_what_to_do(host: Profile, wanted: str, words: list[
     ],
 )
 def test_what_is_right_is_left_alone(host: Profile, wanted: str) -> None:
-    planned = plan(host, wanted, hold=True)
+    planned = plan_driver(host, wanted, hold=True)
     assert planned.nothing
     assert len(planned.reasons) == 1
 
 
 def test_another_branch_replaces_a_driver_that_works() -> None:
-    planned = plan(profile(UBUNTU, "Ada", state="ok", version="550.54.14"), "580")
+    planned = plan_driver(profile(UBUNTU, "Ada", state="ok", version="550.54.14"), "580")
     assert planned.branch == 580
 
 
 @pytest.mark.parametrize("state", ["not-loaded", "version-mismatch"])
 def test_an_installed_driver_only_waits_for_a_reboot(state: str) -> None:
-    planned = plan(profile(UBUNTU, "Ada", state=state, library="580.95.05"), "580")
+    planned = plan_driver(profile(UBUNTU, "Ada", state=state, library="580.95.05"), "580")
     assert planned.reboot
     assert not planned.steps
     assert "waits for a reboot" in planned.summary
@@ -310,7 +319,9 @@ def test_an_installed_driver_that_is_ill_is_not_replaced(state: str) -> None:
 
 
 def test_a_driver_that_has_dropped_the_gpu_is_replaced() -> None:
-    planned = plan(profile(UBUNTU, "Pascal", state="no-devices", library="590.48.01"), "install")
+    planned = plan_driver(
+        profile(UBUNTU, "Pascal", state="no-devices", library="590.48.01"), "install"
+    )
     assert planned.branch == 580
 
 
@@ -324,7 +335,7 @@ def test_a_driver_that_has_dropped_the_gpu_is_replaced() -> None:
     ],
 )
 def test_what_is_installed_is_compared_with_the_plan(library: str | None, words: list[str]) -> None:
-    planned = plan(profile(UBUNTU, "Ada"), "580")
+    planned = plan_driver(profile(UBUNTU, "Ada"), "580")
     wrong = planned.mismatch(profile(UBUNTU, "Ada", library=library))
     assert bool(wrong) == bool(words)
     assert all(word in str(wrong) for word in words)
@@ -332,7 +343,7 @@ def test_what_is_installed_is_compared_with_the_plan(library: str | None, words:
 
 def test_without_an_installation_any_branch_matches() -> None:
     after = profile(UBUNTU, "Ada", library="535.1")
-    assert plan(profile(UBUNTU, "Ada"), "keep").mismatch(after) is None
+    assert plan_driver(profile(UBUNTU, "Ada"), "keep").mismatch(after) is None
 
 
 @pytest.mark.parametrize(("library", "nothing"), [("580.95.05", True), (None, False)])
@@ -341,22 +352,24 @@ def test_a_driver_that_nothing_can_ask_yet_is_left_alone(
 ) -> None:
     host = profile(UBUNTU, "Ada", version="580.95.05", library=library)
     runs = host.installed_driver.model_copy(update={"module": "580.95.05"})
-    assert plan(host.model_copy(update={"installed_driver": runs}), "580").nothing is nothing
+    assert plan_driver(host.model_copy(update={"installed_driver": runs}), "580").nothing is nothing
 
 
 def test_nouveau_is_turned_off_where_it_is_loaded() -> None:
-    off = plan(profile(ROCKY_9, "Ada", nouveau=True), "install")
+    off = plan_driver(profile(ROCKY_9, "Ada", nouveau=True), "install")
     assert "blacklist nouveau" in commands(off)
     assert "dracut --force" in commands(off)
     assert "nouveau is loaded" in off.summary
-    assert "nouveau" not in commands(plan(profile(ROCKY_9, "Ada"), "install"))
-    assert "update-initramfs -u" in commands(plan(profile(UBUNTU, "Ada", nouveau=True), "install"))
+    assert "nouveau" not in commands(plan_driver(profile(ROCKY_9, "Ada"), "install"))
+    assert "update-initramfs -u" in commands(
+        plan_driver(profile(UBUNTU, "Ada", nouveau=True), "install")
+    )
 
 
 def test_nova_core_is_turned_off_beside_nouveau() -> None:
     seen = profile(UBUNTU, "Ada")
     nova = seen.installed_driver.model_copy(update={"nova_core": True})
-    planned = plan(seen.model_copy(update={"installed_driver": nova}), "install")
+    planned = plan_driver(seen.model_copy(update={"installed_driver": nova}), "install")
     assert "blacklist nouveau\nblacklist nova_core" in commands(planned)
     assert "nova_core is loaded" in planned.summary
 
@@ -367,15 +380,24 @@ def test_nova_core_is_turned_off_beside_nouveau() -> None:
         (UBUNTU, ("apt-mark", "hold", SERVER_OPEN)),
         (BOOKWORM, ("apt-mark", "hold", "nvidia-driver", "nvidia-kernel-dkms")),
         (ROCKY_9, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (FEDORA, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (LEAP, ("zypper", "--non-interactive", "addlock", "nvidia-open-driver-G06-signed-cuda-")),
     ],
 )
 def test_updates_are_held_off_last_and_only_when_asked(
     distribution: str, last: tuple[str, ...]
 ) -> None:
-    held = plan(profile(distribution, "Ada"), "install", hold=True)
-    assert held.steps[-1].command[: len(last)] == last
-    free = plan(profile(distribution, "Ada"), "install")
+    held = plan_driver(profile(distribution, "Ada"), "install", hold=True)
+    assert " ".join(held.steps[-1].command).startswith(" ".join(last))
+    free = plan_driver(profile(distribution, "Ada"), "install")
     assert last[:-1] not in [step.command[: len(last) - 1] for step in free.steps]
+
+
+def test_dnf_5_needs_no_package_to_lock() -> None:
+    held = plan_driver(profile(FEDORA, "Ada"), "install", hold=True)
+    assert "plugin-versionlock" not in commands(held)
+    assert "dnf-plugins-core" not in commands(held)
+    assert "plugin-versionlock" in commands(plan_driver(profile(ROCKY_9, "Ada"), "580", hold=True))
 
 
 @pytest.mark.parametrize(
@@ -389,7 +411,8 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (ORACLE_9, "Ada", "580", "oracle-epel-release-el9"),
         (ORACLE_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
         (AMAZON, "Ada", "580", "amzn2023/x86_64/cuda-amzn2023.repo"),
-        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64"),
+        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64 kernel-modules-extra-6.1.0"),
+        (FEDORA, "Ada", "595", "install dnf5-plugins"),
         (FEDORA, "Ada", "595", "addrepo --overwrite --from-repofile=https://developer.download"),
         (FEDORA, "Volta", "580", "nonfree/fedora/rpmfusion-nonfree-release-44.noarch.rpm"),
         (SLES, "Ada", "580", "repos/sles15/x86_64/"),
@@ -407,6 +430,12 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (BOOKWORM, "Ada", "535", " nvidia-persistenced"),
         (TRIXIE, "Ada", "595", " nvidia-persistenced"),
         (ROCKY_9, "Ada", "580", " nvidia-persistenced-="),
+        (AMAZON, "Ada", "580", " nvidia-persistenced-="),
+        (FEDORA, "Ada", "595", " nvidia-persistenced-="),
+        (LEAP, "Ada", "580", " nvidia-persistenced="),
+        (ALMA_10, "Ada", "install", " nvidia-persistenced-="),
+        (ALMA_10, "Ada", "install", "install almalinux-release-nvidia-driver"),
+        ("AlmaLinux 9.6", "Ada", "install", "install almalinux-release-nvidia-driver"),
         (BOOKWORM, "Ada", "535", "Debian contrib non-free non-free-firmware"),
         (BOOKWORM, "Ada", "535", "linux-headers-amd64"),
         (UBUNTU, "Ada", "535", "nvidia-driver-535-server"),
@@ -414,13 +443,19 @@ def test_updates_are_held_off_last_and_only_when_asked(
     ],
 )
 def test_where_it_comes_from(distribution: str, generation: str, wanted: str, words: str) -> None:
-    assert words in commands(plan(profile(distribution, generation), wanted))
+    assert words in commands(plan_driver(profile(distribution, generation), wanted))
+
+
+@pytest.mark.parametrize("distribution", [LEAP, SLES])
+def test_suses_systems_share_a_repository_on_arm(distribution: str) -> None:
+    planned = plan_driver(profile(distribution, "Hopper", arch="aarch64"), "install")
+    assert "repos/sles15/sbsa/" in commands(planned)
 
 
 def test_arm_servers_have_a_repository_of_their_own() -> None:
-    assert "/sbsa/" in commands(plan(profile(ROCKY_9, "Hopper", arch="aarch64"), "install"))
+    assert "/sbsa/" in commands(plan_driver(profile(ROCKY_9, "Hopper", arch="aarch64"), "install"))
     assert "linux-headers-arm64" in commands(
-        plan(profile(BOOKWORM, "Hopper", arch="aarch64"), "install")
+        plan_driver(profile(BOOKWORM, "Hopper", arch="aarch64"), "install")
     )
 
 
@@ -429,10 +464,10 @@ def test_arm_servers_have_a_repository_of_their_own() -> None:
     [(UBUNTU, "/var/lib/shim-signed/mok/MOK.der"), (ROCKY_9, "/var/lib/dkms/mok.pub")],
 )
 def test_secure_boot_is_explained(distribution: str, key: str) -> None:
-    planned = plan(profile(distribution, "Ada", secure_boot=True), "install")
+    planned = plan_driver(profile(distribution, "Ada", secure_boot=True), "install")
     assert planned.at_console
     assert f"mokutil --import {key}" in planned.summary
-    assert not plan(profile(distribution, "Ada", secure_boot=False), "install").at_console
+    assert not plan_driver(profile(distribution, "Ada", secure_boot=False), "install").at_console
 
 
 def test_who_is_not_root_may_not_install_it() -> None:
@@ -465,7 +500,7 @@ def test_no_plan_goes_beyond_a_gpu_or_keeps_quiet_about_secure_boot(
     devices = tuple(f"0000:01:00.{each} {id}" for each, id in enumerate(ids))
     installed = host.installed_driver.model_copy(update={"devices": devices})
     try:
-        planned = plan(host.model_copy(update={"installed_driver": installed}), wanted)
+        planned = plan_driver(host.model_copy(update={"installed_driver": installed}), wanted)
     except FleetwheelError as error:
         assert error.hint
         return
@@ -612,7 +647,7 @@ def test_what_apt_does_not_take_goes_again(apt: Apt, source: str) -> None:
 
 def test_steps_read_the_lists_before_they_install() -> None:
     for distribution in (UBUNTU, BOOKWORM, TRIXIE):
-        steps = plan(profile(distribution, "Blackwell"), "install").steps
+        steps = plan_driver(profile(distribution, "Blackwell"), "install").steps
         words = [step.command for step in steps]
         assert words[0][-1] == "update"
         assert all(isinstance(step, Step) and step.what for step in steps)

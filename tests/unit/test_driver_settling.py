@@ -37,8 +37,8 @@ class Clock:
 def check(monkeypatch: pytest.MonkeyPatch, states: Iterator[str]) -> tuple[bool, Clock]:
     clock = Clock(states)
     monkeypatch.setattr(_driver, "time", clock)
-    monkeypatch.setattr(_driver, "ask", clock.ask)
-    monkeypatch.setattr(_driver, "forget", lambda: None)
+    monkeypatch.setattr(_driver, "host_state", clock.ask)
+    monkeypatch.setattr(_driver, "forget_host_state", lambda: None)
     monkeypatch.setattr(_driver, "_fail", clock.fail)
     nothing = cast("Any", SimpleNamespace())
     return _driver._check(nothing, nothing, nothing), clock
@@ -48,7 +48,7 @@ def test_a_driver_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPat
     states = iter(["not-loaded", "hung", "fabric-not-ready", "fabric-not-ready", "ok"])
     done, clock = check(monkeypatch, states)
     assert done
-    assert clock.seconds == 4 * _driver.PAUSE
+    assert clock.seconds == 4 * _driver.PAUSE_S
 
 
 @pytest.mark.parametrize(

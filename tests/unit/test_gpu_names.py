@@ -7,7 +7,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwheel.matrix.gpu_names import PATH, capabilities, capability, nearest, other_vendor, words
+from fleetwheel.matrix.gpu_names import (
+    PATH,
+    capabilities,
+    capability_of,
+    name_words,
+    nearest,
+    other_vendor,
+)
 
 ROWS = [
     (name, found)
@@ -128,7 +135,7 @@ MEANINGS = {name: {found for other, found in ROWS if other == name} for name, _ 
     ],
 )
 def test_capability(name: str, expected: str | None) -> None:
-    assert capability(name) == expected
+    assert capability_of(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -159,7 +166,7 @@ def test_no_other_number_is_suggested_for_a_name_of_several_chips() -> None:
 @pytest.mark.parametrize(("name", "found"), ROWS)
 def test_every_known_name_tells_its_own_capabilities(name: str, found: str) -> None:
     assert set(capabilities(name)) == MEANINGS[name]
-    assert capability(name) == (found if len(MEANINGS[name]) == 1 else None)
+    assert capability_of(name) == (found if len(MEANINGS[name]) == 1 else None)
 
 
 ALIKE = ["NVIDIA {}", "NVIDIA GeForce {}", "Tesla {}", "{} Laptop GPU", "{} with Max-Q Design"]
@@ -176,14 +183,16 @@ def test_a_name_reads_alike_however_it_is_written(
     assert set(capabilities(form.format(spelling))) == MEANINGS[name]
 
 
-NUMBERED = {name: word for name in MEANINGS for word in words(name) if word.isdigit()}
+NUMBERED = {name: word for name in MEANINGS for word in name_words(name) if word.isdigit()}
 
 
 @given(st.sampled_from(sorted(NUMBERED)), st.sampled_from(["RTY {}", "GeForze {} Ti", "X{}"]))
 @settings(deadline=None)
 def test_suggestions_share_the_number_and_tell_a_capability(name: str, form: str) -> None:
     suggested = nearest(form.format(NUMBERED[name]))
-    telling = [other for other in MEANINGS if NUMBERED[name] in words(other) and capability(other)]
+    telling = [
+        other for other in MEANINGS if NUMBERED[name] in name_words(other) and capability_of(other)
+    ]
     assert set(suggested) <= set(telling)
     assert bool(suggested) == bool(telling)
 
@@ -210,6 +219,6 @@ def test_other_vendors(name: str, vendor: str | None) -> None:
 @given(st.text(max_size=60))
 @settings(deadline=None)
 def test_any_text_is_taken(name: str) -> None:
-    found = capability(name)
+    found = capability_of(name)
     assert found is None or float(found) >= 2.0
     assert len(nearest(name)) <= 3

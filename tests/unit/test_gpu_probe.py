@@ -56,7 +56,7 @@ def test_the_oldest_python_here_can_run_it(nvml_library: Path, tmp_path: Path) -
     """The probe says that 3.8 will do, which a newer Python's syntax check cannot tell."""
     question = ["sh", "-c", script("pythons"), "sh", "", "", ""]
     lines = subprocess.check_output(question, text=True).split("\n")
-    oldest = pythons.parse(sections(lines, "pythons")["pythons"]).pythons[-1].path
+    oldest = pythons.parse_pythons(sections(lines, "pythons")["pythons"]).pythons[-1].path
     (tmp_path / "script").write_text(HEALTHY)
     (tmp_path / "probe.zip").write_bytes(base64.b64decode(nvml_probe()))
     env = {"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML": str(tmp_path / "script")}

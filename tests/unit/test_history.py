@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleetwheel.reporting.history import compare, findings, load, print_comparison
-from fleetwheel.reporting.report import Drift, HostReport, Report, Status, save
+from fleetwheel.reporting.history import compare, findings, load_reports, print_comparison
+from fleetwheel.reporting.report import Drift, HostReport, Report, Status, save_report
 from tests.made_up_fleet import report
 
 AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
@@ -85,9 +85,9 @@ def test_reports_of_one_kind_oldest_first(tmp_path: Path) -> None:
     wanted = [of(host("a", "clean")), of(host("b", "clean"))]
     wanted[1] = wanted[1].model_copy(update={"at": AT + timedelta(days=1)})
     for made in (wanted[1], deploy.model_copy(update={"at": AT - timedelta(days=1)}), wanted[0]):
-        save(tmp_path, made)
+        save_report(tmp_path, made)
     warnings: list[str] = []
-    assert load(tmp_path, "drift", warnings.append) == wanted
+    assert load_reports(tmp_path, "drift", warnings.append) == wanted
     assert warnings == []
 
 
@@ -105,17 +105,17 @@ def test_a_report_that_cannot_be_read_is_left_out_and_named(
     tmp_path: Path, content: bytes, words: str
 ) -> None:
     good = of(host("a", "clean"))
-    save(tmp_path, good)
+    save_report(tmp_path, good)
     (tmp_path / "2020.json").write_bytes(content)
     warnings: list[str] = []
-    assert load(tmp_path, "drift", warnings.append) == [good]
+    assert load_reports(tmp_path, "drift", warnings.append) == [good]
     assert len(warnings) == 1
     assert "2020.json" in warnings[0]
     assert words in warnings[0]
 
 
 def test_no_directory_is_no_history(tmp_path: Path) -> None:
-    assert load(tmp_path / "reports", "drift", pytest.fail) == []
+    assert load_reports(tmp_path / "reports", "drift", pytest.fail) == []
 
 
 def printed(old: Report, new: Report) -> str:

@@ -44,7 +44,7 @@ def test_a_lock_without_a_bottom_is_none(text: str) -> None:
 def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
     assert untrusted_json.last(['{"ok": true}', line]) == {"ok": True}
     with pytest.raises(FleetwheelError, match="printed no result"):
-        smoke.parse(line)
+        smoke.parse_smoke(line)
 
 
 @given(
@@ -63,8 +63,8 @@ def test_what_a_host_prints_leaves_a_report_that_can_be_read(value: object) -> N
 def test_the_deepest_document_can_be_kept(tmp_path: Path) -> None:
     found = untrusted_json.last([nested(untrusted_json.DEEPEST - 1)])
     host = HostReport(name="h", status="failed", smoke=found)
-    kept = report.save(tmp_path, report.report_of([host]))
-    assert history.read(kept).hosts[0].smoke == found
+    kept = report.save_report(tmp_path, report.report_of([host]))
+    assert history.read_report(kept).hosts[0].smoke == found
 
 
 def test_a_record_holds_no_deeper_document() -> None:

@@ -10,7 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.load import FILE_BYTES, VARIABLE, Connection, Host, fleet, load
+from fleetwheel.inventory.load import (
+    FILE_BYTES,
+    VARIABLE,
+    Connection,
+    ListedHost,
+    fleet,
+    load_hosts,
+)
 from fleetwheel.inventory.settings import Settings
 
 MAPPING = "must be a mapping, each key or name with a colon behind it"
@@ -19,10 +26,10 @@ HOST_NAME = "a host's name is one word without spaces"
 STRICT = {"ssh_strict_host_key_checking": "yes"}
 
 
-def loaded(directory: Path, **files: str) -> list[Host]:
+def loaded(directory: Path, **files: str) -> list[ListedHost]:
     for name, text in files.items():
         (directory / f"{name}.yaml").write_text(text)
-    return load(directory)
+    return load_hosts(directory)
 
 
 def problems(directory: Path, **files: str) -> list[str]:
@@ -32,11 +39,11 @@ def problems(directory: Path, **files: str) -> list[str]:
 
 
 def test_no_files_no_hosts(tmp_path: Path) -> None:
-    assert load(tmp_path) == []
+    assert load_hosts(tmp_path) == []
 
 
 def test_a_bare_name_is_a_host_whose_key_is_checked(tmp_path: Path) -> None:
-    assert loaded(tmp_path, lab="hosts:\n  a:\n") == [Host("a", None, STRICT)]
+    assert loaded(tmp_path, lab="hosts:\n  a:\n") == [ListedHost("a", None, STRICT)]
 
 
 def test_host_wins_over_group_and_group_over_defaults(tmp_path: Path) -> None:
@@ -52,8 +59,12 @@ hosts:
   b:
 """
     a, b = loaded(tmp_path, lab=text)
-    assert a == Host("a", "ws", {**STRICT, "keep": 5, "accelerator": "cuda", "ssh_user": "ops"})
-    assert b == Host("b", None, {**STRICT, "keep": 2, "accelerator": "cpu", "ssh_user": "ops"})
+    assert a == ListedHost(
+        "a", "ws", {**STRICT, "keep": 5, "accelerator": "cuda", "ssh_user": "ops"}
+    )
+    assert b == ListedHost(
+        "b", None, {**STRICT, "keep": 2, "accelerator": "cpu", "ssh_user": "ops"}
+    )
 
 
 def test_defaults_of_one_file_are_for_all(tmp_path: Path) -> None:
@@ -105,9 +116,9 @@ hosts:
   "@local": {os: windows}
 """
     a, b, c, local = loaded(tmp_path, lab=text)
-    assert a == Host("@winssh/a", "ws", {**STRICT, "ssh_hostname": "192.0.2.1"})
-    assert b == Host("b", "ws", STRICT)
-    assert c == Host("@winssh/c", None, STRICT)
+    assert a == ListedHost("@winssh/a", "ws", {**STRICT, "ssh_hostname": "192.0.2.1"})
+    assert b == ListedHost("b", "ws", STRICT)
+    assert c == ListedHost("@winssh/c", None, STRICT)
     assert local.name == "@local"
 
 
@@ -316,13 +327,13 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_notepad_begins_a_file_with_a_mark(tmp_path: Path) -> None:
     (tmp_path / "lab.yml").write_text("\ufeffhosts: {a: }\r\n", encoding="utf-8")
-    assert [host.name for host in load(tmp_path)] == ["a"]
+    assert [host.name for host in load_hosts(tmp_path)] == ["a"]
 
 
 def test_what_editors_hide_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".#lab.yaml").symlink_to("someone@somewhere")
     (tmp_path / "lab.yaml~").write_text("old")
-    assert load(tmp_path) == []
+    assert load_hosts(tmp_path) == []
 
 
 class TestFleet:
@@ -337,7 +348,7 @@ class TestFleet:
     def test_without_a_file_it_is_this_machine(self, place: str | None) -> None:
         if place:
             Path(place).mkdir()
-        assert fleet() == [Host("@local", None, {})]
+        assert fleet() == [ListedHost("@local", None, {})]
 
     def test_inventory_is_read(self) -> None:
         Path("inventory").mkdir()
@@ -406,7 +417,7 @@ def test_any_text_gives_hosts_or_a_sentence(tmp_path: Path, text: str) -> None:
 
 def test_the_example_is_an_inventory_and_names_every_key() -> None:
     example = Path("docs/inventory.example.yaml")
-    hosts = load(example)
+    hosts = load_hosts(example)
     assert {host.group for host in hosts} == {"workstations", "servers", None}
     text = example.read_text()
     for key in [*Settings.model_fields, *Connection.model_fields]:

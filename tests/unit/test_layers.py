@@ -156,3 +156,19 @@ def texts(path: Path) -> list[str]:
     """Return the string constants of a file."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def test_public_names_are_unique() -> None:
+    """A search for a name finds one thing. Facts are named for pyinfra.
+
+    The program for hosts is a world of its own, in which functions are named for actions.
+    """
+    where: dict[tuple[bool, str], list[str]] = {}
+    for path in (path for folder in ("fleetwheel", "operations") for path in files(folder)):
+        if path.name.startswith("windows_"):
+            continue  # programs for hosts, each of which stands alone
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(("node" in path.parts, node.name), []).append(path.as_posix())
+    shared = {name for (there, name), paths in where.items() if len(paths) > 1}
+    assert shared <= {"by_hand", "main"}, "what starts a module of the program for hosts"

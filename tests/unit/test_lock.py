@@ -75,9 +75,9 @@ def test_credentials_stay_out_of_a_lock(family: Source, ordinary: Source) -> Non
 
 def test_a_saved_lock_is_loaded(tmp_path: Path) -> None:
     lock = Lock(name=name_of(TARGET), text="x")
-    assert locks.load(tmp_path / "locks", lock.name) is None
-    locks.save(tmp_path / "locks", lock)
-    assert locks.load(tmp_path / "locks", lock.name) == lock
+    assert locks.load_lock(tmp_path / "locks", lock.name) is None
+    locks.save_lock(tmp_path / "locks", lock)
+    assert locks.load_lock(tmp_path / "locks", lock.name) == lock
     assert [path.name for path in (tmp_path / "locks").iterdir()] == [lock.name]
 
 
@@ -145,7 +145,7 @@ def test_a_lock_without_hashes_is_refused(family: Source, ordinary: Source) -> N
 def test_a_lock_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / name_of(TARGET)).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FleetwheelError, match="it is no text"):
-        locks.load(tmp_path, name_of(TARGET))
+        locks.load_lock(tmp_path, name_of(TARGET))
 
 
 def test_a_lock_of_another_target_under_its_name_is_refused(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.inventory.load import Host
+from fleetwheel.inventory.load import ListedHost
 from fleetwheel.inventory.login_keys import leave_out_unusable
 
 
-def host(name: str, **data: object) -> Host:
-    return Host(name=name, group="", data=data)
+def host(name: str, **data: object) -> ListedHost:
+    return ListedHost(name=name, group="", data=data)
 
 
 @pytest.mark.parametrize("options", [["-t", "rsa", "-m", "PEM"], ["-t", "ed25519", "-N", "secret"]])

@@ -34,16 +34,16 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
     pip_settings.cache_clear()
-    web.forget()
+    web.forget_pages()
     yield directory
     pip_settings.cache_clear()
-    web.forget()
+    web.forget_pages()
 
 
 def answer(
     wheels: Path, request: Request, profile: Profile = CPU_HOST, **more: bool
 ) -> Lock | Refusal:
-    web.forget()
+    web.forget_pages()
     pip_settings.cache_clear()
     decider = Decider(wheels.parent / "locks", load_matrix(), lambda text: None)
     return decider.decide(profile, request, None, lambda: None, **more)
@@ -172,7 +172,7 @@ def test_a_host_with_a_broken_driver_gets_no_cpu_lock_of_another(wheels: Path) -
     from fleetwheel.lock import lock as locks
 
     lock = made(wheels, "numpy")
-    locks.save(wheels.parent / "locks", lock)
+    locks.save_lock(wheels.parent / "locks", lock)
     found = answer(wheels, Request(), NO_DRIVER)
     assert isinstance(found, Refusal)
     assert "driver no-driver" in found.reasons[0]

@@ -29,7 +29,7 @@ def python_3_8() -> str:
 
 
 def test_the_same_files_are_the_same_archive() -> None:
-    files = program.program()
+    files = program.program_files()
     again = dict(reversed(list(files.items())))
     assert packed(again) == packed(files)
     assert digest_of(again) == digest_of(files) == program.digest()

@@ -28,7 +28,7 @@ def seen(root: Path) -> tuple[str, ...]:
     """Return which programs the question about the host names."""
     command = ["sh", "-c", script("environments"), "sh", str(root), "", ""]
     lines = subprocess.check_output(command, text=True).split("\n")
-    return environments.parse(sections(lines, "environments")["environments"]).node
+    return environments.parse_environments(sections(lines, "environments")["environments"]).node
 
 
 def test_it_is_there_compiled_and_for_everyone_to_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.collectors import gpu as gpu_answer
-from fleetwheel.collectors.nvidia_smi import FIELDS, cuda_ceiling, parse
+from fleetwheel.collectors.nvidia_smi import FIELDS, cuda_ceiling, parse_nvidia_smi
 from fleetwheel.host.profile import DriverState, Gpu
 from fleetwheel.node.driver_states import EXPLANATIONS
 
@@ -48,7 +48,7 @@ def lines(name: str) -> list[str]:
 def test_working_machines(
     name: str, gpu: tuple[str, str, int, str], version: str, cuda: str
 ) -> None:
-    found = parse(lines(f"{name}.query.txt"), FIELDS, 0, lines(f"{name}.banner.txt"))
+    found = parse_nvidia_smi(lines(f"{name}.query.txt"), FIELDS, 0, lines(f"{name}.banner.txt"))
     assert (found.driver.state, found.driver.version) == (DriverState.OK, version)
     assert (found.driver.cuda, found.driver.detail) == (cuda, "")
     assert found.gpus == (
@@ -77,7 +77,7 @@ def test_working_machines(
     ],
 )
 def test_failures_from_the_field(name: str, exit_code: int, state: DriverState) -> None:
-    found = parse(lines(name), FIELDS, exit_code)
+    found = parse_nvidia_smi(lines(name), FIELDS, exit_code)
     assert (found.driver.state, found.gpus) == (state, ())
     assert lines(name)[0] in found.driver.detail
 
@@ -147,11 +147,11 @@ def test_failures_from_the_field(name: str, exit_code: int, state: DriverState) 
     ],
 )
 def test_failures_by_text_and_exit_code(words: str, exit_code: int, state: DriverState) -> None:
-    assert parse([words], FIELDS, exit_code).driver.state is state
+    assert parse_nvidia_smi([words], FIELDS, exit_code).driver.state is state
 
 
 def test_a_lost_gpu_does_not_hide_the_others() -> None:
-    found = parse([*lines("device-handle.txt"), LINE], FIELDS, 15)
+    found = parse_nvidia_smi([*lines("device-handle.txt"), LINE], FIELDS, 15)
     assert found.driver.state is DriverState.GPU_LOST
     assert [gpu.index for gpu in found.gpus] == [1]
 
@@ -167,7 +167,7 @@ def test_a_lost_gpu_does_not_hide_the_others() -> None:
 )
 def test_a_gpu_that_gives_errors_for_values_is_lost_and_named(mark: str, said: str) -> None:
     dead = LINE.replace("1, ", "0, ", 1).replace("24564", mark)
-    found = parse([LINE, dead], FIELDS, 0)
+    found = parse_nvidia_smi([LINE, dead], FIELDS, 0)
     assert (found.driver.state, found.driver.detail) == (DriverState.GPU_LOST, said)
     assert [gpu.memory_total_mib for gpu in found.gpus] == [None, 24564]
 
@@ -190,12 +190,12 @@ def test_a_gpu_that_gives_errors_for_values_is_lost_and_named(mark: str, said: s
     ],
 )
 def test_silence_is_explained_by_its_exit_code(exit_code: int, said: str) -> None:
-    assert parse([], FIELDS, exit_code).driver.detail == said
+    assert parse_nvidia_smi([], FIELDS, exit_code).driver.detail == said
 
 
 def test_a_crash_on_windows_is_no_hang() -> None:
     """Its exit code is 0xC0000005 as a signed number."""
-    found = gpu_answer.parse(
+    found = gpu_answer.parse_gpus(
         {"smi": ["C:/nvidia-smi.exe"], "exit": ["-1073741819"], "ended": ["0"]}
     )
     assert found.driver.state is DriverState.UNPARSABLE
@@ -204,17 +204,19 @@ def test_a_crash_on_windows_is_no_hang() -> None:
 
 def test_a_gpu_without_a_name_is_left_out() -> None:
     dead = LINE.replace("1, ", "0, ", 1).replace("NVIDIA GeForce RTX 4090", "ERR!")
-    assert [gpu.index for gpu in parse([dead, LINE], FIELDS, 0).gpus] == [1]
+    assert [gpu.index for gpu in parse_nvidia_smi([dead, LINE], FIELDS, 0).gpus] == [1]
 
 
 def test_a_warning_beside_working_gpus_is_a_detail() -> None:
-    found = parse([LINE, "WARNING: infoROM is corrupted at gpu 0000:01:00.0"], FIELDS, 14)
+    found = parse_nvidia_smi(
+        [LINE, "WARNING: infoROM is corrupted at gpu 0000:01:00.0"], FIELDS, 14
+    )
     assert found.driver.state is DriverState.OK
     assert "infoROM" in found.driver.detail
 
 
 def test_an_old_driver_tells_no_capability() -> None:
-    found = parse([LINE.replace(" 8.9,", "")], OLD_FIELDS, 0)
+    found = parse_nvidia_smi([LINE.replace(" 8.9,", "")], OLD_FIELDS, 0)
     assert found.driver.version == "580.95.05"
     assert found.gpus[0].name == "NVIDIA GeForce RTX 4090"
     assert found.gpus[0].compute_capability == "8.9"
@@ -222,14 +224,14 @@ def test_an_old_driver_tells_no_capability() -> None:
 
 @pytest.mark.parametrize("name", ["Evil, GPU", "9, 9, 9, 9", 'quo"te; $(reboot)', "ü" * 96])
 def test_any_name_is_a_name(name: str) -> None:
-    found = parse([LINE.replace("NVIDIA GeForce RTX 4090", name)], FIELDS, 0)
+    found = parse_nvidia_smi([LINE.replace("NVIDIA GeForce RTX 4090", name)], FIELDS, 0)
     assert (found.gpus[0].name, found.gpus[0].compute_capability) == (name, "8.9")
 
 
 @pytest.mark.parametrize("missing", ["[N/A]", "N/A", "(N/A)", "[Not Supported]", ""])
 def test_what_is_not_there_is_none(missing: str) -> None:
     line = f"0, {missing}, {missing}, Tesla T4, {missing}, {missing}, 515.105.01"
-    found = parse([line], FIELDS, 0)
+    found = parse_nvidia_smi([line], FIELDS, 0)
     gpu = found.gpus[0]
     assert (gpu.uuid, gpu.pci_bus_id, gpu.memory_total_mib) == (None, None, None)
     assert found.driver.state is DriverState.OK
@@ -262,7 +264,7 @@ field = st.text(max_size=12) | st.sampled_from(["0", "1", "ERR!", "[N/A]", "8.9"
 def test_nothing_makes_it_raise(
     query: list[str], fields: list[str], code: int, banner: list[str]
 ) -> None:
-    found = parse(query, fields, code, banner)
+    found = parse_nvidia_smi(query, fields, code, banner)
     assert len(found.gpus) <= len(query)
     assert found.driver.state is not DriverState.OK or found.gpus
 
@@ -271,7 +273,7 @@ def test_nothing_makes_it_raise(
 def test_time_is_linear(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     started = time.process_time()
-    parse([text], FIELDS, 0, [text])
+    parse_nvidia_smi([text], FIELDS, 0, [text])
     assert time.process_time() - started < 2
 
 

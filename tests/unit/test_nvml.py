@@ -37,7 +37,7 @@ GPU = {
 
 
 def parse(*gpus: Any, driver: Any = DRIVER) -> Nvidia:
-    return nvml.parse(json.dumps({"driver": driver, "gpus": gpus}))
+    return nvml.parse_nvml(json.dumps({"driver": driver, "gpus": gpus}))
 
 
 def test_a_document_is_read_field_by_field() -> None:
@@ -65,7 +65,7 @@ def test_a_document_is_read_field_by_field() -> None:
     ["", "{", "null", "[]", "{}", '{"gpus": 1}', "[" * 100_000, '{"gpus": [' * 500, '"\\ud800"'],
 )
 def test_what_is_no_document_is_unparsable(text: str) -> None:
-    found = nvml.parse(text)
+    found = nvml.parse_nvml(text)
     assert (found.driver.state, found.gpus) == (DriverState.UNPARSABLE, ())
     assert found.driver.detail
 
@@ -186,7 +186,7 @@ gpus = st.lists(
     )
 )
 def test_no_document_makes_the_parser_raise(text: str) -> None:
-    found = nvml.parse(text)
+    found = nvml.parse_nvml(text)
     assert Nvidia.model_validate_json(found.model_dump_json()) == found
 
 

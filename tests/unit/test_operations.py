@@ -17,9 +17,9 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
-from fleetwheel.operations import _ask, _probe, _push, _report, _steps, _waves, smoke
+from fleetwheel.operations import _host_state, _probe, _push, _report, _steps, _waves, smoke
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._look import look
+from fleetwheel.operations._drift_check import look
 from fleetwheel.smoke import result as verdicts
 from tests.deploying import (
     BROKEN,
@@ -48,7 +48,7 @@ SENT = Parcel(url=f"https://example.org/{WHEEL}", sha256="0" * 64)
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> FakeProbe:
     fake = FakeProbe()
-    monkeypatch.setattr(_probe, "document", fake.document)
+    monkeypatch.setattr(_probe, "probe_document", fake.document)
     return fake
 
 
@@ -69,7 +69,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     cached.write_bytes(b"wheel")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_report, "_reports", {})
-    monkeypatch.setattr(uv_binary, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(uv_binary, "uv_sha256", lambda path: "0" * 64)
     monkeypatch.setattr(store, "fetch", lambda url, hashes, sources: cached)
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
     monkeypatch.setattr(_push, "send", lambda *arguments: None)
@@ -121,11 +121,11 @@ def test_a_deploy_tests_and_then_activates(state: State, probe: FakeProbe, root:
     assert deployed(state, a_deployment(root), TRANSFER)
     assert probe.calls == ["reach", "build", "build", "smoke", "activate"]
     current, text = left(root)
-    record = records.parse(text)
+    record = records.parse_record(text)
     assert record and record.smoke and record.smoke.holds(NEW, CPU_HOST)
     assert (current, record.generation, record.previous) == (NEW, NEW, OLD)
     assert (report().status, report().smoke["passed"]) == ("changed", True)
-    assert locks.load(_steps.LOCKS, LOCK.name) == LOCK
+    assert locks.load_lock(_steps.LOCKS, LOCK.name) == LOCK
 
 
 @pytest.mark.parametrize("options", [{}, {"_continue_on_error": True}])
@@ -186,7 +186,7 @@ def at(target: object, name: str) -> Break:
 
 
 STEPS: dict[str, Break] = {
-    "save the lock": at(locks, "save"),
+    "save the lock": at(locks, "save_lock"),
     "wait for other waves": at(_waves, "wait"),
     "reach the sources": in_probe("reach"),
     "make the directory": at(Host, "run_shell_command"),
@@ -277,15 +277,15 @@ def test_a_host_is_asked_again_after_a_change(
         asked.append(settings)
         return facts
 
-    monkeypatch.setattr(_ask, "_answers", {})
-    monkeypatch.setattr(_ask, "_answer", answer)
+    monkeypatch.setattr(_host_state, "_answers", {})
+    monkeypatch.setattr(_host_state, "_answer", answer)
     with ctx_host.use(state.inventory.get_host(NAME)):
-        assert _ask.ask(Settings()) is _ask.ask(Settings()) is facts
+        assert _host_state.host_state(Settings()) is _host_state.host_state(Settings()) is facts
         assert len(asked) == 1
         if failing:
             probe.errors["build"] = FleetwheelError("the connection was lost")
         assert deployed(state, a_deployment(root), TRANSFER) is not failing
-        _ask.ask(Settings())
+        _host_state.host_state(Settings())
     assert len(asked) == 2
 
 
@@ -295,7 +295,7 @@ def in_use(state: State, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     built = Generation(id=OLD, python=PYTHON.path, lock=LOCK.sha256, packages=LOCK.packages)
     facts = host(CPU_HOST, current=OLD, generations=(built,), record=RECORD.text(), root=root)
     far = state.inventory.get_host(NAME)
-    monkeypatch.setattr(_ask, "_answers", {NAME: facts})
+    monkeypatch.setattr(_host_state, "_answers", {NAME: facts})
     monkeypatch.setattr(far, "get_fact", lambda fact, **arguments: LOCK.text)
     with ctx_host.use(far):
         yield facts
@@ -352,7 +352,7 @@ def test_a_smoke_test_by_itself(
     probe.smoke = document
     carried_out(state, smoke.test, Settings())
     current, text = left(root)
-    record = records.parse(text)
+    record = records.parse_record(text)
     assert record
     assert (current, record.generation, record.smoke is not None) == (OLD, OLD, kept)
     assert (report().status, report().smoke) == (status, document)

@@ -11,7 +11,7 @@ from fleetwheel.choice.outlook import outlook
 from fleetwheel.choice.request import Request
 from fleetwheel.cli import commands
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile, Python
-from fleetwheel.inventory.recorded import Answer, save
+from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.matrix.matrix import load_matrix
 
@@ -82,10 +82,10 @@ def records(tmp_path: Path) -> Path:
     installation = Installation(root="/opt/fleetwheel")
     hosts = {"old": profile("6.1"), "new": profile("8.9"), "left-out": profile("6.1", "12.0")}
     settings = {"left-out": Settings(gpus=(1,))}
-    save(
+    save_snapshots(
         tmp_path,
         [
-            Answer(
+            HostSnapshot(
                 name=name,
                 profile=host,
                 installation=installation,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetwheel.host.profile import Driver, DriverState
-from fleetwheel.reporting.page import render
+from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import Drift, HostReport, Report, Status
 from fleetwheel.sources.wheel import Source
 from tests.made_up_fleet import past, report
@@ -66,7 +66,7 @@ def test_hosts_with_what_is_wrong_and_what_mends_it() -> None:
         repair="sudo reboot",
     )
     ill = HostReport(name="ws-1", group="lab", status="drifted", profile=GPU_HOST, drift=(drift,))
-    page = Page(render(of(ill, HostReport(name="ws-2", status="clean"))))
+    page = Page(render_page(of(ill, HostReport(name="ws-2", status="clean"))))
     for words in ("1 of 2 hosts are", "ws-1", "driver version", "570.1", "sudo reboot", "ws-2"):
         assert words in page.text
 
@@ -74,13 +74,13 @@ def test_hosts_with_what_is_wrong_and_what_mends_it() -> None:
 @pytest.mark.parametrize("kind", ["deploy", "smoke", "drift"])
 @pytest.mark.parametrize("status", STATES)
 def test_every_state_in_every_kind_of_report(status: Status, kind: str) -> None:
-    page = Page(render(of(HostReport(name="a", status=status, why="because"), kind=kind)))
+    page = Page(render_page(of(HostReport(name="a", status=status, why="because"), kind=kind)))
     assert status in page.text
     assert "because" in page.text
 
 
 def test_a_report_of_no_host() -> None:
-    assert "The report names no host" in Page(render(of())).text
+    assert "The report names no host" in Page(render_page(of())).text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_report_of_no_host() -> None:
 )
 def test_the_headline(states: tuple[Status, ...], headline: str) -> None:
     hosts = [HostReport(name=str(number), status=state) for number, state in enumerate(states)]
-    html = render(of(*hosts))
+    html = render_page(of(*hosts))
     assert headline in re.sub(r"\s+", " ", html.partition("<h1>")[2].partition("</h1>")[0])
 
 
@@ -140,8 +140,8 @@ def everywhere(text: str) -> HostReport:
 
 
 def test_text_from_hosts_stays_text() -> None:
-    quiet = Page(render(of(everywhere("plain")), [of(everywhere("plain"))]))
-    loud = Page(html := render(of(everywhere(EVIL)), [of(everywhere(EVIL))]))
+    quiet = Page(render_page(of(everywhere("plain")), [of(everywhere("plain"))]))
+    loud = Page(html := render_page(of(everywhere(EVIL)), [of(everywhere(EVIL))]))
     assert loud.elements == quiet.elements
     assert [(tag, name) for tag, name, _ in loud.attributes] == [
         (tag, name) for tag, name, _ in quiet.attributes
@@ -153,20 +153,20 @@ def test_text_from_hosts_stays_text() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.text())
 def test_any_text_makes_a_page(text: str) -> None:
-    html = render(of(everywhere(text)))
+    html = render_page(of(everywhere(text)))
     html.encode()
     assert Page(html).elements["script"] == 1
 
 
 def test_a_password_of_a_source_is_not_shown() -> None:
     chosen = choice(Source(name="lab", url="https://ann:secret@wheels.example/simple"))
-    html = render(of(HostReport(name="a", status="clean", choice=chosen)))
+    html = render_page(of(HostReport(name="a", status="clean", choice=chosen)))
     assert "wheels.example" in html
     assert "secret" not in html
 
 
 def test_nothing_is_fetched() -> None:
-    page = Page(html := render(report(44), past(44)))
+    page = Page(html := render_page(report(44), past(44)))
     links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href")]
     assert links
     assert all(link.startswith("#") for link in links)
@@ -177,13 +177,15 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_only_the_pages_own_script_may_run() -> None:
-    policy = next(v for _, n, v in Page(render(of())).attributes if n == "content" and "src" in v)
+    policy = next(
+        v for _, n, v in Page(render_page(of())).attributes if n == "content" and "src" in v
+    )
     assert policy.startswith("default-src 'none'")
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='$", policy)
 
 
 def test_ids_are_unique_and_links_lead_somewhere() -> None:
-    page = Page(render(report(44), past(44)))
+    page = Page(render_page(report(44), past(44)))
     ids = Counter(value for _, name, value in page.attributes if name == "id")
     assert max(ids.values()) == 1
     targets = {value for _, name, value in page.attributes if name == "href"}
@@ -191,7 +193,7 @@ def test_ids_are_unique_and_links_lead_somewhere() -> None:
 
 
 def test_landmarks_and_labels() -> None:
-    page = Page(html := render(report(44), past(44)))
+    page = Page(html := render_page(report(44), past(44)))
     assert page.elements["main"] == page.elements["header"] == page.elements["h1"] == 1
     assert ("html", "lang", "en") in page.attributes
     form = html.partition("<form")[2].partition("</form>")[0]
@@ -199,8 +201,8 @@ def test_landmarks_and_labels() -> None:
 
 
 def test_a_picture_of_the_past_needs_a_past() -> None:
-    assert "History" not in Page(render(report(44))).text
-    page = Page(render(report(44), past(44)))
+    assert "History" not in Page(render_page(report(44))).text
+    page = Page(render_page(report(44), past(44)))
     assert "History" in page.text
     assert page.elements["tr"] == 22
 
@@ -209,13 +211,13 @@ def test_new_drift_is_marked() -> None:
     drift = Drift(class_="package", what="numpy", expected="2", found="1", repair="deploy")
     host = HostReport(name="a", status="drifted", drift=(drift,))
     clean = HostReport(name="a", status="clean")
-    assert '<span class="tag">new</span>' in render(of(host), [of(clean)])
-    assert '<span class="tag">new</span>' not in render(of(host), [of(host)])
+    assert '<span class="tag">new</span>' in render_page(of(host), [of(clean)])
+    assert '<span class="tag">new</span>' not in render_page(of(host), [of(host)])
 
 
 def test_nothing_found_is_said_in_words() -> None:
     host = HostReport(name="a", status="clean")
-    page = Page(render(of(host), [of(host)]))
+    page = Page(render_page(of(host), [of(host)]))
     assert "nothing was found, then or now" in page.text
     assert "The other hosts" not in page.text
 
@@ -224,8 +226,8 @@ def test_a_reason_is_given_once() -> None:
     host = HostReport(name="a", status="changed", why="new\nno GPU", choice=choice())
     reason = choice().reasons[0]
     twice = host.model_copy(update={"why": f"new\n{reason}"})
-    assert "Why this torch" in render(of(host))
-    assert "Why this torch" not in render(of(twice))
+    assert "Why this torch" in render_page(of(host))
+    assert "Why this torch" not in render_page(of(twice))
 
 
 def test_many_versions_share_a_bar() -> None:
@@ -233,7 +235,7 @@ def test_many_versions_share_a_bar() -> None:
         HostReport(name=str(n), status="clean", choice=choice(torch=f"2.{n}.0+cpu"))
         for n in range(12)
     ]
-    assert "5 others" in Page(render(of(*hosts))).text
+    assert "5 others" in Page(render_page(of(*hosts))).text
 
 
 def luminance(colour: str) -> float:
@@ -246,7 +248,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1])
 @pytest.mark.parametrize("ground", ["ground", "paper"])
 def test_contrast(scheme: int, ground: str) -> None:
-    blocks = re.findall(r":root \{([^}]*--ink[^}]*)\}", render(of()))
+    blocks = re.findall(r":root \{([^}]*--ink[^}]*)\}", render_page(of()))
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", blocks[scheme]))
     assert len(blocks) == 2
     for name in ("ink", "quiet", "accent", "good", "moved", "held", "drift", "bad", "gone"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fleetwheel.deploy.plan import plan
-from fleetwheel.deploy.record import Hold, Record, parse
+from fleetwheel.deploy.record import Hold, Record, parse_record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Generation, HostState, Profile
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with, record_of
@@ -126,25 +126,25 @@ def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
 
 def test_a_record_survives_the_way_to_the_host_and_back() -> None:
     of = record(f"{NAME}-1", GPU_HOST)
-    assert parse(of.text()) == of
+    assert parse_record(of.text()) == of
     assert '"schema": "fleetwheel.state/1"' in of.text()
 
 
 def test_no_text_is_no_record() -> None:
-    assert parse("") is None
+    assert parse_record("") is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": "fleetwheel.state/1"}', "null", "\x00"])
 def test_a_damaged_record_is_told_because_it_may_hold_the_host(text: str) -> None:
     with pytest.raises(FleetwheelError, match="on hold"):
-        parse(text)
+        parse_record(text)
 
 
 @pytest.mark.parametrize("lock", ["../../etc/passwd", "/etc/x", "pylock.a.toml/..", "x.toml", ""])
 def test_a_hostile_record_names_no_other_file(lock: str) -> None:
     text = record(f"{NAME}-1").text()
     with pytest.raises(FleetwheelError):
-        parse(text.replace(LOCK.name, lock))
+        parse_record(text.replace(LOCK.name, lock))
 
 
 def test_a_failed_smoke_test_takes_the_pass_of_that_generation_away() -> None:

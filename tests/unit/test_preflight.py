@@ -26,7 +26,7 @@ def said(clock_s: int | None = NOW, *, named: bool = False, **changes: object) -
         profile=CPU_HOST, installation=GOOD.model_copy(update=changes), clock_s=clock_s
     )
     try:
-        preflight.check(state, 10**9, now=NOW, root_named=named)
+        preflight.refuse_unfit(state, 10**9, now=NOW, root_named=named)
     except FleetwheelError as error:
         assert error.hint
         return str(error)

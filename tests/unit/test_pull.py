@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host import itself
-from fleetwheel.inventory.load import Host, fleet
+from fleetwheel.inventory.load import ListedHost, fleet
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations.schedule import JOBS
@@ -73,7 +73,7 @@ def test_what_cannot_be_pulled(values: dict[str, Any], words: str) -> None:
 )
 def test_what_is_from_git(source: str, git: bool) -> None:
     assert of(source=source).from_git == git
-    assert ("git" in pull.Pull(of(source=source), "a").programs) == git
+    assert ("git" in pull.PullJob(of(source=source), "a").programs) == git
 
 
 def test_the_command_line_names_another_mode() -> None:
@@ -98,7 +98,7 @@ def test_a_host_that_pulls_sees_no_others(data: dict[str, Any], words: str) -> N
 
 def test_windows_does_not_pull() -> None:
     with pytest.raises(FleetwheelError, match="needs a Linux host"):
-        pull.Pull(of(), "a").windows_files()
+        pull.PullJob(of(), "a").windows_files()
 
 
 def test_every_mode_is_a_job() -> None:
@@ -125,7 +125,7 @@ def test_a_host_of_the_inventory_is_this_machine(
     monkeypatch.setenv(itself.SELF, "a")
     data = {"keep": 7, "mirror": "http://192.0.2.9:8765"}
     (host,) = fleet()
-    assert host == Host("@local", None, {**data, "mirror": host.data["mirror"]})
+    assert host == ListedHost("@local", None, {**data, "mirror": host.data["mirror"]})
     assert host.data["mirror"].startswith("http://192.0.2.9:")
     entry = HostReport(name="@local", status="clean", why="")
     assert [found.name for found in report_of([entry]).hosts] == ["a"]

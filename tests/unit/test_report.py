@@ -66,7 +66,7 @@ def test_text_from_a_host_steers_neither_terminal_nor_table(text: str) -> None:
 
 def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
     made = report.report_of([HostReport(name="a", status="unchanged", profile=CPU_HOST)])
-    document = json.loads(report.save(tmp_path / "reports", made).read_text())
+    document = json.loads(report.save_report(tmp_path / "reports", made).read_text())
     assert document["schema"] == "fleetwheel.report/1"
     assert set(document["hosts"][0]) >= {
         "name",
@@ -83,7 +83,7 @@ def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
 def test_old_reports_go(tmp_path: Path) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for minute in range(report.KEPT + 5):
-        report.save(tmp_path, report.Report(at=start + timedelta(minutes=minute), hosts=()))
+        report.save_report(tmp_path, report.Report(at=start + timedelta(minutes=minute), hosts=()))
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert len(kept) == report.KEPT
     assert kept[0].startswith("2026-01-01T00-05")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetwheel.cli import commands
-from fleetwheel.reporting.report import HostReport, report_of, save
+from fleetwheel.reporting.report import HostReport, report_of, save_report
 
 FIXTURES = Path("tests/fixtures/reports").resolve()
 LAST = FIXTURES / "2026-11-20T03-12-00.000000Z.json"
@@ -53,7 +53,7 @@ def test_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_last_of_a_kind(project: Path) -> None:
-    save(project / "reports", report_of([HostReport(name="new-host", status="changed")]))
+    save_report(project / "reports", report_of([HostReport(name="new-host", status="changed")]))
     assert "new-host" not in run().output
     assert "new-host" in run("--kind", "deploy").output
     alone = run("--kind", "deploy", "--compare")

@@ -337,7 +337,7 @@ def test_by_hand_the_rows_name_no_release() -> None:
 
 def test_the_json_decides() -> None:
     text = "a banner\n" + json.dumps(a_document()) + "\n"
-    result = smoke.parse(text)
+    result = smoke.parse_smoke(text)
     assert result.passed
     assert str(result) == "cuda:0 NVIDIA H100: passed, 1 checks in 2.0 s"
 
@@ -365,12 +365,14 @@ BROKEN = [
 def test_a_document_that_shows_no_pass_is_none(document: dict[str, Any]) -> None:
     assert not smoke.passed(document)
     with pytest.raises(FleetwheelError):
-        smoke.parse(json.dumps(document))
-    assert smoke.explain(document)
+        smoke.parse_smoke(json.dumps(document))
+    assert smoke.explain_smoke(document)
 
 
 def test_the_controllers_own_words_are_kept() -> None:
-    said = smoke.explain({"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"})
+    said = smoke.explain_smoke(
+        {"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"}
+    )
     assert said == "no answer within 135 s\n  hint: a slow disk"
 
 
@@ -389,7 +391,7 @@ def test_what_a_gpu_is_too_old_for_is_neither_passed_nor_a_fault() -> None:
 def test_a_failed_device_is_explained_with_its_repair() -> None:
     broken = judged("cuda:1", error="ended by SIGSEGV, during fft\nline")
     document = a_document(passed=False, devices=[a_device(), broken])
-    assert smoke.explain(document) == (
+    assert smoke.explain_smoke(document) == (
         "cuda:1 NVIDIA H100: the test crashed (ended by SIGSEGV, during fft)\n"
         "  hint: read the traceback; suspect the driver, then the memory"
     )
@@ -420,14 +422,14 @@ def test_what_shows_no_pass_has_a_fault(document: dict[str, Any]) -> None:
 def test_of_many_pairs_that_failed_alike_one_is_shown() -> None:
     said = "copy cuda:0 to cuda:1 exact: relative error 0.9 is above 0.0"
     pairs = [{**judged("cuda:0", error=said), "name": "copies"} for _ in range(120)]
-    explained = smoke.explain(a_document(passed=False, level="full", together=pairs))
+    explained = smoke.explain_smoke(a_document(passed=False, level="full", together=pairs))
     assert explained.startswith("cuda:0 copies (and 119 more): copies between two GPUs go wrong")
     assert explained.count("\n") == 1
 
 
 def test_what_failed_together_is_explained() -> None:
     part = judged("cuda:1", error="DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:94")
-    said = smoke.explain(a_document(passed=False, level="full", together=[part]))
+    said = smoke.explain_smoke(a_document(passed=False, level="full", together=[part]))
     assert said.startswith("cuda:1 NVIDIA H100: the GPUs cannot work together through NCCL")
 
 
@@ -474,7 +476,7 @@ def test_a_host_that_is_only_busy_keeps_its_pass(document: dict[str, Any], busy:
 @given(st.text())
 def test_no_text_gives_a_traceback(text: str) -> None:
     with pytest.raises(FleetwheelError):
-        smoke.parse(text)
+        smoke.parse_smoke(text)
 
 
 @given(
@@ -490,4 +492,4 @@ def test_no_text_gives_a_traceback(text: str) -> None:
 )
 def test_no_json_gives_a_traceback_or_a_pass(document: Any) -> None:
     with pytest.raises(FleetwheelError):
-        smoke.parse(json.dumps(document))
+        smoke.parse_smoke(json.dumps(document))

@@ -141,7 +141,7 @@ def test_what_fails_together_fails_the_host(tmp_path: Path) -> None:
     assert (code, document["passed"]) == (2, False)
     assert {device["status"] for device in document["devices"]} == {"passed"}
     assert document["together"][-1]["fault"]["name"] == "nccl"
-    assert "cannot work together" in smoke.explain(document)
+    assert "cannot work together" in smoke.explain_smoke(document)
 
 
 def test_without_nvml_the_gpus_keep_their_numbers() -> None:

@@ -25,7 +25,7 @@ from tests.smoke_script import expected, in_process, run, scripted, split
 
 def test_all_devices_pass() -> None:
     document, code = run(sys.executable, expected(scripted("pass", 8)))
-    result = smoke.parse(json.dumps(document))
+    result = smoke.parse_smoke(json.dumps(document))
     assert (code, result.passed, len(result.devices)) == (0, True, 8)
     assert result.torch == "2.14.1+cu130"
     assert result.devices[7].summary.startswith("cuda:7 GPU: passed, 1 checks in ")
@@ -70,7 +70,7 @@ def test_one_device_fails_alone(
     assert document["devices"][3]["fault"]["name"] == name
     assert words in document["devices"][3]["fault"]["error"]
     assert not smoke.passed(document)
-    assert "cuda:3 GPU: " in smoke.explain(document)
+    assert "cuda:3 GPU: " in smoke.explain_smoke(document)
 
 
 def test_one_of_eight_devices_crashes() -> None:
@@ -93,7 +93,7 @@ def test_a_busy_gpu_is_skipped() -> None:
     document, code = run(sys.executable, expected(scripted(BUSY)))
     assert (code, document["passed"]) == (0, True)
     assert document["devices"][3]["status"] == "skipped"
-    assert "other processes hold the GPU's memory" in smoke.explain(document)
+    assert "other processes hold the GPU's memory" in smoke.explain_smoke(document)
 
 
 def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
@@ -202,7 +202,7 @@ def test_no_driver_is_named_with_the_driver_to_install(fake_python: Path) -> Non
     text = FAKE_TORCH.replace("TEXT", '"Found no NVIDIA driver on your system. Please check"')
     document, code = on_fake(with_torch(fake_python, text))
     assert (code, names(document), document["devices"]) == (2, ["no-driver"], [])
-    said = smoke.explain(document)
+    said = smoke.explain_smoke(document)
     assert "torch 2.14.1+cu130 finds no NVIDIA driver on this host" in said
     assert "install NVIDIA driver 580.65.06 or newer" in said
 
@@ -300,7 +300,7 @@ def test_no_torch_at_all() -> None:
 def test_input_that_it_does_not_know_is_refused(changes: dict[str, Any]) -> None:
     document, code = run(sys.executable, expected("", **changes))
     assert (code, names(document)) == (3, ["bad-input"])
-    assert not smoke.parse(json.dumps(document)).passed
+    assert not smoke.parse_smoke(json.dumps(document)).passed
 
 
 def test_by_hand_it_takes_a_file(fake_python: Path, tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_nvrtc_counts_its_results_otherwise_than_cuda() -> None:
     broken: Any = SimpleNamespace(nvrtcGetNumSupportedArchs=lambda count: 2)
     with pytest.raises(RuntimeError) as raised:
         nvrtc.architecture(broken, (9, 0))
-    said = device.words(raised.value, "runtime compilation float32")
+    said = device.exception_words(raised.value, "runtime compilation float32")
     assert faults.named(said, faults.words())["name"] == "nvrtc"
 
 
@@ -480,11 +480,14 @@ def test_a_type_that_an_old_gpu_lacks(
 def test_an_exception_keeps_its_number_and_its_place() -> None:
     error: Any = RuntimeError("CUDA error: unspecified launch failure\nmore")
     error.error_code = 719
-    said = device.words(error, "fft float32")
+    said = device.exception_words(error, "fft float32")
     assert said == (
         "RuntimeError: Error 719: CUDA error: unspecified launch failure, during fft float32\nmore"
     )
-    assert device.words(ValueError("odd"), "its start") == "ValueError: odd, during its start"
+    assert (
+        device.exception_words(ValueError("odd"), "its start")
+        == "ValueError: odd, during its start"
+    )
 
 
 def test_a_child_gets_a_known_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """What a lock downloads and takes on disk."""
 
-from fleetwheel.delivery.space import amount, download_bytes, missing, needed_bytes, readable
+from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes, readable
 from fleetwheel.host.profile import Generation
 from tests.samples import host, lock_with
 
@@ -10,9 +10,9 @@ LOCK = lock_with(PACKAGES)
 
 def test_what_an_environment_on_the_host_has_is_not_fetched_again() -> None:
     there = Generation(id="other-1", packages={"numpy": "2.4.0", "torch": "2.12.0+cpu"})
-    wheels = missing(LOCK, host(generations=(there,)).installation)
+    wheels = missing_wheels(LOCK, host(generations=(there,)).installation)
     assert list(wheels) == ["torch"]
-    assert missing(LOCK, host().installation).keys() == PACKAGES.keys()
+    assert missing_wheels(LOCK, host().installation).keys() == PACKAGES.keys()
 
 
 def test_a_wheel_of_unknown_size_counts_as_nothing() -> None:

@@ -40,9 +40,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    web.forget()
+    web.forget_pages()
     yield
-    web.forget()
+    web.forget_pages()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -395,7 +395,7 @@ def test_certificates_of_pip_are_trusted_and_others_are_not(
     with serve_index(wheels, tls=tls) as index:
         source = at(f"{index.url}/cu130/")
         assert "CERTIFICATE_VERIFY_FAILED" in survey([source], ["torch"]).warnings[0]
-        web.forget()
+        web.forget_pages()
         monkeypatch.setenv("PIP_CERT", str(tls))
         pip_settings.cache_clear()
         assert versions(survey([source], ["torch"])) == ["torch 2.14.1+cu130"]
@@ -419,13 +419,13 @@ def test_every_page_is_asked_for_once(index: Index) -> None:
         f"/whl/{variant}/{project}/" for variant in ("cpu", "cu130") for project in PROJECTS
     ]
     assert [asked.path for asked in index.asked if asked.method == "HEAD"] == ["/"]
-    web.forget()
+    web.forget_pages()
     survey(sources, PROJECTS)
     assert len(index.pages()) == 8
 
 
 def test_a_silent_host_is_given_up_once(monkeypatch: pytest.MonkeyPatch, index: Index) -> None:
-    monkeypatch.setattr(web, "PROBE_SECONDS", 2.0)
+    monkeypatch.setattr(web, "PROBE_S", 2.0)
     with silent_server() as url:
         secret = url.replace("://", "://user:secret@")
         dead = [at(f"{secret}/{variant}/") for variant in ("cpu", "cu126", "cu130")]
@@ -454,8 +454,8 @@ def test_a_host_that_refuses_costs_nothing() -> None:
 def test_a_page_that_does_not_come_is_given_up(
     monkeypatch: pytest.MonkeyPatch, index: Index
 ) -> None:
-    monkeypatch.setattr(web, "PROBE_SECONDS", 1.5)
-    monkeypatch.setattr(web, "PAGE_SECONDS", 0.2)
+    monkeypatch.setattr(web, "PROBE_S", 1.5)
+    monkeypatch.setattr(web, "PAGE_S", 0.2)
     index.replies["/whl/cpu/torch/"] = Reply(200, delay=5)
     begin = time.monotonic()
     found = survey([at(f"{index.url}/cpu/"), at(f"{index.url}/cu130/")], ["torch"])
@@ -486,7 +486,7 @@ def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) 
     with serve_index(wheels, login="user:secret") as index:
         address = f"{index.url}/cpu/torch/"
         assert sizes([address]) == {address: None}
-        web.forget()
+        web.forget_pages()
         found = sizes([address], [at(index.with_login("user:secret"))])
     assert found[address]
 
@@ -496,7 +496,7 @@ def test_a_program_ends_while_a_host_is_silent(index: Index, first: str) -> None
     """Also inside pyinfra, where gevent has replaced threads and sockets."""
     program = (
         f"{first}\nimport sys; from fleetwheel.sources import web\n"
-        "web.PROBE_SECONDS, web.READ_SECONDS = 3.0, 60.0\n"
+        "web.PROBE_S, web.READ_S = 3.0, 60.0\n"
         "from fleetwheel.sources.configured import pip_settings; pip_settings()\n"
         "from fleetwheel.sources.survey import survey\n"
         "from fleetwheel.sources.wheel import Source\n"

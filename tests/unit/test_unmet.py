@@ -115,7 +115,7 @@ def test_a_host_that_the_first_version_deployed_stays_as_it_is(tmp_path: Path) -
     from fleetwheel.deploy import record as records
     from fleetwheel.deploy.decider import Decider
 
-    record = records.parse((OLD / "state.json").read_text())
+    record = records.parse_record((OLD / "state.json").read_text())
     assert record is not None
     profile = CPU_HOST.model_copy(
         update={
@@ -153,7 +153,7 @@ def test_a_record_of_a_newer_schema_is_refused_by_its_name() -> None:
 
     text = (OLD / "state.json").read_text()
     with pytest.raises(FleetwheelError, match=r"fleetwheel\.state/2") as caught:
-        records.parse(text.replace("fleetwheel.state/1", "fleetwheel.state/2"))
+        records.parse_record(text.replace("fleetwheel.state/1", "fleetwheel.state/2"))
     assert "newer fleetwheel" in caught.value.hint
     assert "remove" not in str(caught.value)
 
@@ -163,7 +163,7 @@ def test_what_a_later_version_added_to_a_record_is_passed_over() -> None:
 
     text = (OLD / "state.json").read_text()
     more = text.replace('"previous"', '"environments": {"vision": 1}, "previous"', 1)
-    assert records.parse(more) == records.parse(text)
+    assert records.parse_record(more) == records.parse_record(text)
 
 
 def test_a_marker_that_applies_is_no_excuse() -> None:

@@ -39,7 +39,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 def forget() -> None:
     sources.pip_settings.cache_clear()
-    web.forget()
+    web.forget_pages()
 
 
 def make_uv(directory: Path, tag: str, program: str, version: str = uv_binary.VERSION) -> Path:
@@ -107,11 +107,11 @@ def test_a_wheel_is_fetched_once_and_kept_under_its_hash(
         for _ in range(2):
             found = store.fetch(url, {hash})
             assert found == tmp_path / "cache/fleetwheel/wheels" / hash / wheel.name
-            web.forget()
+            web.forget_pages()
         assert len(index.pages()) == 1
         found.write_bytes(b"damaged")
         assert store.sha256(store.fetch(url, {hash})) == hash
-        web.forget()
+        web.forget_pages()
         with pytest.raises(FleetwheelError, match="another file"):
             store.fetch(url, {"0" * 64})
     assert [path.name for path in (tmp_path / "cache/fleetwheel/wheels").iterdir()] == [hash]

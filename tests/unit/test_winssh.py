@@ -12,7 +12,14 @@ from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import ConnectError
 
 from fleetwheel.connection import winssh
-from fleetwheel.connection.batch import LONGEST, batch_file, one_line, settings, sftp_path, start
+from fleetwheel.connection.batch import (
+    LONGEST,
+    batch_file,
+    batch_settings,
+    one_line,
+    sftp_path,
+    start,
+)
 from fleetwheel.errors import FleetwheelError
 
 lines_of_text = st.lists(st.text(st.sampled_from("aü日😀%&^\n") | st.characters(codec="utf-8")))
@@ -155,8 +162,8 @@ def test_a_connection_that_ends_is_one_hosts_failure(error: Exception) -> None:
 
 
 def test_a_directory_is_entered_before_anything_is_set() -> None:
-    assert settings({"A": ""}, "C:/") == ["cd /d C:\\", "(if errorlevel 1 exit 1)", "set A="]
-    assert settings({}, None) == []
+    assert batch_settings({"A": ""}, "C:/") == ["cd /d C:\\", "(if errorlevel 1 exit 1)", "set A="]
+    assert batch_settings({}, None) == []
 
 
 @pytest.mark.parametrize(

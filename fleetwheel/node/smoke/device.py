@@ -58,11 +58,11 @@ def device(task: dict[str, Any]) -> NoReturn:
         else:
             examine(torch, task, tell)
     except Exception as error:
-        tell(error=words(error, tell.doing))
+        tell(error=exception_words(error, tell.doing))
     os._exit(0)
 
 
-def words(error: Exception, doing: str) -> str:
+def exception_words(error: Exception, doing: str) -> str:
     """Return what an exception says, with the number that CUDA gave it and when it came."""
     code = getattr(error, "error_code", None)
     number = f"Error {code}: " if isinstance(code, int) else ""
@@ -74,10 +74,10 @@ def look(torch: Any, tell: Teller) -> None:
     tell(start="looking for GPUs")
     tell(arch_list=torch.cuda.get_arch_list())
     torch.cuda.init()
-    tell(devices=[describe(torch, index) for index in range(torch.cuda.device_count())])
+    tell(devices=[describe_by_torch(torch, index) for index in range(torch.cuda.device_count())])
 
 
-def describe(torch: Any, index: int) -> dict[str, Any]:
+def describe_by_torch(torch: Any, index: int) -> dict[str, Any]:
     seen = torch.cuda.get_device_properties(index)
     return {
         "device": f"cuda:{index}",
@@ -93,7 +93,7 @@ def examine(torch: Any, task: dict[str, Any], tell: Teller) -> None:
     device, driver, full = task["device"], task.get("driver"), task.get("full")
     if device != "cpu":
         tell(start="opening the device")
-        seen = describe(torch, torch.device(device).index)
+        seen = describe_by_torch(torch, torch.device(device).index)
         if driver:
             compare(seen, driver, tell)
         open_gpu(torch, device)
@@ -120,15 +120,15 @@ def compare(seen: dict[str, Any], driver: dict[str, Any], tell: Teller) -> None:
     """Raise where torch sees another GPU than NVML; torch may call a MIG instance by its GPU."""
     if seen["name"].replace("NVIDIA ", "") != driver["name"].replace("NVIDIA ", ""):
         tell(warning=f"{driver['device']}: NVML calls it {driver['name']}, torch {seen['name']}")
-    known = [bare(uuid) for uuid in (driver["uuid"], driver["gpu"])]
-    if seen["uuid"] and all(known) and bare(seen["uuid"]) not in known:
+    known = [torch_uuid(uuid) for uuid in (driver["uuid"], driver["gpu"])]
+    if seen["uuid"] and all(known) and torch_uuid(seen["uuid"]) not in known:
         raise RuntimeError(f"NVML and torch disagree: {driver['uuid']} is {seen['uuid']} for torch")
     there, mine = driver["memory_total_mib"], seen["memory_total_mib"]
     if there and abs(there - mine) > max(MEMORY_TOLERANCE * there, MEMORY_TOLERANCE_MIB):
         raise RuntimeError(f"NVML and torch disagree: {there} MiB of memory, {mine} for torch")
 
 
-def bare(uuid: str | None) -> str:
+def torch_uuid(uuid: str | None) -> str:
     """Return a UUID without its kind; empty for one without a kind, as a Jetson's are."""
     found = re.match("(?:GPU|MIG)-(.+)", uuid or "")
     return found[1].lower() if found else ""

@@ -11,7 +11,7 @@ from pyinfra.api import FactBase
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 
-from fleetwheel.connection.keepalive import SILENCE, watch
+from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host, KeptHost
 from fleetwheel.host.profile import HostState
@@ -25,7 +25,7 @@ _answers: dict[str, HostState] = {}
 _mutexes: dict[str, Mutex] = {}
 
 
-def ask(settings: Settings) -> HostState | None:
+def host_state(settings: Settings) -> HostState | None:
     """Return what the host is and has; None when it gave no usable answer.
 
     Raises SudoPasswordError.
@@ -36,7 +36,7 @@ def ask(settings: Settings) -> HostState | None:
             if answer is None:
                 return None
             _answers[host.name] = answer
-            _node.seen(host, answer.installation)
+            _node.note_program(host, answer.installation)
         return _answers[host.name]
 
 
@@ -44,7 +44,7 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
     """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
     facts = None
     try:
-        facts = ask(settings)
+        facts = host_state(settings)
         if facts is None:
             raise FleetwheelError("its facts cannot be read")
         yield from steps(settings, facts)
@@ -68,16 +68,16 @@ def _answer(settings: Settings) -> HostState | None:
 def _fact(fact: type[FactBase[T]], settings: Settings) -> T | None:
     limit = settings.fact_timeout
     try:
-        with gevent.Timeout(limit + SILENCE):
+        with gevent.Timeout(limit + SILENCE_S):
             found: T | None = host.get_fact(fact, root=settings.root, _timeout=limit)
             return found
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     except gevent.Timeout:
-        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE} s")
+        logger.error(f"{host.print_prefix}no answer within {limit + SILENCE_S} s")
         return None
 
 
-def forget() -> None:
+def forget_host_state() -> None:
     """Drop the answer, because the host was changed."""
     _answers.pop(host.name, None)

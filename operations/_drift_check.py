@@ -17,7 +17,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
-from fleetwheel.operations._ask import ask
+from fleetwheel.operations._host_state import host_state
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.reporting.report import Drift, HostReport, Status
 from fleetwheel.smoke import result as smoke
@@ -34,11 +34,11 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
     """
     seen: dict[str, Any] = {"name": host.name, "group": group_of(host.groups)}
     try:
-        facts = ask(settings)
+        facts = host_state(settings)
         if facts is None:
             raise FleetwheelError("its facts cannot be read")
         seen["profile"] = facts.profile
-        record = records.parse(facts.installation.record)
+        record = records.parse_record(facts.installation.record)
         lock = _lock(facts, record)
         found = [*drift.differences(record, lock, facts, settings, MATRIX)]
         if record:
@@ -75,7 +75,7 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
     """Return the lock that the host should run; a host on hold should run its own copy."""
     if record is None:
         return None
-    kept = None if record.hold else locks.load(LOCKS, record.lock)
+    kept = None if record.hold else locks.load_lock(LOCKS, record.lock)
     if kept:
         return kept
     built = {generation.id: generation for generation in facts.installation.generations}
@@ -98,7 +98,7 @@ def _deeper(
     if settings.smoke == "none":
         return found
     environment = f"{root}/envs/{generation}"
-    result = _smoke_test.run(host, environment, lock, facts.profile, settings)
+    result = _smoke_test.run_smoke_test(host, environment, lock, facts.profile, settings)
     seen["smoke"] = result
     if not smoke.passed(result) and not smoke.busy(result):
         found += map(drift.failed_test, smoke.faults_of(result))

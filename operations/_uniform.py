@@ -9,7 +9,7 @@ from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Member, takes_cuda
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations._ask import ask
+from fleetwheel.operations._host_state import host_state
 
 _left_out: set[str] = set()
 
@@ -33,9 +33,9 @@ def _member(other: Host) -> Member | None:
         settings = Settings.from_data(other.data.dict())
         if other not in state.failed_hosts:
             with ctx_host.use(other):
-                facts = ask(settings)
+                facts = host_state(settings)
             if facts:
-                record = records.parse(facts.installation.record)
+                record = records.parse_record(facts.installation.record)
                 return Member(facts.profile, settings.request, record)
     except (ConnectError, FleetwheelError) as error:
         logger.debug(f"{other.name}: {error}")
