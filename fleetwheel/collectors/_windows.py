@@ -23,13 +23,18 @@ def batch(*sections: str, root: str = "", gpu_seconds: int = 20) -> str:
     + root: the root directory; empty for ``%ProgramData%\\fleetwheel``
     + gpu_seconds: what NVML and nvidia-smi get before the driver counts as hung
     """
-    return "\n".join([BACKGROUND, *_values(root, gpu_seconds), *_asked(sections)])
+    sent = _lines("archive", nvml_probe()) if "gpu" in sections else []
+    begin = [BACKGROUND, "set node=", *_values(root, gpu_seconds)]
+    return "\n".join([*begin, *_asked(sections), *sent])
 
 
 @cache
 def kept_batch(*sections: str) -> str:
-    """Return the batch file that a host keeps; the values stand in variables when it is called."""
-    begin = ["@echo off", "setlocal DisableDelayedExpansion", BACKGROUND]
+    """Return the batch file that a host keeps beside the program that asks NVML.
+
+    The values stand in variables when it is called.
+    """
+    begin = ["@echo off", "setlocal DisableDelayedExpansion", BACKGROUND, 'set "node=%~dp0."']
     return "\r\n".join("\n".join([*begin, *_asked(sections)]).split("\n")) + "\r\n"
 
 
@@ -64,7 +69,6 @@ def _asked(sections: Sequence[str]) -> list[str]:
         "call :end",
         "exit /b 0",
         _text(),
-        *(_lines("archive", nvml_probe()) if "gpu" in sections else []),
     ]
 
 

@@ -142,7 +142,8 @@ exit 0
 :nvml
 call :find_python
 set code=127
-if defined python "%python%" -E -s -S -B -c "%run%" "%self%" nvml "%work%\nvml.zip" >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
+if defined node if defined python "%python%" -E -s -S -B "%node%" nvml gpu nvml >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
+if not defined node if defined python "%python%" -E -s -S -B -c "%run%" "%self%" nvml "%work%\nvml.zip" >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
 >>"%work%\nvml" echo.
 >>"%work%\nvml" echo gpu nvml_exit %code%
 del "%work%\nvml.runs"

@@ -216,8 +216,8 @@ INSTANCE_FIELDS: dict[str, Callable[[Any], Any]] = {
 
 
 def by_hand(words: list[str]) -> int:
-    """Print the document for a person, or for the question about a host."""
-    print(json.dumps(describe()))
+    """Print the document in a line, behind these words."""
+    print(*words, json.dumps(describe()))
     return 0
 
 
