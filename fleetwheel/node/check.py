@@ -84,34 +84,40 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
         return judged([compare.NOTHING_DEPLOYED], [], {}, 0)
     generation = root / "envs" / record["generation"]
     now = nvidia(NVML_S)
-    passed = record.get("smoke") or {}
-    tested = record.get("tested", True)
-    gpus = [gpu_of(gpu) for gpu in record["gpus"]]
+    found = [*environment_differences(root, record), *host_differences(record, now)]
+    document = run_test(generation, record, now) if smoke else None
+    found += failures(document) if document else []
+    notes = [] if document else outdated(record, now)
+    return judged(found, notes, record, len(now.gpus), document)
+
+
+def environment_differences(root: Path, record: Mapping[str, Any]) -> list[Difference]:
+    """Compare what stands under the root with the record and the environment's own lock."""
+    generation = root / "envs" / record["generation"]
+    recorded = compare.Recorded(
+        record["generation"],
+        record["choice"]["python"]["path"],
+        record["lock"],
+        look.locked(generation),
+    )
+    return compare.package_differences(recorded, look.current(root), look.environment(generation))
+
+
+def host_differences(record: Mapping[str, Any], now: SeenDriver) -> list[Difference]:
+    """Compare driver and GPUs with the record, and what the GPUs say of themselves."""
     before = SeenDriver(record["driver"]["state"], record["driver"].get("version"))
-    differences = [
-        *compare.package_differences(
-            compare.Recorded(
-                record["generation"],
-                record["choice"]["python"]["path"],
-                record["lock"],
-                look.locked(generation),
-            ),
-            look.current(root),
-            look.environment(generation),
-        ),
+    gpus = [gpu_of(gpu) for gpu in record["gpus"]]
+    passed = (record.get("smoke") or {}).get("generation")
+    return [
         *compare.driver_differences(before, now, os_name()),
         *compare.library_differences(now.module, now.library, os_name()),
         *compare.hardware_differences(gpus, now.gpus),
         *(
-            compare.runtime_differences(record["generation"], passed.get("generation"), now.gpus)
-            if tested
+            compare.runtime_differences(record["generation"], passed, now.gpus)
+            if record.get("tested", True)
             else compare.failing_memory(now.gpus)
         ),
     ]
-    document = run_test(generation, record, now) if smoke else None
-    differences += failures(document) if document else []
-    notes = outdated(passed, record["generation"], now) if tested and not document else []
-    return judged(differences, notes, record, len(now.gpus), document)
 
 
 def read_record(root: Path) -> dict[str, Any] | None:
@@ -136,13 +142,13 @@ def os_name() -> str:
     return "windows" if sys.platform == "win32" else "linux"
 
 
-def outdated(passed: Mapping[str, Any], generation: str, now: SeenDriver) -> list[str]:
-    """Return why the last pass of the test holds no longer, for what is still to be compared."""
-    if passed.get("generation") != generation:
-        return []  # a difference by itself
-    then = compare.Pass(
-        generation, passed.get("driver"), tuple(passed["gpus"]), passed.get("boot_id")
-    )
+def outdated(record: Mapping[str, Any], now: SeenDriver) -> list[str]:
+    """Return why the last pass of the test holds no longer; a missing one is a difference."""
+    passed, generation = record.get("smoke") or {}, record["generation"]
+    if passed.get("generation") != generation or not record.get("tested", True):
+        return []
+    gpus = tuple(passed["gpus"])
+    then = compare.Pass(generation, passed.get("driver"), gpus, passed.get("boot_id"))
     uuids = tuple(gpu.uuid for gpu in now.gpus)
     since = compare.since(then, compare.Pass(generation, now.version, uuids, look.boot_id()))
     return [f"the smoke test passed {words}: {compare.TEST}" for words in since]
@@ -240,7 +246,8 @@ def as_text(found: Checked) -> str:
     lines = [f"{found.state}: {found.summary}"]
     for difference in found.differences:
         lines += [f"  {difference_line(difference)}", f"    repair: {difference.repair}"]
-    return "\n".join([*lines, *(f"  {note}" for note in found.notes)])
+    lines += [f"  {note}" for note in found.notes]
+    return "\n".join("".join(filter(str.isprintable, line)) for line in lines)
 
 
 def as_nagios(found: Checked) -> str:
