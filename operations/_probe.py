@@ -1,4 +1,4 @@
-"""Running a probe on the host of the moment and reading the JSON that it prints."""
+"""Running the program for hosts on the host of the moment, and reading the JSON that it prints."""
 
 import json
 import time
@@ -51,15 +51,17 @@ def keep_program(host: Host, python: str, root: str, timeout: int) -> None:
     """
     Have a host keep the program for hosts under its root, compiled for this Python.
 
-    One that cannot keep it gets it along with every action.
+    One that cannot keep it, or whose root others can write to, gets it along with every action.
     """
     _node.forget_program(host)
     try:
-        run_probe(host, python, "place", {"root": root, "digest": program.digest()}, timeout)
+        given = {"root": root, "digest": program.digest()}
+        answer = run_probe(host, python, "place", given, timeout)
     except FleetwheelError as error:
         logger.debug(f"{host.print_prefix}the program for hosts is sent along: {error}")
     else:
-        _node.remember_program(host, root)
+        if answer.get("own"):
+            _node.remember_program(host, root)
 
 
 def probe_document(
@@ -102,6 +104,7 @@ class _Known(TypedDict, total=False):
     missing: list[str]
     damaged: list[str]
     unreached: dict[str, str]
+    own: bool
 
 
 def believed(answer: dict[str, Any]) -> dict[str, Any]:

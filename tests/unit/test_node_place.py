@@ -20,7 +20,7 @@ DIGEST = program.digest()
 def placed(root: Path) -> Path:
     """Place the program as a deploy on a new host does; return its directory."""
     done = node_program.run_sent(sys.executable, "place", {"root": str(root), "digest": DIGEST})
-    assert json.loads(done.stdout) == {"ok": True, "placed": DIGEST}, done.stderr
+    assert json.loads(done.stdout) == {"ok": True, "placed": DIGEST, "own": True}, done.stderr
     return root / "lib" / f"node-{DIGEST}"
 
 
@@ -145,6 +145,7 @@ def test_what_others_may_have_written_is_not_run(
     (tmp_path / path).chmod(mode)
     os.chown(tmp_path / path, owner, -1)
     assert seen(tmp_path / "root") == ((DIGEST,) if trusted else ())
+    assert place.own(tmp_path / f"root/lib/node-{DIGEST}") is trusted
 
 
 def test_a_link_is_followed_to_what_it_leads_to(tmp_path: Path) -> None:
