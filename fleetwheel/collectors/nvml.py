@@ -1,4 +1,4 @@
-"""What the GPU probe prints, read into a driver and its GPUs.
+"""What node/nvml.py prints, read into a driver and its GPUs.
 
 The document is that of fleetwheel/node/nvml.py. It comes from a host: nothing in it is trusted.
 """

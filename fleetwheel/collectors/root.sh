@@ -23,7 +23,8 @@ own() (
         path=${path%/*}
         set -- "$@" "${path:-/}"
     done
-    ls -ldn -- "$@" | while read -r mode _ owner _; do
+    listed=$(ls -ldn -- "$@") || exit 1
+    printf '%s\n' "$listed" | while read -r mode _ owner _; do
         case $mode:$owner in
         d????-??-*:0 | d????-??-*:"$uid" | d????????[tT]*:0) ;;
         *) exit 1 ;;
