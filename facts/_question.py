@@ -8,7 +8,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.context import ctx_host
 
-from fleetwheel.collectors import batch, script, sections
+from fleetwheel.collectors import batch, program, script, sections
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.errors import unforeseen
 from fleetwheel.host.profile import HostState
@@ -26,6 +26,14 @@ def question(*sections: str, root: str | None = None, gpu_timeout: int = 20) -> 
         return StringCommand(batch(*sections, root=root or "", gpu_seconds=gpu_timeout))
     values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
     return StringCommand("set --", *values, "\n", script(*sections))
+
+
+def short_question(root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+    """Return the line that asks everything of a host that keeps the program for hosts."""
+    if on_windows():
+        return StringCommand(program.short_batch_question(root or "", gpu_timeout))
+    values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
+    return StringCommand("set --", *values, ";", program.short_question())
 
 
 def on_windows() -> bool:

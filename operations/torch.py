@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -26,11 +26,18 @@ from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
-from fleetwheel.operations import _report
+from fleetwheel.operations import _node, _report
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._host_state import fact, with_answer
-from fleetwheel.operations._steps import LOCKS, MATRIX, keep_lock, plan_steps, uv_to_send
+from fleetwheel.operations._steps import (
+    LOCKS,
+    MATRIX,
+    keep_lock,
+    place_program,
+    plan_steps,
+    uv_to_send,
+)
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.sources.configured import configured_sources, uv_credentials
@@ -218,6 +225,8 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.nothing:
         _report.record(deployment.entry("unchanged", "\n".join([steps.because, *deployment.notes])))
         host.noop(f"{steps.generation}: {steps.because}")
+        if state.is_executing and not _node.kept_program(host):
+            place_program(host, deployment)
         yield from keep_lock(deployment)
         return
     transfer = None

@@ -12,12 +12,12 @@ from packaging.version import Version
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
-from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, Gpu, OperatingSystem, Profile, Python
 from fleetwheel.matrix.gpu_names import capability_of as capability_of
 from fleetwheel.matrix.gpu_names import name_words, nearest
 from fleetwheel.matrix.matrix import Capability, DriverSystem, Numbers, Platform, numbers
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.node.driver_states import explain_state
 from fleetwheel.value import Value
 
 INTEGRATED: frozenset[Capability] = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})

@@ -13,6 +13,7 @@ from fleetwheel.host.profile import Generation, Installation
 METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
 CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
 SHA256 = re.compile("[0-9a-f]{64}")
+NODE = re.compile("node-([0-9a-f]{16})")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
@@ -40,6 +41,7 @@ def parse_environments(section: Section) -> Installation:
         current=PurePosixPath(current).name if current else None,
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
+        node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
         record="\n".join(section.get("record", [])),
     )
 

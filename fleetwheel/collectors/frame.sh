@@ -67,16 +67,3 @@ answer() {
 text_only() {
     if command -v iconv >/dev/null; then iconv -c -f UTF-8 -t UTF-8; else tr -d '\200-\377'; fi
 }
-
-# find_root: sets $root, which is the inventory's, or follows from who asks.
-find_root() {
-    uid=$(id -u)
-    case $uid:$asked_root in
-    *:\~/*) root=$HOME/${asked_root#??} ;;
-    *:/*) root=$asked_root ;;
-    *:?*) root=$HOME/$asked_root ;;
-    0:) root=/opt/fleetwheel ;;
-    *) root=${XDG_DATA_HOME:-$HOME/.local/share}/fleetwheel ;;
-    esac
-    root=/${root#/}
-}

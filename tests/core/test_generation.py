@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import uv
 
-from fleetwheel.connection import remote
-from fleetwheel.probes.generation import Fetching
+from fleetwheel.collectors import program as remote
+from fleetwheel.node import link
+from fleetwheel.node.uv import Fetching
 from tests.small_wheels import lock_of, make_wheel
 
 PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
@@ -26,7 +27,7 @@ def lock(tmp_path: Path) -> str:
 
 
 def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
-    """Start the probe as a deploy does: a fixed command line, everything else on standard input."""
+    """Start an action as on a host without the program: all of it on standard input."""
     process = subprocess.Popen(
         [PYTHON, "-I", "-c", remote.BOOTSTRAP],
         stdin=subprocess.PIPE,
@@ -34,9 +35,7 @@ def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdin
-    process.stdin.write(
-        remote.document("generation", {"action": action, "root": str(root), **input})
-    )
+    process.stdin.write(remote.document(action, {"root": str(root), **input}))
     process.stdin.close()
     return process
 
@@ -249,8 +248,6 @@ def wait_for_lease(path: Path) -> None:
 def test_current_is_never_absent(
     root: Path, lock: str, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    from fleetwheel.probes import generation
-
     run("build", root, **building(lock, id="old-1"))
     run("activate", root, **activating("old-1"))
 
@@ -259,7 +256,7 @@ def test_current_is_never_absent(
 
     monkeypatch.setattr(Path, "symlink_to" if failing == "symlink" else "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        generation.point(root / "current", Path("envs/new-1"))
+        link.point(root / "current", Path("envs/new-1"))
     assert (root / "current").readlink() == Path("envs/old-1")
 
 

@@ -1,6 +1,5 @@
-"""What the driver says of the GPUs to test: a child of smoke.py, Python 3.8 or newer.
+"""What the driver says of the GPUs to test: a child of run.py.
 
-Its ``input`` is a dictionary with ``archive``, probes/gpu.py and pynvml as a zip file in base64.
 Prints one JSON document: ``devices``, every GPU or MIG instance that CUDA can use, with who holds
 it and how many errors were counted; ``lost``, a sentence for each GPU that does not answer;
 ``detail``, why NVML did not; ``xids``, the kernel's lines on GPU errors, null where its log cannot
@@ -9,13 +8,12 @@ be read.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import runpy
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from fleetwheel.node import nvml
 
 COUNTERS = (
     "ecc_corrected",
@@ -31,8 +29,9 @@ MPS_SERVER = "nvidia-cuda-mps"
 """How Linux names the server of the Multi-Process Service, which computes nothing by itself."""
 
 
-def main(task: dict[str, Any]) -> None:
-    document = ask_nvml(task["archive"])
+def driver(task: dict[str, Any]) -> int:
+    """Ask NVML and the kernel's log, and print what they say."""
+    document = nvml.describe()
     gpus = document["gpus"]
     answer = {
         "devices": [device for gpu in gpus if "lost" not in gpu for device in devices_of(gpu)],
@@ -41,15 +40,7 @@ def main(task: dict[str, Any]) -> None:
         "xids": xids(KERNEL_LOG),
     }
     print(json.dumps(answer))
-
-
-def ask_nvml(archive: str) -> dict[str, Any]:
-    """Return the document of probes/gpu.py."""
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "nvml.zip"
-        path.write_bytes(base64.b64decode(archive))
-        document: dict[str, Any] = runpy.run_path(str(path))["describe"]()
-    return document
+    return 0
 
 
 def devices_of(gpu: dict[str, Any]) -> list[dict[str, Any]]:
@@ -114,7 +105,3 @@ def xids(kernel_log: str) -> list[str] | None:
                 break
             lines += record.decode("utf-8", "replace").splitlines()
     return [line for line in lines if "NVRM: Xid" in line]
-
-
-if __name__ == "__main__":
-    main(globals()["input"])

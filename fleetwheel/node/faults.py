@@ -1,11 +1,12 @@
 """The faults that a smoke test can meet: how each is recognised, what it means, what mends it.
 
-A run of probes/smoke.py by hand reads this file too: standard library, Python 3.8 or newer.
+A run of the smoke test on a host has these rows at hand, and so has a person there.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import NamedTuple
 
 LIBRARIES = "(?:CUBLAS|CUSOLVER|CUSPARSE|CUFFT|CURAND|CUDNN)_(?:STATUS_)?"
 """How the names of the CUDA libraries' statuses begin; cuFFT leaves ``STATUS_`` out."""
@@ -17,7 +18,7 @@ class Fault(NamedTuple):
 
     name: str
     pattern: str
-    """Regular expression of the error texts of torch, CUDA, the loader and probes/smoke.py."""
+    """Regular expression of the error texts of torch, CUDA, the loader and the smoke test."""
     meaning: str
     repair: str
     """Both may name ``{torch}`` and ``{driver}``, the oldest driver that will do."""
@@ -392,19 +393,26 @@ FAULTS = (
 )
 
 
-def table(torch: str = "", driver: str | None = None) -> list[list[Any]]:
-    """Return the rows for probes/smoke.py: name, pattern, meaning, repair, error numbers.
+UNNAMED = Fault("unnamed", "", "the test failed", "read the error")
 
-    ``torch`` is its full version, ``driver`` the oldest NVIDIA driver that runs it, if it is known.
+
+def words(torch: str = "", driver: str | None = None) -> dict[str, str]:
+    """Return what the texts of rows name; ``driver`` is the oldest that runs this torch, if known.
+
+    ``torch`` is its full version.
     """
-    words = {"torch": f"torch {torch}".strip(), "driver": driver or "for its CUDA version"}
-    return [
-        [
-            row.name,
-            row.pattern,
-            row.meaning.format(**words),
-            row.repair.format(**words),
-            list(row.codes),
-        ]
-        for row in FAULTS
-    ]
+    return {"torch": f"torch {torch}".strip(), "driver": driver or "for its CUDA version"}
+
+
+def named(text: str, words: dict[str, str]) -> dict[str, str]:
+    """Return an error text with the name, meaning and repair of its row.
+
+    That is the row of its CUDA error number, or else the first whose pattern it matches.
+    """
+    number = re.search(r"(?<!NCCL )\bError ([0-9]+)\b", text)
+    known = [row for row in FAULTS if number and int(number[1]) in row.codes]
+    row = next(iter(known), None) or next(
+        (row for row in FAULTS if re.search(row.pattern, text)), UNNAMED
+    )
+    said = {"meaning": row.meaning.format(**words), "repair": row.repair.format(**words)}
+    return {"name": row.name, **said, "error": text[:2000]}

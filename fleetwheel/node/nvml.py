@@ -1,10 +1,10 @@
-"""What NVML says about every GPU of this host: runs there, Python 3.8 or newer, with pynvml.
+"""What NVML says about every GPU of this host; run by itself it prints that as JSON.
 
-Prints one JSON document: ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and
-``gpus``, a list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a
-driver or GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all
-has only ``index`` and ``lost``. A GPU that this process may not open, as in a container with others
-of the host's GPUs, is left out.
+The document has ``driver`` (``state``, ``version``, ``cuda``, ``nvml``, ``detail``) and ``gpus``, a
+list of dictionaries whose keys are those of ``fleetwheel.profile.Gpu``. A value that a driver or
+GPU does not give is null, and ``unavailable`` says why; a GPU that gives nothing at all has only
+``index`` and ``lost``. A GPU that this process may not open, as in a container with others of the
+host's GPUs, is left out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def describe() -> dict[str, Any]:
         "cuda": quietly(cuda_version),
         "nvml": quietly(nvml.nvmlSystemGetNVMLVersion),
     }
-    gpus = [gpu for gpu in map(device, range(count)) if gpu]
+    gpus = [gpu for gpu in map(gpu_at, range(count)) if gpu]
     return {"driver": {**driver, **state_of(gpus, count)}, "gpus": gpus}
 
 
@@ -72,7 +72,7 @@ def state_of(gpus: list[dict[str, Any]], count: int) -> dict[str, str]:
     return {"state": "ok", "detail": ""}
 
 
-def device(index: int) -> dict[str, Any] | None:
+def gpu_at(index: int) -> dict[str, Any] | None:
     """Return a GPU; one without even a name is lost, and one that may not be opened is None."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -80,7 +80,7 @@ def device(index: int) -> dict[str, Any] | None:
         return None
     except nvml.NVMLError as error:
         return {"index": index, "lost": str(error)}
-    gpu = {"index": index, **read(handle, GPU_FIELDS)}
+    gpu = {"index": index, **read_fields(handle, GPU_FIELDS)}
     if gpu["name"] is None:
         return {"index": index, "lost": gpu["unavailable"]["name"]}
     return gpu
@@ -94,11 +94,11 @@ def mig_instances(handle: Any) -> list[dict[str, Any]]:
     for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         instance = quietly(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
         if instance is not None:
-            found.append({"index": number, **read(instance, INSTANCE_FIELDS)})
+            found.append({"index": number, **read_fields(instance, INSTANCE_FIELDS)})
     return found
 
 
-def read(handle: Any, fields: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+def read_fields(handle: Any, fields: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
     """Return the fields of a device: null, and the reason in ``unavailable``, where it has none."""
     values: dict[str, Any] = {}
     unavailable: dict[str, str] = {}
@@ -128,7 +128,7 @@ def mib(size: int) -> int:
     return size // (1 << 20)
 
 
-def memory(key: str) -> Callable[[Any], Any]:
+def memory_field(key: str) -> Callable[[Any], Any]:
     return lambda handle: mib(getattr(nvml.nvmlDeviceGetMemoryInfo(handle), key))
 
 
@@ -174,9 +174,9 @@ GPU_FIELDS: dict[str, Callable[[Any], Any]] = {
     "compute_capability": lambda handle: "{}.{}".format(
         *nvml.nvmlDeviceGetCudaComputeCapability(handle)
     ),
-    "memory_total_mib": memory("total"),
-    "memory_used_mib": memory("used"),
-    "memory_free_mib": memory("free"),
+    "memory_total_mib": memory_field("total"),
+    "memory_used_mib": memory_field("used"),
+    "memory_free_mib": memory_field("free"),
     "driver_model": lambda handle: DRIVER_MODELS[nvml.nvmlDeviceGetCurrentDriverModel(handle)],
     "persistence": lambda handle: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
     "compute_mode": lambda handle: COMPUTE_MODES[nvml.nvmlDeviceGetComputeMode(handle)],
@@ -215,5 +215,11 @@ INSTANCE_FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def by_hand(words: list[str]) -> int:
+    """Print the document in a line, behind these words."""
+    print(*words, json.dumps(describe()))
+    return 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(describe()))
+    by_hand([])

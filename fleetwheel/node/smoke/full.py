@@ -1,9 +1,8 @@
 """The full level of the smoke test: what takes a device some minutes, or several devices at once.
 
-smoke_device.py loads this text and runs the checks that ``checks`` returns; ``bench`` is its
-``Bench``, ``tell`` its ``Teller``. ``full``, the input, holds ``part`` ("device", "peers" or
-"all-reduce"), ``sustained_s``, and what that part takes besides: ``places`` and ``labels`` of two
-GPUs, or ``rank``, ``world`` and ``meeting``. Python 3.8 or newer.
+device.py runs the checks that ``checks`` returns; ``tell`` is its ``Teller``. ``full``, the input,
+holds ``part`` ("device", "peers" or "all-reduce"), ``sustained_s``, and what that part takes
+besides: ``places`` and ``labels`` of two GPUs, or ``rank``, ``world`` and ``meeting``.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ BATCH_S = 0.2
 
 
 def checks(bench: Any, full: dict[str, Any], driver: dict[str, Any], tell: Any) -> list[Any]:
-    """Return name, kind and function of each check, as smoke_device.py runs them."""
+    """Return name, kind and function of each check, as device.py runs them."""
     if full["part"] == "peers":
         ends = list(zip(full["places"], full["labels"]))  # noqa: B905
         return [
