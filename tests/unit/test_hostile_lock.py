@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.delivery import store
 from fleetwheel.delivery.distribution import parcels, require_own_files
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
+from fleetwheel.sources import store
 from fleetwheel.sources.wheel import Source, file_name
 from tests.samples import lock_with
 from tests.serve_index import serve_index
