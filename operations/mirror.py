@@ -135,7 +135,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
 
     What a source that is silent today has listed before is still served.
     """
-    sources = [*configured_sources(settings.sources), official_source(CPU)]
+    sources = [*configured_sources(settings.own_sources), official_source(CPU)]
     projects = ["torch", *(Requirement(package).name for package in settings.packages)]
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:

@@ -122,7 +122,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         request,
         record,
         lambda: _copy_of_lock(facts, facts.installation.current),
-        extra_sources=settings.sources,
+        extra_sources=settings.own_sources,
         relock=settings.relock,
         tested=settings.smoke != "none",
     )
@@ -161,7 +161,7 @@ def _request(settings: Settings, facts: HostState) -> Request:
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request
     release = _decider.common(
-        members(settings), extra_sources=settings.sources, relock=settings.relock
+        members(settings), extra_sources=settings.own_sources, relock=settings.relock
     )
     if release is None:
         raise FleetwheelError(
@@ -237,7 +237,7 @@ def _prepare(deployment: Deployment) -> Transfer:
     """Find out what a build takes to the host, and how much that is."""
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
-    sources = configured_sources(settings.sources)
+    sources = configured_sources(settings.own_sources)
     require_own_files(lock, sources)
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
@@ -253,7 +253,7 @@ def _prepare(deployment: Deployment) -> Transfer:
         summary=", ".join(amounts) or "nothing to fetch",
         uv=uv_to_send(deployment.facts),
         needed_bytes=built + download_bytes(pushed, known),
-        environment=uv_credentials(sources) | _network(settings),
+        environment=uv_credentials(sources, fetched.values()) | _network(settings),
         delivery=how,
         places=places(settings, fetched.values()),
         sources=sources,

@@ -41,7 +41,8 @@ def test_lock_and_install_with_the_password_of_the_source(private: Index, root: 
     assert not refused["ok"]
     assert "user name and password" in refused["hint"]
 
-    assert run("build", root, **building(lock.text, environment=uv_credentials([lab])))["ok"]
+    login = uv_credentials([lab], lock.urls.values())
+    assert run("build", root, **building(lock.text, environment=login))["ok"]
     for path in root.rglob("*"):
         if path.is_file() and "cache" not in path.parts and path.name != "uv":
             assert b"s3cret" not in path.read_bytes(), path

@@ -91,7 +91,8 @@ def test_an_index_that_forbids_what_it_lacks_is_passed_over(
     family: Source, ordinary: Source
 ) -> None:
     with serve_index({"cpu": []}) as bucket:
-        sources = [Source(name="bucket", url=f"{bucket.url}/cpu/"), ordinary]
+        bucket.missing = 403
+        sources = [Source(name="bucket", url=f"{bucket.url}/cpu/", variant="cpu"), ordinary]
         lock = made(choice(family), sources)
         assert "/whl/cpu/numpy/" in bucket.pages()
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}

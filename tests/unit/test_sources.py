@@ -1,6 +1,7 @@
 """Sources: what pip is configured with, in which order, and addresses that cannot be one."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import configured as sources
 from fleetwheel.sources.configured import (
+    OwnSource,
+    OwnSources,
     certificate,
     configured_sources,
     local_path,
@@ -33,6 +36,14 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     pip_settings.cache_clear()
     yield
     pip_settings.cache_clear()
+
+
+SYSTEM = ssl.get_default_verify_paths()
+
+
+def own(*urls: str) -> OwnSources:
+    """Return what an inventory says that names these sources."""
+    return OwnSources(sources=tuple(OwnSource(url=url) for url in urls))
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
@@ -136,7 +147,7 @@ def test_a_broken_file_of_pip_is_named_and_not_shown(
 def test_the_inventory_comes_first_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://a.example/simple/")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://b.example/simple https://b.example/simple/")
-    found = configured_sources(["https://c.example/simple", "https://a.example/simple"])
+    found = configured_sources(own("https://c.example/simple", "https://a.example/simple"))
     assert [(source.name, source.url) for source in found] == [
         ("inventory", "https://c.example/simple"),
         ("inventory", "https://a.example/simple"),
@@ -153,14 +164,14 @@ def test_the_layout_follows_from_the_address() -> None:
         "file:///srv/simple": "simple",
         "file:///srv/all.html": "flat",
     }
-    found = configured_sources(list(layouts))
+    found = configured_sources(own(*layouts))
     assert {s.url: s.layout for s in found if s.name == "inventory"} == layouts
 
 
 def test_a_file_address_of_a_directory_with_wheels_is_flat(tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "torch", "2.13.0+cpu")
-    assert configured_sources([(tmp_path / "wheels").as_uri()])[0].layout == "flat"
-    assert configured_sources([tmp_path.as_uri()])[0].layout == "simple"
+    assert configured_sources(own((tmp_path / "wheels").as_uri()))[0].layout == "flat"
+    assert configured_sources(own(tmp_path.as_uri()))[0].layout == "simple"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +192,7 @@ def test_a_file_address_of_a_directory_with_wheels_is_flat(tmp_path: Path) -> No
 )
 def test_an_address_that_cannot_be_one_is_refused(entry: str) -> None:
     with pytest.raises(FleetwheelError, match="inventory") as caught:
-        configured_sources([entry])
+        configured_sources(own(entry))
     assert caught.value.hint
     assert "cret" not in str(caught.value)
 
@@ -191,7 +202,7 @@ def test_an_address_that_cannot_be_one_is_refused(entry: str) -> None:
 @example("file:///" + "a" * 5000)
 def test_any_text_is_a_source_or_refused(entry: str) -> None:
     try:
-        source = configured_sources([entry])[0]
+        source = configured_sources(own(entry))[0]
     except FleetwheelError:
         return
     assert local_path(source.url) or source.url.lower().startswith("http")
@@ -214,14 +225,24 @@ def test_the_official_index_can_be_a_mirror(
     assert (source.url, source.variant, source.name) == (expected, "cu130", "official cu130")
 
 
-def test_certificates_are_those_of_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_one_bundle_is_found_as_pip_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in sources.BUNDLE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    system = tmp_path / "system.pem"
+    monkeypatch.setattr(sources.ssl, "get_default_verify_paths", lambda: SYSTEM._replace(cafile=""))
+    monkeypatch.setattr(sources, "SYSTEM_BUNDLES", (str(system),))
     assert certificate() is None
-    monkeypatch.setenv("PIP_CERT", str(tmp_path / "ca.pem"))
-    pip_settings.cache_clear()
-    with pytest.raises(FleetwheelError, match=r"ca\.pem"):
-        certificate()
-    (tmp_path / "ca.pem").touch()
-    assert certificate() == str(tmp_path / "ca.pem")
+    system.touch()
+    assert certificate() == str(system)
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
+        monkeypatch.setenv(name, str(tmp_path / f"{name}.pem"))
+        pip_settings.cache_clear()
+        with pytest.raises(FleetwheelError, match=rf"{name}\.pem"):
+            certificate()
+        (tmp_path / f"{name}.pem").touch()
+        assert certificate() == str(tmp_path / f"{name}.pem")
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,21 @@ def test_a_general_listing_holds_nothing_of_an_unknown_variant(index: Index) -> 
     assert len(survey([at(f"{index.url}/cu999/")], PROJECTS).wheels) == 4
 
 
-@pytest.mark.parametrize("status", [403, 404, 410])
+@pytest.mark.parametrize("status", [404, 410])
 def test_a_missing_page_means_that_nothing_is_held(index: Index, status: int) -> None:
     index.replies["/whl/cpu/torch/"] = Reply(status)
+    assert survey([at(f"{index.url}/cpu/")], ["torch"]) == Survey()
+
+
+def test_what_is_forbidden_is_absent_in_the_official_index_alone(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.replies["/whl/cpu/torch/"] = Reply(403)
+    assert survey([at(f"{index.url}/cpu/", "cpu")], ["torch"]) == Survey()
+    web.forget_pages()
+    assert "HTTP status 403" in survey([at(f"{index.url}/cpu/")], ["torch"]).warnings[0]
+    web.forget_pages()
+    monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", index.url)
     assert survey([at(f"{index.url}/cpu/")], ["torch"]) == Survey()
 
 
@@ -192,7 +204,7 @@ def test_wheels_come_in_the_order_of_the_sources(index: Index, tmp_path: Path) -
 )
 def test_links_that_are_left_out(link: str) -> None:
     good = '<a href="https://a.example/torch-2.10.0-py3-none-any.whl">good</a>'
-    assert [file.filename for file in listing(html(good, link))] == [
+    assert [file.filename for file in listing(html(good, link)).wheels] == [
         "torch-2.10.0-py3-none-any.whl"
     ]
 
@@ -202,8 +214,8 @@ def test_the_network_cannot_point_to_a_file_of_this_machine(
     wheels: dict[str, list[Path]], link: str
 ) -> None:
     page = html(link.format(wheels["cpu"][0].as_uri()))
-    assert listing(page) == ()
-    assert len(listing(page._replace(url="file:///srv/index.html"))) == 1
+    assert listing(page).wheels == ()
+    assert len(listing(page._replace(url="file:///srv/index.html")).wheels) == 1
 
 
 def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
@@ -216,7 +228,7 @@ def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fragment", ["", "#sha256=", "#sha256=$(id)", "#md5=" + "a" * 64])
 def test_only_a_sha256_is_one(fragment: str) -> None:
-    (file,) = listing(html(f'<a href="torch-2.10.0-py3-none-any.whl{fragment}">x</a>'))
+    (file,) = listing(html(f'<a href="torch-2.10.0-py3-none-any.whl{fragment}">x</a>')).wheels
     assert (file.sha256, file.url.partition("#")[1]) == (None, "")
 
 
@@ -229,7 +241,7 @@ def test_a_long_name_costs_no_time(name: str, media_type: str) -> None:
     document = {"meta": {"api-version": "1.0"}, "name": "torch", "files": files}
     text = json.dumps(document) if media_type == JSON else f'<a href="{name}">{name}</a>'
     begin = time.monotonic()
-    assert listing(Page(text.encode(), media_type, "https://a.example/")) == ()
+    assert listing(Page(text.encode(), media_type, "https://a.example/")).wheels == ()
     assert time.monotonic() - begin < 1
 
 
@@ -280,7 +292,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 def test_any_page_is_read_or_refused(content: bytes, media_type: str) -> None:
     try:
-        files = listing(Page(content, media_type, "https://a.example/"))
+        files = listing(Page(content, media_type, "https://a.example/")).wheels
     except FleetwheelError:
         return
     assert all(file.url.startswith(("http://", "https://")) for file in files)
@@ -290,7 +302,7 @@ def test_any_page_is_read_or_refused(content: bytes, media_type: str) -> None:
 @given(DOCUMENTS | VALUES)
 def test_any_json_is_read_or_refused(document: object) -> None:
     try:
-        files = listing(Page(json.dumps(document).encode(), JSON, "https://a.example/"))
+        files = listing(Page(json.dumps(document).encode(), JSON, "https://a.example/")).wheels
     except FleetwheelError:
         return
     assert all(file.url.startswith(("http://", "https://")) for file in files)
@@ -361,7 +373,9 @@ def test_credentials_that_come_from_an_index_are_not_kept(index: Index) -> None:
     index.replies["/whl/cpu/torch/"] = Reply(302, headers={"Location": f"{secret}/broken"})
     index.replies["/whl/broken"] = Reply(200, b'<a href="http://[">')
     assert "secret" not in survey([at(f"{index.url}/cpu/")], ["torch"]).warnings[0]
-    (file,) = listing(html('<a href="https://user:secret@b/torch-2.10.0-py3-none-any.whl">x</a>'))
+    (file,) = listing(
+        html('<a href="https://user:secret@b/torch-2.10.0-py3-none-any.whl">x</a>')
+    ).wheels
     assert file.url == "https://b/torch-2.10.0-py3-none-any.whl"
 
 
