@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
     FunctionCommand,
@@ -22,6 +21,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.operations import files, server, systemd
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from fleetwheel.choice.request import project_of
 from fleetwheel.delivery import mirror
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.mirror import Ground, MirrorGround
@@ -136,7 +136,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
     What a source that is silent today has listed before is still served.
     """
     sources = [*configured_sources(settings.own_sources), official_source(CPU)]
-    projects = ["torch", *(Requirement(package).name for package in settings.packages)]
+    projects = ["torch", *map(project_of, settings.packages)]
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:
         logger.warning(warning)

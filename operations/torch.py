@@ -238,7 +238,7 @@ def _prepare(deployment: Deployment) -> Transfer:
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
     sources = configured_sources(settings.own_sources)
-    require_own_files(lock, sources)
+    require_own_files(lock, sources, settings.packages)
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
     fetched = {name: url for name, url in missing_wheels(lock, there).items() if url not in parcels}

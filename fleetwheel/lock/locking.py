@@ -25,6 +25,7 @@ from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
 from fleetwheel.render import render
 from fleetwheel.sources.catalogue import Catalogue
+from fleetwheel.sources.given import by_version, wheel_of
 from fleetwheel.sources.loopback import key_in, served_index
 from fleetwheel.sources.metadata import requires_python
 from fleetwheel.sources.wheel import Source, Wheel
@@ -51,12 +52,13 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
     Raises NoSolutionError with uv's own words when there is no solution.
     """
     pins = [f"{name}=={version}" for name, version in choice.packages.items()]
-    catalogue = Catalogue(sources, choice.source, choice.packages)
+    given = _given(choice.requirements)
+    catalogue = Catalogue(sources, choice.source, choice.packages, given)
     text = _compile(
         target,
         choice.python.minor,
         catalogue,
-        requirements=[*pins, *choice.requirements],
+        requirements=[*pins, *map(by_version, choice.requirements)],
         constraints=[*_others(target.constraints, choice.packages), *choice.limits],
         timeout=timeout,
     )
@@ -87,8 +89,8 @@ def pick_freely(
     text = _compile(
         target,
         python,
-        Catalogue(sources),
-        requirements=[*target.requirements, *names],
+        Catalogue(sources, given=_given(target.requirements)),
+        requirements=[*map(by_version, target.requirements), *names],
         constraints=_others(target.constraints, ("torch", *PARTNERS)),
         timeout=timeout,
     )
@@ -104,6 +106,12 @@ def picked(text: str) -> dict[str, Picked]:
         )
         for package in tomllib.loads(text)["packages"]
     }
+
+
+def _given(requirements: Iterable[str]) -> dict[str, Wheel]:
+    """Return the wheels that are asked for by their address, by project."""
+    found = map(wheel_of, map(Requirement, requirements))
+    return {wheel.project: wheel for wheel in found if wheel}
 
 
 def _others(constraints: Sequence[str], family: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from fleetwheel.sources.configured import (
     official_source,
     unfollowed,
 )
+from fleetwheel.sources.given import wheel_of
 from fleetwheel.sources.index import NameOffer, offered
 from fleetwheel.sources.survey import ask_sources, survey
 from fleetwheel.sources.wheel import Source
@@ -39,7 +40,8 @@ class Supply(NamedTuple):
         """Refuse what is asked for and no source that answers has a wheel of."""
         if not self.answered:
             return None
-        missing = [offer for name in _named(target) if not (offer := self.others[name]).wheels]
+        offers = [self.others[asked.name] for asked in _named(target)]
+        missing = [offer for offer in offers if not offer.wheels]
         if not missing:
             return None
         names = ", ".join(offer.name for offer in missing)
@@ -58,12 +60,12 @@ def supply(targets: Iterable[Target], matrix: Matrix, own: OwnSources | None = N
     asked = list(targets)
     variants = dict.fromkeys(v for target in asked for v in candidate_variants(target, matrix))
     projects = dict.fromkeys(name for target in asked for name in family(target))
-    named = dict.fromkeys(name for target in asked for name in _named(target))
+    named = {offer.name: offer for target in asked for offer in _named(target)}
     ordinary = configured_sources(own)
     official = [official_source(variant) for variant in variants]
     torches = survey([*ordinary, *official], tuple(projects))
-    heard = {name: ask_sources(name, ordinary) for name in named}
-    beside = {name: offered(name, found) for name, found in heard.items()}
+    heard = {n: ask_sources(n, ordinary) for n, offer in named.items() if not offer.wheels}
+    beside = named | {name: offered(name, found) for name, found in heard.items()}
     every = [answer for found in heard.values() for answer in found]
     warnings = [f"{answer.failure}; going on without it" for answer in every if answer.failure]
     note = unfollowed()
@@ -77,7 +79,11 @@ def supply(targets: Iterable[Target], matrix: Matrix, own: OwnSources | None = N
     )
 
 
-def _named(target: Target) -> list[str]:
-    """Return the projects that are asked for beside the torch family, for this system."""
+def _named(target: Target) -> list[NameOffer]:
+    """Return what is asked for beside the torch family, for this system.
+
+    Without wheels as yet, but for those that are asked for by their address.
+    """
     found = map(Requirement, target.requirements)
-    return [requirement.name for requirement in found if target.applies(requirement)]
+    asked = [(each.name, wheel_of(each)) for each in found if target.applies(each)]
+    return [NameOffer(name=name, wheels=(wheel,) if wheel else ()) for name, wheel in asked]

@@ -45,7 +45,7 @@ def test_keys_of_pyinfra_and_its_connectors_are_left_alone() -> None:
         ("packages", "numpy, torchvision", ("numpy", "torchvision")),
         ("packages", "numpy>=1, <3,scipy[a,b]==1.*,", ("numpy>=1, <3", "scipy[a,b]==1.*")),
         ("packages", "", ()),
-        ("sources", "/wheels,https://wheels.example/simple", None),
+        ("optional_sources", "/wheels,https://wheels.example/simple", None),
         ("gpus", 0, (0,)),
         ("gpus", "0,1", (0, 1)),
         ("gpus", "RTX 4090", ("RTX 4090",)),

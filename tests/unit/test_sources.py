@@ -21,6 +21,7 @@ from fleetwheel.sources.configured import (
     official_source,
     parse_pip_settings,
     pip_settings,
+    unfollowed,
 )
 from tests.small_wheels import make_wheel
 
@@ -85,6 +86,51 @@ def test_without_pip_there_is_pypi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PIP_INDEX_URL", "https://never.example/simple")
     assert [source.url for source in configured_sources()] == [PYPI_SIMPLE_ENDPOINT]
+
+
+def test_only_the_default_index_and_what_the_inventory_names_are_optional(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [source.optional for source in configured_sources()] == [True]
+    monkeypatch.setenv("PIP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://me:secret@a.example/simple/")
+    pip_settings.cache_clear()
+    assert [source.optional for source in configured_sources()] == [False, False]
+    named = OwnSources(optional=("https://a.example/simple",))
+    assert [source.optional for source in configured_sources(named)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("PIP_NO_BINARY", ":all:", "no-binary"),
+        ("PIP_PRE", "1", "pre"),
+        ("PIP_UPLOADED_PRIOR_TO", "2026-01-01", "uploaded-prior-to"),
+        ("PIP_KEYRING_PROVIDER", "subprocess", "keyring-provider"),
+        ("PIP_TRUSTED_HOST", "wheels.example", "trusted-host"),
+        ("PIP_CLIENT_CERT", "/c.pem", "client-cert"),
+        ("PIP_PRE", "0", None),
+        ("PIP_ONLY_BINARY", ":all:", None),
+        ("PIP_PREFER_BINARY", "1", None),
+        ("PIP_KEYRING_PROVIDER", "auto", None),
+        ("PIP_TIMEOUT", "5", None),
+    ],
+)
+def test_what_no_lock_follows_is_named(
+    variable: str, value: str, named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    said = unfollowed()
+    assert (said is None) if named is None else (said and f"configured with {named}, " in said)
+
+
+def test_all_that_is_not_followed_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_PRE", "1")
+    monkeypatch.setenv("PIP_NO_BINARY", "numpy")
+    assert unfollowed() == (
+        "pip on this machine is configured with no-binary, pre, which locks do not follow:"
+        " only wheels are locked; pin a pre-release by its version"
+    )
 
 
 def test_variables_hold_several_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
