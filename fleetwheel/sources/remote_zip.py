@@ -2,9 +2,13 @@
 
 import io
 import os
+from typing import TYPE_CHECKING
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 TAIL_BYTES = 2**16
 """What is read at first: the directory of a small wheel is in it."""
@@ -39,15 +43,14 @@ class RemoteFile(io.RawIOBase):
         self._place = max(0, start + offset)
         return self._place
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Return at most so many bytes, all that are left where the size is negative."""
-        left = max(0, self._length - self._place)
-        wanted = left if size is None or size < 0 else min(size, left)
-        if not wanted:
-            return b""
-        content = self._piece(self._place, wanted)
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Read as much as fits into a buffer, and return how much that is."""
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(0, self._length - self._place))
+        content = self._piece(self._place, wanted) if wanted else b""
+        view[: len(content)] = content
         self._place += len(content)
-        return content
+        return len(content)
 
     def _piece(self, start: int, size: int) -> bytes:
         into_tail = start - (self._length - len(self._tail))

@@ -31,6 +31,8 @@ RETRIES = 5
 """Times that a transfer goes on without a byte more before it is given up."""
 BACKOFF_S = 0.2
 """Seconds before the second of these times; each further one waits twice as long."""
+CHUNK_BYTES = 2**16
+"""What is written at once: a chunk that breaks off is lost."""
 CONNECT_S = 2.0
 READ_S = 10.0
 ABSENT = (404, 410)
@@ -197,12 +199,20 @@ def _rest(url: str, login: Login, start: int, version: str) -> requests.Response
         response = _request("GET", url, login, headers=headers, stream=True)
     except FleetwheelError as error:
         raise BrokenTransferError(str(error.args[0])) from error
-    if response.status_code >= 500:
-        raise BrokenTransferError(f"{url} answers with HTTP status {response.status_code}")
-    if response.status_code not in (200, 206):
-        raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
-    _require_encryption(response, url)
+    try:
+        _require_file(response, url)
+    except FleetwheelError:
+        response.close()
+        raise
     return response
+
+
+def _require_file(response: requests.Response, url: str) -> None:
+    """Refuse an answer that is no file; one that may be one next time is a broken transfer."""
+    if response.status_code not in (200, 206):
+        kind = BrokenTransferError if response.status_code >= 500 else FleetwheelError
+        raise kind(f"{url} answers with HTTP status {response.status_code}")
+    _require_encryption(response, url)
 
 
 def _version(response: requests.Response) -> str:
@@ -215,7 +225,7 @@ def _append(response: requests.Response, url: str, path: Path) -> None:
     """Write what comes behind what is there, or in its place where the server begins again."""
     try:
         with path.open("ab" if response.status_code == 206 else "wb") as file:
-            for chunk in response.iter_content(2**20):
+            for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
                 if file.tell() > WHEEL_BYTES:
                     raise FleetwheelError(f"{url} is larger than any wheel")

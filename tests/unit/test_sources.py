@@ -22,7 +22,9 @@ from fleetwheel.sources.configured import (
     parse_pip_settings,
     pip_settings,
     unfollowed,
+    uv_credentials,
 )
+from fleetwheel.sources.wheel import Source
 from tests.small_wheels import make_wheel
 
 
@@ -289,6 +291,23 @@ def test_one_bundle_is_found_as_pip_finds_it(
             certificate()
         (tmp_path / f"{name}.pem").touch()
         assert certificate() == str(tmp_path / f"{name}.pem")
+
+
+def test_a_host_gets_the_passwords_alone_that_its_wheels_need() -> None:
+    lab, other, public = (
+        Source(name=name, url=url)
+        for name, url in [
+            ("lab", "https://me:s3cret@lab.example/simple"),
+            ("other", "https://me:other@other.example:8443/simple"),
+            ("public", "https://public.example/simple"),
+        ]
+    )
+    every = [lab, other, public]
+    assert uv_credentials(every, []) == {}
+    assert uv_credentials(every, ["https://public.example/a.whl", "file:///a.whl"]) == {}
+    assert uv_credentials(every, ["https://lab.example/files/a.whl"]) == {"UV_INDEX": lab.url}
+    assert uv_credentials(every, ["https://other.example/a.whl"]) == {}
+    assert uv_credentials(every, ["http://lab.example/a.whl"]) == {}
 
 
 @pytest.mark.parametrize(

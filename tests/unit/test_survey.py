@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import web
-from fleetwheel.sources.configured import pip_settings
+from fleetwheel.lock.failures import remedy
+from fleetwheel.sources import store, web
+from fleetwheel.sources.configured import pip_settings, unfollowed
 from fleetwheel.sources.survey import JSON, Survey, listing, sizes, survey
 from fleetwheel.sources.web import Page
 from fleetwheel.sources.wheel import Source
@@ -34,12 +35,13 @@ LOOPBACK = ip_address("127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Begin with nothing asked, no settings of pip and no proxy."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     web.forget_pages()
     yield
     web.forget_pages()
@@ -417,6 +419,35 @@ def test_certificates_of_pip_are_trusted_and_others_are_not(
         index.replies["/"] = Reply(200, b'<a href="torch-9.9-py3-none-any.whl">x</a>')
         (warning,) = survey([at(f"{index.url}/cpu/")], ["torch"]).warnings
         assert "redirects to an address without encryption" in warning
+    pip_settings.cache_clear()
+
+
+def test_what_pip_trusts_without_a_certificate_is_refused_and_named(
+    wheels: dict[str, list[Path]], tls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+    pip_settings.cache_clear()
+    with serve_index(wheels, tls=tls) as index:
+        (warning,) = survey([at(f"{index.url}/cu130/")], ["torch"]).warnings
+    assert "CERTIFICATE_VERIFY_FAILED" in warning
+    assert "global.cert" in remedy(warning)
+    said = unfollowed()
+    assert said and "trusted-host" in said and "give pip the authority" in said
+    pip_settings.cache_clear()
+
+
+def test_the_proxy_of_pip_is_used(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's own host does not exist: the proxy answers for it."""
+    monkeypatch.setenv("PIP_PROXY", index.files_url)
+    pip_settings.cache_clear()
+    page = b'<a href="torch-2.10.0-py3-none-any.whl">x</a>'
+    index.replies["http://wheels.invalid/simple/torch/"] = Reply(200, page)
+    address = "http://wheels.invalid/simple/torch/torch-2.10.0-py3-none-any.whl"
+    index.replies[address] = Reply(200, b"x" * 17)
+    (wheel,) = survey([at("http://wheels.invalid/simple/")], ["torch"]).wheels
+    assert wheel.url == address
+    assert sizes([wheel.url]) == {address: 17}
+    assert store.keep(wheel.url).read_bytes() == b"x" * 17
     pip_settings.cache_clear()
 
 
