@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -255,6 +255,7 @@ def _digests(package: DistributionPackage) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=2**10)
 def _specifiers(text: str | None) -> str | None:
     """Return what a page says of interpreters; None for what cannot be read."""
     try:
@@ -271,6 +272,7 @@ def _is_wheel(filename: str) -> bool:
     return filename.endswith(".whl") and _project(filename) is not None
 
 
+@lru_cache(maxsize=2**16)
 def _project(filename: str) -> str | None:
     """Return the project of a wheel or source distribution; None for what is neither."""
     if len(filename) > LONGEST_NAME:

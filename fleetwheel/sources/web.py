@@ -105,8 +105,10 @@ def forget_pages() -> None:
 
 def split_login(url: str) -> tuple[str, Login]:
     """Return an address without its credentials, and the credentials."""
-    login = requests.utils.get_auth_from_url(url)
     parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return parts.geturl(), None
+    login = requests.utils.get_auth_from_url(url)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return bare, login if any(login) else None
 
