@@ -55,7 +55,8 @@ def _read(url: str, sources: Sequence[Source]) -> bytes:
     bare, login = web.split_login(url)
     login = login or web.logins(sources).get(web.host_of(bare))
     try:
-        if page := web.page(f"{bare.partition('#')[0]}.metadata", login, web.ABSENT_IN_BUCKETS):
+        page = web.page(f"{bare.partition('#')[0]}.metadata", login, web.ABSENT_IN_BUCKETS)
+        if page and b"Metadata-Version:" in page.content:
             return page.content
     except FleetwheelError:
         pass  # an index that promises it and has it not: the wheel itself tells
