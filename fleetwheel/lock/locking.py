@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -141,10 +142,11 @@ def _compile(
         command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
         command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
         command += ["--only-binary", ":all:", "--no-python-downloads", "--no-cache"]
-        command += ["--python-version", _language(python), "--python-platform"]
+        command += ["--python", sys.executable, "--python-version", _language(python)]
+        command += ["--python-platform", uv_platform(target)]
         with served_index(catalogue) as index:
             (work / "uv.toml").write_text(render("lock-index.toml.j2", index=index), "utf-8")
-            _run([*command, uv_platform(target)], work, timeout, catalogue)
+            _run(command, work, timeout, catalogue)
         return output.read_text(encoding="utf-8")
 
 
