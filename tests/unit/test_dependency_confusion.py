@@ -17,6 +17,8 @@ from tests.samples import CPU_HOST
 from tests.serve_index import Index, Reply, serve_index, silent_server
 from tests.small_wheels import make_wheel
 
+pytestmark = pytest.mark.usefixtures("quick_pip")
+
 TAG = "cp311-cp311-manylinux_2_28_x86_64"
 PAGE = "/whl/private/acme-utils/"
 

@@ -20,6 +20,8 @@ from tests.index_layouts import LAYOUTS, Served, serve_layout
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
 
+pytestmark = pytest.mark.usefixtures("quick_pip")
+
 NAMES = {"acme-utils": "1.0", "numpy": "2.4.0", "torch": "2.13.0+cpu"}
 
 

@@ -23,6 +23,8 @@ from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
 from tests.wheel_server import WheelServer, serve_wheels
 
+pytestmark = pytest.mark.usefixtures("quick_pip")
+
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:

@@ -12,6 +12,8 @@ from fleetwheel.sources.configured import pip_settings
 from tests.small_wheels import make_wheel
 from tests.wheel_server import WheelServer, serve_wheels
 
+pytestmark = pytest.mark.usefixtures("quick_pip")
+
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
