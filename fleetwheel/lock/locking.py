@@ -53,14 +53,15 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
     Raises NoSolutionError with uv's own words when there is no solution.
     """
     pins = [f"{name}=={version}" for name, version in choice.packages.items()]
-    given = _given(choice.requirements)
+    limits = _others(target.constraints, choice.packages)
+    given = _given([*limits, *choice.requirements])
     catalogue = Catalogue(sources, choice.source, choice.packages, given)
     text = _compile(
         target,
         choice.python.minor,
         catalogue,
-        requirements=[*pins, *map(by_version, choice.requirements)],
-        constraints=[*_others(target.constraints, choice.packages), *choice.limits],
+        requirements=[*pins, *choice.requirements],
+        constraints=[*limits, *choice.limits],
         timeout=timeout,
     )
     document = tomllib.loads(text)
@@ -87,12 +88,13 @@ def pick_freely(
     Raises NoSolutionError where they do not go together.
     """
     names = [Requirement(partner).name for partner in target.partners]
+    limits = _others(target.constraints, ("torch", *PARTNERS))
     text = _compile(
         target,
         python,
-        Catalogue(sources, given=_given(target.requirements)),
-        requirements=[*map(by_version, target.requirements), *names],
-        constraints=_others(target.constraints, ("torch", *PARTNERS)),
+        Catalogue(sources, given=_given([*limits, *target.requirements])),
+        requirements=[*target.requirements, *names],
+        constraints=limits,
         timeout=timeout,
     )
     return picked(text)
@@ -133,9 +135,10 @@ def _compile(
     """Have uv pick versions out of a catalogue, and return the text of its lock."""
     with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
         work = Path(directory)
-        project = render("lock-input.toml.j2", python=_language(python), requirements=requirements)
+        wanted, limits = [list(map(by_version, texts)) for texts in (requirements, constraints)]
+        project = render("lock-input.toml.j2", python=_language(python), requirements=wanted)
         (work / "pyproject.toml").write_text(project, encoding="utf-8")
-        (work / "constraints.txt").write_text("\n".join(constraints), encoding="utf-8")
+        (work / "constraints.txt").write_text("\n".join(limits), encoding="utf-8")
         output = work / "pylock.toml"
         command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
         command += ["--constraint", str(work / "constraints.txt")]

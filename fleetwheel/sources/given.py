@@ -69,9 +69,8 @@ def wheel_of(requirement: Requirement) -> Wheel | None:
     source = Source(name="packages", url=f"{url.rpartition('/')[0]}/", layout="flat")
     try:
         name = file_name(url)
-        wheel = Wheel(
-            filename=name, url=url, sha256=fragment.removeprefix("sha256="), source=source
-        )
+        hashed = HASHED.fullmatch(fragment)
+        wheel = Wheel(filename=name, url=url, sha256=hashed and hashed[1], source=source)
         if wheel.project != requirement.name:
             raise ValueError(f"{url} is no wheel of {requirement.name}")
     except (InvalidWheelFilename, FleetwheelError) as error:
