@@ -83,5 +83,5 @@ def test_an_address_binds_a_name_to_a_wheel_and_to_nothing_else(write: Write) ->
     write("rules.txt", "numpy @ https://wheels.example/numpy-2.4.0-py3-none-any.whl\n")
     assert rules() == ["numpy @ https://wheels.example/numpy-2.4.0-py3-none-any.whl"]
     write("rules.txt", "\nnumpy @ git+https://git.example/numpy.git\n")
-    with pytest.raises(FleetwheelError, match=r"rules\.txt, line 2: .*only wheels are locked"):
+    with pytest.raises(FleetwheelError, match=r"rules\.txt, line 2: .*no file name of a wheel"):
         rules()
