@@ -16,6 +16,14 @@ BACKLOG = 128
 """Connections that may wait: uv opens some fifty at once."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = BACKLOG
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing when uv has ended, and with it the connection."""
+
+
 @contextmanager
 def served_index(catalogue: Catalogue) -> Iterator[str]:
     """Serve a catalogue, and give the address of the index.
@@ -24,7 +32,18 @@ def served_index(catalogue: Catalogue) -> Iterator[str]:
     Only pages and metadata are served; uv fetches no wheel while it resolves.
     """
     secret = secrets.token_urlsafe(16)
+    server = _Server(("127.0.0.1", 0), _handler(catalogue, secret))
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/{secret}/simple/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
+
+def _handler(catalogue: Catalogue, secret: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -48,22 +67,7 @@ def served_index(catalogue: Catalogue) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = BACKLOG
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Say nothing when uv has ended, and with it the connection."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{secret}/simple/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Handler
 
 
 def key_in(url: str) -> str:

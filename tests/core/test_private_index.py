@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.lock import locking
+from fleetwheel.sources import web
 from fleetwheel.sources.configured import uv_credentials
 from fleetwheel.sources.wheel import Source
 from tests.core.test_generation import building, run
@@ -31,6 +32,7 @@ def source(index: Index) -> Source:
 
 
 def test_lock_and_install_with_the_password_of_the_source(private: Index, root: Path) -> None:
+    web.forget_pages()
     lab = source(private)
     chosen, target = choice(lab), target_of(CPU_HOST)
     lock = locking.lock_of(locking.pick(chosen, target, [lab]), chosen, target, REQUEST)
