@@ -1,5 +1,6 @@
 """Writing files in one step: the old content or the new, never half of it."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,9 @@ def replace(path: Path, text: str, mode: int = 0o644) -> None:
         try:
             new.write(text)
             new.flush()
-            beside.chmod(mode)
+            if os.name == "posix":
+                # Not by its name, which the owner of the directory may give to another file.
+                os.fchmod(new.fileno(), mode)
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 import pyinfra
-from pyinfra_cli.util import parse_cli_arg
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import checked_data
+from fleetwheel.inventory.command_line import checked_data, data_value
 
 PYINFRA_GROUPS = {"all", "inventory", "ungrouped"}
 
@@ -25,7 +24,7 @@ def asked() -> Mapping[str, Any] | None:
     return context.params if any(file.parent.name == "deploys" for file in files) else None
 
 
-def refuse() -> None:
+def refuse_idle_run() -> None:
     """Raise FleetwheelError for a command line with which nothing would be done, and exit 0."""
     options = asked()
     if options is None:
@@ -41,7 +40,7 @@ def refuse() -> None:
             "nobody is there to be asked", hint="-y applies the changes, --dry only looks"
         )
     pairs = (word.partition("=") for word in options["data"])
-    data = {key: parse_cli_arg(value) for key, _, value in pairs}
+    data = {key: data_value(value) for key, _, value in pairs}
     for key in data.keys() & {"user", "port", "key", "address"}:
         name = {"address": "hostname"}.get(key, key)
         raise FleetwheelError(f"--data {key}: pyinfra's name for it is ssh_{name}")

@@ -8,20 +8,16 @@ from typing import Any
 
 import click
 import pyinfra
-from pyinfra_cli.util import parse_cli_arg
 from rich.console import Console
 
 from fleetwheel.cli._fleet import limit_option
 from fleetwheel.cli._run import Deploy, run
 from fleetwheel.cli.report import REPORTS, write_output
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import checked_data
+from fleetwheel.inventory.command_line import checked_data, data_value
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
-from fleetwheel.reporting.table import printable
-
-BAD, CHANGED = 4, 2
-"""Exit statuses, which add up: a host is not well; a host has changed, or would change."""
+from fleetwheel.terminal import printable
 
 DEPLOYS = {
     "deploy": (Deploy("torch"), "Give every host the newest PyTorch that runs on it, tested."),
@@ -67,7 +63,7 @@ def command(name: str) -> click.Command:
         if done or not _changes(found):
             report.print_table(found, console)
         _keep(found, json_file, console, saved=not dry_run and done)
-        raise SystemExit(exit_status(found, detailed))
+        raise SystemExit(report.deploy_exit_status(found, detailed=detailed))
 
     return run_deploy
 
@@ -79,13 +75,6 @@ without one it needs --yes or --dry-run.
 Exits with 0 where all is done, or there was nothing to do; 4 where hosts failed, were refused or
 could not be reached; 1 where the run itself failed. With --detailed-exitcodes also with 2 where
 hosts changed, or would change, and 6 where both is so."""
-
-
-def exit_status(found: Report, detailed: bool) -> int:
-    """Return the exit status of a run; hosts that were not begun are not failures."""
-    bad = any(host.status in ("failed", "refused", "unreachable") for host in found.hosts)
-    changed = any(host.status in ("changed", "would change") for host in found.hosts)
-    return (BAD if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
 def _changes(found: Report) -> int:
@@ -113,7 +102,7 @@ def _data(words: Sequence[str]) -> dict[str, Any]:
         if "=" not in word:
             raise FleetwheelError(f"--data {word}: is not KEY=VALUE")
     pairs = (word.split("=", 1) for word in words)
-    return checked_data({key: parse_cli_arg(value) for key, value in pairs})
+    return checked_data({key: data_value(value) for key, value in pairs})
 
 
 def _keep(found: Report, json_file: Path | None, console: Console, *, saved: bool) -> None:

@@ -3,17 +3,23 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-import requests
+from pydantic_core import from_json
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import certificate, local_path
+from fleetwheel.sources.configured import local_path
 from fleetwheel.sources.wheel import Source
 from fleetwheel.value import Value
 
 PORT = 8870
 PATH = "/fleetwheel"
 """Where the mirror says which sources it serves."""
+WHEEL = r"/(?!.*\.\.)(?:[A-Za-z0-9._~/+@!-]|%(?:2[1Bb]|40|7[Ee]))+\.whl"
+"""A path that it passes on, as nginx and Python read it: no other character, encoded or not.
+
+Servers differ in what they take ``#``, ``;`` and an encoded ``?`` or ``/`` for: another page than
+a wheel's could come back.
+"""
 PATIENCE = "300"
 """Seconds that uv waits for bytes while the mirror fetches what other hosts wait for, too."""
 
@@ -55,14 +61,19 @@ def served(address: str) -> tuple[str, ...]:
 def served_sources(address: str) -> tuple[str, ...]:
     """Ask a mirror for the sources that it serves."""
     try:
-        timeout = (web.CONNECT_S, web.READ_S)
-        answer = requests.get(f"{address}{PATH}", timeout=timeout, verify=certificate() or True)
-        return tuple(map(str, answer.json()["upstreams"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = from_json(web.short(f"{address}{PATH}"))
+        return tuple(map(str, document["upstreams"]))
+    except (FleetwheelError, ValueError, KeyError, TypeError) as error:
         raise FleetwheelError(
             f"the mirror {address} does not answer, or is none",
             hint="run deploys/mirror.py, or go without it: --data distribution=direct",
         ) from error
+
+
+def passes(url: str) -> bool:
+    """Whether a mirror that serves a wheel's source passes the wheel on."""
+    path = url.removeprefix(web.host_of(url))
+    return re.fullmatch(WHEEL, path) is not None
 
 
 class Upstream(Value):

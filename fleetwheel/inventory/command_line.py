@@ -1,6 +1,7 @@
 """What a command line may say: which hosts, and data for all of them."""
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -95,6 +96,18 @@ def _compare(found: str, sign: str, value: str) -> bool:
 
 def _starts(found: str, value: str) -> bool:
     return found == value or found.startswith(f"{value}.")
+
+
+def data_value(text: str) -> Any:
+    """Return what pyinfra makes of the value of ``--data KEY=VALUE``."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for parse in (int, json.loads):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return text
 
 
 def checked_data(data: Mapping[str, Any]) -> dict[str, Any]:

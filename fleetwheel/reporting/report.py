@@ -42,6 +42,8 @@ COLOURS: dict[Status, str] = {
     "clean": "green",
     "drifted": "yellow",
 }
+NOT_WELL, CHANGED = 4, 2
+"""Exit statuses, which add up: a host is not well; a host has changed, or would change."""
 KEPT = 100
 """Reports that stay in reports/."""
 
@@ -104,11 +106,22 @@ def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool 
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
+def report_json(report: Report) -> str:
+    """Return a report as JSON in ASCII: what hosts say must not steer a terminal it is shown on."""
+    return json.dumps(report.model_dump(mode="json", by_alias=True), indent=2)
+
+
+def deploy_exit_status(report: Report, *, detailed: bool) -> int:
+    """Return the exit status of a deploy; hosts that were not begun are not failures."""
+    bad = any(host.status in ("failed", "refused", "unreachable") for host in report.hosts)
+    changed = any(host.status in ("changed", "would change") for host in report.hosts)
+    return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
+
+
 def save_report(directory: Path, report: Report) -> Path:
     """Write a report in one step, and drop the oldest beyond ``KEPT``."""
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    document = report.model_dump(mode="json", by_alias=True)
-    files.replace(path, json.dumps(document, indent=2))
+    files.replace(path, report_json(report))
     for old in sorted(directory.glob("*.json"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path

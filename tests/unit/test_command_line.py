@@ -1,13 +1,14 @@
 """Which hosts a command line means, what its data says, and how a run ends for scripts."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from fleetwheel.cli.deploys import exit_status
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import checked_data, select
-from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.inventory.command_line import checked_data, data_value, select
+from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
 from tests.samples import CPU_HOST, GPU_HOST
 
 HOSTS = {"ws-1": ["teaching"], "ws-2": ["teaching", "gpu-lab"], "h100-1": ["cluster"]}
@@ -108,4 +109,18 @@ def test_data_that_is_not_valid_is_refused(data: dict[str, object], words: str) 
 def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
     hosts = tuple(HostReport(name=str(n), status=status) for n, status in enumerate(statuses))
     found = Report(at=datetime.now(UTC), hosts=hosts)
-    assert (exit_status(found, False), exit_status(found, True)) == (plain, detailed)
+    assert (
+        deploy_exit_status(found, detailed=False),
+        deploy_exit_status(found, detailed=True),
+    ) == (plain, detailed)
+
+
+@pytest.mark.parametrize(
+    "text", ["3", "010", "true", "False", '"2.10"', "[1, 2]", "2.10", "null", "a b", ""]
+)
+def test_values_are_those_that_pyinfra_makes(text: str) -> None:
+    program = (
+        "import sys; from pyinfra_cli import util; print(repr(util.parse_cli_arg(sys.argv[1])))"
+    )
+    theirs = subprocess.check_output([sys.executable, "-c", program, text], text=True)
+    assert repr(data_value(text)) == theirs.strip()
