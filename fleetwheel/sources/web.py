@@ -135,7 +135,7 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
         _require_encryption(response, url)
-        content = _read(response, url)
+        content = _read(response, url, PAGE_BYTES)
         media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
         return Page(content, media_type.strip().lower(), split_login(response.url)[0])
 
@@ -172,7 +172,7 @@ def piece(url: str, login: Login, wanted: str) -> tuple[bytes, int]:
         if response.status_code != 206 or not place:
             raise FleetwheelError(f"{url} does not come in pieces")
         _require_encryption(response, url)
-        return _read(response, url), int(place[1])
+        return _read(response, url, PAGE_BYTES), int(place[1])
 
 
 def download(url: str, login: Login, path: Path) -> None:
@@ -291,7 +291,7 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         raise FleetwheelError(f"{host_of(url)} {says}: {_reason(error)}") from error
 
 
-def _read(response: requests.Response, url: str, most: int = PAGE_BYTES) -> bytes:
+def _read(response: requests.Response, url: str, most: int) -> bytes:
     content = b""
     try:
         for chunk in response.iter_content(65536):
