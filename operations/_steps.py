@@ -9,7 +9,7 @@ from pyinfra import host, logger
 from pyinfra.api import Host
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery import uv_binary
 from fleetwheel.delivery.space import readable
 from fleetwheel.deploy.record import SmokePass, smoke_pass
 from fleetwheel.errors import FleetwheelError, NotBegunError
@@ -30,6 +30,7 @@ from fleetwheel.operations import (
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._step import step
 from fleetwheel.smoke import result as smoke
+from fleetwheel.sources import store
 from fleetwheel.sources.configured import certificate
 
 LOCKS = Path("locks")

@@ -129,7 +129,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         request,
         record,
         lambda: _copy_of_lock(facts, facts.installation.current),
-        extra_sources=settings.sources,
+        extra_sources=settings.own_sources,
         relock=settings.relock,
         tested=settings.smoke != "none",
     )
@@ -173,7 +173,7 @@ def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, 
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request, ()
     group = members(settings)
-    release = _decider.common(group, extra_sources=settings.sources, relock=settings.relock)
+    release = _decider.common(group, extra_sources=settings.own_sources, relock=settings.relock)
     odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
         raise FleetwheelError(
@@ -252,8 +252,8 @@ def _prepare(deployment: Deployment) -> Transfer:
     """Find out what a build takes to the host, and how much that is."""
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
-    sources = configured_sources(settings.sources)
-    require_own_files(lock, sources)
+    sources = configured_sources(settings.own_sources)
+    require_own_files(lock, sources, settings.packages)
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
     fetched = {name: url for name, url in missing_wheels(lock, there).items() if url not in parcels}
@@ -268,7 +268,7 @@ def _prepare(deployment: Deployment) -> Transfer:
         summary=", ".join(amounts) or "nothing to fetch",
         uv=uv_to_send(deployment.facts),
         needed_bytes=built + download_bytes(pushed, known),
-        environment=uv_credentials(sources) | _network(settings),
+        environment=uv_credentials(sources, fetched.values()) | _network(settings),
         delivery=how,
         places=places(settings, fetched.values()),
         sources=sources,

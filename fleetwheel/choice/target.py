@@ -100,6 +100,8 @@ class Target(Value):
     """What pip on the controller is told to keep to, canonical and sorted."""
     sources: tuple[str, ...] = ()
     """The inventory's own sources in their order, without credentials."""
+    optional_sources: tuple[str, ...] = ()
+    """Those that a lock may do without when they give no answer, without credentials and sorted."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -188,11 +190,13 @@ def read_target(
     *,
     constraints: Sequence[str] = (),
     sources: Sequence[str] = (),
+    optional_sources: Sequence[str] = (),
     tested: bool = True,
 ) -> Target | Blocker:
     """Return what a choice may see of a host, or what keeps every wheel from it.
 
-    ``constraints`` are pip's, ``sources`` the inventory's own, without credentials. ``tested`` is
+    ``constraints`` are pip's, ``sources`` and ``optional_sources`` the inventory's, without
+    credentials. ``tested`` is
     false for a host that only holds the environment (``smoke: none``): it may get CUDA wheels
     that are asked for by name where no GPU works.
     Raises FleetwheelError where the request cannot be read.
@@ -218,6 +222,7 @@ def read_target(
             requirements=pins.requirements,
             constraints=tuple(constraints),
             sources=tuple(sources),
+            optional_sources=tuple(optional_sources),
         )
     except _BlockedError as blocked:
         return blocked.blocker
