@@ -81,6 +81,11 @@ def _changes(found: Report) -> int:
     return sum(host.status == "would change" for host in found.hosts)
 
 
+def _counted(planned: Report) -> str:
+    count = _changes(planned)
+    return f"{count} host{'s' if count > 1 else ''}"
+
+
 def _confirmed(planned: Report, console: Console, dry_run: bool, yes: bool) -> bool:
     """Show what would change, and ask for it where somebody can answer."""
     if yes:
@@ -90,10 +95,10 @@ def _confirmed(planned: Report, console: Console, dry_run: bool, yes: bool) -> b
         return False
     if not sys.stdin.isatty():
         raise FleetwheelError(
-            f"{_changes(planned)} hosts would change, and nobody is there to be asked",
+            f"{_counted(planned)} would change, and nobody is there to be asked",
             hint="add --yes to apply it, or --dry-run to look alone",
         )
-    return click.confirm(f"\nApply to {_changes(planned)} hosts?", err=True)
+    return click.confirm(f"\nApply to {_counted(planned)}?", err=True)
 
 
 def _data(words: Sequence[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def _file(name: str, what: str) -> Callable[[Command], Command]:
 
 
 @click.command("drift")
-@click.argument("inventory", type=click.Path())
+@click.argument("inventory", type=click.Path(), default="inventory.py")
 @limit_option
 @click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
 @click.option("--repair", is_flag=True, help="Print the deploys that mend the drifted hosts.")

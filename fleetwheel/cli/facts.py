@@ -16,7 +16,7 @@ from fleetwheel.reporting.table import print_rows
 
 
 @click.command("facts")
-@click.argument("inventory", type=click.Path())
+@click.argument("inventory", type=click.Path(), default="inventory.py")
 @limit_option
 @click.option(
     "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."

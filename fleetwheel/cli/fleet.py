@@ -149,6 +149,10 @@ def prepare(
     hosts = _limited(found, limit) if limit else list(found)
     state.init(found, config, initial_limit=hosts)
     names.install_resolver(config.PARALLEL or len(found))
+    if not hosts and shown.endswith(".py") and not Path(shown).exists():
+        raise FleetwheelError(
+            f"there is no {shown} here", hint="`fleetwheel init DIR` writes one; or name hosts"
+        )
     if not hosts:
         raise FleetwheelError(
             f"{shown} names no host",

@@ -82,6 +82,8 @@ def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
 
 def write_output(path: Path, text: str) -> None:
     """Write a file in one step; FleetwheelError where that cannot be done."""
+    if not path.parent.is_dir():
+        raise FleetwheelError(f"{path} cannot be written: there is no directory {path.parent}")
     try:
         files.replace(path, text)
     except OSError as error:

@@ -15,7 +15,7 @@ from fleetwheel.inventory.load import Connection
 from fleetwheel.inventory.settings import Settings
 
 SEPARATOR = re.compile(r"\s*(<=|>=|<|>|=)\s*")
-FACTS = ("driver", "glibc", "gpu", "os", "python")
+FACTS = ("driver", "glibc", "gpu", "os")
 """What a limit may compare, as in ``driver<580`` and ``gpu=H100``; gpu and cpu also stand alone."""
 
 
@@ -37,17 +37,24 @@ def select(
         found = found or {name for name in hosts if fnmatchcase(name, word)}
         found = found or _by_fact(word, profiles) & hosts.keys()
         if not found:
-            raise FleetwheelError(f"--limit {word}: no such host or group", hint=_near(word, hosts))
+            raise _nobody(word, hosts)
         chosen |= found
     return [name for name in hosts if name in chosen]
 
 
-def _near(word: str, hosts: Mapping[str, Collection[str]]) -> str:
-    known = {*hosts, *(group for groups in hosts.values() for group in groups)}
+def _nobody(word: str, hosts: Mapping[str, Collection[str]]) -> FleetwheelError:
+    """Return the error for a word that means no host."""
     if SEPARATOR.search(word) or word in ("gpu", "cpu"):
-        return "facts are those of the last report in reports/: run `fleetwheel drift` first"
+        return FleetwheelError(
+            f"--limit {word}: no host fits, by what the last reports in reports/ know",
+            hint="`fleetwheel drift` makes a new report",
+        )
+    known = {*hosts, *(group for groups in hosts.values() for group in groups)}
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)[:8])}"
+    return FleetwheelError(
+        f"--limit {word}: no such host or group" if word else "--limit: a name is empty",
+        hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)[:8])}",
+    )
 
 
 def _by_fact(word: str, profiles: Callable[[], Mapping[str, Profile]]) -> set[str]:
@@ -74,12 +81,10 @@ def _values(profile: Profile, fact: str) -> list[str]:
     """Return what a profile has of a fact; nothing where it is not known."""
     if fact == "gpu":
         return [gpu.name for gpu in profile.gpus]
-    if fact == "python":
-        return [python.version for python in profile.pythons]
     texts = {
         "driver": profile.driver.version,
         "os": profile.os,
-        "glibc": ".".join(map(str, profile.glibc or ())),
+        "glibc": profile.glibc,
     }
     return [text for text in (texts[fact],) if text]
 

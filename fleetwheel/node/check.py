@@ -209,11 +209,17 @@ def failures(document: Mapping[str, Any]) -> list[Difference]:
             "runtime",
             "smoke test",
             "passed",
-            f"{place}{fault['name']}: {fault['meaning']}",
+            f"{place}{fault['name']}: {fault['meaning']}{_error(fault)}",
             fault["repair"],
         )
         for place, fault in named
     ]
+
+
+def _error(fault: Mapping[str, Any]) -> str:
+    """Return the first line of what went wrong, which is all that a fault without a name says."""
+    lines = str(fault.get("error") or "").splitlines()
+    return f" ({lines[0][:200]})" if lines else ""
 
 
 def judged(

@@ -139,7 +139,7 @@ def test_at_a_terminal_it_asks_once(lab: Project, answer: str, applied: bool) ->
     before = len(list((lab.directory / "reports").glob("*.json")))
     code, said = at_a_terminal(lab, f"deploy {UP} --data rebuild=true", answer)
     assert code == 0, said
-    assert said.count("Apply to 1 hosts?") == 1
+    assert said.count("Apply to 1 host?") == 1
     assert (len(list((lab.directory / "reports").glob("*.json"))) > before) == applied
 
 

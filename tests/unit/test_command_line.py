@@ -34,7 +34,8 @@ def chosen(*limit: str) -> list[str]:
         ([f"driver={DRIVER}"], ["h100-1"]),
         (["driver=" + str(DRIVER).partition(".")[0]], ["h100-1"]),
         (["os=linux"], ["ws-1", "h100-1"]),
-        (["python>=3.8"], ["ws-1", "h100-1"]),
+        (["glibc>=2.2"], ["ws-1", "h100-1"]),
+        ([f"glibc={GPU_HOST.glibc}"], ["ws-1", "h100-1"]),
     ],
 )
 def test_a_limit_means_hosts_groups_patterns_and_facts(
@@ -48,7 +49,7 @@ def test_a_limit_means_hosts_groups_patterns_and_facts(
     [
         ("teachin", "did you mean teaching?"),
         ("ws-3", "did you mean ws-"),
-        ("driver<1", "facts are those of the last report"),
+        ("driver<1", "makes a new report"),
         ("ws-1,", "there are cluster"),
     ],
 )
