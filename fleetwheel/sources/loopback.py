@@ -12,6 +12,8 @@ from fleetwheel.sources.catalogue import Catalogue, key_of
 from fleetwheel.sources.wheel import Wheel
 
 JSON = "application/vnd.pypi.simple.v1+json"
+IDLE_S = 60
+"""A connection that says nothing for so long is closed: anybody on this machine can open some."""
 BACKLOG = 128
 """Connections that may wait: uv opens some fifty at once."""
 
@@ -46,6 +48,7 @@ def served_index(catalogue: Catalogue) -> Iterator[str]:
 def _handler(catalogue: Catalogue, secret: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = IDLE_S
 
         def do_GET(self) -> None:
             match self.path.strip("/").split("/"):

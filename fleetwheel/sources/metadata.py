@@ -20,6 +20,8 @@ OWN = re.compile(r"[^/]+\.dist-info/METADATA")
 """The file's place in a wheel; deeper ones belong to what the wheel brings along."""
 LARGEST = 2**22
 """Bytes of METADATA that are read; real ones have some hundred thousand at most."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How a wheel may pack it: other ways unpack without a limit."""
 
 
 def metadata(url: str, sources: Sequence[Source]) -> bytes:
@@ -71,6 +73,10 @@ def _inside(file: IO[bytes]) -> bytes:
     """Return METADATA of an open wheel; ValueError where it has none that can be meant."""
     with zipfile.ZipFile(file) as wheel:
         found = [m for m in wheel.infolist() if OWN.fullmatch(m.filename)]
-        if len(found) != 1 or found[0].file_size > LARGEST:
+        if len(found) != 1 or found[0].compress_type not in PACKED:
             raise ValueError("no METADATA, or more than one")
-        return wheel.read(found[0])
+        with wheel.open(found[0]) as member:
+            content = member.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError("METADATA larger than that of any wheel")
+    return content

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,8 @@ NEWER = re.compile(rb"""(repository-version["'][^>]{0,99}content=["']?1)\.\d+"""
 """Minor versions of the index API add to what is known, which can be read as ever."""
 HASHES = {"sha256": 64, "sha512": 128, "sha384": 96, "sha224": 56, "sha1": 40, "md5": 32}
 """Hashes that an index may give, with their hexadecimal digits; the strongest first."""
+MOST_TAGS = 1000
+"""Tags that a wheel's name may stand for; real ones have under 100."""
 LONGEST_NAME = 255
 """Characters that a file name may have; longer ones can stand for billions of tags."""
 
@@ -238,11 +241,16 @@ def _file(package: DistributionPackage, page: web.Page) -> ListedFile | None:
         filename=package.filename,
         url=url,
         sha256=known,
-        size=size,
+        size=size if size is None or 0 <= size < 2**63 else None,
         requires_python=_specifiers(package.requires_python),
-        uploaded=package.upload_time,
+        uploaded=_moment(package.upload_time),
         other_hash=None if known else other,
     )
+
+
+def _moment(told: datetime | None) -> datetime | None:
+    """Return when a file came to its source; None for what no source can mean."""
+    return told if told and told.tzinfo and told.year > 1990 else None
 
 
 def _digests(package: DistributionPackage) -> dict[str, str]:
@@ -275,7 +283,7 @@ def _is_wheel(filename: str) -> bool:
 @lru_cache(maxsize=2**16)
 def _project(filename: str) -> str | None:
     """Return the project of a wheel or source distribution; None for what is neither."""
-    if len(filename) > LONGEST_NAME:
+    if len(filename) > LONGEST_NAME or _tags(filename) > MOST_TAGS:
         return None
     try:
         is_wheel = filename.endswith(".whl")
@@ -283,6 +291,12 @@ def _project(filename: str) -> str | None:
         return str(read(filename)[0])
     except (InvalidWheelFilename, InvalidSdistFilename):
         return None
+
+
+def _tags(filename: str) -> int:
+    """Return how many tags a wheel's name stands for: each part may name several with dots."""
+    parts = filename.removesuffix(".whl").split("-")[-3:]
+    return prod(part.count(".") + 1 for part in parts) if filename.endswith(".whl") else 1
 
 
 def _wheels(source: Source, files: Iterable[ListedFile], project: str) -> tuple[Wheel, ...]:

@@ -130,11 +130,11 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
     _require_answer(host_of(url))
     headers = {"Accept": ACCEPT_ANY}
     with _request("GET", url, login, headers=headers, stream=True) as response:
+        _require_encryption(response, url)
         if response.status_code in absent:
             return None
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
-        _require_encryption(response, url)
         content = _read(response, url, PAGE_BYTES)
         media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
         return Page(content, media_type.strip().lower(), split_login(response.url)[0])
@@ -247,7 +247,8 @@ def _append(response: requests.Response, url: str, path: Path) -> None:
 
 
 def _require_encryption(response: requests.Response, url: str) -> None:
-    if url.startswith("https:") and not response.url.startswith("https:"):
+    way = [step.url for step in (*response.history, response)]
+    if url.startswith("https:") and not all(step.startswith("https:") for step in way):
         raise FleetwheelError(f"{url} redirects to an address without encryption")
 
 
