@@ -1,6 +1,6 @@
 """Indexes as the usual products lay them out, on loopback: links, answers and redirects.
 
-Made after their documentation and public reports; none of the products themselves was run.
+What is known of the products, without their documentation at hand; none of them was run.
 """
 
 import base64

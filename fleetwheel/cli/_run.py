@@ -67,7 +67,7 @@ def run(
         _plan(state, deploy)
         planned = _report.finished(deploy.kind)
         changes = any(host.status == "would change" for host in planned.hosts)
-        if changes and deploy.asks and not confirm(planned):
+        if changes and not confirm(planned):
             return planned, False
         if changes:
             state.set_stage(StateStage.Execute)

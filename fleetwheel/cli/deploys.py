@@ -58,7 +58,7 @@ def command(name: str) -> click.Command:
         console = Console(stderr=json_file == Path("-"))
         found, done = run(
             deploy, inventory, limit, _data(data),
-            lambda planned: _confirmed(planned, console, dry_run, yes), verbose,
+            lambda planned: _confirmed(planned, console, dry_run, yes or not deploy.asks), verbose,
         )  # fmt: skip
         if done or not _changes(found):
             report.print_table(found, console)
@@ -88,7 +88,7 @@ def _counted(planned: Report) -> str:
 
 def _confirmed(planned: Report, console: Console, dry_run: bool, yes: bool) -> bool:
     """Show what would change, and ask for it where somebody can answer."""
-    if yes:
+    if yes and not dry_run:
         return True
     report.print_table(planned, console)
     if dry_run:

@@ -113,6 +113,13 @@ def test_json_goes_to_standard_output_alone(lab: Project) -> None:
     assert "@local" in done.stderr
 
 
+def test_a_dry_run_of_the_smoke_test_tests_nothing(lab: Project) -> None:
+    before = lab.tree()
+    done = ours(lab, f"smoke --dry-run {UP}")
+    assert (done.returncode, "would change" in done.stdout) == (0, True)
+    assert lab.tree() == before
+
+
 def test_quiet_says_nothing_but_the_table(lab: Project) -> None:
     assert ours(lab, f"deploy --dry-run --quiet {UP}").stderr == ""
 
