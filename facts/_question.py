@@ -11,20 +11,23 @@ from pyinfra.context import ctx_host
 from fleetwheel.collectors import batch, script, sections
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.host.profile import HostState
+from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.recorded import replayed
 
 T = TypeVar("T")
 
 
-def question(*sections: str, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+def question(
+    *sections: str, root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+) -> StringCommand:
     """Return the command that asks the host of the moment these sections.
 
     On Linux values reach it as positional parameters, on Windows as variables.
     """
     if on_windows():
         return StringCommand(batch(*sections, root=root or "", gpu_seconds=gpu_timeout))
-    values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
-    return StringCommand("set --", *values, "\n", script(*sections))
+    values = (root or "", str(gpu_timeout), "", " ".join(trust.users), " ".join(trust.groups))
+    return StringCommand("set --", *map(QuoteString, values), "\n", script(*sections))
 
 
 def on_windows() -> bool:

@@ -6,6 +6,7 @@ from typing_extensions import override
 from fleetwheel.collectors import host
 from fleetwheel.facts._question import question, read_answer, read_replay
 from fleetwheel.host.profile import HostState
+from fleetwheel.host.trust import NOBODY, Trust
 
 
 class Host(FactBase[HostState]):
@@ -14,6 +15,7 @@ class Host(FactBase[HostState]):
 
     + root: the root directory; the asking user's own by default
     + gpu_timeout: seconds that NVML and nvidia-smi get before the driver counts as hung
+    + trust: whom the host believes besides root and the asking user
 
     .. code:: python
 
@@ -24,8 +26,10 @@ class Host(FactBase[HostState]):
     """
 
     @override
-    def command(self, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
-        return question(*host.SECTIONS, root=root, gpu_timeout=gpu_timeout)
+    def command(
+        self, root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+    ) -> StringCommand:
+        return question(*host.SECTIONS, root=root, gpu_timeout=gpu_timeout, trust=trust)
 
     @override
     def process(self, output: list[str]) -> HostState:

@@ -60,6 +60,14 @@ def damaged(packages: Iterable[str]) -> list[Drift]:
     return [drift.model_copy(update={"deep": True}) for drift in found]
 
 
+def unrecorded(files: Sequence[str]) -> list[Drift]:
+    """Return the drift of files that Python would run, and that no wheel of the lock brought."""
+    if not files:
+        return []
+    drift = _drift("package", "files of no package", "none", ", ".join(files), REBUILD)
+    return [drift.model_copy(update={"deep": True})]
+
+
 def failed_test(fault: FleetwheelError) -> Drift:
     """Return the drift of a smoke test that finds a fault now."""
     repair = fault.hint or DEPLOY

@@ -10,6 +10,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 
 from fleetwheel.connection.keepalive import SILENCE_S, watch
+from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
@@ -43,6 +44,7 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
         facts = host_state(settings)
         if facts is None:
             raise FleetwheelError("its facts cannot be read")
+        refuse_distrusted(facts.installation)
         yield from steps(settings, facts)
     except (FleetwheelError, OSError) as error:
         yield _report.failed(error, facts.profile if facts else None)
@@ -59,7 +61,9 @@ def _answer(settings: Settings) -> HostState | None:
     limit = settings.fact_timeout
     try:
         with gevent.Timeout(limit + SILENCE_S):
-            found: HostState | None = host.get_fact(Host, root=settings.root, _timeout=limit)
+            found: HostState | None = host.get_fact(
+                Host, root=settings.root, trust=settings.trust, _timeout=limit
+            )
             return found
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None

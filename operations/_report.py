@@ -17,6 +17,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel.host.profile import Profile
+from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
 from fleetwheel.reporting.table import printable
@@ -125,7 +126,7 @@ def _interrupted(run: _Run) -> NoReturn:
 def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
-    finished = report.report_of([*entries, *_unreachable()])
+    finished = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
     finished = finished.model_copy(update={"kind": run.kind})
     if not finished.hosts:
         return
@@ -151,6 +152,12 @@ def _save(finished: Report, console: Console) -> None:
         console.print(f"\n{report.save_report(Path('reports'), finished)}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
+
+
+def _with_trust(entry: HostReport) -> HostReport:
+    """Return an entry that says whose files its host was told to believe."""
+    said = state.inventory.get_host(entry.name).data.get("trust")
+    return entry.model_copy(update={"trust": Trust.model_validate(said)}) if said else entry
 
 
 def _settled(entry: HostReport, unfinished: str) -> HostReport:

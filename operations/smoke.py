@@ -9,7 +9,8 @@ from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.decider import python_for
+from fleetwheel.deploy.decider import require_python
+from fleetwheel.deploy.preflight import refuse_dead
 from fleetwheel.deploy.record import Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
@@ -74,9 +75,10 @@ def _in_use(facts: HostState) -> _InUse:
         raise FleetwheelError(
             f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"
         )
+    refuse_dead(there, there.current)
     record = records.parse_record(there.record)
     lock = locks.from_copy(text, record.lock if record else "the host's copy")
-    python = python_for(lock, facts.profile, record) or lock.choice.python
+    python = require_python(lock, facts.profile, record)
     return _InUse(there.current, lock, record, python)
 
 

@@ -189,6 +189,19 @@ def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Py
     return next((python for python in fitting if python.path == before), next(iter(newest), None))
 
 
+def require_python(lock: Lock, profile: Profile, record: Record | None = None) -> Python:
+    """Return the interpreter to run programs with; FleetwheelError where the host has none."""
+    python = python_for(lock, profile, record)
+    if python is None:
+        there = "; ".join(profile.problems)
+        raise FleetwheelError(
+            f"the host has no Python {lock.choice.python.minor} any more"
+            + (f" that is to be trusted ({there})" if there else ""),
+            hint="install it again, or run with --data relock=true",
+        )
+    return python
+
+
 def _for_interpreter(
     found: Lock | Refusal, profile: Profile, record: Record | None
 ) -> Lock | Refusal:

@@ -17,6 +17,7 @@ from fleetwheel.choice.request import (
     torch_pin,
 )
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.value import Value
 
@@ -174,6 +175,8 @@ class Settings(Value):
     """Sizes of the waves of a roll-out, such as ``[1, "10%"]``; all at once by default."""
     root: Annotated[str, AfterValidator(_absolute)] | None = None
     """Where environments live; by user and system by default."""
+    trust: Trust = Trust()
+    """Whose files the host runs, besides those of root and of the user that acts there."""
     sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Indexes or directories of wheels to ask before those that pip is configured with."""
     distribution: Literal["direct", "mirror", "push"] = "direct"

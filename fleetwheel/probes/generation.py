@@ -4,7 +4,7 @@ Reads ``input``, a dictionary with ``action`` and that function's arguments, as 
 ``connection/remote.py``) and prints one JSON document: ``{"ok": true, ...}``, or ``{"ok": false,
 "error": ..., "hint": ...}`` with exit code 1. Everything happens under ``root``:
 
-    bin/uv                the pinned uv
+    bin/uv                a link to the pinned uv, whose name has its version and digest
     certificates.pem      the authorities that wheel sources are checked against, if not uv's own
     cache/uv              uv's cache, on the same file system so that environments are hard links
     cache/wheels          wheels that the controller sent, each under its hash
@@ -119,6 +119,7 @@ def build(
     environment: dict[str, str],
     needed_bytes: int,
     uv_sha256: str,
+    uv_name: str = "",
     delivered: str | None = None,
     wheels: dict[str, str] | None = None,
     offline: bool = False,
@@ -132,7 +133,7 @@ def build(
     """
     base = Path(root)
     with exclusive(base):
-        place_uv(base, uv_sha256)
+        place_uv(base, uv_name, uv_sha256)
         sweep(base)
         require_space(base, needed_bytes)
         missing = place_wheels(base, wheels or {})
@@ -145,25 +146,39 @@ def build(
             environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
             make_environment(base, stage, python, environment)
+            made = [*programs_and_modules(stage), stage / "pyvenv.cfg", stage / "pylock.toml"]
             (stage / "pylock.toml").write_bytes(lock.encode())
             install(base, stage, environment, delivered or lock, offline)
             hook = site_packages(stage) / "fleetwheel_generation.py"
             hook.write_text(SITE_HOOK)
-            hook.with_name("zz_fleetwheel.pth").write_text("import fleetwheel_generation\n")
+            start = hook.with_name("zz_fleetwheel.pth")
+            start.write_text("import fleetwheel_generation\n")
+            record_own(stage, [*made, hook, start])
             stage.rename(base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
     return {"built": id}
 
 
-def place_uv(root: Path, sha256: str) -> None:
-    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant."""
+def place_uv(root: Path, name: str, sha256: str) -> None:
+    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant.
+
+    Its name tells the next run what it is, so that nobody has to run it for that.
+    """
     uv, sent = uv_path(root), root / "bin" / "uv.new"
-    if sent.exists():
-        if file_hash(sent).hex() != sha256:
-            raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
-        sent.chmod(0o755)
+    if not sent.exists():
+        return
+    if file_hash(sent).hex() != sha256:
+        raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
+    sent.chmod(0o755)
+    if sys.platform == "win32":
         sent.replace(uv)
+        return
+    sent.replace(uv.with_name(name))
+    point(uv, Path(name))
+    for older in uv.parent.glob("uv-*"):
+        if older.name != name:
+            older.unlink()
 
 
 def uv_path(root: Path) -> Path:
@@ -237,6 +252,8 @@ def install(root: Path, stage: Path, environment: dict[str, str], lock: str, off
     delivered.unlink()
 
 
+NAMED = 20
+"""Files that no RECORD names, of which an answer has so many."""
 MIB = {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}
 
 
@@ -325,18 +342,71 @@ def site_packages(stage: Path) -> Path:
 
 def damaged_packages(stage: Path) -> list[str]:
     """Return the names of installed packages with a file that differs from its RECORD hash."""
-    site = site_packages(stage)
-    files = [
-        (info.name.split("-")[0], site / row[0], row[1])
-        for info in site.glob("*.dist-info")
-        for row in csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines())
-        if len(row) > 1 and row[1].startswith("sha256=")
-    ]
+    files = [file for file in recorded_files(stage) if file[2].startswith("sha256=")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         intact = pool.map(lambda file: recorded_hash(file[1]) == file[2], files)
     # strict= came with Python 3.10
     checked = zip(files, intact)  # noqa: B905
     return sorted({file[0] for file, same in checked if not same})
+
+
+def recorded_files(stage: Path) -> list[tuple[str, Path, str]]:
+    """Return package, path and hash of every file that a RECORD names.
+
+    A package without METADATA is none: nobody would miss it, and its RECORD could name anything.
+    """
+    site = site_packages(stage)
+    records = [(m.parent.name.split("-")[0], m.parent) for m in site.glob("*.dist-info/METADATA")]
+    return [
+        (package, Path(os.path.normpath(str(site / row[0]))), row[1])
+        for package, place in [*records, ("fleetwheel", stage)]
+        if (place / "RECORD").exists()
+        for row in csv.reader((place / "RECORD").read_text(encoding="utf-8").splitlines())
+        if len(row) > 1
+    ]
+
+
+def programs_and_modules(stage: Path) -> list[Path]:
+    """Return all that an environment could run or import; links are not followed."""
+    site = site_packages(stage)
+    found = []
+    for place in (environment_python(stage).parent, site):
+        for directory, directories, names in os.walk(str(place)):
+            links = [name for name in directories if (Path(directory) / name).is_symlink()]
+            found += [Path(directory) / name for name in names + links]
+    return found
+
+
+def record_own(stage: Path, own: list[Path]) -> None:
+    """Write a RECORD of what no wheel brought: by uv for each environment, and by fleetwheel."""
+    site = str(site_packages(stage))
+    rows = [
+        [os.path.relpath(str(path), site), "" if path.is_symlink() else recorded_hash(path), ""]
+        for path in own
+        if os.path.lexists(str(path))
+    ]
+    with (stage / "RECORD").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def unrecorded_files(stage: Path) -> list[str]:
+    """Return programs and modules that no RECORD names, as paths in the generation.
+
+    What Python compiled of a module that one names is exempt.
+    """
+    recorded = {path for _, path, _ in recorded_files(stage)}
+    return sorted(
+        str(path.relative_to(stage))
+        for path in programs_and_modules(stage)
+        if path not in recorded and source_of(path) not in recorded
+    )
+
+
+def source_of(bytecode: Path) -> Path | None:
+    """Return the module that ``__pycache__/x.cpython-311.pyc`` was compiled from."""
+    if bytecode.parent.name != "__pycache__" or bytecode.suffix != ".pyc":
+        return None
+    return bytecode.parent.parent / (bytecode.name.split(".")[0] + ".py")
 
 
 def recorded_hash(path: Path) -> str:
@@ -456,8 +526,12 @@ def drop_bytecode(root: str, id: str) -> dict[str, Any]:
 
 
 def verify(root: str, id: str) -> dict[str, Any]:
-    """Name the packages with a file that differs from its RECORD; nothing is written."""
-    return {"damaged": damaged_packages(Path(root) / "envs" / id)}
+    """Name packages with files that differ from their RECORD, and files that none names."""
+    generation = Path(root) / "envs" / id
+    return {
+        "damaged": damaged_packages(generation),
+        "unrecorded": unrecorded_files(generation)[:NAMED],
+    }
 
 
 def clean(root: Path, keep: int, failed: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 import uv
 
 from fleetwheel.connection import remote
+from fleetwheel.delivery import uv_binary
 from fleetwheel.probes.generation import Fetching
 from tests.small_wheels import lock_of, make_wheel
 
@@ -59,6 +60,7 @@ def building(lock: str, id: str = "a-1", **changes: Any) -> dict[str, Any]:
         "environment": {},
         "needed_bytes": 0,
         "uv_sha256": sha256,
+        "uv_name": f"uv-{uv_binary.VERSION}-{sha256[:16]}",
         **changes,
     }
 
@@ -103,7 +105,17 @@ def test_another_uv_than_the_pinned_one_is_refused(root: Path, lock: str) -> Non
     (root / "bin/uv.new").write_text("#!/bin/sh\n")
     answer = run("build", root, **building(lock))
     assert "is not the uv that was sent" in answer["error"]
-    assert not (root / "bin/uv").exists()
+    assert [path.name for path in (root / "bin").iterdir()] == ["uv.new"]
+
+
+def test_the_name_of_uv_says_what_it_is(root: Path, lock: str) -> None:
+    (root / "bin/uv-0.0.1-0123456789abcdef").touch()
+    (root / "bin/uv").symlink_to("uv-0.0.1-0123456789abcdef")
+    assert run("build", root, **building(lock))["ok"]
+    named = root / "bin" / building(lock)["uv_name"]
+    assert (root / "bin/uv").readlink() == Path(named.name)
+    assert named.read_bytes() == UV.read_bytes()
+    assert [path.name for path in (root / "bin").glob("*") if path.name != "uv"] == [named.name]
 
 
 def test_a_wrong_hash_builds_nothing(root: Path, lock: str) -> None:
@@ -131,6 +143,38 @@ def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, loc
     python = root / "envs/a-2/bin/python"
     said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
     assert said == b"1.0+cpu\n"
+
+
+def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
+    """A .pth runs at each start, and so does what hides in a dist-info that is no package."""
+    run("build", root, **building(lock))
+    place = root / "envs/a-1"
+    site = next(place.glob("lib/python3*/site-packages"))
+    subprocess.run([place / "bin/python", "-m", "compileall", "-q", site], check=True)
+    assert list(site.glob("__pycache__/alpha.*.pyc"))
+    assert run("verify", root, id="a-1") == {"ok": True, "damaged": [], "unrecorded": []}
+    hidden = site / "hidden-1.dist-info"
+    hidden.mkdir()
+    (hidden / "RECORD").write_text("hidden.pth,,\nhidden-1.dist-info/RECORD,,\n")
+    (site / "hidden.pth").write_text("import os\n")
+    (site / "__pycache__/orphan.cpython-311.pyc").write_bytes(b"")
+    (site / "linked").symlink_to("/tmp")
+    (place / "bin/torchrun").write_text("")
+    inside = str(site.relative_to(place))
+    assert run("verify", root, id="a-1")["unrecorded"] == [
+        "bin/torchrun",
+        f"{inside}/__pycache__/orphan.cpython-311.pyc",
+        f"{inside}/hidden-1.dist-info/RECORD",
+        f"{inside}/hidden.pth",
+        f"{inside}/linked",
+    ]
+
+
+def test_an_edit_of_our_own_files_is_found(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    hook = next((root / "envs/a-1").glob("lib/python3*/site-packages/fleetwheel_generation.py"))
+    hook.write_text("import os\n")
+    assert run("verify", root, id="a-1")["damaged"] == ["fleetwheel"]
 
 
 def test_a_generation_loses_its_bytecode_alone(root: Path, lock: str) -> None:

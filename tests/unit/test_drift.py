@@ -21,6 +21,7 @@ from fleetwheel.drift import (
     failed_test,
     odd_ones_out,
     repairs,
+    unrecorded,
 )
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import (
@@ -51,6 +52,13 @@ TWO = (
 GPUS = GPU_HOST.model_copy(update={"gpus": TWO})
 CPU_WHEELS = Settings(accelerator="cpu")
 """For hosts with GPUs here: what they run is no matter."""
+
+
+def test_files_that_no_wheel_brought_are_drift() -> None:
+    assert unrecorded([]) == []
+    (found,) = unrecorded(["lib/x.pth", "bin/x"])
+    assert (found.class_, found.found, found.deep) == ("package", "lib/x.pth, bin/x", True)
+    assert found.repair == REBUILD
 
 
 def state(profile: Profile = CPU_HOST, current: str | None = ID, **changes: object) -> HostState:

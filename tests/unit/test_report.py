@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.host.profile import Driver, DriverState
+from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
+from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import HostReport
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
 
@@ -42,6 +44,17 @@ def test_a_driver_that_does_not_work_is_named() -> None:
     driver = Driver(state=DriverState.VERSION_MISMATCH)
     broken = GPU_HOST.model_copy(update={"driver": driver, "gpus": ()})
     assert "version-mismatch" in printed(HostReport(name="a", status="failed", profile=broken))
+
+
+def test_whom_the_inventory_trusts_besides_stands_in_every_report(tmp_path: Path) -> None:
+    host = HostReport(name="a", status="unchanged", trust=Trust(users=("spack",), groups=("50",)))
+    said = "the inventory trusts user spack, group 50 as it does root"
+    assert said in printed(host)
+    assert "trusts" not in printed(HostReport(name="a", status="unchanged"))
+    made = report.report_of([host])
+    assert said in render_page(made, [])
+    document = json.loads(report.save_report(tmp_path, made).read_text())
+    assert document["hosts"][0]["trust"] == {"users": ["spack"], "groups": ["50"]}
 
 
 def test_reasons_stand_below_a_narrow_table_each_once() -> None:
