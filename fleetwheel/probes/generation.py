@@ -25,6 +25,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -33,6 +34,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+OFD_GETLK, FLOCK = 36, "hhqqi"
+"""Linux's F_OFD_GETLK, which Python knows from 3.9 on, and its struct flock on 64 bits."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -65,10 +69,14 @@ def _settle():
 
 
 def _lease(generation):
+    # A read lock of the open file, which children share. Who cannot write to the file can take no
+    # write lock of it, and so cannot keep this one away; with flock everybody could.
     import fcntl
+    import struct
 
     handle = os.open(os.path.join(generation, "pyvenv.cfg"), os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(handle, 37, lock)  # F_OFD_SETLK of Linux 3.15, which Python knows from 3.9 on
     return handle
 
 
@@ -92,7 +100,9 @@ class Failure(Exception):  # noqa: N818 - it is no error of this program
 def exclusive(root: Path) -> Iterator[None]:
     """Hold the host's lock, so that two controllers never change one root at a time."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("a") as lock:
+    # A lock that others can open is one that they can hold.
+    with os.fdopen(os.open(str(root / ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+        (root / ".lock").chmod(0o600)
         try:
             _lock(lock)
         except (BlockingIOError, PermissionError):
@@ -188,7 +198,7 @@ def uv_path(root: Path) -> Path:
 def sweep(root: Path) -> None:
     """Remove what interrupted runs left behind; the lock is held, so nobody works in it."""
     (root / "envs").mkdir(parents=True, exist_ok=True)
-    for left in (root / "envs").glob(".*-*"):
+    for left in (*(root / "envs").glob(".*-*"), *(root / "cache" / "uv").glob(".tmp*")):
         shutil.rmtree(str(left), ignore_errors=True)
 
 
@@ -551,6 +561,9 @@ def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
             path.rename(leaving)
         except OSError:  # it stays for the next run: cleaning decides nothing
             continue
+        if in_use(leaving):  # by a process that started in between
+            leaving.rename(path)
+            continue
         shutil.rmtree(str(leaving), ignore_errors=True)
         removed.append(path.name)
     return removed
@@ -572,12 +585,22 @@ def trim(root: Path) -> None:
 
 
 def in_use(generation: Path) -> bool:
-    """Whether a process that runs from the generation holds the lease that it took at its start."""
+    """Whether a process that runs from the generation holds the lease that it took at its start.
+
+    Asked without taking a lock, which a process that starts right now would meet. Before there was
+    a RECORD beside it the lease was a flock.
+    """
     if sys.platform == "win32":
         return False
+    lease = generation / "pyvenv.cfg"
     try:
-        with (generation / "pyvenv.cfg").open() as lease:
-            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lease.open("r+") as file:
+            whole = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            found = struct.unpack(FLOCK, fcntl.fcntl(file, OFD_GETLK, whole))
+            if found[0] != fcntl.F_UNLCK:
+                return True
+            if not (generation / "RECORD").exists():
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

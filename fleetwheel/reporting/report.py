@@ -111,11 +111,15 @@ def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool 
 
 
 def save_report(directory: Path, report: Report) -> Path:
-    """Write a report in one step, and drop the oldest beyond ``KEPT``."""
+    """Write a report in one step, and drop the oldest beyond ``KEPT``, but never this one.
+
+    Clocks go wrong: others may bear dates to come.
+    """
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     document = report.model_dump(mode="json", by_alias=True)
     files.replace(path, json.dumps(document, indent=2))
-    for old in sorted(directory.glob("*.json"))[:-KEPT]:
+    others = sorted(old for old in directory.glob("*.json") if old != path)
+    for old in others[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
     return path
 

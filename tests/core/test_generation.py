@@ -1,11 +1,16 @@
 """Building, activating and cleaning up generations: real uv, real environments, small wheels."""
 
+import fcntl
 import hashlib
 import json
 import os
+import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import uv
 
 from fleetwheel.connection import remote
 from fleetwheel.delivery import uv_binary
-from fleetwheel.probes.generation import Fetching
+from fleetwheel.probes.generation import Fetching, in_use
 from tests.small_wheels import lock_of, make_wheel
 
 PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
@@ -211,8 +216,6 @@ def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
 
 
 def test_one_run_at_a_time(root: Path, lock: str) -> None:
-    import fcntl
-
     with (root / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = run("build", root, **building(lock))
@@ -267,7 +270,7 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_for_lease(root / "envs/old-1/pyvenv.cfg")
+        wait_for_lease(root / "envs/old-1")
         run("build", root, **building(newer, id="new-1"))
         assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
         said, _ = process.communicate("\n")
@@ -275,18 +278,79 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
     assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
 
 
-def wait_for_lease(path: Path) -> None:
-    import fcntl
-
+def wait_for_lease(generation: Path) -> None:
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
+    while not in_use(generation):
+        assert time.monotonic() < deadline, "the process took no lease"
         time.sleep(0.02)
-    raise AssertionError("the process took no lease")
+
+
+@contextmanager
+def running(program: str, *command: Path | str) -> Iterator[subprocess.Popen[str]]:
+    """A Python at work until the block ends, once it has said a line."""
+    given = [*command, "-c", f"{program}; print('ready', flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(given, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+FLOCK = "import fcntl; file = open(r'{}'); fcntl.flock(file, fcntl.LOCK_{})"
+
+
+def test_a_stranger_s_lock_pins_no_generation(root: Path, lock: str) -> None:
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_a_stranger_s_lock_strips_no_job_of_its_lease(root: Path, lock: str) -> None:
+    """A job that starts while the lock is held, its children included, keeps its environment."""
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    forked = "import os, time; pid = os.fork(); pid or time.sleep(60)"
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "EX"), sys.executable):
+        with running(forked, root / "envs/old-1/bin/python") as job:
+            assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+            children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+    os.kill(int(children[0]), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while in_use(root / "envs/old-1"):
+        assert time.monotonic() < deadline
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_who_cannot_write_to_the_lease_cannot_take_it_away(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").touch()
+    whole = struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0)
+    with (tmp_path / "pyvenv.cfg").open() as file, pytest.raises(OSError, match="Bad file"):
+        fcntl.fcntl(file, 37, whole)
+
+
+def test_the_lease_of_an_earlier_fleetwheel_counts(root: Path, lock: str) -> None:
+    """Its environments hold a flock, and have no RECORD of what fleetwheel put there."""
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    (root / "envs/old-1/RECORD").unlink()
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_others_cannot_hold_the_lock_of_a_root(root: Path, lock: str) -> None:
+    (root / ".lock").touch(0o644)
+    run("build", root, **building(lock))
+    assert (root / ".lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_an_interrupted_uv_left_in_its_cache_goes(root: Path, lock: str) -> None:
+    left = root / "cache/uv/.tmpAbCdEf/torch"
+    left.mkdir(parents=True)
+    run("build", root, **building(lock))
+    assert not left.parent.exists()
 
 
 @pytest.mark.parametrize("failing", ["symlink", "rename"])

@@ -385,6 +385,13 @@ own_group
 
 
 @as_root
+def test_a_full_memory_disk_is_left_alone(machine: Machine) -> None:
+    fill = "mount -t tmpfs -o size=64k none /dev/shm; head -c 1000000 /dev/zero >/dev/shm/x"
+    machine.shell = ["unshare", "-m", "sh", "-c", f'{fill} 2>/dev/null; exec sh "$@"', "sh"]
+    assert machine.state().profile.pythons
+
+
+@as_root
 def test_a_directory_is_made_only_where_nobody_was_first(place: Path) -> None:
     place.chmod(0o1777)
     (place / "theirs").mkdir()
