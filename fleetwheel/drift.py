@@ -12,7 +12,7 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
-from fleetwheel.deploy.record import Record
+from fleetwheel.deploy.record import Record, for_root_alone
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, Generation, Gpu, HostState, Profile
@@ -25,6 +25,8 @@ from fleetwheel.reporting.report import Drift, DriftClass, HostReport
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
 ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
+FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
+OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
@@ -47,6 +49,7 @@ def differences(
         *_driver(record, target, profile, matrix),
         *_hardware(record.gpus, profile.gpus),
         *_runtime(record, profile.gpus, tested=settings.smoke != "none"),
+        *_others(record, profile),
         *_expected(profile, expect),
     )
 
@@ -292,6 +295,15 @@ def _runtime(record: Record, gpus: Sequence[Gpu], *, tested: bool) -> list[Drift
         elif gpu.remapping_pending:
             drifts.append(_memory(gpu, "a row waits to be replaced", "reboot, or reset the GPU"))
     return drifts
+
+
+def _others(record: Record, profile: Profile) -> list[Drift]:
+    """Return what keeps other users of the host from an environment that root has deployed."""
+    used = record.choice.python
+    python = next((python for python in profile.pythons if python.path == used.path), used)
+    why = for_root_alone(python, record.smoke.result if record.smoke else {})
+    repair = FOR_ALL if python.reach == "private" else OPEN_WAY
+    return [_drift("runtime", "other users", "they can run it", why, repair)] if why else []
 
 
 def _memory(gpu: Gpu, found: str, repair: str) -> Drift:

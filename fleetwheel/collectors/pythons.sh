@@ -38,13 +38,16 @@ python_names() {
     done
 }
 
-# reach PATH: sets $reach of the interpreter that was just found to be trusted.
+# reach PATH: sets $reach of the interpreter that was just found to be trusted: who can run it where
+# root deploys to a place that all can reach.
 reach() {
-    case ${private:+yes}:$uid:$1 in yes:0:"$root"/*) reach=root ;; yes:0:*) reach=private ;; *) reach=everyone ;; esac
+    case ${private:+yes}:$uid$root_private:$1 in yes:0:"$root"/*) reach=root ;; yes:0:*) reach=private ;; *) reach=everyone ;; esac
 }
 
 ask_pythons() {
     find_root
+    trusts "$root"
+    root_private=$private
     python_directories | python_names >"$work/names"
     set --
     while read -r name; do set -- "$@" "$name"; done <"$work/names"

@@ -178,6 +178,10 @@ class Nvidia(Value):
 Reach = Literal["everyone", "root", "private"]
 
 
+REACHES: tuple[Reach, ...] = ("everyone", "root", "private")
+"""In the order of preference."""
+
+
 class Python(Value):
     """One CPython interpreter of a host, never one inside a virtual environment."""
 
@@ -188,7 +192,7 @@ class Python(Value):
     venv: bool = True
     """Whether its standard library holds ``venv``; uv needs no ensurepip."""
     reach: Reach = "everyone"
-    """Who can run it, where root deploys: ``root`` those who reach fleetwheel's root directory."""
+    """Who can run it where root deploys: ``root`` is one below fleetwheel's root directory."""
 
     @property
     def minor(self) -> str:

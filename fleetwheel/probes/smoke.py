@@ -48,6 +48,9 @@ DEFAULTS: dict[str, Any] = {
     "driver_program": None,
     "nvml": None,
 }
+NOBODY = 65534
+"""The user and group that own nothing on Linux."""
+START = ("-I", "-c", "import torch")
 GRACE = 5
 """Seconds that a child gets to end after its deadline, and again after SIGKILL."""
 FAMILY = ("torch", "torchvision", "torchaudio")
@@ -215,6 +218,7 @@ def ask(jobs: list[Job], deadline_s: float) -> list[dict[str, Any]]:
 def test(expected: dict[str, Any]) -> dict[str, Any]:
     """Test the torch of this Python on every device; return the document."""
     started = time.monotonic()
+    other = AnotherUser() if is_for_all(Path(sys.prefix)) else None
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
@@ -247,10 +251,60 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "faults": list(faults.values()),
         "warnings": warnings_of(expected, look, driver, told) + elsewhere + untested + odd,
+        "others": other.cannot(expected["device_deadline_s"]) if other else "",
         "devices": results,
         "together": together,
         "seconds": round(time.monotonic() - started, 2),
     }
+
+
+def is_for_all(generation: Path) -> bool:
+    """Whether root made this generation under a root directory that every user can reach."""
+    envs, *root_and_above = generation.resolve().parents
+    if os.name == "nt" or os.geteuid() != 0 or envs.name != "envs":
+        return False
+    return all(place.stat().st_mode & 0o001 for place in root_and_above)
+
+
+def become_another_user() -> None:
+    """Give up everything that root has; a program that is started afterwards has none of it."""
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+class AnotherUser:
+    """A start of this environment by a user that has no rights of its own."""
+
+    def __init__(self) -> None:
+        self.errors, self.failed = scratch(), ""
+        self.process: subprocess.Popen[bytes] | None = None
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, *START],
+                cwd="/",
+                env={**known_environment(1), "HOME": "/"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.errors,
+                preexec_fn=become_another_user,
+            )
+        except OSError as error:
+            self.failed = f"{sys.executable}: {error.strerror}"
+        except subprocess.SubprocessError:
+            pass  # no such user here, as in some containers: there is nobody to try it for
+
+    def cannot(self, deadline_s: float) -> str:
+        """Return why the user could not start it; empty where it could, or there is none."""
+        with self.errors:
+            if self.process is None:
+                return self.failed
+            try:
+                code = self.process.wait(timeout=deadline_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                return f"no answer within {deadline_s:g} s"
+            return (read(self.errors).strip()[-300:] or f"exit code {code}") if code else ""
 
 
 def first_look(expected: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

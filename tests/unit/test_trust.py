@@ -321,6 +321,33 @@ def test_an_interpreter_is_judged_with_its_library(away: Machine) -> None:
 
 
 @as_root
+@pytest.mark.parametrize(
+    ("python", "root", "closed", "reach"),
+    [
+        ("opt/bin/python3.12", "root", "none", "everyone"),
+        ("opt/bin/python3.12", "root", "opt", "private"),
+        ("opt/bin/python3.12", "root", "opt/bin/python3.12", "private"),
+        ("opt/bin/python3.12", "root", "opt/lib/python3.12", "private"),
+        ("root/pythons/x/bin/python3.12", "root", "none", "everyone"),
+        ("root/pythons/x/bin/python3.12", "root", "root/pythons", "root"),
+        ("opt/bin/python3.12", "opt/root", "opt", "everyone"),  # as private as the root itself
+    ],
+)
+def test_who_can_run_an_interpreter(
+    away: Machine, python: str, root: str, closed: str, reach: str
+) -> None:
+    said = "3.12.1 cpython 64 - 1"
+    path = away.program(python, f"echo '{said} {away.home}/{python}'")
+    away.write(f"{path.parent.parent.relative_to(away.home)}/lib/python3.12/os.py", "")
+    away.root = away.home / root
+    away.write("none/x", "")
+    (away.home / closed).chmod(0o750)
+    away.environment = {"PATH": f"{path.parent}:/usr/bin:/bin"}
+    found = {each.path: each.reach for each in away.state().profile.pythons}
+    assert found[str(path)] == reach
+
+
+@as_root
 def test_an_environment_of_an_interpreter_of_others_does_not_run(away: Machine) -> None:
     generation(away, "a-1")
     theirs = planted(away, "theirs/python3.11")
