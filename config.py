@@ -12,8 +12,14 @@ config.PARALLEL = 200
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 try:
+    from fleetwheel.errors import FleetwheelError
+    from fleetwheel.operations._command_line import refuse_idle_run
     from fleetwheel.operations._report import report_at_exit
 except ModuleNotFoundError as error:
     raise PyinfraError(f"{error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
 
+try:
+    refuse_idle_run()
+except FleetwheelError as error:
+    raise PyinfraError(str(error)) from None
 report_at_exit()

@@ -11,6 +11,7 @@ try:
     from fleetwheel.errors import FleetwheelError as _FleetwheelError
     from fleetwheel.inventory.load import fleet as _fleet
     from fleetwheel.inventory.login_keys import leave_out_unusable as _leave_out_unusable
+    from fleetwheel.operations._command_line import refuse_limit as _refuse_limit
     from fleetwheel.project import demand as _demand
 except ModuleNotFoundError as _error:
     raise _InventoryError(f"{_error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
@@ -18,6 +19,7 @@ except ModuleNotFoundError as _error:
 try:
     _demand()
     _hosts = _fleet()
+    _refuse_limit({_host.name: _host.group for _host in _hosts})
 except _FleetwheelError as _error:
     raise _InventoryError(f"the inventory cannot be used\n{_error}") from None
 

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-BIN = ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+VENV = (ROOT / ".venv").resolve()  # of a pull, a link to what stays when its tree is replaced
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
 PARALLEL = ["--numprocesses=auto", "--maxprocesses=8"]
 TESTS = (
@@ -54,7 +55,7 @@ def install(requirements):
     wanted = hashlib.sha256(
         Path(requirements).read_bytes() + Path("pyproject.toml").read_bytes()
     ).hexdigest()
-    done = ROOT / ".venv" / f"installed-{requirements}"
+    done = VENV / f"installed-{requirements}"
     if PYTHON.exists() and done.exists() and done.read_text() == wanted:
         return
     print(f"Installing {requirements} into .venv (about half a minute)", flush=True)
@@ -71,9 +72,9 @@ def make_environment():
     try:
         import ensurepip  # noqa: F401
     except ImportError:
-        run(sys.executable, "-m", "venv", "--without-pip", ".venv")
+        run(sys.executable, "-m", "venv", "--without-pip", VENV)
     else:
-        run(sys.executable, "-m", "venv", ".venv")
+        run(sys.executable, "-m", "venv", VENV)
 
 
 def pip(*arguments):
@@ -84,7 +85,7 @@ def pip(*arguments):
     ):
         run(sys.executable, "-m", "pip", "--python", PYTHON, "-qq", *arguments)
     else:
-        shutil.rmtree(".venv")
+        shutil.rmtree(VENV)
         sys.exit("This Python has neither pip nor ensurepip: on Debian, apt install python3-venv")
 
 

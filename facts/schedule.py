@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
-from fleetwheel.schedule.job import Scheduling
+from fleetwheel.schedule.job import OWNED, Scheduling
 
-QUESTION = """
+QUESTION = f"""
+{OWNED}
+acting "$2" 2>/dev/null || acting root"""
+QUESTION += """
 for program in $4; do
     if test "$program" != python; then
         command -v "$program" >/dev/null && echo "has:$program"
         continue
     fi
     for python in python3.14 python3.13 python3.12 python3.11 python3; do
-        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+        found=$(command -v "$python") && test -z "$(on_way "$found")" || continue
+        "$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
         echo has:python
         break
     done
@@ -29,7 +33,14 @@ if test "$(id -u)" = 0; then echo root; fi
 if id "$2" >/dev/null 2>&1; then echo user; fi
 if test -d "$0"; then echo directory; fi
 if test -x "$1"; then echo program; fi
-shift 4
+runs=$5
+shift 5
+while test "$runs" -gt 0; do
+    found=$(owned_by_others "$1")
+    if test -n "$found"; then echo "others $found"; fi
+    runs=$((runs - 1))
+    shift
+done
 for file in "$@"; do
     if test -f "$file"; then sha256sum "$file"; fi
 done
@@ -45,7 +56,9 @@ class HostSchedule(FactBase[Scheduling]):
     + program: path of fleetwheel in it
     + user: who runs it
     + timer: name of the systemd timer
-    + programs: what to look for on PATH; ``python`` is Python 3.11 or newer
+    + programs: what to look for on PATH; ``python`` is Python 3.11 or newer that nobody else than
+      root and that user can change
+    + runs: paths of what that user would run
     + files: paths of all files that a schedule may have
 
     .. code:: python
@@ -59,6 +72,7 @@ class HostSchedule(FactBase[Scheduling]):
             "directory": True,
             "program": True,
             "programs": {"git", "flock"},
+            "others": "",
             "files": {"/etc/systemd/system/fleetwheel-drift.timer": "0bf2a864d67e..."},
         }
     """
@@ -71,20 +85,24 @@ class HostSchedule(FactBase[Scheduling]):
         user: str,
         timer: str,
         programs: Sequence[str],
+        runs: Sequence[str],
         files: Sequence[str],
     ) -> StringCommand:
-        values = (directory, program, user, timer, " ".join(programs), *files)
+        asked = (" ".join(programs), str(len(runs)), *runs, *files)
+        values = (directory, program, user, timer, *asked)
         return StringCommand("sh", "-c", QuoteString(QUESTION), *map(QuoteString, values))
 
     @override
     def process(self, output: list[str]) -> Scheduling:
         said = {line for line in output if " " not in line} & Scheduling.model_fields.keys()
         programs = {line.removeprefix("has:") for line in output if line.startswith("has:")}
+        others = [line.removeprefix("others ") for line in output if line.startswith("others ")]
         hashes = [line.split(maxsplit=1) for line in output if " " in line]
         return Scheduling.model_validate(
             {
                 **dict.fromkeys(said, True),
                 "programs": programs,
+                "others": next(iter(others), ""),
                 "files": {path: hash for hash, path in hashes if len(hash) == 64},
             }
         )

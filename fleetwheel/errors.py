@@ -17,6 +17,10 @@ class FleetwheelError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
+class NotBegunError(FleetwheelError):
+    """A host was left as it is, because hosts before it did not end well."""
+
+
 class SudoPasswordError(FleetwheelError):
     """sudo on a host asks for a password, and nobody can type one."""
 

@@ -18,8 +18,9 @@ def replace(path: Path, text: str, mode: int | None = None) -> None:
         try:
             new.write(text)
             new.flush()
-            if mode is not None:
-                beside.chmod(mode)
+            if mode is not None and os.name == "posix":
+                # Not by its name, which the owner of the directory may give to another file.
+                os.fchmod(new.fileno(), mode)
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)

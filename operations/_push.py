@@ -1,19 +1,24 @@
-"""Sending files to a host: wheels by rsync over the system's ssh, or else by SFTP."""
+"""Sending files to a host: by rsync over the system's ssh, by SFTP, or on standard input."""
 
 import re
 import shlex
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import IO
 
 import gevent
 from pyinfra import logger
-from pyinfra.api import FunctionCommand, Host, State
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.util import get_file_io
 from pyinfra.connectors.ssh import SSHConnector
 
 from fleetwheel.connection.keepalive import SILENCE_S
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.operations._commands import SHARED
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._probe import connector_arguments
 from fleetwheel.reporting.table import printable
@@ -22,6 +27,11 @@ RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE_S}")
 """What was sent before a link broke stays, and only the rest is sent."""
 PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 """What pyinfra may put into rsync's command line, which it does not quote."""
+
+BECOMES = ("_sudo", "_su_user", "_doas", "_dzdo")
+"""pyinfra's arguments by which commands run as another user than the one who logs in."""
+PIECE_BYTES = 12 << 20
+"""Bytes of a file that one command gets on its standard input."""
 
 
 def upload(source: str | IO[str] | IO[bytes], path: str) -> FunctionCommand:
@@ -45,15 +55,51 @@ def _try_file(state: State, host: Host, source: str | IO[str] | IO[bytes], path:
     return True
 
 
+def put_text(text: str, path: str, mode: str) -> Iterator[PyinfraCommand]:
+    """Yield what puts a text in the place of a file of a Linux host, in one step."""
+    new = f"{path}.new"
+    yield StringCommand("rm -f", QuoteString(new))  # it may be another user's
+    yield upload(StringIO(text), new)
+    yield StringCommand("chmod", mode, QuoteString(new))
+    yield StringCommand("mv -fT", QuoteString(new), QuoteString(path))
+
+
 def file(host: Host, source: str | IO[str] | IO[bytes], path: str) -> None:
     """Send a file; FleetwheelError when it does not get there."""
     try:
         with noticed(host):
-            sent = host.put_file(source, path, **connector_arguments(host))
+            sent = _put(host, source, path)
     except (OSError, PyinfraError) as error:
         raise _unsent(path, error) from error
     if not sent:
         raise _unsent(path, "it cannot be written")
+
+
+def _put(host: Host, source: str | IO[str] | IO[bytes], path: str) -> bool:
+    """Send a file to where the user who acts on the host writes it; whether it got there.
+
+    For another user than the one who logs in, pyinfra would have it lie in /tmp under a name that
+    everybody can foresee, and so make before it does.
+    """
+    arguments = connector_arguments(host)
+    if not any(arguments.get(key) for key in BECOMES):
+        return host.put_file(source, path, **arguments)
+    place = QuoteString(path)
+    write = StringCommand(SHARED, "rm -f", place, "&& set -C && base64 -d >", place)
+    for piece in _pieces(source):
+        done, output = host.run_shell_command(write, **(arguments | {"_stdin": piece}))
+        if not done:
+            raise OSError("\n".join(output.stderr_lines[-3:]) or "it cannot be written")
+        write = StringCommand("base64 -d >>", place)
+    return True
+
+
+def _pieces(source: str | IO[str] | IO[bytes]) -> Iterator[str]:
+    """Yield a file in base64, at least one piece of it: pyinfra sends text alone."""
+    with get_file_io(source) as file:
+        yield b64encode(file.read(PIECE_BYTES)).decode()
+        while piece := file.read(PIECE_BYTES):
+            yield b64encode(piece).decode()
 
 
 def _unsent(path: str, why: object) -> FleetwheelError:
@@ -112,5 +158,5 @@ def _reached_by(host: Host) -> list[str]:
 def _upload(host: Host, directory: str, files: Mapping[str, Path]) -> None:
     for name, path in files.items():
         logger.info(f"{host.print_prefix}sending {name}")
-        if not host.put_file(str(path), f"{directory}/{name}", **connector_arguments(host)):
+        if not _put(host, str(path), f"{directory}/{name}"):
             raise OSError(f"{name} cannot be written")

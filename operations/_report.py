@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-import pyinfra
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
 from fleetwheel.reporting.table import printable
@@ -27,6 +27,7 @@ _started = time.monotonic()
 _errors: dict[str, list[str]] = {}
 """The first errors about each host, by its name in brackets."""
 MOST_LINES = 50
+INTERRUPTED = "interrupted: run again, it starts over where this was"
 
 
 class _Errors(logging.Handler):
@@ -94,23 +95,31 @@ def report_at_exit() -> None:
         return
     atexit.register(_show, run)
     signal.signal(signal.SIGINT, lambda number, frame: _interrupted(run))
-    logger.addHandler(_Errors(logging.ERROR))
+    keep_errors()
 
 
 def _run() -> _Run | None:
-    context = click.get_current_context(silent=True)
-    if not pyinfra.is_cli or context is None:
+    options = asked()
+    if options is None:
         return None
-    asked = context.params
-    files = map(Path, asked["operations"])
-    deploys = {file.stem for file in files if file.parent.name == "deploys"}
-    if not deploys:
-        return None
+    deploys = {Path(file).stem for file in options["operations"]}
     kinds: tuple[Kind, ...] = ("smoke", "drift")
     return _Run(
         kind=next((kind for kind in kinds if kind in deploys), "deploy"),
-        lists_changes=not asked["json_output"],
+        lists_changes=not options["json_output"],
     )
+
+
+def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
+    """Return the report of the run so far; a host that was begun and has not ended has failed."""
+    entries = [_settled(entry, unfinished) for entry in _reports.values()]
+    found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
+    return found.model_copy(update={"kind": kind})
+
+
+def keep_errors() -> None:
+    """Keep what pyinfra logs as errors from now on: the reasons of hosts that are unreachable."""
+    logger.addHandler(_Errors(logging.ERROR))
 
 
 def _interrupted(run: _Run) -> NoReturn:
@@ -118,38 +127,36 @@ def _interrupted(run: _Run) -> NoReturn:
 
     What runs on hosts ends by itself when nobody reads its output any more.
     """
-    _show(run, "interrupted: run again, it starts over where this was")
+    _show(run, INTERRUPTED)
     sys.stderr.flush()
     os._exit(130)
 
 
 def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     """Print the table of the run, and keep its report unless nothing was executed."""
-    entries = [_settled(entry, unfinished) for entry in _reports.values()]
-    finished = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
-    finished = finished.model_copy(update={"kind": run.kind})
-    if not finished.hosts:
+    found = finished(run.kind, unfinished)
+    if not found.hosts:
         return
     console = Console(file=sys.stderr)
     console.print()
-    report.print_table(finished, console)
-    if run.lists_changes and (note := _told_apart(finished)):
+    report.print_table(found, console)
+    if run.lists_changes and (note := _told_apart(found)):
         console.print(f"\n{note}", markup=False)
     if state.is_executing:
-        _save(finished, console)
+        _save(found, console)
 
 
-def _told_apart(finished: Report) -> str:
+def _told_apart(found: Report) -> str:
     """Return which hosts pyinfra counts as changes in a dry run, though nothing would change."""
-    stopped = [h.name for h in finished.hosts if h.status in ("refused", "failed")]
+    stopped = [h.name for h in found.hosts if h.status in ("refused", "failed")]
     if state.is_executing or not stopped:
         return ""
     return f"pyinfra counts {', '.join(stopped)} under Change above; nothing would change there"
 
 
-def _save(finished: Report, console: Console) -> None:
+def _save(found: Report, console: Console) -> None:
     try:
-        console.print(f"\n{report.save_report(Path('reports'), finished)}", style="dim")
+        console.print(f"\n{report.save_report(Path('reports'), found)}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, NotBegunError
 from fleetwheel.operations import _report
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.reporting.table import printable
@@ -39,7 +39,8 @@ def _attempt(
 
 def fail(host: Host, about: HostReport, error: FleetwheelError | OSError) -> Literal[False]:
     """Report a step that failed; always false, for pyinfra."""
-    changes: dict[str, object] = {"status": "failed", "why": str(error)}
+    status = "not begun" if isinstance(error, NotBegunError) else "failed"
+    changes: dict[str, object] = {"status": status, "why": str(error)}
     if isinstance(error, SmokeTestError):
         changes["smoke"] = error.document
     _report.record(about.model_copy(update=changes))

@@ -12,7 +12,7 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.delivery import store, uv_binary
 from fleetwheel.delivery.space import readable
 from fleetwheel.deploy.record import SmokePass, smoke_pass
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, NotBegunError
 from fleetwheel.host.profile import HostState
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
@@ -65,7 +65,7 @@ def _save_lock(host: Host, lock: Lock) -> None:
 
 def _await_turn(host: Host, deployment: Deployment) -> None:
     if obstacle := _waves.wait(deployment.settings):
-        raise FleetwheelError(obstacle)
+        raise NotBegunError(obstacle)
 
 
 def _reach(host: Host, deployment: Deployment, transfer: Transfer) -> None:

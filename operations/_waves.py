@@ -30,7 +30,7 @@ def wait(settings: Settings) -> str | None:
             break
         ended = [_end(by_name[name]) for name in wave]
         if "failed" in ended or not {"changed", "unchanged"} & {*ended}:
-            return f"not begun: wave {number} of the roll-out ({', '.join(wave)}) did not end well"
+            return f"wave {number} of the roll-out ({', '.join(wave)}) did not end well"
     return None
 
 

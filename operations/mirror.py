@@ -1,10 +1,12 @@
-"""A caching mirror of wheels on a host of the fleet: nginx under the root directory."""
+"""A caching mirror of wheels on a host of the fleet: nginx under the root directory.
+
+What it is told belongs to root; nginx runs as a user of its own, who owns two directories in there.
+"""
 
 import hashlib
 import re
 import time
-from collections.abc import Generator, Iterator
-from io import StringIO
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -19,7 +21,7 @@ from pyinfra.api import (
     operation,
 )
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.operations import files, server, systemd
+from pyinfra.operations import server, systemd
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from fleetwheel.delivery import mirror
@@ -28,7 +30,7 @@ from fleetwheel.facts.mirror import Ground, MirrorGround
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.matrix.variant import CPU
-from fleetwheel.operations import _commands, _push, _report
+from fleetwheel.operations import _push, _report
 from fleetwheel.operations._delivery import mirror_address
 from fleetwheel.operations._host_state import host_state
 from fleetwheel.operations._steps import LOCKS
@@ -38,10 +40,22 @@ from fleetwheel.sources.configured import certificate, configured_sources, offic
 from fleetwheel.sources.survey import survey
 
 USER = "fleetwheel-mirror"
-UNIT = "fleetwheel-mirror.service"
+SERVICE = "fleetwheel-mirror.service"
+UNIT = f"/etc/systemd/system/{SERVICE}"
 START_S = 15
+DIRECTORIES = """
+umask 022
+mkdir -p "$0" && chown "$1:" "$0/." && chmod 755 "$0/." || exit
+for place in "$0/cache" "$0/run"; do
+    if test -L "$place" || test ! -d "$place"; then
+        rm -f "$place" && mkdir "$place" || exit
+    fi
+    chown -h "$2:" "$place" && chmod 700 "$place" || exit
+done
+"""
+"""A shell's program, for the mirror's directory, its owner and the user that nginx runs as."""
 RELOAD_OR_START = """
-pid=$(cat "$0/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
+pid=$(cat "$0/run/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
     (cd / && "$@" </dev/null >/dev/null 2>&1)
 """
 """A shell's program, for the mirror's directory and nginx's command; nginx leaves by itself."""
@@ -78,16 +92,18 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         return
     served = tuple(upstream.url for upstream in upstreams)
     why = f"{address} serves wheels from {', '.join(served)}"
-    changed = [name for name, text in texts.items() if ground.files.get(name) != _sha256(text)]
-    if not changed and _answer(address) == served:
+    as_it_should_be = all(
+        ground.files.get(name) == _sha256(text) for name, text in texts.items()
+    ) and all(ground.places.get(name) == place for name, place in _places(ground, texts).items())
+    if as_it_should_be and _answer(address) == served:
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
     _report.record(HostReport(name=host.name, status="would change", why=why))
-    yield _commands.make_directory(host, f"{directory}/cache")
-    for name in changed:
-        yield _push.upload(StringIO(texts[name]), f"{directory}/{name}")
     try:
+        yield from _own(directory, ground)
+        for name, text in texts.items():
+            yield from _push.put_text(text, _path(directory, name), "644")
         yield from _start(directory, ground)
     except OperationError as error:
         yield _report.failed(error)
@@ -120,7 +136,9 @@ def _directory(settings: Settings) -> tuple[str, Ground]:
             f"{directory} cannot be the directory of a mirror",
             hint="take a Linux host, and a root directory of plain letters",
         )
-    ground = host.get_fact(MirrorGround, directory=directory, _timeout=settings.fact_timeout)
+    ground = host.get_fact(
+        MirrorGround, directory=directory, unit=UNIT, _timeout=settings.fact_timeout
+    )
     if ground is None or not (ground.nginx and ground.nameservers):
         lacks = "a name server in /etc/resolv.conf" if ground and ground.nginx else "nginx"
         raise FleetwheelError(
@@ -150,7 +168,7 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
 def _texts(
     settings: Settings, directory: str, ground: Ground, upstreams: tuple[mirror.Upstream, ...]
 ) -> dict[str, str]:
-    """Return the files of the mirror's directory: name to text."""
+    """Return the files of the mirror: name in its directory, or path, to text."""
     bundle = Path(certificate() or DEFAULT_CA_BUNDLE_PATH)
     configuration = render(
         "mirror.nginx.conf.j2",
@@ -159,6 +177,7 @@ def _texts(
         cache_gb=settings.mirror_gb,
         port=mirror.port_of(str(settings.mirror)),
         status_path=mirror.PATH,
+        wheel=mirror.WHEEL,
         upstreams=upstreams,
     )
     texts = {"nginx.conf": configuration, "ca.pem": bundle.read_text(encoding="utf-8")}
@@ -169,37 +188,52 @@ def _texts(
 
 
 def _nginx(directory: str, ground: Ground) -> list[str]:
-    return [str(ground.nginx), "-e", f"{directory}/error.log", "-c", f"{directory}/nginx.conf"]
+    return [str(ground.nginx), "-e", f"{directory}/run/error.log", "-c", f"{directory}/nginx.conf"]
 
 
-def _start(directory: str, ground: Ground) -> Iterator[PyinfraCommand]:
-    """Yield what has nginx run with its configuration, never as root.
+def _places(ground: Ground, names: Iterable[str]) -> dict[str, str]:
+    """Return the owner, mode and kind that each place of the mirror must have."""
+    daemon = f"{_daemon(ground)} 700 directory"
+    texts = dict.fromkeys(names, f"{ground.user} 644 regular file")
+    return {".": f"{ground.user} 755 directory", "cache": daemon, "run": daemon, **texts}
+
+
+def _daemon(ground: Ground) -> str:
+    """Return the user that nginx runs as: never root."""
+    return USER if ground.root else ground.user
+
+
+def _path(directory: str, name: str) -> str:
+    return name if name.startswith("/") else f"{directory}/{name}"
+
+
+def _own(directory: str, ground: Ground) -> Iterator[PyinfraCommand]:
+    """Yield what makes the directories, and takes back what the mirror's user must not change.
 
     Raises OperationError for a host that cannot have a user for it.
     """
-    run = _nginx(directory, ground)
     if ground.root:
-        yield from _give_away(directory)
-        run = ["runuser", "-u", USER, "--", *run]
-    words = [QuoteString(word) for word in run]
-    yield StringCommand(*words, "-t", "-q")
+        yield from server.user._inner(  # noqa: S604 (the shell is that of a user)
+            USER, system=True, shell="/usr/sbin/nologin", home="/", ensure_home=False
+        )
+    values = (DIRECTORIES, directory, ground.user, _daemon(ground))
+    yield StringCommand("sh", "-c", *map(QuoteString, values))
+
+
+def _start(directory: str, ground: Ground) -> Iterator[PyinfraCommand]:
+    """Yield what has nginx run with its configuration, never as root."""
+    nginx = [QuoteString(word) for word in _nginx(directory, ground)]
+    as_daemon = ["timeout", "60"]
+    if ground.root:
+        as_daemon += ["runuser", "-u", USER, "--"]
+    yield StringCommand(*as_daemon, *nginx, "-t", "-q")
     if ground.systemd and ground.root:
-        yield StringCommand("systemctl", "enable", QuoteString(f"{directory}/{UNIT}"))
-        yield from systemd.service._inner(UNIT, reloaded=True, daemon_reload=True)
+        yield StringCommand("systemctl", "enable", SERVICE)
+        yield from systemd.service._inner(SERVICE, reloaded=True, daemon_reload=True)
         return
     logger.warning(f"{host.print_prefix}no service: after a reboot, run deploys/mirror.py again")
-    yield StringCommand("sh", "-c", QuoteString(RELOAD_OR_START), QuoteString(directory), *words)
-
-
-def _give_away(directory: str) -> Iterator[PyinfraCommand]:
-    """Yield what has the mirror's user own what nginx writes to, and read the rest."""
-    yield from server.user._inner(  # noqa: S604 (the shell is that of a user)
-        USER, system=True, shell="/usr/sbin/nologin", home="/", ensure_home=False
-    )
-    for path in (directory, f"{directory}/cache"):
-        yield from files.directory._inner(path, user=USER)
-    for name in ("nginx.conf", "ca.pem"):
-        yield from files.file._inner(f"{directory}/{name}", mode="644")
+    script = map(QuoteString, (RELOAD_OR_START, directory))
+    yield StringCommand(*as_daemon, "sh", "-c", *script, *nginx)
 
 
 def _answer(address: str) -> tuple[str, ...]:
@@ -214,7 +248,7 @@ def _await(state: State, host: Host, address: str, served: tuple[str, ...], why:
     deadline = time.monotonic() + START_S
     while _answer(address) != served:
         if time.monotonic() > deadline:
-            why = f"{address} does not answer: see error.log, and the host's firewall"
+            why = f"{address} does not answer: see run/error.log, and the host's firewall"
             _report.record(HostReport(name=host.name, status="failed", why=why))
             logger.error(f"{host.print_prefix}{why}")
             return False

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
-from io import StringIO
 
 from pyinfra import host
 from pyinfra.api import (
@@ -99,6 +98,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
         user=wanted.user or "root",
         timer=job.timer,
         programs=job.programs,
+        runs=job.runs,
         files=FILES,
         _timeout=settings.fact_timeout,
     )
@@ -108,6 +108,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
         raise FleetwheelError("only root can schedule anything", hint="use sudo: true")
     if wanted.present:
         job.demand(settings, there)
+        job.refuse_others(there)
     if wanted.present and not (there.systemd or there.cron):
         raise FleetwheelError(
             "the host has neither systemd nor /etc/cron.d", hint="install cron on it"
@@ -137,10 +138,7 @@ def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[Py
         quoted = QuoteString(directory)
         yield StringCommand("test", "-d", quoted, "|| install -d -m", mode, "-o", owner, quoted)
     for path, text in changed.items():
-        yield _push.upload(StringIO(text), f"{path}.new")
-        mode = "0755" if path == PROGRAM else "0644"
-        yield StringCommand("chmod", mode, QuoteString(f"{path}.new"))
-        yield StringCommand("mv -f", QuoteString(f"{path}.new"), QuoteString(path))
+        yield from _push.put_text(text, path, "0755" if path == PROGRAM else "0644")
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
         yield StringCommand("systemctl", "enable", job.timer)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare matrix.yaml with what the sources that answer hold, and print what differs.
+"""Compare matrix.yaml with pypi-torch.txt and with what sources hold, and print what differs.
 
 Asked are pip's sources and the official index of every variant. Exits with 1 where something
 differs. Architectures are not looked at: only a wheel's own libraries tell them, and the smoke
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from fleetwheel.choice.candidates import public
@@ -23,7 +24,7 @@ from fleetwheel.sources.wheel import Wheel, pypi_torch
 
 ANY_GLIBC = (2, 99)
 Key = tuple[Version, Platform, str]
-"""Release, platform and variant."""
+"""Release, platform and variant, which is empty for a wheel of PyPI that no row tells of."""
 
 
 def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
@@ -39,8 +40,9 @@ def held(wheels: Iterable[Wheel], matrix: Matrix) -> dict[Key, set[str]]:
                 continue
             release = matrix.release(version)
             default = release.pypi.get(platform) if release else None
-            variant = variant_or_none(wheel.version.local) or wheel.source.variant or default
-            if variant:
+            labelled = variant_or_none(wheel.version.local) or wheel.source.variant
+            if labelled or not wheel.version.local:
+                variant = labelled or default or ""
                 found[version, platform, str(variant)] |= {_minor(tag) for tag in wheel.tags}
     return found
 
@@ -54,10 +56,12 @@ def _minor(tag: Tag) -> str:
 def differences(found: dict[Key, set[str]], matrix: Matrix) -> Iterator[str]:
     """Return one sentence for everything that the matrix does not know."""
     for (version, platform, variant), minors in sorted(found.items()):
-        build = matrix.build(version, Variant.parse(variant), platform)
-        name = f"{version}+{variant} for {' '.join(platform)}"
+        build = matrix.build(version, Variant.parse(variant), platform) if variant else None
+        name = f"{version}{variant and '+'}{variant} for {' '.join(platform)}"
         if version not in matrix.releases:
             yield f"{name}: the release is not in the matrix"
+        elif not variant:
+            yield f"{name}: the matrix does not say what PyPI's wheel is"
         elif build is None:
             yield f"{name}: the variant is not in the matrix"
         elif more := minors - build.pythons:
@@ -77,6 +81,21 @@ def unknown_hashes(wheels: Iterable[Wheel]) -> Iterator[str]:
             yield f"pypi-torch.txt lacks: {wheel.sha256}  {wheel.filename}"
 
 
+def without_hash(matrix: Matrix) -> Iterator[str]:
+    """Return one line for each wheel that PyPI has by the matrix and that pypi-torch.txt lacks."""
+    listed = [parse_wheel_filename(filename) for filename in pypi_torch()]
+    known = {(version, tag.platform, _minor(tag)) for _, version, _, tags in listed for tag in tags}
+    for version, release in matrix.releases.items():
+        for platform, variant in release.pypi.items():
+            if platform[0] == "macos":
+                continue
+            names = platforms(platform, ANY_GLIBC)
+            minors = {m for v, name, m in known if v == version and name in names}
+            if lacking := release.builds[platform][variant].pythons - minors:
+                where = f"{version} for {' '.join(platform)}"
+                yield f"pypi-torch.txt lacks torch {where}, Python {', '.join(sorted(lacking))}"
+
+
 def main() -> int:
     """Ask the sources and print what differs."""
     matrix = load_matrix()
@@ -85,8 +104,9 @@ def main() -> int:
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found = held(answer.wheels, matrix)
-    lines = [*differences(found, matrix), *unknown_hashes(answer.wheels)]
-    print("\n".join(lines) or f"{len(found)} builds are as in the matrix")
+    differ = differences(found, matrix)
+    lines = [*differ, *unknown_hashes(answer.wheels), *without_hash(matrix)]
+    print("\n".join(dict.fromkeys(lines)) or f"{len(found)} builds are as in the matrix")
     return 1 if lines else 0
 
 

@@ -1,4 +1,4 @@
-"""What every test gets: uv's cache of its own, no skips where everything has to run, a project."""
+"""What every test gets: a frozen matrix, uv's cache of its own, no skips in CI, a project."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fleetwheel.matrix import matrix
 from tests.project import Project, copy_of_checkout
+
+# Before any test module reads it. tests/fixtures/matrix/README.md says why.
+matrix.PATH = Path(__file__).parent / "fixtures/matrix/matrix.yaml"
 
 # How long an example takes says more of a shared machine than of the code.
 settings.register_profile("fleetwheel", deadline=None, suppress_health_check=[HealthCheck.too_slow])

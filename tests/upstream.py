@@ -28,6 +28,8 @@ class Upstream:
     url: str = ""
     """``https://127.0.0.1:PORT``; its index is at ``/simple``."""
     sent: Counter[str] = field(default_factory=Counter)
+    heard: set[str] = field(default_factory=set)
+    """Names of the headers that came with requests for wheels, in small letters."""
     delay: float = 0
     """Seconds before a wheel or a part of one is sent."""
 
@@ -41,7 +43,8 @@ def upstream(wheels: Path, tls: Path) -> Iterator[Upstream]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            parts = unquote(self.path).strip("/").split("/")
+            # As servers do that decode before they look for parameters.
+            parts = re.split("[#;?]", unquote(self.path))[0].strip("/").split("/")
             wheel = wheels / parts[-1]
             if parts[0] == "simple" and len(parts) == 2:
                 self.answer(200, _page(wheels, parts[1]), {"Content-Type": "text/html"})
@@ -67,6 +70,7 @@ def upstream(wheels: Path, tls: Path) -> Iterator[Upstream]:
                 start, end = int(wanted[1]), min(int(wanted[2] or whole), whole - 1)
                 headers["Content-Range"] = f"bytes {start}-{end}/{whole}"
                 content = content[start : end + 1]
+            source.heard.update(map(str.lower, self.headers))
             if self.command == "GET":
                 source.sent[name] += len(content)
                 time.sleep(source.delay)

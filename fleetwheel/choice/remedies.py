@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -163,7 +164,8 @@ def _pythons(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator[Re
         yield Remedy("Python {python}", target.model_copy(update={"pythons": minors}))
 
 
-def proven_pythons(platform: Platform, matrix: Matrix) -> list[str]:
+@lru_cache(maxsize=64)
+def proven_pythons(platform: Platform, matrix: Matrix) -> tuple[str, ...]:
     """Return the minor versions that more than one series of torch serves, the newest first.
 
     What else an environment needs has seldom wheels for one that only the newest torch serves.
@@ -174,7 +176,8 @@ def proven_pythons(platform: Platform, matrix: Matrix) -> list[str]:
             for minor in build.pythons:
                 by_minor.setdefault(minor, set()).add(version.release[:2])
     proven = [minor for minor, series in by_minor.items() if len(series) > 1]
-    return sorted((m for m in proven if not m.endswith("t")), key=Version, reverse=True)
+    with_gil = (minor for minor in proven if not minor.endswith("t"))
+    return tuple(sorted(with_gil, key=Version, reverse=True))
 
 
 def _served(minor: str, target: Target, stock: Stock | None) -> bool:

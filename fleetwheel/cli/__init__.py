@@ -1,7 +1,9 @@
 """The command line: ``fleetwheel``, one module a command."""
 
 import importlib
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import click
 from gevent import monkey
@@ -10,29 +12,51 @@ from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
 
 COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
+DEPLOYS = ("deploy", "mirror", "onboard", "rollback", "schedule", "smoke")
+"""Those that run a file of deploys/."""
+FAILED = 1
+"""Exit status where the run itself failed, bad usage included: 2 and more say what was found."""
 
 
 class Group(click.Group):
-    """Imports the command that is run, and prints what a person has to mend, with exit status 2."""
+    """Imports the command that is run, and prints what a person must act on, with exit status 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
-        return list(COMMANDS)
+        return sorted(COMMANDS + DEPLOYS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a command by its name."""
+        if name in DEPLOYS:
+            return cast(
+                click.Command, importlib.import_module("fleetwheel.cli.deploys").command(name)
+            )
         if name not in COMMANDS:
             return None
         found = getattr(importlib.import_module(f"fleetwheel.cli.{name}"), f"{name}_command")
-        return found if isinstance(found, click.Command) else None
+        return cast(click.Command, found)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the options before the command."""
+        with _failing():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        try:
+        with _failing():
             return super().invoke(ctx)
-        except FleetwheelError as error:
-            click.echo(f"fleetwheel: {error}", err=True)
-            ctx.exit(2)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(FAILED) from error
+    except FleetwheelError as error:
+        click.echo(f"fleetwheel: {error}", err=True)
+        raise SystemExit(FAILED) from error
 
 
 @click.group(cls=Group)
@@ -40,8 +64,8 @@ class Group(click.Group):
 def commands() -> None:
     """Put working PyTorch on many machines, and prove that it works.
 
-    Deploys are pyinfra's: `pyinfra inventory.py deploys/torch.py`, in the root of a clone or in a
-    directory that `fleetwheel init` wrote.
+    `fleetwheel deploy` runs what `pyinfra inventory.py deploys/torch.py` runs, with exit codes for
+    scripts: in the root of a clone, or in a directory that `fleetwheel init` wrote.
     """
 
 

@@ -9,6 +9,12 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import HostSnapshot, load_snapshots
 from fleetwheel.reporting.table import printable
 
+limit_option = click.option(
+    "--limit",
+    multiple=True,
+    metavar="HOST,GROUP,...",
+    help="These alone: names, groups, patterns, or facts of the last report, as in driver<580.",
+)
 SILENT = 4
 """Exit status where some hosts could not be reached, or did not answer."""
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from fleetwheel import drift
-from fleetwheel.cli._fleet import warn
+from fleetwheel.cli._fleet import limit_option, warn
 from fleetwheel.cli.fleet import check_drift
 from fleetwheel.cli.report import REPORTS, write_output
 from fleetwheel.errors import FleetwheelError
@@ -18,38 +17,15 @@ from fleetwheel.reporting.table import printable
 
 Command = Callable[..., None]
 
-FAILED = 1
-"""Exit status where the run itself failed."""
-
-
-class Detailed(click.Command):
-    """Exits with 1 where the run itself failed, bad usage included: 2 says that there is drift."""
-
-    def make_context(self, *args: Any, **options: Any) -> click.Context:
-        """Read the command line."""
-        try:
-            return super().make_context(*args, **options)
-        except click.UsageError as error:
-            error.show()
-            raise SystemExit(FAILED) from error
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except FleetwheelError as error:
-            click.echo(f"fleetwheel: {error}", err=True)
-            ctx.exit(FAILED)
-
 
 def _file(name: str, what: str) -> Callable[[Command], Command]:
     path = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     return click.option(f"--{name}", name, type=path, metavar="FILE", help=what)
 
 
-@click.command("drift", cls=Detailed)
+@click.command("drift")
 @click.argument("inventory", type=click.Path())
-@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Look at these alone.")
+@limit_option
 @click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
 @click.option("--repair", is_flag=True, help="Print the deploys that mend the drifted hosts.")
 @_file("json", "The report; - is standard output.")

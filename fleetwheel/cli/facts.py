@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from fleetwheel.cli._fleet import SILENT, answers
+from fleetwheel.cli._fleet import SILENT, answers, limit_option
 from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
@@ -17,7 +17,7 @@ from fleetwheel.reporting.table import print_rows
 
 @click.command("facts")
 @click.argument("inventory", type=click.Path())
-@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
+@limit_option
 @click.option(
     "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
 )
@@ -28,7 +28,8 @@ def facts_command(
     """Say what every host is: system, GPUs, driver, free disk.
 
     INVENTORY is what pyinfra takes, such as inventory.py or @local, or a directory that --save
-    has written. Exits with 0 where all hosts answered, 4 where some did not, 2 on bad usage.
+    has written. Exits with 0 where all hosts answered, 4 where some did not, and 1 where the run
+    itself failed.
     """
     answered = answers(inventory, limit)
     if save_to:

@@ -3,8 +3,7 @@
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +21,12 @@ from pyinfra_cli.util import exec_file
 from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.errors import FleetwheelError, SudoPasswordError
 from fleetwheel.facts.host import Host as HostFact
+from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _drift_check
+from fleetwheel.reporting import history
 from fleetwheel.reporting.report import HostReport, Status
 
 T = TypeVar("T")
@@ -113,14 +114,20 @@ def _visit(
     """
     heard = Heard(warn)
     logger.handlers, logger.propagate = [heard], False
-    state, hosts = _prepare(inventory, limit)
+    state, hosts = prepare(inventory, limit, {})
+    state.set_stage(StateStage.Prepare)
     visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
     gevent.joinall(visits)
     return [visit.get() for visit in visits]
 
 
-def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[Host]]:
-    """Read config.py and the inventory, and return the hosts in their order."""
+def prepare(
+    inventory: str | Hosts, limit: Sequence[str], data: Mapping[str, Any]
+) -> tuple[State, list[Host]]:
+    """Read config.py and the inventory, and return the hosts that are meant, in their order.
+
+    ``data`` is for every host and comes before what the inventory says.
+    """
     if isinstance(inventory, str) and not all(inventory.split(",")):
         raise FleetwheelError(
             f"{inventory!r} names a host without a name",
@@ -136,18 +143,17 @@ def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[
         if Path("config.py").exists():
             exec_file("config.py")
         if isinstance(inventory, str):
-            found = make_inventory(inventory, cwd=state.cwd)
+            found = make_inventory(inventory, cwd=state.cwd, override_data=dict(data))
         else:
-            found = Inventory((list(inventory), {}))
+            found = Inventory((list(inventory), {}), override_data=dict(data))
     except ClickException as error:
         raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise FleetwheelError(f"{shown}: {error}") from error
     found.data.setdefault("ssh_strict_host_key_checking", "yes")
     ctx_inventory.set(found)
-    state.init(found, config)
-    state.set_stage(StateStage.Prepare)
     hosts = _limited(found, limit) if limit else list(found)
+    state.init(found, config, initial_limit=hosts)
     if not hosts:
         raise FleetwheelError(
             f"{shown} names no host",
@@ -157,13 +163,8 @@ def _prepare(inventory: str | Hosts, limit: Sequence[str]) -> tuple[State, list[
 
 
 def _limited(inventory: Inventory, limit: Sequence[str]) -> list[Host]:
-    chosen: set[str] = set()
-    for pattern in limit:
-        group = {host.name for host in inventory.groups.get(pattern, [])}
-        names = group or {host.name for host in inventory if fnmatch(host.name, pattern)}
-        if not names:
-            raise FleetwheelError(f"--limit {pattern}: there is no such host or group")
-        chosen |= names
+    names = {host.name: host.groups for host in inventory}
+    chosen = select(names, limit, lambda: history.last_profiles(Path("reports")))
     return [host for host in inventory if host.name in chosen]
 
 

@@ -37,7 +37,7 @@ def report_command(
     """Show the last report in reports/ again, or FILE.
 
     With --compare, show what differs from the report before it, or from an older FILE to a newer.
-    Exits with 2 where there is none.
+    Exits with 1 where there is none.
     """
     if len(paths) > (2 if compare else 1):
         raise FleetwheelError("too many files", hint="one report, or two of them with --compare")

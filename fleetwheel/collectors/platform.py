@@ -94,10 +94,11 @@ def _value(section: Section, key: str) -> str:
 def _kernel(section: Section) -> Kernel:
     names = [first(section, key) for key in ("release", "boot_kernel")]
     running, boot = (name if re.fullmatch(KERNEL_NAME, name) else "" for name in names)
-    packages = [
-        name for name in section.get("kernel_package", []) if re.fullmatch(KERNEL_NAME, name)
-    ]
-    return Kernel(running=running, boot=boot or running, packages=tuple(packages))
+    packages, offered = (
+        tuple(name for name in section.get(key, []) if re.fullmatch(KERNEL_NAME, name))
+        for key in ("kernel_package", "offered")
+    )
+    return Kernel(running=running, boot=boot or running, packages=packages, offered=offered)
 
 
 def _seconds(said: str) -> int | None:

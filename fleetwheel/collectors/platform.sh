@@ -11,11 +11,13 @@ ask_platform() {
     read -r jetson <"$tree/etc/nv_tegra_release" && say jetson "$jetson"
     read -r release <"$tree/proc/sys/kernel/osrelease" && say release "$release"
     say boot_kernel "$(boot_kernel)"
-    kernel_packages | say_lines kernel_package
+    kernels=$(kernel_packages)
+    echo "$kernels" | say_lines kernel_package
     say booted "$(sed -n 's/^btime //p' "$tree/proc/stat")"
     if [ -e "$tree/run/reboot-required" ]; then say reboot yes; fi
     ask_secure_boot
     ask_container
+    server_drivers | say_lines offered
 } 2>/dev/null
 
 # boot_kernel: the release of the kernel that the next boot takes, the newest where nobody chose one.
@@ -40,7 +42,21 @@ kernel_packages() {
 # The variable of the UEFI specification: four bytes of attributes, then 1 where it is on.
 ask_secure_boot() {
     variable=$tree/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
-    if [ -r "$variable" ]; then say secure_boot "$(od -An -t u1 -j 4 -N 1 "$variable")"; fi
+    secure_boot=
+    if [ -r "$variable" ]; then secure_boot=$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' '); fi
+    say secure_boot "$secure_boot"
+}
+
+# server_drivers: Ubuntu's NVIDIA drivers for servers, and the modules that it signed for the kernels
+# of this host, as apt's lists have them, whatever is installed. apt-cache writes no cache here: asking
+# changes nothing.
+server_drivers() {
+    if [ "$secure_boot" != 1 ] || ! grep -q -x 'ID="*ubuntu"*' "$tree/etc/os-release" ||
+        ! grep -q -x 0x10de "$tree"/sys/bus/pci/devices/*/vendor; then return; fi
+    flavours=$(echo "$kernels" | sed 's/virtual/generic/' | tr '\n' '|')
+    within 5 apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        -o Dir::State::status=/dev/null pkgnames |
+        grep -E -x "(nvidia-driver|linux-modules-nvidia)-[0-9]+-server(-open)?(-(${flavours%|}))?"
 }
 
 # The marks of each engine; systemd-nspawn, LXC and Podman also name themselves to process 1.

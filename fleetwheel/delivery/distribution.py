@@ -6,6 +6,7 @@ from typing import Literal
 
 import tomli_w
 
+from fleetwheel.delivery.mirror import passes
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
 from fleetwheel.sources.configured import local_path
@@ -81,10 +82,11 @@ def deliver(
     """Return what a host with this root directory installs from.
 
     ``served`` holds the scheme and host of each source that the mirror at the address ``mirror``
-    passes on; wheels from elsewhere keep their address. Hashes always stay.
+    passes on; wheels from elsewhere, or on a path that it does not pass on, keep their address.
+    Hashes always stay.
     """
     addresses = {url: mirrored(url, mirror) for url in lock.urls.values() if mirror}
-    addresses = {url: to for url, to in addresses.items() if host_of(url) in served}
+    addresses = {url: to for url, to in addresses.items() if host_of(url) in served and passes(url)}
     places = {parcel.url: parcel.place(root) for parcel in pushed}
     if not addresses and not places:
         return Delivery()

@@ -14,6 +14,12 @@ from fleetwheel.value import Value
 PORT = 8870
 PATH = "/fleetwheel"
 """Where the mirror says which sources it serves."""
+WHEEL = r"/(?!.*\.\.)(?:[A-Za-z0-9._~/+@!-]|%(?:2[1Bb]|40|7[Ee]))+\.whl"
+"""A path that it passes on, as nginx and Python read it: no other character, encoded or not.
+
+Servers differ in what they take ``#``, ``;`` and an encoded ``?`` or ``/`` for: another page than
+a wheel's could come back.
+"""
 PATIENCE = "300"
 """Seconds that uv waits for bytes while the mirror fetches what other hosts wait for, too."""
 
@@ -63,6 +69,12 @@ def served_sources(address: str) -> tuple[str, ...]:
             f"the mirror {address} does not answer, or is none",
             hint="run deploys/mirror.py, or go without it: --data distribution=direct",
         ) from error
+
+
+def passes(url: str) -> bool:
+    """Whether a mirror that serves a wheel's source passes the wheel on."""
+    path = url.removeprefix(web.host_of(url))
+    return re.fullmatch(WHEEL, path) is not None
 
 
 class Upstream(Value):

@@ -215,6 +215,9 @@ class Kernel(Value):
     """Release of the one that the next boot takes."""
     packages: tuple[str, ...] = ()
     """What dpkg's packages linux-image-* that bring each next kernel end with: ``cloud-amd64``."""
+    offered: tuple[str, ...] = ()
+    """Of Ubuntu's packages in apt's lists: its NVIDIA drivers for servers, and the modules that it
+    signed for these kernels. Asked under Secure Boot alone; empty also where the lists are not."""
 
 
 class HostPlatform(Value):

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -167,8 +168,9 @@ def _compile(
         command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
         command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
         command += ["--generate-hashes", "--only-binary", ":all:", "--no-python-downloads"]
-        command += ["--python-version", _language(python), "--python-platform"]
-        _run([*command, uv_platform(target)], work, timeout)
+        command += ["--python", sys.executable, "--python-version", _language(python)]
+        command += ["--python-platform", uv_platform(target)]
+        _run(command, work, timeout)
         return output.read_text(encoding="utf-8")
 
 

@@ -288,17 +288,13 @@ class Matrix:
         )
 
 
-def load_matrix(path: Path = PATH) -> Matrix:
-    """Read the matrix, once per file and process.
+@cache
+def load_matrix() -> Matrix:
+    """Read the matrix, once per process.
 
     Raises FleetwheelError with file, line and key where the file is malformed.
     """
-    return _load(path)
-
-
-@cache
-def _load(path: Path) -> Matrix:
-    return parse_matrix(path.read_text(encoding="utf-8"), str(path))
+    return parse_matrix(PATH.read_text(encoding="utf-8"), str(PATH))
 
 
 def parse_matrix(text: str, name: str = "matrix.yaml") -> Matrix:

@@ -147,7 +147,10 @@ def ubuntu(need: Need) -> Recipe:
     branch = branch_of(f"Ubuntu {system.version}", system.own, need)
     modules = kind_of(need.limits, branch)
     flavour = f"{branch}-server{'-open' if modules == 'open' else ''}"
-    packages, signed = _ubuntu_packages(need.profile, branch, flavour)
+    signed = _signed_modules(need.profile, flavour)
+    tools = (f"nvidia-utils-{branch}-server", f"nvidia-compute-utils-{branch}-server")
+    without_dkms = (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed)
+    packages = without_dkms if signed else (f"nvidia-driver-{flavour}",)
     same = tuple(
         name
         for name, asked in (
@@ -163,8 +166,7 @@ def ubuntu(need: Need) -> Recipe:
         steps=(
             *_components("Ubuntu", "restricted multiverse" if same else "restricted"),
             _ask(packages[0], branch, same),
-            *((_ask_signed(packages, flavour),) if signed else ()),
-            *(() if signed else (_headers(need.profile),)),
+            _ask_signed(signed) if signed else _headers(need.profile),
             _install(packages, same, drop=_built_by_dkms(need.profile) if signed else ()),
             *(() if signed else (build_modules(),)),
             *fabric_steps(need),
@@ -172,37 +174,47 @@ def ubuntu(need: Need) -> Recipe:
         reasons=(
             "Ubuntu's own packages: its updates and its kernels are tested with them; the server"
             " ones stay on their branch",
-            *(["Secure Boot is on: modules that Ubuntu has signed"] if signed else []),
+            *_signing_reasons(need.profile, signed),
             *cuda_outlook(branch),
             *fabric_reasons(need.companions),
         ),
-        signed=signed,
+        signed=bool(signed),
     )
 
 
-def _ubuntu_packages(profile: Profile, branch: int, flavour: str) -> tuple[tuple[str, ...], bool]:
-    """Return the packages, and whether their modules are signed by Ubuntu.
+def _signed_modules(profile: Profile, flavour: str) -> tuple[str, ...]:
+    """Return the packages of modules that Ubuntu signs, where Secure Boot needs them; else none.
 
-    Those are made for each kernel that a package brings, virtual ones being generic. The driver's
-    own metapackage would add modules that dkms signs.
+    They are made for each kernel that a package brings, virtual ones being generic. Where apt's
+    lists have the driver and lack one of them, dkms has to build the modules, as without Secure
+    Boot. The driver's own metapackage would bring those of dkms too.
     """
-    server = f"{branch}-server"
-    if not (profile.secure_boot and profile.kernel.packages):
-        return (f"nvidia-driver-{flavour}",), False
-    kernels = [name.replace("virtual", "generic") for name in profile.kernel.packages]
-    signed = [f"linux-modules-nvidia-{flavour}-{kernel}" for kernel in dict.fromkeys(kernels)]
-    tools = (f"nvidia-utils-{server}", f"nvidia-compute-utils-{server}")
-    return (f"nvidia-headless-no-dkms-{flavour}", *tools, *signed), True
+    kernel = profile.kernel
+    if not profile.secure_boot:
+        return ()
+    kernels = dict.fromkeys(name.replace("virtual", "generic") for name in kernel.packages)
+    signed = tuple(f"linux-modules-nvidia-{flavour}-{each}" for each in kernels)
+    listed = f"nvidia-driver-{flavour}" in kernel.offered
+    return () if listed and not set(signed) <= set(kernel.offered) else signed
 
 
-def _ask_signed(packages: tuple[str, ...], flavour: str) -> Step:
-    signed = [name for name in packages if name.startswith("linux-modules-nvidia-")]
+def _signing_reasons(profile: Profile, signed: tuple[str, ...]) -> tuple[str, ...]:
+    if signed:
+        return ("Secure Boot is on: modules that Ubuntu has signed",)
+    if not profile.secure_boot:
+        return ()
+    kernels = ", ".join(profile.kernel.packages)
+    if not kernels:
+        return ("no package brings the next kernels, for which Ubuntu could have signed modules",)
+    return (f"Ubuntu signs no modules of this branch for the kernel {kernels}: dkms builds them",)
+
+
+def _ask_signed(signed: tuple[str, ...]) -> Step:
     return Step(
         what="ask apt for the modules that Ubuntu signs",
         command=("sh", "-c", ASK_SIGNED, "sh", *signed),
-        hint="update the host and its kernel, or name another branch in driver:. Else let dkms sign"
-        f" them: `apt-get install nvidia-driver-{flavour}`, `mokutil --import"
-        " /var/lib/shim-signed/mok/MOK.der`, reboot, and confirm the key at the console",
+        hint="run again: the host has the lists of packages now, so dkms builds the modules, and a"
+        " person confirms their key at the console. Or use a kernel that Ubuntu signs modules for",
     )
 
 
@@ -225,7 +237,7 @@ def _objection(need: Need, system: System, branch: int | None) -> str:
     """Return why Debian's own packages will not do; empty where they will."""
     ids = {int(device.split()[-1], 16) for device in need.profile.installed_driver.devices}
     if branch is None:
-        served = f"not {need.wanted}" if need.wanted else "which does not serve these GPUs"
+        served = f"not {need.wanted}" if need.wanted else "but none that serves these GPUs"
         return f"Debian {system.version} itself has {_listed(system)}, {served}"
     if unlisted := sorted(ids & system.unlisted):
         names = ", ".join(f"0x{id:04x}" for id in unlisted)
@@ -344,7 +356,12 @@ def _repository(
     fetch = ("/usr/lib/apt/apt-helper", "download-file", place, keyring)
     return (
         _plain("ca-certificates"),
-        Step(what="fetch the key and source of NVIDIA's repository", command=fetch),
+        Step(
+            what="fetch the key and source of NVIDIA's repository",
+            command=fetch,
+            hint=f"see whether {NVIDIA} has {repository} for {profile.arch}, or fix the network;"
+            " then run again",
+        ),
         Step(
             what=f"add NVIDIA's repository and ask it for {packages[0]} {branch}",
             command=("sh", "-c", ASK_NVIDIA, str(branch), *words),

@@ -131,6 +131,7 @@ def fedora(need: Need) -> Recipe:
     first = system.nvidia or 0
     dropped = need.limits.last < first and need.limits.serve(FUSION_BRANCH)
     if dropped and need.wanted in (None, FUSION_BRANCH):
+        _require_no_fabric(need)
         return _rpm_fusion(need, system)
     branch = _nvidia_branch(need, system)
     kmod, driver = _packages(kind_of(need.limits, branch))
@@ -140,11 +141,11 @@ def fedora(need: Need) -> Recipe:
         modules=kind_of(need.limits, branch),
         packages=packages,
         steps=(
-            _dnf("dnf-plugins-core"),
+            _dnf("dnf5-plugins"),
             _add_repository(f"fedora{system.version}", need.profile, dnf5=True),
             _ask(str(branch), _companions(need, branch)),
             _headers(need.profile, system),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _install(str(branch), packages),
             build_modules(),
             *fabric_steps(need),
@@ -156,6 +157,15 @@ def fedora(need: Need) -> Recipe:
             *fabric_reasons(need.companions),
         ),
     )
+
+
+def _require_no_fabric(need: Need) -> None:
+    if any(need.companions):
+        raise FleetwheelError(
+            "the NVSwitches of this host need Fabric Manager, and RPM Fusion has none for its"
+            f" driver {FUSION_BRANCH}",
+            hint="use another distribution, such as Rocky Linux, or install both by hand",
+        )
 
 
 def _rpm_fusion(need: Need, system: System) -> Recipe:
@@ -196,7 +206,7 @@ def _almalinux(need: Need) -> Recipe:
         steps=(
             _dnf("almalinux-release-nvidia-driver"),
             _ask(ANY, companions, kmod, options=UNFILTERED),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _unlock(),
             _install(ANY, packages, kmod),
             *fabric_steps(need),
@@ -226,7 +236,7 @@ def _from_nvidia(need: Need, system: System, repository: str, epel: tuple[str, .
             *_ask_stream(system, branch, modules),
             _ask(str(branch), _companions(need, branch), options=UNFILTERED),
             _headers(need.profile, system),
-            *fabric_modules(need, _extra_modules(need.profile)),
+            *fabric_modules(need, (*DNF, "install", _extra_modules(need.profile))),
             _unlock(),
             *_keep(system, branch, modules, need),
             _install(str(branch), packages),
@@ -331,20 +341,31 @@ def _headers(profile: Profile, system: System) -> Step:
         )
     release, _, flavour = boot.partition("+")
     if "uek" in boot:
-        package = f"kernel-uek-devel-{boot}"
-    elif system.id == "amzn" or (system.id, system.version) == ("rhel", "8"):
-        package = f"kernel-devel-uname-r == {boot}"
+        packages = [f"kernel-uek-devel-{boot}"]
+    elif system.id == "amzn":
+        packages = [f"kernel-devel-uname-r == {boot}", _extra_modules(profile)]
+    elif (system.id, system.version) == ("rhel", "8"):
+        packages = [f"kernel-devel-uname-r == {boot}"]
     else:
-        package = f"kernel-{flavour + '-' if flavour else ''}devel-matched-{release}"
+        packages = [f"kernel-{flavour + '-' if flavour else ''}devel-matched-{release}"]
     hint = "update the host's kernel, for older ones are dropped; reboot it, then run again"
     what = f"install headers for the kernel {boot}"
-    return Step(what=what, command=(*DNF, "install", package), hint=hint)
+    return Step(what=what, command=(*DNF, "install", *packages), hint=hint)
 
 
-def _extra_modules(profile: Profile) -> tuple[str, ...]:
-    release, _, flavour = profile.kernel.boot.partition("+")
-    package = f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
-    return (*DNF, "install", package)
+def _extra_modules(profile: Profile) -> str:
+    """Return the package of the modules that a kernel's own leaves out.
+
+    AWS installs them with NVIDIA's driver on Amazon Linux, where a kernel newer than 6.1 has its
+    series in the name.
+    """
+    boot = profile.kernel.boot
+    release, _, flavour = boot.partition("+")
+    if "uek" in boot:
+        return f"kernel-uek-modules-extra-{boot}"
+    if profile.distribution_id == "amzn" and not boot.startswith("6.1."):
+        return f"kernel{'.'.join(boot.split('.')[:2])}-modules-extra-{boot}"
+    return f"kernel-{flavour + '-' if flavour else ''}modules-extra-{release}"
 
 
 def _ask(

@@ -64,19 +64,17 @@ def hold(profile: Profile, packages: tuple[str, ...]) -> tuple[Step, ...]:
     """Return what keeps updates from replacing packages."""
     what = f"hold {' '.join(packages)}"
     by_hand = "the driver is installed: hold it by hand, for another run leaves it as it is"
+    lock: tuple[str, ...] = (*dnf_drivers.DNF, "versionlock", "add")
+    before: tuple[Step, ...] = ()
     match profile.distribution_id:
         case "debian" | "ubuntu":
-            return (Step(what=what, command=("apt-mark", "hold", *packages), hint=by_hand),)
+            lock = ("apt-mark", "hold")
         case "sles" | "opensuse-leap":
-            lock = (*zypper_drivers.ZYPPER, "addlock", *packages)
-            return (Step(what=what, command=lock, hint=by_hand),)
+            lock = (*zypper_drivers.ZYPPER, "addlock")
         case "fedora":
-            plugin = "dnf-plugins-core"
+            pass  # dnf 5 has it built in
         case _:
             plugin = "python3-dnf-plugin-versionlock"
-    install = (*dnf_drivers.DNF, "install", plugin)
-    lock = (*dnf_drivers.DNF, "versionlock", "add", *packages)
-    return (
-        Step(what=f"install {plugin}", command=install, hint=by_hand),
-        Step(what=what, command=lock, hint=by_hand),
-    )
+            install = (*dnf_drivers.DNF, "install", plugin)
+            before = (Step(what=f"install {plugin}", command=install, hint=by_hand),)
+    return (*before, Step(what=what, command=(*lock, *packages), hint=by_hand))

@@ -31,6 +31,8 @@ AKMODS_KEY = "/etc/pki/akmods/certs/public_key.der"
 UNTRUSTED = "the firmware does not trust the key that signed its modules"
 SIGNED = ("linux-modules-nvidia-", "nvidia-open-kmod", "nvidia-open-driver-G06-signed")
 """Beginnings of packages whose modules the distribution has signed."""
+BUILT_HERE = ("nvidia-dkms-",)
+"""Beginnings of Ubuntu's packages whose modules are loaded before signed ones."""
 
 
 class DriverPlan(Value):
@@ -83,15 +85,14 @@ class DriverPlan(Value):
             return FleetwheelError(
                 f"driver {library} is installed, but its module for the kernel {boot}, which boots"
                 f" next, is not built{dkms}",
-                hint=f"see {_build_log(after)}, and run `dkms autoinstall -k {boot}`",
+                hint=_how_to_build(after, self.packages),
             )
         module = _built(after, boot)
         if module and module.kind != self.modules:
             return FleetwheelError(
                 f"driver {library} is installed, but its modules for the kernel {boot} are the"
                 f" {module.kind} ones, not the {self.modules} ones",
-                hint="remove the packages of the other modules, run `dkms autoinstall -k"
-                f" {boot}`, then run again",
+                hint="remove the packages of the other modules, then run again",
             )
         if missing := fabric.missing(installed):
             return FleetwheelError(
@@ -128,7 +129,7 @@ def plan_driver(profile: Profile, wanted: str, *, hold: bool = False) -> DriverP
     if profile.driver.state is DriverState.NO_GPU:
         return DriverPlan(reasons=("there is no NVIDIA GPU",))
     if _right(profile, branch) and _complete(profile):
-        return DriverPlan(reasons=(f"driver {profile.driver.version} runs",))
+        return DriverPlan(reasons=(f"driver {_runs(profile)} runs",))
     _require_own_driver(profile)
     generations = gpu_generations.of_host(profile)
     limits = gpu_generations.limits(generations)
@@ -161,8 +162,14 @@ def _right(profile: Profile, branch: int | None) -> bool:
     unasked = profile.driver.state is DriverState.NO_DRIVER and there.module and there.library
     if profile.driver.state is not DriverState.OK and not unasked:
         return False
-    has = _major(profile.driver.version or there.module or there.library)
+    has = _major(_runs(profile))
     return branch is None or has == branch or (profile.os == "windows" and has > branch)
+
+
+def _runs(profile: Profile) -> str:
+    """Return the version of a driver that runs."""
+    there = profile.installed_driver
+    return profile.driver.version or there.module or there.library or "of an unknown version"
 
 
 def _major(version: str | None) -> int:
@@ -303,6 +310,19 @@ def _unbuilt(profile: Profile) -> bool:
     return module is None or module.version != installed.library
 
 
+def _how_to_build(profile: Profile, packages: tuple[str, ...]) -> str:
+    """Return what a person can do where these packages brought no module for the next boot."""
+    boot = profile.kernel.boot
+    if any(name.startswith(SIGNED) for name in packages):
+        return (
+            "update the host's kernel to one that the distribution has such modules for, make that"
+            " the default, then run again"
+        )
+    if any(name.startswith("akmod-") for name in packages):
+        return f"see /var/cache/akmods, and run `akmods --force --kernels {boot}`"
+    return f"see {_build_log(profile)}, and run `dkms autoinstall -k {boot}`"
+
+
 def _build_log(profile: Profile) -> str:
     """Return where dkms logs the build; it says ``nvidia-current/535.261.03: added`` on Debian."""
     library = profile.installed_driver.library
@@ -338,7 +358,8 @@ def _untrusted(profile: Profile) -> bool:
 def _unenrolled(profile: Profile) -> bool:
     """Whether a person has to confirm the key of the modules that are installed."""
     packages = profile.installed_driver.packages
-    signed = any(line.startswith(SIGNED) for line in packages)
+    built_here = any(line.startswith(BUILT_HERE) for line in packages)
+    signed = any(line.startswith(SIGNED) for line in packages) and not built_here
     return not signed and _console(profile, packages)
 
 

@@ -75,9 +75,7 @@ def suse(need: Need) -> Recipe:
             hint="install nvidia-driver-G06-kmp-default of NVIDIA's repository by hand",
         )
     branch = branch_of(need.profile.distribution, system.own, need)
-    flavour = need.profile.kernel.boot.rpartition("-")[2]
-    flavour = flavour if flavour in FLAVOURS else "default"
-    kmp = f"nvidia-open-driver-G06-signed-cuda-kmp-{flavour}"
+    kmp = f"nvidia-open-driver-G06-signed-cuda-kmp-{_flavour(need.profile.kernel.boot)}"
     same = (
         *("nvidia-compute-utils-G06", "nvidia-persistenced"),
         *(["nvidia-fabricmanager"] if need.companions.manager else []),
@@ -109,9 +107,23 @@ def suse(need: Need) -> Recipe:
     )
 
 
+def _flavour(kernel: str) -> str:
+    """Return the flavour of a kernel such as ``6.4.0-150600.23.73-default``, its modules' too."""
+    flavour = kernel.rpartition("-")[2] or FLAVOURS[0]
+    if flavour not in FLAVOURS:
+        raise FleetwheelError(
+            f"SUSE signs NVIDIA's modules for its kernels {', '.join(FLAVOURS)}, and the host boots"
+            f" {kernel} next",
+            hint="make one of these the default, or install the driver by hand",
+        )
+    return flavour
+
+
 def _repository(need: Need) -> Step:
+    """Return what adds NVIDIA's repository; on ARM it has none for Leap alone."""
     profile = need.profile
-    name = "sles15" if profile.distribution_id == "sles" else "opensuse15"
+    leap = profile.distribution_id == "opensuse-leap" and profile.arch == "x86_64"
+    name = "opensuse15" if leap else "sles15"
     place = f"{NVIDIA}/{name}/{nvidia_arch(profile.arch)}/"
     command = ("sh", "-c", ADD, REPOSITORY, place)
     return Step(what="add NVIDIA's repository", command=command)

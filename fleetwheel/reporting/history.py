@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Profile
 from fleetwheel.reporting.report import HostReport, Report, Status
 from fleetwheel.reporting.table import printable
 
@@ -77,6 +78,18 @@ def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> li
             warn(f"left out: {error}")
     wanted = (report for report in reports if report.kind == kind)
     return sorted(wanted, key=lambda report: report.at)
+
+
+def last_profiles(directory: Path) -> dict[str, Profile]:
+    """Return what each host was when a report of whichever kind last knew it."""
+    found: dict[str, Profile] = {}
+    for path in sorted(directory.glob("*.json")):
+        try:
+            hosts = read_report(path).hosts
+        except FleetwheelError:
+            continue
+        found |= {host.name: host.profile for host in hosts if host.profile}
+    return found
 
 
 def read_report(path: Path) -> Report:

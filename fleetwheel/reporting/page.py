@@ -19,6 +19,7 @@ TONES: dict[Status, str] = {
     "unreachable": "gone",
     "drifted": "drift",
     "on hold": "held",
+    "not begun": "held",
     "would change": "moved",
     "changed": "moved",
     "unchanged": "good",

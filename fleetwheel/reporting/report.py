@@ -23,6 +23,7 @@ Status = Literal[
     "changed",
     "would change",
     "on hold",
+    "not begun",
     "refused",
     "failed",
     "unreachable",
@@ -35,12 +36,15 @@ COLOURS: dict[Status, str] = {
     "changed": "yellow",
     "would change": "yellow",
     "on hold": "cyan",
+    "not begun": "cyan",
     "refused": "red",
     "failed": "red",
     "unreachable": "red",
     "clean": "green",
     "drifted": "yellow",
 }
+NOT_WELL, CHANGED = 4, 2
+"""Exit statuses, which add up: a host is not well; a host has changed, or would change."""
 KEPT = 100
 """Reports that stay in reports/."""
 
@@ -108,6 +112,13 @@ def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool 
     named = [host.model_copy(update={"name": itself.inventory_name(host.name)}) for host in hosts]
     ordered = tuple(sorted(named, key=lambda host: host.name))
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
+
+
+def deploy_exit_status(report: Report, *, detailed: bool) -> int:
+    """Return the exit status of a deploy; hosts that were not begun are not failures."""
+    bad = any(host.status in ("failed", "refused", "unreachable") for host in report.hosts)
+    changed = any(host.status in ("changed", "would change") for host in report.hosts)
+    return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
 def save_report(directory: Path, report: Report) -> Path:

@@ -2,13 +2,18 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import ClassVar
 
 from pydantic import Field
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.value import Value
+
+OWNED = (files("fleetwheel.schedule") / "owned.sh").read_text(encoding="utf-8")
+"""Shell functions that say what others than root and the user who acts could change."""
 
 
 class Scheduling(Value):
@@ -27,6 +32,8 @@ class Scheduling(Value):
     program: bool = False
     programs: frozenset[str] = frozenset()
     """Those that were asked for and are there."""
+    others: str = ""
+    """The first place, of what would run, that others than root and that user could change."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 
@@ -52,6 +59,26 @@ class Job(ABC):
     def programs(self) -> tuple[str, ...]:
         """What a Linux host must have installed; ``python`` is Python 3.11 or newer."""
         return ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Paths of what runs on a Linux host, and what lies in them."""
+        directory = self.schedule.directory.rstrip("/")
+        named = (*self.schedule.hook[:1], self.schedule.inventory)
+        absolute = (path for path in named if path.startswith("/"))
+        return (directory, f"{directory}/.venv", f"{directory}/.venv/bin/python", *absolute)
+
+    def refuse_others(self, there: Scheduling) -> None:
+        """Raise FleetwheelError where somebody else decides what a Linux host runs."""
+        if not there.others:
+            return
+        user = self.schedule.user or "root"
+        raise FleetwheelError(
+            f"others than {'root' if user == 'root' else f'root and {user}'} can change"
+            f" {there.others}, which {user} would run",
+            hint=f"chown -R root: and chmod -R go-w what belongs to others in"
+            f" {self.schedule.directory}; a check can also have user: NAME, the owner",
+        )
 
     @abstractmethod
     def demand(self, settings: Settings, there: Scheduling) -> None:

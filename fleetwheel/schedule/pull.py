@@ -10,7 +10,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.render import render
 from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule.files import cron_times, timer
-from fleetwheel.schedule.job import Job, Scheduling
+from fleetwheel.schedule.job import OWNED, Job, Scheduling
 
 NAME = "fleetwheel-pull"
 STATE = f"/var/lib/{NAME}"
@@ -32,6 +32,11 @@ class PullJob(Job):
     @override
     def programs(self) -> tuple[str, ...]:
         return ("git" if self.schedule.from_git else "rsync", "flock", "timeout", "python")
+
+    @property
+    @override
+    def runs(self) -> tuple[str, ...]:
+        return (PROGRAM, STATE, *super().runs)
 
     @override
     def demand(self, settings: Settings, there: Scheduling) -> None:
@@ -107,6 +112,7 @@ def _program(schedule: Schedule, host: str) -> str:
         host=host,
         label=f'host="{name}"',
         state=STATE,
+        owned=OWNED,
         check=shlex.join(gauges.check(f"{STATE}/last.json")),
         hook=shlex.join(schedule.hook),
     )

@@ -86,9 +86,14 @@ def pip_settings() -> Mapping[str, str]:
     pip itself merges its files; without pip there are no settings. Values are as written: several
     entries are separated by white space. Raises FleetwheelError when pip cannot read its files.
     """
+    return parse_pip_settings(pip_config_list())
+
+
+def pip_config_list() -> str:
+    """Return what ``pip config list`` prints; nothing without pip. FleetwheelError as above."""
     pip = _pip_command()
     if pip is None:
-        return {}
+        return ""
     # A quiet pip, by file or by variable, would print nothing.
     environment = {**os.environ, "PIP_QUIET": "0", "PYTHONIOENCODING": "utf-8"}
     try:
@@ -106,7 +111,7 @@ def pip_settings() -> Mapping[str, str]:
             "the configuration of pip on this machine cannot be read",
             hint=f"see what `{' '.join(pip)} config list` says",
         ) from error
-    return parse_pip_settings(done.stdout)
+    return done.stdout
 
 
 def parse_pip_settings(text: str) -> dict[str, str]:

@@ -47,7 +47,7 @@ BROKEN = HostSnapshot(
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.inventory.recorded import read as _read, replay as _replay
+from fleetwheel.inventory.recorded import read_snapshot as _read, replay as _replay
 
 print("an inventory that prints", file=__import__("sys").stderr)
 lab = [("@fake/good", _replay(_read(_Path("ws-01.json"))))]
@@ -144,7 +144,7 @@ def test_a_limit_names_a_host_or_a_group(project: Path) -> None:
 def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str) -> None:
     (project / "broken.py").write_text("hosts = [\n")
     done = ask(project, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -23,7 +23,7 @@ PYTHON = Python(path="/usr/bin/python3.11", version="3.11.2")
 INVENTORY = """\
 from pathlib import Path as _Path
 
-from fleetwheel.inventory.recorded import load as _load, replay as _replay
+from fleetwheel.inventory.recorded import load_snapshots as _load, replay as _replay
 
 hosts = [(f"@fake/{host.name}", _replay(host)) for host in _load(_Path("records"))]
 hosts.append(("@fake/mute", {"uniform": "lab", "fake_delay": 0}))

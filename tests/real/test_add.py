@@ -264,10 +264,10 @@ def test_bad_usage(arguments: tuple[str, ...], error: str, project: Project) -> 
     done = lab.add(*arguments)
     assert error in done.stdout
     assert "Traceback" not in done.stdout
-    assert done.returncode == 2
+    assert done.returncode == 1
 
 
 def test_outside_a_project(tmp_path: Path) -> None:
     done = Lab(Project(tmp_path, tmp_path), tmp_path, 0).add("ws-01")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "no project directory" in done.stdout

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from fleetwheel.collectors import platform, script, sections
 from fleetwheel.host.profile import Kernel, Profile
 from fleetwheel.onboarding.driver_plan import plan_driver
 from tests.rig.debs import Deb, distribution, flat, keyring, nvidia
 from tests.rig.trees import StepError, System, missing, system
-from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, having
+from tests.unit.test_driver_hosts import A100, B200, NVSWITCH, built, having
 from tests.unit.test_driver_plan import BOOKWORM, TRIXIE, UBUNTU, profile
 
 pytestmark = [
@@ -79,12 +80,21 @@ def ubuntu_packages() -> list[Deb]:
         ]
     return [
         Deb("base-files", "1"),
+        Deb("ca-certificates", "20240203"),
         *found,
         Deb(
             "nvidia-driver-570-server",
             version,
             (f"Depends: nvidia-driver-580-server (= {version})",),
             component="restricted",
+        ),
+        *(
+            Deb(name, "6.8.0-90.91")
+            for name in (
+                "linux-image-lowlatency",
+                "linux-headers-lowlatency",
+                "linux-headers-6.8.0-90-lowlatency",
+            )
         ),
         Deb("nvidia-fabricmanager-580", version, component="multiverse"),
         Deb("nvidia-fabricmanager-580", "580.82.07-0ubuntu1", component="multiverse"),
@@ -329,6 +339,74 @@ def test_ubuntus_fabric_manager_is_of_the_drivers_version_or_nothing_is_done(
             step for step in plan_driver(machine, "595").steps if "headers" not in step.what
         )
     assert installed(ubuntu) == before
+
+
+UNDER_SECURE_BOOT = """
+variable=/seen/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+gpu=/seen/sys/bus/pci/devices/0000:01:00.0
+mkdir -p "${variable%/*}" $gpu /seen/etc
+printf '\\006\\000\\000\\000\\001' >"$variable"
+echo ID=ubuntu >/seen/etc/os-release
+echo 0x10de >$gpu/vendor
+rm -f /var/cache/apt/*.bin
+"""
+
+
+def kernel_of(there: System) -> Kernel:
+    """Return what the host's own answer says of its kernels, as facts ask for it."""
+    there.shell(UNDER_SECURE_BOOT)
+    answer = there.run("sh", "-c", script("platform"), "sh", "", "5", "/seen").stdout
+    kernel = platform.parse_platform(sections(answer.splitlines(), "platform")["platform"]).kernel
+    assert there.shell("ls /var/cache/apt").split() == ["archives"], "a question writes nothing"
+    return kernel.model_copy(update={"boot": "6.8.0-90-lowlatency"})
+
+
+def test_dkms_builds_where_ubuntu_signs_no_modules_for_the_kernel(ubuntu: System) -> None:
+    ubuntu.shell("apt-get -q update && apt-get -q -y install linux-image-lowlatency")
+    kernel = kernel_of(ubuntu)
+    assert (kernel.packages, kernel.offered) == (("lowlatency",), ())
+    planned = plan_driver(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    with pytest.raises(StepError, match="no linux-modules-nvidia-580-server-open-lowlatency"):
+        ubuntu.apply(planned.steps)
+    assert drivers(ubuntu) == {}
+    kernel = kernel_of(ubuntu)
+    assert "nvidia-driver-580-server-open" in kernel.offered
+    again = plan_driver(host(UBUNTU, secure_boot=True, kernel=kernel), "580")
+    assert again.at_console
+    ubuntu.apply(again.steps)
+    assert drivers(ubuntu)["nvidia-dkms-580-server-open"] == "580.159.03"
+    ubuntu.shell("rm -r /var/lib/apt/lists")
+    assert kernel_of(ubuntu).offered == (), "what is installed says nothing of the lists"
+
+
+def test_ubuntus_signed_modules_replace_those_of_dkms(ubuntu: System) -> None:
+    steps = plan_driver(host(UBUNTU), "580").steps
+    ubuntu.apply(step for step in steps if "headers" not in step.what)
+    packages = tuple(f"{name} {version}" for name, version in installed(ubuntu).items())
+    kernel = Kernel(boot="6.8.0-90-generic", packages=("generic",))
+    there = {"state": "not-loaded", "library": "580.159.03", "kernel": kernel}
+    waiting = having(
+        host(UBUNTU, secure_boot=True, **there),
+        packages=packages,
+        built=built("580.159.03", kernel.boot),
+    )
+    ubuntu.apply(plan_driver(waiting, "580").steps)
+    assert "linux-modules-nvidia-580-server-open-generic" in installed(ubuntu)
+    assert not any(name.startswith("nvidia-dkms") for name in drivers(ubuntu))
+    assert drivers(ubuntu)["libnvidia-compute-580-server"] == "580.159.03"
+
+
+def test_ubuntu_gets_all_from_nvidia_where_nvlsm_is_needed(ubuntu: System, tmp_path: Path) -> None:
+    flat(tmp_path / "shared", "ubuntu2404/x86_64", nvidia((LATE, NEWER)))
+    keyring(tmp_path / "shared", "ubuntu2404/x86_64")
+    steps = [
+        step for step in plan_driver(host(UBUNTU, B200), "580").steps if "headers" not in step.what
+    ]
+    ubuntu.apply(steps)
+    there = drivers(ubuntu)
+    assert {there[name] for name in ("nvidia-open", "libcuda1", "nvidia-fabricmanager")} == {LATE}
+    assert "nvlsm" in installed(ubuntu)
+    assert not any("server" in name for name in there)
 
 
 def test_ubuntus_signed_modules_come_without_dkms(ubuntu: System) -> None:

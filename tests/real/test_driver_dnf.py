@@ -23,6 +23,7 @@ ROCKY_8 = "Rocky Linux 8.10 (Green Obsidian)"
 ROCKY_10 = "Rocky Linux 10.1 (Red Quartz)"
 OLD, BOOT = "5.14.0-427.el9.x86_64", "5.14.0-611.el9.x86_64"
 KERNEL = Kernel(running=OLD, boot=BOOT)
+AMAZON_BOOT = "6.12.55-74.119.amzn2023.x86_64"
 EARLY, LATE, NEWER = "580.95.05", "580.126.20", "595.71.05"
 WITHOUT_MANAGER = "610.43.02"
 OPEN_KMOD = Rpm("nvidia-open-kmod", LATE, (f"Provides: nvidia-kmod = 3:{LATE}",))
@@ -51,6 +52,16 @@ def system_packages() -> list[Rpm]:
         )
     ]
     found.append(Rpm("kernel-uek-devel", "5.15.0", release="312.el9uek"))
+    amazon, release = AMAZON_BOOT.removesuffix(".x86_64").split("-")
+    found += [
+        Rpm("kernel6.12-modules-extra", amazon, release=release),
+        Rpm(
+            "kernel6.12-devel",
+            amazon,
+            (f"Provides: kernel-devel-uname-r = {AMAZON_BOOT}",),
+            release,
+        ),
+    ]
     for release in ("427.el9", "611.el9"):
         for flavour in ("", "-64k"):
             uname = f"5.14.0-{release}.x86_64" + (f"+{flavour[1:]}" if flavour else "")
@@ -122,7 +133,7 @@ def transactions(el: System) -> int:
 DRIVER = ("nvidia-driver", "nvidia-driver-cuda", "nvidia-driver-libs", "nvidia-kmod-common")
 
 
-@pytest.mark.parametrize("distribution", [ROCKY_8, ROCKY_9, ROCKY_10, AMAZON])
+@pytest.mark.parametrize("distribution", [ROCKY_8, ROCKY_9, ROCKY_10])
 def test_a_bare_host_gets_the_branch_and_headers_of_the_kernel_that_boots(
     el: System, distribution: str
 ) -> None:
@@ -133,6 +144,14 @@ def test_a_bare_host_gets_the_branch_and_headers_of_the_kernel_that_boots(
     assert there["nvidia-persistenced"] == LATE
     assert installed(el)["kernel-devel"] == "5.14.0-611.el9"
     assert f"dkms autoinstall -k {BOOT}" in el.shell("cat /root/programs.log")
+
+
+def test_amazon_linux_gets_what_its_kernel_leaves_out_too(el: System) -> None:
+    el.apply(plan_driver(host(AMAZON, kernel=Kernel(boot=AMAZON_BOOT)), "580").steps)
+    assert {versions(el)[name] for name in (*DRIVER, "kmod-nvidia-open-dkms")} == {LATE}
+    there = installed(el)
+    assert AMAZON_BOOT.startswith(there["kernel6.12-devel"])
+    assert AMAZON_BOOT.startswith(there["kernel6.12-modules-extra"])
 
 
 @pytest.mark.parametrize("distribution", [ROCKY_9, ROCKY_10])

@@ -1,5 +1,6 @@
 """The mirror for real: nginx set up over SSH, and twenty hosts that install through it at once."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             "FLEETWHEEL_PYTORCH_INDEX": "http://127.0.0.1:9",
         }
         address = f"http://127.0.0.1:{mirror.partition(':')[2]}"
-        stack.callback(stop, base / "m1" / "mirror" / "nginx.pid")
+        stack.callback(stop, base / "m1" / "mirror" / "run" / "nginx.pid")
         yield Lab(wheels, directory, base, source, address, environment)
 
 
@@ -114,6 +115,15 @@ def remove_user() -> None:
     """Remove the mirror's user, which has no process left."""
     if os.geteuid() == 0:
         subprocess.run(["userdel", USER], capture_output=True, check=False)
+
+
+def raw_status(address: str, path: str) -> int:
+    """Ask for a path as it stands; requests would drop what follows a ``#``."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    connection.putrequest("GET", path)
+    connection.endheaders()
+    with closing(connection):
+        return connection.getresponse().status
 
 
 def status(url: str, method: str = "GET") -> int:
@@ -145,7 +155,7 @@ def test_the_mirror_is_no_open_proxy_and_checks_certificates(lab: Lab, tmp_path:
     assert lab.deploy("mirror", "--limit", "m1").returncode == 0
     source = f"{lab.mirror}/{lab.source.url.replace('://', '/')}"
     files = lab.base / "m1" / "mirror"
-    pid = int((files / "nginx.pid").read_text())
+    pid = int((files / "run/nginx.pid").read_text())
     if os.geteuid() == 0:
         assert Path(f"/proc/{pid}").stat().st_uid != 0
 
@@ -159,18 +169,83 @@ def test_the_mirror_is_no_open_proxy_and_checks_certificates(lab: Lab, tmp_path:
     for path in ("https/other.example/x.whl", "http/127.0.0.1/x.whl", "x.whl", ""):
         assert status(f"{lab.mirror}/{path}") == 404, path
 
+    (lab.wheels / "secret.txt").write_text("not for everyone")
+    asked = source.removeprefix(lab.mirror)
+    for end in ("#.whl", ";.whl", "%3f.whl", "%3F.whl", "%23.whl", "%3b.whl", "?.whl", "%00.whl"):
+        assert raw_status(lab.mirror, f"{asked}/files/secret.txt{end}") in (400, 404), end
+    for way in (
+        "/simple/../files/",
+        "/simple%2f..%2Ffiles/",
+        "/x/%2e%2e/files/",
+        "/x%5c..%5cfiles/",
+    ):
+        assert raw_status(lab.mirror, f"{asked}{way}numpy-2.4.0-py3-none-any.whl") == 404, way
+    assert "secret.txt" not in lab.source.sent
+
+    told = {"X-Original-URL": "/files/secret.txt", "X-Forwarded-For": "::1", "Cookie": "a=b"}
+    requests.get(f"{source}/files/{TORCH.replace('+', '%2B')}", headers=told, timeout=10)
+    assert lab.source.heard == {"host", "range", "user-agent", "accept-encoding"}
+
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(make_certificate(other)[1], files / "ca.pem")
     os.kill(pid, signal.SIGHUP)
     wait_for(lambda: status(f"{source}/files/numpy-9.whl") == 502)
-    assert "certificate verify error" in (files / "error.log").read_text()
+    assert "certificate verify error" in (files / "run/error.log").read_text()
     assert lab.deploy("mirror", "--limit", "m1").returncode == 0
     wait_for(lambda: status(f"{source}/files/numpy-9.whl") == 404)
 
-    stop(files / "nginx.pid")
+    stop(files / "run/nginx.pid")
     done = lab.deploy("torch", "--limit", "h01")
     assert done.returncode == 1
     assert "the mirror http://127.0.0.1:" in done.stdout
     assert "run deploys/mirror.py" in done.stdout
     assert not (lab.base / "h01").exists()
+
+
+def as_daemon(command: str) -> int:
+    """Run a command as the mirror's user; return its exit code."""
+    return subprocess.run(
+        ["runuser", "-u", USER, "--", "sh", "-c", command], stderr=subprocess.DEVNULL
+    ).returncode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a user for the mirror")
+def test_the_mirrors_user_owns_what_nginx_writes_and_nothing_else(lab: Lab) -> None:
+    """Also where all of it was once that user's, who has put other things in the places of ours."""
+    files, victim = lab.base / "m1/mirror", lab.base / "victim"
+    victim.mkdir(mode=0o755, parents=True)
+    (victim / "shadow").write_text("theirs")
+    subprocess.run(["useradd", "--system", "--no-create-home", USER], check=True)
+    files.mkdir(parents=True)
+    shutil.chown(files, USER)
+    for name, target in {"cache": victim, "nginx.conf.new": victim / "shadow"}.items():
+        assert as_daemon(f"ln -s {target} {files}/{name}") == 0
+    assert as_daemon(f"mkfifo {files}/ca.pem.new && touch {files}/nginx.conf") == 0
+
+    for _ in range(2):
+        done = lab.deploy("mirror", "--limit", "m1")
+        assert done.returncode == 0, done.stdout
+        assert victim.owner() == "root"
+        assert (victim / "shadow").read_text() == "theirs"
+        owners = {path.name: path.owner() for path in (files, *files.iterdir())}
+        assert owners == {
+            **dict.fromkeys(["mirror", "nginx.conf", "ca.pem"], "root"),
+            **dict.fromkeys(["cache", "run"], USER),
+        }
+    assert "unchanged" in done.stdout
+    for command in (
+        "mv {}/cache {}/elsewhere",
+        "rm {}/nginx.conf",
+        "echo >>{}/ca.pem",
+        "touch {}/x",
+    ):
+        assert as_daemon(command.replace("{}", str(files))) != 0, command
+
+    os.chown(
+        files / "nginx.conf",
+        Path(f"/proc/{(files / 'run/nginx.pid').read_text().strip()}").stat().st_uid,
+        0,
+    )
+    assert " changed" in lab.deploy("mirror", "--limit", "m1").stdout
+    assert (files / "nginx.conf").owner() == "root"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from fleetwheel.connection import remote
-from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.matrix.matrix import parse_matrix
 from fleetwheel.matrix.variant import Variant
 from fleetwheel.probes import smoke_device
 
@@ -60,9 +60,10 @@ def unpacked(requirement: str, place: Path) -> Path:
 
 def served(variant: str) -> list[tuple[int, int]]:
     """Return the capability of every GPU by name that some build of a variant has code for."""
+    shipped = (files("fleetwheel.matrix") / "matrix.yaml").read_text(encoding="utf-8")
     codes = {
         code
-        for release in load_matrix().releases.values()
+        for release in parse_matrix(shipped).releases.values()
         for by_variant in release.builds.values()
         if (build := by_variant.get(Variant.parse(variant)))
         for code in build.sm

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import run_pyinfra
+from tests.project import PARTS, run_pyinfra
 from tests.rig.fleet import Fleet, HostSpec, fleet, missing
 from tests.rig.fleet_deploy import FleetProject
 from tests.small_wheels import make_wheel
@@ -90,8 +90,7 @@ class Source:
 
     def commit(self, *options: str) -> str:
         """Commit and publish what the project holds, and return the commit."""
-        self.git("add", "inventory", "inventory.py", "config.py", "deploys", "facts")
-        self.git("add", "operations", "templates")
+        self.git("add", *PARTS)
         self.git("commit", "-q", "-m", "change", *options)
         self.git("push", "-q", "--force", self.repository, "HEAD:main")
         subprocess.run(["git", "-C", self.repository, "update-server-info"], check=True)
@@ -172,7 +171,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
         shutil.rmtree(wheels)
 
 
-GOOD = {"source": 0, "install": 0, "deploy": 0, "check": 0}
+GOOD = {"source": 0, "trust": 0, "install": 0, "deploy": 0, "check": 0}
 
 
 def test_it_is_set_up_once(source: Source) -> None:
@@ -233,8 +232,19 @@ def test_a_source_that_is_away(source: Source) -> None:
     assert code != 0, said
     stages = source.stages("b")
     assert stages.pop("source") != 0
-    assert stages == {"install": 0, "deploy": 0, "check": 0}
+    assert stages == {"trust": 0, "install": 0, "deploy": 0, "check": 0}
     assert source.ballast("b") == "2.0"
+
+
+def test_what_came_from_a_signer_who_is_no_longer_accepted_does_not_run(source: Source) -> None:
+    source.rig["b"].run("mv /etc/signers /etc/former; : >/etc/signers")
+    code, said = source.pull("b")
+    source.rig["b"].run("mv /etc/former /etc/signers")
+    assert code != 0
+    assert "has no signature that this host accepts" in said
+    stages = source.stages("b")
+    assert stages.pop("source") != 0
+    assert stages == {"trust": 1}
 
 
 def test_it_is_taken_away(source: Source) -> None:

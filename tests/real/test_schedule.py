@@ -172,8 +172,48 @@ def test_cron_where_there_is_no_systemd(machine: Namespace) -> None:
     assert "unchanged" in machine.schedule(f"{DIRECTORY}, at: 03:15, user: daemon").stdout
 
     machine.run("mkdir", "-p", "/run/systemd/system")
+    refused = machine.schedule(DIRECTORY)
+    assert refused.returncode == 1
+    assert "others than root can change /srv/fleet/reports, which root would run" in refused.stdout
+    machine.run("chown", "root:", "/srv/fleet/reports")
     assert machine.schedule(DIRECTORY).returncode == 0
     assert machine.there() == {*FILES[:2]}
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        ("chown daemon /srv/fleet", "/srv/fleet"),
+        ("chown daemon /srv", "/srv"),
+        ("chmod 2775 /srv/fleet", "/srv/fleet"),
+        ("chown daemon /srv/fleet/.venv/bin/fleetwheel", "/srv/fleet/.venv/bin/fleetwheel"),
+        ("touch /srv/fleet/drift.py && chmod 666 /srv/fleet/drift.py", "/srv/fleet/drift.py"),
+        (
+            "install -o daemon /dev/null /srv/theirs"
+            " && ln -s /srv/theirs /srv/fleet/.venv/bin/python",
+            "/srv/theirs",
+        ),
+        ("install -d -o daemon /srv/theirs && ln -s ../theirs /srv/fleet/facts", "/srv/theirs"),
+    ],
+)
+def test_root_runs_nothing_that_others_can_change(
+    machine: Namespace, command: str, place: str
+) -> None:
+    machine.run("sh", "-c", command)
+    done = machine.schedule(DIRECTORY)
+    assert done.returncode == 1
+    assert f"others than root can change {place}, which root would run" in done.stdout, done.stdout
+    assert machine.there() == set()
+    assert machine.schedule(f"{DIRECTORY}, user: bin").returncode == 1
+
+
+def test_a_user_runs_what_is_that_users_own_or_roots(machine: Namespace) -> None:
+    machine.run("sh", "-c", "chown -R daemon:daemon /srv/fleet && chmod -R g+w /srv/fleet")
+    done = machine.schedule(f"{DIRECTORY}, user: daemon")
+    assert done.returncode == 0, done.stdout
+    machine.run("chgrp", "-R", "users", "/srv/fleet")
+    done = machine.schedule(f"{DIRECTORY}, user: daemon, at: hourly")
+    assert "others than root and daemon can change /srv/fleet, which daemon" in done.stdout
 
 
 def test_a_pull_takes_the_place_of_a_check(machine: Namespace) -> None:

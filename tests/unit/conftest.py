@@ -1,10 +1,13 @@
-"""What several unit tests need: a machine to ask, a scripted driver library."""
+"""What several unit tests need: a machine to ask, a scripted driver library, a quick pip."""
 
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fleetwheel.sources import configured
 from tests.machine import WORKING, Machine
 
 FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
@@ -29,3 +32,19 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiled.returncode != 0:
         pytest.skip("no C compiler")
     return directory
+
+
+def listed_variables() -> str:
+    """Return what ``pip config list`` prints where variables alone configure pip."""
+    given = {key.lower(): value for key, value in os.environ.items() if key.startswith("PIP_")}
+    names = {key: key.removeprefix("pip_").replace("_", "-") for key in sorted(given)}
+    return "".join(f":env:.{name}={given[key]!r}\n" for key, name in names.items())
+
+
+@pytest.fixture
+def quick_pip(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Spare the third of a second that pip takes; test_sources.py asks the real one."""
+    monkeypatch.setattr(configured, "pip_config_list", listed_variables)
+    configured.pip_settings.cache_clear()
+    yield
+    configured.pip_settings.cache_clear()

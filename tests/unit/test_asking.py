@@ -310,6 +310,40 @@ def test_a_key_that_the_firmware_trusts(
     assert installed.enrolled == {path: enrolled}
 
 
+APT_CACHE = """
+echo "$*" >>"$HOME/asked"
+printf '%s\\n' nvidia-driver-580-server-open nvidia-driver-580 \\
+    linux-modules-nvidia-580-server-open-aws linux-modules-nvidia-580-server-generic \\
+    linux-modules-nvidia-580-server-open-6.8.0-90-generic
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "on", "asked"), [("ubuntu", 1, True), ("debian", 1, False), ("ubuntu", 0, False)]
+)
+def test_what_ubuntu_signs_is_asked_under_secure_boot(
+    machine: Machine, system: str, on: int, asked: bool
+) -> None:
+    variable = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    machine.write(f"tree/sys/firmware/efi/efivars/{variable}", f"\x06\0\0\0{chr(on)}")
+    machine.write("tree/etc/os-release", f"ID={system}\n")
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.program("bin/dpkg-query", "echo 'ii  linux-image-virtual'; echo 'ii  linux-image-aws'")
+    machine.program("bin/apt-cache", APT_CACHE)
+    kernel = machine.state().profile.kernel
+    assert kernel.packages == ("virtual", "aws")
+    found = (
+        "nvidia-driver-580-server-open",
+        "linux-modules-nvidia-580-server-open-aws",
+        "linux-modules-nvidia-580-server-generic",
+    )
+    assert kernel.offered == (found if asked else ())
+    asks = machine.home / "asked"
+    assert asks.exists() is asked
+    if asked:
+        assert "Dir::Cache::pkgcache= " in asks.read_text()
+
+
 def test_hostile_output_is_data_and_nothing_else(machine: Machine) -> None:
     machine.program(
         "bin/nvidia-smi",

@@ -124,9 +124,9 @@ def test_options(arguments: list[str], expected: str) -> None:
         (["stray"], "stray"),
     ],
 )
-def test_bad_usage_exits_with_2_and_a_sentence(arguments: list[str], said: str) -> None:
+def test_bad_usage_exits_with_1_and_a_sentence(arguments: list[str], said: str) -> None:
     result = run(*arguments)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert said in result.stderr
     assert "Traceback" not in result.output
 

@@ -1,6 +1,6 @@
 """The constraints that pip is configured with: files in files, addresses, and what is no rule."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ Write = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_pip: None) -> Write:
     """Write a file of constraints that pip is configured with from then on."""
 
     def file(name: str, text: str) -> Path:
@@ -23,9 +23,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "rules.txt"))
-    pip_settings.cache_clear()
-    yield file
-    pip_settings.cache_clear()
+    return file
 
 
 def rules() -> list[str]:

@@ -14,13 +14,12 @@ from fleetwheel.host.profile import Profile, Python
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import pip_settings
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST
 from tests.small_wheels import make_wheel
 
 
 @pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_pip: None) -> Iterator[Path]:
     """The only source: a directory that a test fills."""
     directory = tmp_path / "wheels"
     make_wheel(directory, "numpy", "2.4.0")
@@ -29,10 +28,8 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
-    pip_settings.cache_clear()
     web.forget_pages()
     yield directory
-    pip_settings.cache_clear()
     web.forget_pages()
 
 

@@ -147,6 +147,40 @@ def test_what_a_mirror_serves() -> None:
     assert found[0].pattern == r"/https/download\.pytorch\.org"
 
 
+@pytest.mark.parametrize(
+    ("path", "passed"),
+    [
+        ("/whl/cpu/torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl", True),
+        ("/a~b/@team/x-1!2.0+local-py3-none-any.whl", True),
+        ("/x.whl", True),
+        ("/private/secret.txt#.whl", False),
+        ("/private/secret.txt;.whl", False),
+        ("/private/secret.txt%3f.whl", False),
+        ("/private/secret.txt%3F.whl", False),
+        ("/private/secret.txt%23.whl", False),
+        ("/private/secret.txt?.whl", False),
+        ("/private/secret.txt%00.whl", False),
+        ("/files/../private/x.whl", False),
+        ("/files%2f..%2fprivate/x.whl", False),
+        ("/files/%2e%2e/private/x.whl", False),
+        ("/files\\..\\private\\x.whl", False),
+        ("/x.whl.metadata", False),
+        ("/x.whl\n", False),
+        ("x.whl", False),
+        ("", False),
+    ],
+)
+def test_what_a_mirror_passes_on(path: str, passed: bool) -> None:
+    assert mirror.passes(f"https://download.pytorch.org{path}") is passed
+
+
+def test_a_wheel_that_the_mirror_would_not_pass_on_is_fetched_from_its_source() -> None:
+    odd = "https://download.pytorch.org/a;b/numpy-2.4.0-py3-none-any.whl"
+    torch, numpy = wheels(deliver(lock(TORCH, odd), ROOT, (), "http://m1:8870", SERVED))
+    assert str(torch["url"]).startswith("http://m1:8870/")
+    assert numpy["url"] == odd
+
+
 def test_the_mirror_names_its_sources_in_its_configuration_and_no_others() -> None:
     text = render(
         "mirror.nginx.conf.j2",
@@ -155,6 +189,7 @@ def test_the_mirror_names_its_sources_in_its_configuration_and_no_others() -> No
         cache_gb=50,
         port=8870,
         status_path=mirror.PATH,
+        wheel=mirror.WHEEL,
         upstreams=[mirror.Upstream(url="https://download.pytorch.org")],
     )
     assert text.count("proxy_pass ") == 1

@@ -9,6 +9,7 @@ import pytest
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, Kernel, Profile
 from fleetwheel.onboarding.driver_facts import facts
+from fleetwheel.onboarding.driver_packages import BLACKLIST_FILE
 from fleetwheel.onboarding.driver_plan import DriverPlan, plan_driver
 from fleetwheel.onboarding.driver_steps import IB_UMAD
 from fleetwheel.onboarding.gpu_generations import Limits
@@ -18,8 +19,10 @@ from tests.unit.test_driver_plan import (
     BOOKWORM,
     FEDORA,
     LEAP,
+    ORACLE_9,
     RHEL_8,
     ROCKY_9,
+    SLES,
     TRIXIE,
     UBUNTU,
     commands,
@@ -28,8 +31,9 @@ from tests.unit.test_driver_plan import (
 )
 
 KERNEL = "6.1.0-50-amd64"
+UEK = "5.15.0-312.187.5.el9uek.x86_64"
 LIBRARY = "580.95.05"
-A100, H100, B200, GB200 = "0x20b2", "0x2330", "0x2901", "0x2941"
+A100, H100, B200, GB200, GB300 = "0x20b2", "0x2330", "0x2901", "0x2941", "0x31c2"
 NVSWITCH = ("0000:07:00.0 0x1af1",)
 
 
@@ -63,7 +67,9 @@ def last_install(planned: DriverPlan) -> str:
         (RHEL_8, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
         (AMAZON, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
         (FEDORA, ["nvidia-driver-cuda-=", "nvidia-fabricmanager-="]),
+        (ORACLE_9, ["kmod-nvidia-open-dkms-=", "nvidia-fabricmanager-="]),
         (LEAP, ["nvidia-compute-utils-G06=", "nvidia-fabricmanager="]),
+        (SLES, ["nvidia-compute-utils-G06=", "nvidia-fabricmanager="]),
     ],
 )
 def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[str]) -> None:
@@ -75,6 +81,16 @@ def test_fabric_manager_comes_in_one_transaction(distribution: str, names: list[
     held = planned.steps[-1].command
     assert any("nvidia-fabricmanager" in word for word in held)
     assert "fabricmanager" not in commands(plan_driver(profile(distribution, A100), "install"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bridge"), [("Volta", "0x1ac2"), (A100, "0x1af1"), (H100, "0x22a3")]
+)
+def test_nvswitches_are_known_by_their_ids(gpu: str, bridge: str) -> None:
+    host = having(profile(ROCKY_9, gpu), bridges=(f"0000:07:00.0 {bridge}",))
+    assert "nvidia-fabricmanager-=" in last_install(plan_driver(host, "install"))
+    other = having(profile(ROCKY_9, gpu), bridges=("0000:07:00.0 0x1234",))
+    assert "fabricmanager" not in commands(plan_driver(other, "install"))
 
 
 def test_a_stream_is_not_switched_where_all_has_to_move_at_once() -> None:
@@ -111,12 +127,22 @@ def test_ubuntu_gets_nvlsm_and_all_else_from_nvidia() -> None:
     assert planned.packages[0] == "nvidia-open"
 
 
+@pytest.mark.parametrize("gpu", [GB200, GB300])
 @pytest.mark.parametrize(
     ("distribution", "name"),
-    [(UBUNTU, "nvidia-imex-580="), (TRIXIE, "nvidia-imex="), (ROCKY_9, "nvidia-imex-=")],
+    [
+        (UBUNTU, "nvidia-imex-580="),
+        (BOOKWORM, "nvidia-imex="),
+        (TRIXIE, "nvidia-imex="),
+        (ROCKY_9, "nvidia-imex-="),
+        (ALMA_10, "nvidia-imex-="),
+        (AMAZON, "nvidia-imex-="),
+        (FEDORA, "nvidia-imex-="),
+        (SLES, "nvidia-imex="),
+    ],
 )
-def test_racks_need_imex_of_the_same_version(distribution: str, name: str) -> None:
-    planned = plan_driver(profile(distribution, GB200), "install")
+def test_racks_need_imex_of_the_same_version(distribution: str, name: str, gpu: str) -> None:
+    planned = plan_driver(profile(distribution, gpu), "install")
     assert name in last_install(planned)
     assert "fabricmanager" not in commands(planned)
     assert "nodes_config.cfg" in planned.summary
@@ -194,12 +220,14 @@ def test_what_nvidias_installer_brought_is_not_mixed_with_packages(state: str) -
         (ROCKY_9, f"kernel-modules-extra-{KERNEL}"),
         (ALMA_10, f"kernel-modules-extra-{KERNEL}"),
         (FEDORA, f"kernel-modules-extra-{KERNEL}"),
+        (ORACLE_9, f"kernel-uek-modules-extra-{UEK}"),
     ],
 )
 def test_what_nvlsm_needs_is_there_before_the_driver_is_replaced(
     distribution: str, package: str
 ) -> None:
-    steps = plan_driver(profile(distribution, B200), "install").steps
+    kernel = Kernel(boot=UEK if distribution == ORACLE_9 else KERNEL)
+    steps = plan_driver(profile(distribution, B200, kernel=kernel), "install").steps
     what = [step.what for step in steps]
     umad = what.index("load ib_umad at boot")
     assert package in steps[umad].command
@@ -224,9 +252,40 @@ def test_the_extra_modules_come_only_where_ib_umad_is_missing(
     assert (tmp_path / "load.d/umad.conf").exists() is (ends == 0)
 
 
+@pytest.mark.parametrize(
+    ("there", "ran"),
+    [
+        ("update-initramfs", "update-initramfs -u -k all"),
+        ("dracut", f"dracut --force --kver {KERNEL}"),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_ram_disk_is_rebuilt_by_what_the_host_has(
+    tmp_path: Path, there: str, ran: str, code: int
+) -> None:
+    """Where that fails the blacklist is not in effect, so it goes and the next run repeats it."""
+    (tmp_path / there).write_text(f'#!/bin/sh\necho "{there} $*"\nexit {code}\n')
+    (tmp_path / there).chmod(0o755)
+    (tmp_path / "rm").symlink_to("/bin/rm")
+    written = tmp_path / "fleetwheel-nouveau.conf"
+    written.write_text("blacklist nouveau\n")
+    steps = plan_driver(profile(TRIXIE, "Ada", nouveau=True), "install").steps
+    command = next(step.command for step in steps if "RAM disk" in step.what)
+    words = [str(written) if word == BLACKLIST_FILE else word for word in ("/bin/sh", *command[1:])]
+    done = subprocess.run(words, env={"PATH": str(tmp_path)}, text=True, stdout=-1, check=False)
+    assert (done.returncode, done.stdout.strip()) == (code, ran)
+    assert written.exists() is (code == 0)
+
+
 def test_nouveau_is_off_before_the_driver_comes() -> None:
     what = [step.what for step in plan_driver(profile(ROCKY_9, "Ada", nouveau=True), "580").steps]
     assert "rebuild the initial RAM disk without nouveau" in what[:2]
+
+
+def test_rpm_fusion_has_no_fabric_manager() -> None:
+    host = having(profile(FEDORA, "Volta"), bridges=("0000:07:00.0 0x1ac2",))
+    assert "RPM Fusion has none for its driver 580" in refusal(host)
+    assert plan_driver(profile(FEDORA, "Volta"), "install").steps
 
 
 # What is installed and does not work
@@ -260,6 +319,23 @@ def test_the_log_of_a_build_is_where_dkms_names_it() -> None:
     assert "see /var/lib/dkms/nvidia-current/535.261.03/build/make.log" in str(
         planned.mismatch(after)
     )
+
+
+@pytest.mark.parametrize(
+    ("distribution", "generation", "library", "hint"),
+    [
+        (LEAP, "Ada", LIBRARY, "update the host's kernel to one that the distribution has"),
+        (ALMA_10, "Ada", LIBRARY, "update the host's kernel to one that the distribution has"),
+        (FEDORA, "Pascal", LIBRARY, f"run `akmods --force --kernels {KERNEL}`"),
+        (ROCKY_9, "Ada", LIBRARY, f"run `dkms autoinstall -k {KERNEL}`"),
+    ],
+)
+def test_the_hint_of_a_module_that_is_missing_is_for_what_should_have_built_it(
+    distribution: str, generation: str, library: str, hint: str
+) -> None:
+    host = profile(distribution, generation)
+    after = having(host, library=library, built=())
+    assert hint in str(plan_driver(host, "install").mismatch(after))
 
 
 def test_of_two_modules_for_a_kernel_the_one_of_the_library_counts() -> None:
@@ -349,6 +425,24 @@ def test_the_other_kind_of_modules_replaces_one_that_does_not_know_the_gpu(
     planned = plan_driver(having(seen, **installed), "install")
     assert planned.packages == (right,)
     assert f"with {wrong} modules, which do not run these GPUs" in planned.summary
+
+
+@pytest.mark.parametrize(
+    ("distribution", "open_ones", "closed"),
+    [
+        (BOOKWORM, "nvidia-open", "nvidia-driver"),
+        (ROCKY_9, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+        (RHEL_8, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+        (ALMA_10, "nvidia-open-kmod", "kmod-nvidia-latest-dkms"),
+        (AMAZON, "kmod-nvidia-open-dkms", "kmod-nvidia-latest-dkms"),
+    ],
+)
+def test_every_family_has_the_other_kind(distribution: str, open_ones: str, closed: str) -> None:
+    for gpu, wrong, right in (("Pascal", "open", closed), ("Blackwell", "proprietary", open_ones)):
+        seen = profile(distribution, gpu, state="no-devices", version=LIBRARY, library=LIBRARY)
+        planned = plan_driver(having(seen, kind=wrong), "install")
+        assert planned.packages[0] == right
+        assert f"with {wrong} modules" in planned.summary
 
 
 def test_debians_open_modules_go_where_its_others_come() -> None:
@@ -498,9 +592,25 @@ def test_nvidias_repository_is_asked_before_anything_is_pinned(
             "install kernel-devel-uname-r == 4.18.0-553.el8_10.x86_64",
         ),
         (
-            "Oracle Linux Server 9.6",
-            Kernel(boot="5.15.0-312.187.5.el9uek.x86_64"),
-            "install kernel-uek-devel-5.15.0-312.187.5.el9uek.x86_64",
+            AMAZON,
+            Kernel(boot="6.12.55-74.119.amzn2023.x86_64"),
+            "install kernel-devel-uname-r == 6.12.55-74.119.amzn2023.x86_64"
+            " kernel6.12-modules-extra-6.12.55-74.119.amzn2023.x86_64",
+        ),
+        (
+            ORACLE_9,
+            Kernel(boot=UEK),
+            f"install kernel-uek-devel-{UEK}",
+        ),
+        (
+            "Oracle Linux Server 8.10",
+            Kernel(boot="5.15.0-312.187.5.el8uek.x86_64"),
+            "install kernel-uek-devel-5.15.0-312.187.5.el8uek.x86_64",
+        ),
+        (
+            "Oracle Linux Server 10.0",
+            Kernel(boot="6.12.0-102.36.5.el10uek.x86_64"),
+            "install kernel-uek-devel-6.12.0-102.36.5.el10uek.x86_64",
         ),
     ],
 )
@@ -508,6 +618,19 @@ def test_headers_are_those_of_the_kernel_that_boots(
     distribution: str, kernel: Kernel, words: str
 ) -> None:
     assert words in commands(plan_driver(profile(distribution, "Ada", kernel=kernel), "580"))
+
+
+@pytest.mark.parametrize("flavour", ["default", "azure", "64kb"])
+def test_suses_modules_are_those_of_the_flavour(flavour: str) -> None:
+    kernel = Kernel(boot=f"6.4.0-150600.23.73-{flavour}")
+    kmp = plan_driver(profile(SLES, "Ada", kernel=kernel), "580").packages[0]
+    assert kmp == f"nvidia-open-driver-G06-signed-cuda-kmp-{flavour}"
+
+
+def test_a_kernel_that_suse_signs_no_modules_for_is_refused() -> None:
+    kernel = Kernel(boot="6.4.0-150600.10.5-rt")
+    said = refusal(profile(SLES, "Ada", kernel=kernel))
+    assert "default, azure, 64kb, and the host boots 6.4.0-150600.10.5-rt next" in said
 
 
 def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:
@@ -519,16 +642,21 @@ def test_a_backports_kernel_gets_nvidias_driver_or_none() -> None:
     assert plan_driver(own, "install").branch == 550
 
 
-@pytest.mark.parametrize("gpu", ["0x2335", "0x2783", "0x2702", "0x28b0"])
-def test_gpus_that_debians_branch_does_not_list(gpu: str) -> None:
-    planned = plan_driver(profile(BOOKWORM, gpu), "install")
-    assert (planned.branch, planned.packages[0]) == (580, "nvidia-open")
-    assert f"does not know the GPU {gpu}" in planned.summary
+H200, RTX_4070_SUPER, RTX_4080_SUPER, RTX_2000_ADA = 0x2335, 0x2783, 0x2702, 0x28B0
 
 
-def test_gpus_that_debian_13_does_not_list() -> None:
-    assert plan_driver(profile(TRIXIE, "0x233b"), "install").branch == 595
-    assert plan_driver(profile(TRIXIE, "0x2335"), "install").branch == 550
+@pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 580), (TRIXIE, 595)])
+def test_gpus_that_debians_branch_does_not_list(distribution: str, branch: int) -> None:
+    system = facts().system(profile(distribution))
+    assert system is not None
+    for number in system.unlisted:
+        planned = plan_driver(profile(distribution, f"0x{number:04x}"), "install")
+        assert (planned.branch, planned.packages[0]) == (branch, "nvidia-open")
+        why = (f"does not know the GPU 0x{number:04x}", "but none that serves these GPUs")
+        assert any(words in planned.summary for words in why)
+    listed = system.unlisted & {H200, RTX_4070_SUPER, RTX_4080_SUPER, RTX_2000_ADA}
+    assert len(listed) == (4 if distribution == BOOKWORM else 0)
+    assert plan_driver(profile(TRIXIE, f"0x{H200:04x}"), "install").branch == 550
 
 
 @pytest.mark.parametrize(("distribution", "branch"), [(BOOKWORM, 535), (TRIXIE, 550)])
@@ -592,7 +720,7 @@ def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, en
     what = [step.what for step in steps]
     asked = what.index("ask apt for the modules that Ubuntu signs")
     assert what[asked + 1].startswith("install nvidia-headless-no-dkms-580-server-open")
-    assert "nvidia-driver-580-server-open`, `mokutil --import" in steps[asked].hint
+    assert "run again" in steps[asked].hint
     (tmp_path / "apt-cache").write_text(f"#!/bin/sh\nprintf '%s' '{there}'\n")
     (tmp_path / "apt-cache").chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
@@ -600,6 +728,71 @@ def test_ubuntu_is_asked_for_signed_modules_first(tmp_path: Path, there: str, en
     assert done.returncode == ends
     name = "linux-modules-nvidia-580-server-open-generic"
     assert (name in done.stderr) is bool(ends)
+
+
+LOWLATENCY = Kernel(
+    running="6.8.0-90-lowlatency",
+    boot="6.8.0-90-lowlatency",
+    packages=("lowlatency",),
+    offered=("nvidia-driver-580-server-open", "linux-modules-nvidia-580-server-lowlatency"),
+)
+UBUNTUS_KEY = "/var/lib/shim-signed/mok/MOK.der"
+
+
+def test_dkms_builds_for_a_kernel_that_ubuntu_signs_no_modules_for() -> None:
+    host = profile(UBUNTU, "Ada", secure_boot=True, kernel=LOWLATENCY)
+    planned = plan_driver(host, "580")
+    assert planned.packages == ("nvidia-driver-580-server-open",)
+    assert planned.at_console
+    assert "Ubuntu signs no modules of this branch for the kernel lowlatency" in planned.summary
+    assert f"mokutil --import {UBUNTUS_KEY}" in planned.summary
+    assert " linux-headers-lowlatency linux-headers-6.8.0-90-lowlatency" in commands(planned)
+    assert not plan_driver(having(host, enrolled={UBUNTUS_KEY: True}), "580").at_console
+    free = plan_driver(host.model_copy(update={"secure_boot": False}), "580")
+    assert (free.packages, free.at_console) == (planned.packages, False)
+    assert "Ubuntu signs" not in free.summary
+
+
+def test_a_kernel_that_no_package_follows_gets_modules_of_dkms() -> None:
+    kernel = Kernel(boot="6.8.0-90-generic")
+    planned = plan_driver(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580")
+    assert planned.at_console
+    assert "no package brings the next kernels" in planned.summary
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        (),
+        ("nvidia-driver-535-server",),
+        ("nvidia-driver-580-server-open", "linux-modules-nvidia-580-server-open-lowlatency"),
+    ],
+    ids=["no lists", "lists of another branch", "signed"],
+)
+def test_signed_modules_are_planned_unless_the_lists_lack_them(offered: tuple[str, ...]) -> None:
+    kernel = LOWLATENCY.model_copy(update={"offered": offered})
+    planned = plan_driver(profile(UBUNTU, "Ada", secure_boot=True, kernel=kernel), "580")
+    assert planned.packages[-1] == "linux-modules-nvidia-580-server-open-lowlatency"
+    assert not planned.at_console
+
+
+def test_what_dkms_built_instead_waits_for_its_key_and_is_not_installed_twice() -> None:
+    host = profile(
+        *(UBUNTU, "Ada"),
+        state="not-loaded",
+        library=LIBRARY,
+        secure_boot=True,
+        kernel=LOWLATENCY,
+    )
+    dkms = (f"nvidia-dkms-580-server-open {LIBRARY}-0u1",)
+    modules = built(kernel=LOWLATENCY.boot)
+    for others in ((), ("linux-modules-nvidia-580-server-open-generic 6.8.0-90.91",)):
+        waiting = having(host, built=modules, packages=(*dkms, *others))
+        planned = plan_driver(waiting, "580")
+        assert (planned.steps, planned.reboot, planned.at_console) == ((), True, True)
+        assert f"mokutil --import {UBUNTUS_KEY}" in planned.summary
+    enrolled = having(host, built=modules, packages=dkms, enrolled={UBUNTUS_KEY: True})
+    assert "modprobe nvidia" in commands(plan_driver(enrolled, "580"))
 
 
 def test_a_module_with_a_key_that_is_not_enrolled_is_not_loaded_but_enrolled() -> None:

@@ -93,7 +93,8 @@ def profile(
     )
     id = next((id for start, id in IDS.items() if distribution.startswith(start)), "")
     release = re.search(r"[0-9]+(\.[0-9]+)?", distribution)
-    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": KERNEL}
+    kernel = SUSE_KERNEL if "SUSE" in distribution else KERNEL
+    system = {"os": "linux", "arch": "x86_64", "distribution": distribution, "kernel": kernel}
     system |= {"distribution_id": id, "distribution_version": release[0] if release else ""}
     system |= more
     driver = Driver(state=DriverState(state), version=version)
@@ -101,6 +102,7 @@ def profile(
 
 
 KERNEL = Kernel(running="6.1.0-50-amd64", boot="6.1.0-50-amd64")
+SUSE_KERNEL = Kernel(running="6.4.0-150600.23.73-default", boot="6.4.0-150600.23.73-default")
 
 
 def refusal(host: Profile, wanted: str = "install") -> str:
@@ -232,6 +234,8 @@ def test_a_mixed_host_gets_what_serves_all(
         (profile("Rocky Linux 11.0", "Ada"), "install", ["Rocky Linux 11"]),
         (profile("Ubuntu 18.04.6 LTS", "Ada"), "install", ["branches 470, but not 580"]),
         (profile("Ubuntu 20.04.6 LTS", "Ada"), "install", ["470, 535, but not 580"]),
+        (profile("Ubuntu 18.04.6 LTS", "Ada"), "580", ["branches 470, but not 580"]),
+        (profile("Ubuntu 20.04.6 LTS", "Ada"), "595", ["470, 535, but not 595"]),
         (profile(UBUNTU, "Ada"), "560", ["470, 535, 580, 595, but not 560", "name one of these"]),
         (profile(UBUNTU, "Ada"), "590", ["470, 535, 580, 595, but not 590"]),
         (profile(UBUNTU, "Ada"), "615", ["but not 615"]),
@@ -248,6 +252,11 @@ def test_a_mixed_host_gets_what_serves_all(
             profile(UBUNTU, "GB10", dgx="NVIDIA DGX Spark"),
             "install",
             ["belongs to NVIDIA DGX Spark", "apt full-upgrade"],
+        ),
+        (
+            profile(UBUNTU, "Hopper", dgx="NVIDIA DGX Server"),
+            "580",
+            ["belongs to NVIDIA DGX Server", "apt full-upgrade"],
         ),
         (profile(UBUNTU, "Ada", container="docker"), "install", ["docker container", "toolkit"]),
         (profile(UBUNTU, "Ada", wsl=True), "install", ["belongs to Windows", "wsl --shutdown"]),
@@ -371,15 +380,24 @@ def test_nova_core_is_turned_off_beside_nouveau() -> None:
         (UBUNTU, ("apt-mark", "hold", SERVER_OPEN)),
         (BOOKWORM, ("apt-mark", "hold", "nvidia-driver", "nvidia-kernel-dkms")),
         (ROCKY_9, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (FEDORA, ("dnf", "-q", "-y", "versionlock", "add", "kmod-nvidia-open-dkms")),
+        (LEAP, ("zypper", "--non-interactive", "addlock", "nvidia-open-driver-G06-signed-cuda-")),
     ],
 )
 def test_updates_are_held_off_last_and_only_when_asked(
     distribution: str, last: tuple[str, ...]
 ) -> None:
     held = plan_driver(profile(distribution, "Ada"), "install", hold=True)
-    assert held.steps[-1].command[: len(last)] == last
+    assert " ".join(held.steps[-1].command).startswith(" ".join(last))
     free = plan_driver(profile(distribution, "Ada"), "install")
     assert last[:-1] not in [step.command[: len(last) - 1] for step in free.steps]
+
+
+def test_dnf_5_needs_no_package_to_lock() -> None:
+    held = plan_driver(profile(FEDORA, "Ada"), "install", hold=True)
+    assert "plugin-versionlock" not in commands(held)
+    assert "dnf-plugins-core" not in commands(held)
+    assert "plugin-versionlock" in commands(plan_driver(profile(ROCKY_9, "Ada"), "580", hold=True))
 
 
 @pytest.mark.parametrize(
@@ -393,7 +411,8 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (ORACLE_9, "Ada", "580", "oracle-epel-release-el9"),
         (ORACLE_9, "Ada", "580", "rhel9/x86_64/cuda-rhel9.repo"),
         (AMAZON, "Ada", "580", "amzn2023/x86_64/cuda-amzn2023.repo"),
-        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64"),
+        (AMAZON, "Ada", "580", "kernel-devel-uname-r == 6.1.0-50-amd64 kernel-modules-extra-6.1.0"),
+        (FEDORA, "Ada", "595", "install dnf5-plugins"),
         (FEDORA, "Ada", "595", "addrepo --overwrite --from-repofile=https://developer.download"),
         (FEDORA, "Volta", "580", "nonfree/fedora/rpmfusion-nonfree-release-44.noarch.rpm"),
         (SLES, "Ada", "580", "repos/sles15/x86_64/"),
@@ -411,6 +430,12 @@ def test_updates_are_held_off_last_and_only_when_asked(
         (BOOKWORM, "Ada", "535", " nvidia-persistenced"),
         (TRIXIE, "Ada", "595", " nvidia-persistenced"),
         (ROCKY_9, "Ada", "580", " nvidia-persistenced-="),
+        (AMAZON, "Ada", "580", " nvidia-persistenced-="),
+        (FEDORA, "Ada", "595", " nvidia-persistenced-="),
+        (LEAP, "Ada", "580", " nvidia-persistenced="),
+        (ALMA_10, "Ada", "install", " nvidia-persistenced-="),
+        (ALMA_10, "Ada", "install", "install almalinux-release-nvidia-driver"),
+        ("AlmaLinux 9.6", "Ada", "install", "install almalinux-release-nvidia-driver"),
         (BOOKWORM, "Ada", "535", "Debian contrib non-free non-free-firmware"),
         (BOOKWORM, "Ada", "535", "linux-headers-amd64"),
         (UBUNTU, "Ada", "535", "nvidia-driver-535-server"),
@@ -419,6 +444,12 @@ def test_updates_are_held_off_last_and_only_when_asked(
 )
 def test_where_it_comes_from(distribution: str, generation: str, wanted: str, words: str) -> None:
     assert words in commands(plan_driver(profile(distribution, generation), wanted))
+
+
+@pytest.mark.parametrize("distribution", [LEAP, SLES])
+def test_suses_systems_share_a_repository_on_arm(distribution: str) -> None:
+    planned = plan_driver(profile(distribution, "Hopper", arch="aarch64"), "install")
+    assert "repos/sles15/sbsa/" in commands(planned)
 
 
 def test_arm_servers_have_a_repository_of_their_own() -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 FOLDERS = ("deploys", "facts", "fleetwheel", "operations")
 MAY_IMPORT_PYINFRA = {
+    "fleetwheel/cli/_run.py",
+    "fleetwheel/cli/deploys.py",
     "fleetwheel/cli/fleet.py",
     "fleetwheel/connection/host_keys.py",
     "fleetwheel/connection/winssh.py",
@@ -19,16 +22,34 @@ MAY_IMPORT_PYINFRA = {
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
 
 
+@cache
+def module(path: Path) -> ast.Module:
+    """Return a file as Python reads it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return all that a file consists of."""
+    return tuple(ast.walk(module(path)))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the dotted names that a file imports, wherever in it and in whichever way."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+        elif isinstance(node, ast.Call) and called(node) == "import_module":
             yield "".join(ast.unparse(word).lstrip("f").strip("\"'") for word in node.args[:1])
+
+
+def called(node: ast.Call) -> str | None:
+    """Return the last name of what is called: ``import_module`` of ``importlib.import_module``."""
+    named = node.func
+    return named.attr if isinstance(named, ast.Attribute) else getattr(named, "id", None)
 
 
 def imported(path: Path) -> set[str]:
@@ -59,7 +80,7 @@ def test_arrows_lead_downwards_in_the_picture() -> None:
     floor = {room: level for level, rooms in enumerate(floors()) for room in rooms}
     upward, used = [], set()
     for path in (path for folder in FOLDERS for path in files(folder)):
-        if path.name == "__init__.py" and path.parent.name == "fleetwheel":
+        if path.name in ("__init__.py", "__main__.py") and path.parent.name == "fleetwheel":
             continue
         used.add(room(path))
         for name in imports(path):
@@ -104,22 +125,21 @@ def test_probes_need_nothing_of_ours() -> None:
 
 def test_deploys_are_short_scripts() -> None:
     for path in files("deploys"):
-        text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 40, path
-        tree = ast.parse(text)
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path
+        tree = module(path)
         assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body), path
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_module_says_what_it_is_for(folder: str) -> None:
     for path in files(folder):
-        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+        assert ast.get_docstring(module(path)), path
 
 
 def modules_used(path: Path) -> set[str]:
     """Return the files of fleetwheel/ that a file there imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fleetwheel"):
             place = Path(*str(node.module).split("."))
             places = [place.with_suffix(".py"), *(place / f"{a.name}.py" for a in node.names)]
@@ -144,6 +164,19 @@ def test_files_that_documents_name_are_there(document: str | Path) -> None:
     assert [name for name in named if not Path(name).exists()] == []
 
 
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_names_in_tables_are_files_of_the_folder_before_them(document: str) -> None:
+    """After `fleetwheel/choice/choose.py`, `search.py` is a file of fleetwheel/choice/."""
+    wrong = []
+    for row in re.findall(r"^\|.+", Path(document).read_text(encoding="utf-8"), re.MULTILINE):
+        folder = Path()
+        for name in re.findall(r"`([\w/.*-]+(?:/|\.(?:py|sh|cmd|yaml|txt|j2)))`", row):
+            path = Path(name) if "/" in name else folder / name
+            folder = path if name.endswith("/") else path.parent
+            wrong += [] if list(Path().glob(str(path))) else [f"{path}: {row[:60]}"]
+    assert wrong == []
+
+
 def test_one_place_prints_a_hint() -> None:
     """A fault is a FleetwheelError until it is printed, so that nobody has to read it back."""
     ours = [path for folder in FOLDERS for path in files(folder)]
@@ -153,8 +186,8 @@ def test_one_place_prints_a_hint() -> None:
 
 def texts(path: Path) -> list[str]:
     """Return the string constants of a file."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    constants = [node for node in nodes(path) if isinstance(node, ast.Constant)]
+    return [node.value for node in constants if isinstance(node.value, str)]
 
 
 def test_public_names_are_unique() -> None:
@@ -163,7 +196,7 @@ def test_public_names_are_unique() -> None:
     for path in (path for folder in ("fleetwheel", "operations") for path in files(folder)):
         if "probes" in path.parts or path.name.startswith("windows_"):
             continue  # programs for hosts, each of which stands alone
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in module(path).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 where.setdefault(node.name, []).append(path.as_posix())
     assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}

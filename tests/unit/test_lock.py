@@ -1,5 +1,6 @@
 """Locks: what uv makes of a choice, what is read back, and what goes wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def test_a_persons_own_settings_for_uv_change_no_lock(
     overrides.write_text("numpy < 2\n")
     monkeypatch.setenv("UV_OVERRIDE", str(overrides))
     assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
+
+
+def test_uv_looks_for_no_other_interpreter(
+    family: Source, ordinary: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shim of pyenv takes ten times what a lock takes, and its Python may be broken."""
+    for name in ("python", "python3", "python3.11"):
+        shim = tmp_path / "bin" / name
+        shim.parent.mkdir(exist_ok=True)
+        shim.write_text('#!/bin/sh\ntouch "$0 was asked"\nexit 1\n')
+        shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
+    assert not list(tmp_path.glob("bin/*asked"))
 
 
 def test_the_family_comes_from_its_source_alone(family: Source, ordinary: Source) -> None:

@@ -22,7 +22,7 @@ TAG = "cp311-cp311-manylinux_2_28_x86_64"
 
 
 @pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_pip: None) -> Iterator[Path]:
     """The only source: a directory with torch 2.11 to 2.13 and numpy."""
     directory = tmp_path / "wheels"
     for release in ("2.11.0", "2.12.1", "2.13.0"):
@@ -33,10 +33,8 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", "http://127.0.0.1:9")
-    pip_settings.cache_clear()
     web.forget_pages()
     yield directory
-    pip_settings.cache_clear()
     web.forget_pages()
 
 

@@ -40,19 +40,16 @@ def told(project: Path, state: str) -> list[str]:
     (project / "start.py").write_text(DEPLOY)
     said = run_pyinfra(project, "-y", "-vv", "lab.py", "start.py").stdout
     commands = [line.partition(">>> ")[2] for line in said.splitlines() if ">>> " in line]
-    changing = ("useradd ", "chown ", "runuser ", "systemctl ")
+    changing = ("timeout ", "systemctl ")
     return [command for command in commands if command.startswith(changing)]
 
 
 @pytest.mark.parametrize(("state", "last"), [("dead", "start"), ("running", "reload")])
 def test_nginx_runs_as_a_service_of_its_own_user(project: Path, state: str, last: str) -> None:
     assert told(project, state) == [
-        "useradd -d / -s /usr/sbin/nologin -r -M fleetwheel-mirror",
-        "chown fleetwheel-mirror /opt/f/mirror",
-        "chown fleetwheel-mirror /opt/f/mirror/cache",
-        "runuser -u fleetwheel-mirror -- /usr/sbin/nginx -e /opt/f/mirror/error.log"
+        "timeout 60 runuser -u fleetwheel-mirror -- /usr/sbin/nginx -e /opt/f/mirror/run/error.log"
         " -c /opt/f/mirror/nginx.conf -t -q",
-        "systemctl enable /opt/f/mirror/fleetwheel-mirror.service",
+        "systemctl enable fleetwheel-mirror.service",
         "systemctl daemon-reload",
         f"systemctl {last} fleetwheel-mirror.service",
     ]

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +19,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations.schedule import JOBS
 from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import pull
+from tests.project import CHECKOUT
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""
@@ -209,8 +212,11 @@ class Lab:
         self.git("commit", "-q", "-m", "change")
         self.git("push", "-q", "--force", str(self.repository), "HEAD:main")
 
-    def pull(self, **values: Any) -> tuple[int, str]:
-        """Run the program; return its exit code and what it said."""
+    def pull(self, *, blocks: int | None = None, **values: Any) -> tuple[int, str]:
+        """Run the program; return its exit code and what it said.
+
+        ``blocks`` of 512 bytes are the most that it may write to one file.
+        """
         said = {"directory": self.directory, "prometheus": self.textfile, **values}
         # The schedule refuses paths below /tmp, which is where tests live.
         plain = {name: str(v) if isinstance(v, Path) else v for name, v in said.items()}
@@ -218,8 +224,9 @@ class Lab:
         text = pull.pull_files(schedule, NAME, systemd=True)[pull.PROGRAM]
         program = self.base / "program"
         program.write_text(text.replace(pull.STATE, str(self.state)))
+        limit = f"ulimit -f {blocks}; " if blocks else ""
         done = subprocess.run(
-            ["sh", str(program)],
+            ["sh", "-c", f'{limit}exec sh "$0"', str(program)],
             cwd="/",
             env={"PATH": os.environ["PATH"], "HOME": str(self.base)},
             stdout=subprocess.PIPE,
@@ -238,7 +245,7 @@ class Lab:
         return {sample.labels["stage"]: sample.value for sample in named}
 
     def has(self, name: str) -> str | None:
-        path = self.directory / name
+        path = self.directory / "tree" / name
         return path.read_text() if path.exists() else None
 
 
@@ -250,7 +257,7 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-GOOD = {"source": 0, "install": 0, "deploy": 0, "check": 0}
+GOOD = {"source": 0, "trust": 0, "install": 0, "deploy": 0, "check": 0}
 
 
 def test_a_directory_is_copied(lab: Lab) -> None:
@@ -265,8 +272,7 @@ def test_a_directory_is_copied(lab: Lab) -> None:
     assert lab.has(".venv/theirs") is None
 
     for name in ("locks/own", "reports/own"):
-        (lab.directory / name).parent.mkdir(exist_ok=True)
-        (lab.directory / name).write_text("")
+        (lab.directory / "tree" / name).write_text("")
     (lab.source / "inventory.py").write_text("second one")
     (lab.source / "old").unlink()
     assert lab.pull(source=lab.source) == (0, "")
@@ -292,7 +298,7 @@ def test_a_directory_of_somebody_else_is_left_alone(lab: Lab, from_git: bool) ->
     code, said = lab.pull(source=lab.repository if from_git else lab.source)
     assert code == 1
     assert "holds something else" in said
-    assert lab.has("precious") == ""
+    assert (lab.directory / "precious").read_text() == ""
     assert lab.has("inventory.py") is None
 
 
@@ -301,7 +307,7 @@ def test_git_goes_forward_and_never_elsewhere(lab: Lab) -> None:
     assert lab.pull(source=lab.repository) == (0, "")
     (lab.source / "inventory.py").write_text("second one")
     lab.publish()
-    (lab.directory / "inventory.py").write_text("edited by hand")
+    (lab.directory / "tree/inventory.py").write_text("edited by hand")
     assert lab.pull(source=lab.repository) == (0, "")
     assert lab.has("inventory.py") == "second one"
 
@@ -333,7 +339,7 @@ def test_a_failed_pull_is_told(lab: Lab) -> None:
     schedule = {"source": lab.repository, "hook": [str(hook), UGLY]}
     assert lab.pull(**schedule)[0] == 0
     assert not (lab.base / "told").exists()
-    (lab.directory / "fail-pyinfra").write_text("")
+    (lab.directory / "tree/fail-pyinfra").write_text("")
     shutil.rmtree(lab.repository)
     assert lab.pull(**schedule)[0] != 0
     assert (lab.base / "told").read_text() == f"{UGLY} \n"
@@ -347,12 +353,12 @@ def test_the_clone_installs_itself(lab: Lab) -> None:
     code, said = lab.pull(source=lab.source)
     assert code == 127
     assert "no quickstart.py that could install it" in said
-    assert lab.stages() == {"source": 0, "install": 1, "check": 127}
+    assert lab.stages() == {"source": 0, "trust": 0, "install": 1, "check": 127}
 
     (lab.source / "quickstart.py").write_text(
         "import os, pathlib, sys\n"
         "assert sys.argv[1:] == ['install']\n"
-        "os.makedirs('.venv/bin')\n"
+        "os.mkdir('.venv/bin')\n"
         "for name in ('pyinfra', 'fleetwheel'):\n"
         "    program = pathlib.Path('.venv/bin', name)\n"
         "    program.write_text('#!/bin/sh\\n')\n"
@@ -362,10 +368,21 @@ def test_the_clone_installs_itself(lab: Lab) -> None:
     assert lab.stages() == GOOD
 
 
+def test_quickstart_makes_its_environment_where_no_new_tree_replaces_it(tmp_path: Path) -> None:
+    for name in (".venv", "tree"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "tree/.venv").symlink_to("../.venv")
+    shutil.copy(CHECKOUT / "quickstart.py", tmp_path / "tree")
+    make = "import quickstart; quickstart.make_environment()"
+    subprocess.run([sys.executable, "-c", make], cwd=tmp_path / "tree", check=True)
+    (tmp_path / "tree").rename(tmp_path / "old")
+    subprocess.run([tmp_path / ".venv/bin/python", "-c", "import pip"], check=True)
+
+
 def test_nothing_is_deployed_by_what_is_half_installed(lab: Lab) -> None:
     (lab.source / "quickstart.py").write_text("raise SystemExit(3)")
     assert lab.pull(source=lab.source)[0] == 3
-    assert lab.stages() == {"source": 0, "install": 3, "check": 0}
+    assert lab.stages() == {"source": 0, "trust": 0, "install": 3, "check": 0}
     assert lab.has("said-pyinfra") is None
 
 
@@ -384,3 +401,162 @@ def test_one_pull_at_a_time(lab: Lab) -> None:
     assert code == 75
     assert "the pull before this one still runs" in said
     assert lab.has("inventory.py") is None
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+NOBODY = 65534
+
+
+@root
+@pytest.mark.parametrize(
+    "theirs", ["", "..", ".venv", ".venv/bin/pyinfra", "tree", "tree/inventory.py", "tree/locks"]
+)
+def test_nothing_runs_that_another_user_can_change(lab: Lab, theirs: str) -> None:
+    """Such as the quickstart.py of a directory which git refuses for its dubious ownership."""
+    (lab.source / "locks").mkdir()
+    (lab.source / "locks/one").write_text("")
+    lab.publish()
+    schedule = {"source": lab.repository, "verify": False}
+    assert lab.pull(**schedule) == (0, "")
+    (lab.directory / "tree/quickstart.py").write_text("open('/dev/stderr', 'w').write('taken')")
+    for said in lab.directory.glob("tree/said-*"):
+        said.unlink()
+    shutil.rmtree(lab.repository)  # so that what is there stays
+    os.chown(lab.directory / theirs, NOBODY, NOBODY)
+    code, said = lab.pull(**schedule)
+    os.chown(lab.base, 0, 0)
+    assert code == 1 or "fatal" in said
+    assert f"can change {(lab.directory / theirs).resolve()}: nothing" in said
+    assert "taken" not in said
+    stages = lab.stages()
+    assert stages.pop("source") != 0
+    assert stages == {"trust": 1}
+    assert not list(lab.directory.glob("tree/said-*"))
+
+
+@root
+def test_nothing_is_fetched_to_a_directory_of_another_user(lab: Lab) -> None:
+    os.chown(lab.directory, NOBODY, NOBODY)
+    code, said = lab.pull(source=lab.source)
+    assert code == 1
+    assert f"can change {lab.directory}: nothing is fetched" in said
+    assert sorted(path.name for path in lab.directory.iterdir()) == [".venv"]
+
+
+def test_what_was_never_verified_does_not_run(lab: Lab) -> None:
+    """It came before the schedule said ``verify``, or its signer is no longer accepted."""
+    lab.publish()
+    assert lab.pull(source=lab.repository) == (0, "")
+    (lab.directory / "tree/said-pyinfra").unlink()
+    code, said = lab.pull(source=lab.repository, verify=True)
+    assert code == 1
+    assert said.count("has no signature that this host accepts") == 2
+    assert lab.stages() == {"source": 1, "trust": 1}
+    assert lab.has("said-pyinfra") is None
+    assert lab.has("said-fleetwheel") is not None, "only the first pull's"
+
+
+def test_half_a_tree_is_never_deployed(lab: Lab) -> None:
+    lab.publish()
+    assert lab.pull(source=lab.repository) == (0, "")
+    (lab.source / "inventory.py").write_text("second one")
+    (lab.source / "zeros").write_text("0" * (4 << 20))
+    lab.publish()
+    assert lab.pull(source=lab.repository, blocks=2048)[0] != 0
+    assert lab.stages()["source"] != 0
+    assert (lab.has("inventory.py"), lab.has("zeros")) == ("first", None)
+    assert lab.pull(source=lab.repository) == (0, "")
+    assert lab.has("inventory.py") == "second one"
+
+
+def test_locks_that_were_left_over_stop_no_pull(lab: Lab) -> None:
+    lab.publish()
+    assert lab.pull(source=lab.repository) == (0, "")
+    (lab.source / "inventory.py").write_text("second one")
+    lab.publish()
+    for name in (
+        "index",
+        "repository/index",
+        "repository/HEAD",
+        "repository/config",
+        "repository/refs/heads/fetched",
+        "repository/packed-refs",
+        "repository/shallow",
+    ):
+        (lab.state / f"{name}.lock").write_text("")
+    assert lab.pull(source=lab.repository) == (0, "")
+    assert lab.has("inventory.py") == "second one"
+
+
+def test_power_lost_between_two_renames(lab: Lab) -> None:
+    assert lab.pull(source=lab.source) == (0, "")
+    (lab.directory / "tree").rename(lab.directory / "old")
+    (lab.directory / "new").mkdir()
+    shutil.rmtree(lab.source)
+    code, said = lab.pull(source=lab.source)
+    assert code == 1
+    assert lab.stages() == GOOD | {"source": 1}, said
+    assert lab.has("inventory.py") == "first"
+
+
+def test_what_a_hook_leaves_running_holds_no_lock(lab: Lab) -> None:
+    hook = lab.base / "hook"
+    hook.write_text('#!/bin/sh\nsleep 60 >/dev/null 2>&1 &\necho $! >"${0%/*}/left"\n')
+    hook.chmod(0o755)
+    schedule = {"source": lab.base / "nowhere", "hook": [str(hook)]}
+    assert lab.pull(**schedule)[0] == 1
+    left = int((lab.base / "left").read_text())
+    try:
+        assert lab.pull(source=lab.source) == (0, "")
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+def test_a_copy_is_writable_for_root_alone(lab: Lab) -> None:
+    (lab.source / "deploys").mkdir(mode=0o777)
+    (lab.source / "deploys").chmod(0o777)
+    (lab.source / "inventory.py").chmod(0o666)
+    (lab.source / "tool").write_text("")
+    (lab.source / "tool").chmod(0o6775)
+    os.mkfifo(lab.source / "fifo")
+    assert lab.pull(source=lab.source)[0] == 0
+    tree = lab.directory / "tree"
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in tree.iterdir()}
+    assert modes["deploys"] == 0o755
+    assert modes["inventory.py"] == 0o644
+    assert modes["tool"] == 0o755
+    assert "fifo" not in modes
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory link"])
+def test_nothing_that_waits_for_the_text_file_is_opened(lab: Lab, kind: str) -> None:
+    other = lab.base / "other"
+    other.mkdir()
+    (other / "shadow").write_text("theirs")
+    for path in (lab.textfile, lab.textfile.with_name(f"{lab.textfile.name}.new")):
+        if kind == "fifo":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(other / "shadow" if kind == "link" else other)
+    assert lab.pull(source=lab.source) == (0, "")
+    assert lab.stages() == GOOD
+    assert not lab.textfile.is_symlink()
+    assert [path.read_text() for path in other.iterdir()] == ["theirs"]
+    assert not list(lab.base.glob(".fleetwheel*"))
+
+
+@root
+def test_gauges_do_not_follow_another_users_link_to_a_directory(lab: Lab) -> None:
+    theirs, etc = lab.base / "prometheus", lab.base / "etc"
+    theirs.mkdir()
+    etc.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    (theirs / "text").symlink_to(etc)
+    code, said = lab.pull(source=lab.source, prometheus=theirs / "text/fleet.prom")
+    assert code == 1
+    assert "another user could lead it elsewhere" in said
+    assert list(etc.iterdir()) == []
+    (theirs / "text").unlink()
+    (theirs / "text").mkdir()
+    assert lab.pull(source=lab.source, prometheus=theirs / "text/fleet.prom") == (0, "")
+    assert (theirs / "text/fleet.prom").stat().st_mode & 0o777 == 0o644

@@ -57,7 +57,7 @@ def test_the_last_of_a_kind(project: Path) -> None:
     assert "new-host" not in run().output
     assert "new-host" in run("--kind", "deploy").output
     alone = run("--kind", "deploy", "--compare")
-    assert alone.exit_code == 2
+    assert alone.exit_code == 1
     assert "there is no deploy report before" in alone.output
 
 
@@ -89,5 +89,5 @@ def test_bad_usage(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     done = run(*arguments)
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert words in done.output

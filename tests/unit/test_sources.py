@@ -20,6 +20,7 @@ from fleetwheel.sources.configured import (
     pip_settings,
 )
 from tests.small_wheels import make_wheel
+from tests.unit.conftest import listed_variables
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,20 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     pip_settings.cache_clear()
     yield
     pip_settings.cache_clear()
+
+
+def test_the_quick_pip_of_other_tests_says_what_pip_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("FIND_LINKS", "/it's /b"),
+        ("NO_INDEX", "1"),
+        ("CERT", ""),
+        ("No_Deps", "0"),
+    ):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("PIP_QUIET", "0")  # as it is asked
+    said = parse_pip_settings(sources.pip_config_list())
+    assert said == parse_pip_settings(listed_variables())
+    assert said.keys() >= {"find-links", "no-index"}
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:

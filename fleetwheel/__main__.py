@@ -1,0 +1,5 @@
+"""`python -m fleetwheel`: the command line."""
+
+from fleetwheel.cli import main
+
+main()

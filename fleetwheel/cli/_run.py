@@ -1,0 +1,106 @@
+"""One of deploys/ on the hosts of an inventory, as pyinfra runs it, but never asking by itself."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pyinfra.api import State
+from pyinfra.api.connect import connect_all, disconnect_all
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.operations import run_ops
+from pyinfra.api.state import StateStage
+from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
+from pyinfra_cli.util import load_deploy_file
+from rich.console import Console
+
+from fleetwheel.cli.fleet import prepare
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.operations import _report
+from fleetwheel.project import SKELETON
+from fleetwheel.reporting import report
+from fleetwheel.reporting.report import Kind, Report
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """A file of deploys/, the kind of its report, and the data that it alone takes."""
+
+    name: str
+    kind: Kind = "deploy"
+    asks: bool = True
+    """Whether it changes what is in use, so that a person is asked first."""
+
+    @property
+    def path(self) -> Path:
+        """The project directory's own file, else the one that fleetwheel brings."""
+        own = Path("deploys", f"{self.name}.py")
+        return own if own.is_file() else SKELETON / own
+
+
+Confirm = Callable[[Report], bool]
+"""Is given what would change, and says whether that shall be done."""
+
+
+def run(
+    deploy: Deploy,
+    inventory: str,
+    limit: Sequence[str],
+    data: Mapping[str, Any],
+    confirm: Confirm,
+    verbosity: int = 0,
+) -> tuple[Report, bool]:
+    """Return what a deploy did on every host, and whether it was carried out.
+
+    Where nothing would change there is nothing to confirm. Raises FleetwheelError where the
+    inventory cannot be used, names no host, or where the deploy file itself fails.
+    """
+    state, _ = prepare(inventory, limit, data)
+    _report.keep_errors()
+    state.print_noop_info = state.print_fact_info = verbosity > 0
+    state.print_input = state.print_output = verbosity > 1
+    signal.signal(signal.SIGINT, lambda number, frame: _interrupted(deploy.kind))
+    try:
+        _plan(state, deploy)
+        planned = _report.finished(deploy.kind)
+        changes = any(host.status == "would change" for host in planned.hosts)
+        if changes and deploy.asks and not confirm(planned):
+            return planned, False
+        if changes:
+            state.set_stage(StateStage.Execute)
+            _going_on(run_ops, state)
+        return _report.finished(deploy.kind), True
+    finally:
+        disconnect_all(state)
+
+
+def _plan(state: State, deploy: Deploy) -> None:
+    """Connect to every host and find out what would change on it."""
+    state.set_stage(StateStage.Connect)
+    _going_on(connect_all, state)
+    state.set_stage(StateStage.Prepare)
+    try:
+        load_deploy_file(state, str(deploy.path))
+    except UnexpectedExternalError as error:
+        raise FleetwheelError(f"{deploy.path}: {error.exception}") from error
+    except (CliError, PyinfraError) as error:
+        raise FleetwheelError(f"{deploy.path}: {error}") from error
+
+
+def _going_on(step: Callable[[State], None], state: State) -> None:
+    """Take a step of all hosts; pyinfra raises where none is left, which the table says better."""
+    try:
+        step(state)
+    except PyinfraError:
+        if state.active_hosts:
+            raise
+
+
+def _interrupted(kind: Kind) -> NoReturn:
+    """End at once, as Ctrl-C is meant; what runs on hosts ends when nobody reads its output."""
+    report.print_table(_report.finished(kind, _report.INTERRUPTED), Console(stderr=True))
+    sys.stderr.flush()
+    os._exit(130)

@@ -1,0 +1,126 @@
+"""Which hosts a command line means, what its data says, and how a run ends for scripts."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.command_line import checked_data, data_value, select
+from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
+from tests.samples import CPU_HOST, GPU_HOST
+
+HOSTS = {"ws-1": ["teaching"], "ws-2": ["teaching", "gpu-lab"], "h100-1": ["cluster"]}
+PROFILES = {"ws-1": CPU_HOST, "h100-1": GPU_HOST, "gone": GPU_HOST}
+DRIVER = GPU_HOST.driver.version
+
+
+def chosen(*limit: str) -> list[str]:
+    return select(HOSTS, limit, lambda: PROFILES)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (["ws-1"], ["ws-1"]),
+        (["ws-*"], ["ws-1", "ws-2"]),
+        (["h100-1,ws-1"], ["ws-1", "h100-1"]),
+        (["teaching", "h100-1"], ["ws-1", "ws-2", "h100-1"]),
+        (["gpu-lab,cluster"], ["ws-2", "h100-1"]),
+        (["gpu"], ["h100-1"]),
+        (["cpu"], ["ws-1"]),
+        (["driver>=1"], ["h100-1"]),
+        ([f"driver={DRIVER}"], ["h100-1"]),
+        (["driver=" + str(DRIVER).partition(".")[0]], ["h100-1"]),
+        (["os=linux"], ["ws-1", "h100-1"]),
+        (["python>=3.8"], ["ws-1", "h100-1"]),
+    ],
+)
+def test_a_limit_means_hosts_groups_patterns_and_facts(
+    limit: list[str], expected: list[str]
+) -> None:
+    assert chosen(*limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("teachin", "did you mean teaching?"),
+        ("ws-3", "did you mean ws-"),
+        ("driver<1", "facts are those of the last report"),
+        ("ws-1,", "there are cluster"),
+    ],
+)
+def test_a_limit_that_means_no_host_is_refused(word: str, hint: str) -> None:
+    with pytest.raises(FleetwheelError) as caught:
+        chosen(word)
+    assert hint in caught.value.hint
+
+
+def test_an_unknown_fact_is_named() -> None:
+    with pytest.raises(FleetwheelError, match="--limit colour=red: no such fact"):
+        chosen("colour=red")
+
+
+def test_a_group_comes_before_a_fact_of_its_name() -> None:
+    assert select({"a": ["gpu"], "b": []}, ["gpu"], lambda: {"b": GPU_HOST}) == ["a"]
+
+
+def test_no_report_is_read_for_names() -> None:
+    def profiles() -> dict[str, object]:
+        raise AssertionError("a report was read")
+
+    assert select(HOSTS, ["ws-1", "teaching"], profiles) == ["ws-1", "ws-2"]  # type: ignore[arg-type]
+
+
+def test_data_is_in_the_words_of_the_inventory_or_of_pyinfra() -> None:
+    assert checked_data({"user": "ops", "port": 22, "keep": 3, "ssh_key": "k", "mine": 1}) == {
+        **{"ssh_user": "ops", "ssh_port": 22, "keep": 3, "ssh_key": "k", "mine": 1}
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"kep": 3}, 'kep: unknown key \\(did you mean "keep"'),
+        ({"keep": "many"}, "keep: must be a valid integer"),
+        ({"port": 0}, "port: Input should be greater"),
+        ({"root": "relative"}, "root: "),
+    ],
+)
+def test_data_that_is_not_valid_is_refused(data: dict[str, object], words: str) -> None:
+    with pytest.raises(FleetwheelError, match=f"--data {words}"):
+        checked_data(data)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "plain", "detailed"),
+    [
+        ([], 0, 0),
+        (["unchanged", "on hold", "not begun"], 0, 0),
+        (["unchanged", "changed"], 0, 2),
+        (["would change"], 0, 2),
+        (["failed"], 4, 4),
+        (["refused", "changed"], 4, 6),
+        (["unreachable", "not begun"], 4, 4),
+    ],
+)
+def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
+    hosts = tuple(HostReport(name=str(n), status=status) for n, status in enumerate(statuses))
+    found = Report(at=datetime.now(UTC), hosts=hosts)
+    assert (
+        deploy_exit_status(found, detailed=False),
+        deploy_exit_status(found, detailed=True),
+    ) == (plain, detailed)
+
+
+@pytest.mark.parametrize(
+    "text", ["3", "010", "true", "False", '"2.10"', "[1, 2]", "2.10", "null", "a b", ""]
+)
+def test_values_are_those_that_pyinfra_makes(text: str) -> None:
+    program = (
+        "import sys; from pyinfra_cli import util; print(repr(util.parse_cli_arg(sys.argv[1])))"
+    )
+    theirs = subprocess.check_output([sys.executable, "-c", program, text], text=True)
+    assert repr(data_value(text)) == theirs.strip()
