@@ -11,7 +11,7 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import require_python
 from fleetwheel.deploy.preflight import refuse_dead
-from fleetwheel.deploy.record import Record, smoke_pass
+from fleetwheel.deploy.record import Record, for_root_alone, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Python
@@ -98,6 +98,8 @@ def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings
     environment = f"{facts.installation.root}/envs/{used.generation}"
     result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
+    if warning := for_root_alone(used.python, result):
+        said += f"\n  warning: {warning}"
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
     _report.record(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))

@@ -32,7 +32,7 @@ def refuse_distrusted(there: Installation) -> None:
         raise FleetwheelError(
             f"{there.root} is not used: {there.distrusted}, so what {user} runs from there could be"
             " replaced",
-            hint=f"on the host, give it to root or {user} (chown) and close it to others (chmod"
+            hint=f"on the host, give it to {user} (chown) and close it to others (chmod"
             " go-w, setfacl -b), or name another root in the inventory; if they are trusted as"
             " root is, say so there: trust: {users: [NAME], groups: [NAME]}",
         )
