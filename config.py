@@ -14,6 +14,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 try:
     from fleetwheel.errors import FleetwheelError
     from fleetwheel.operations._command_line import refuse_idle_run
+    from fleetwheel.operations._entry import guard
     from fleetwheel.operations._report import report_at_exit
 except ModuleNotFoundError as error:
     raise PyinfraError(f"{error}: this pyinfra has no fleetwheel; .venv/bin has one") from None
@@ -22,4 +23,5 @@ try:
     refuse_idle_run()
 except FleetwheelError as error:
     raise PyinfraError(str(error)) from None
+guard()
 report_at_exit()

@@ -10,6 +10,7 @@ from pyinfra.context import ctx_host
 
 from fleetwheel.collectors import batch, script, sections
 from fleetwheel.connection.winssh import is_windows
+from fleetwheel.errors import unforeseen
 from fleetwheel.host.profile import HostState
 from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.recorded import replayed
@@ -45,6 +46,8 @@ def read_answer(parse: Callable[..., T], output: list[str], *names: str) -> T:
         return parse(*(found[name] for name in names))
     except ValueError as error:
         raise FactProcessError(str(error)) from error
+    except Exception as error:
+        raise FactProcessError(str(unforeseen(error))) from error
 
 
 def read_replay(output: list[str]) -> HostState | None:

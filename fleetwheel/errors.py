@@ -1,4 +1,12 @@
-"""What fleetwheel raises for something a person has to mend."""
+"""What fleetwheel raises for something a person has to mend, and what it makes of a bug."""
+
+import logging
+from traceback import format_exception
+
+LONGEST = 500
+"""Characters that are shown of an exception's text: a host may have written it."""
+LOG = logging.getLogger("pyinfra.fleetwheel")
+"""Shown where pyinfra shows its own debug messages."""
 
 
 class FleetwheelError(Exception):
@@ -29,3 +37,14 @@ class SudoPasswordError(FleetwheelError):
             "sudo asks for a password there, and here is no terminal to type it at",
             hint="let sudo ask this user for none (NOPASSWD), log in as root, or run at a terminal",
         )
+
+
+def unforeseen(error: Exception) -> FleetwheelError:
+    """Return the failure of one host whose words brought a bug out; ``--debug`` logs where.
+
+    Every boundary between a host and the others ends in this one.
+    """
+    LOG.debug("%s", "".join(format_exception(error)))
+    text = str(error)
+    shown = f"{text[:LONGEST]}..." if len(text) > LONGEST else text
+    return FleetwheelError(f"{type(error).__name__}: {shown}", hint="--debug shows where")

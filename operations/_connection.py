@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paramiko import SSHException
+from paramiko import ChannelException, SSHException
 from pyinfra.api import Host
 from pyinfra.api.exceptions import PyinfraError
 
@@ -17,6 +17,11 @@ def noticed(host: Host) -> Iterator[None]:
     watch(host.connector)
     try:
         yield
+    except ChannelException as error:
+        raise FleetwheelError(
+            "sshd on the host opens no further session on this connection",
+            hint="raise MaxSessions in its sshd_config; 2 are enough",
+        ) from error
     except (EOFError, SSHException) as error:
         raise _lost() from error
     except (OSError, PyinfraError) as error:

@@ -28,6 +28,8 @@ class Deployment:
     python: Python
     plan: Plan
     hold: Hold | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of the decision."""
 
     @property
     def root(self) -> str:
@@ -41,7 +43,7 @@ class Deployment:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why these wheels, where they are new on the host."""
-        return self.lock.choice.reasons if self.plan.build else ()
+        return (*self.notes, *(self.lock.choice.reasons if self.plan.build else ()))
 
     def entry(self, status: Status, why: str, passed: SmokePass | None = None) -> HostReport:
         """Return the host's line in the report, with this pass or the last one that holds."""

@@ -10,7 +10,7 @@ from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import require_python
 from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.deploy.record import Record
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.load import group_of
@@ -18,7 +18,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
-from fleetwheel.operations._host_state import host_state
+from fleetwheel.operations._host_state import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.reporting.report import Drift, HostReport, Status
 from fleetwheel.smoke import result as smoke
@@ -39,9 +39,7 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
         "trust": settings.trust,
     }
     try:
-        facts = host_state(settings)
-        if facts is None:
-            raise FleetwheelError("its facts cannot be read")
+        facts = answered(settings)
         seen["profile"] = facts.profile
         refuse_distrusted(facts.installation)
         record = records.parse_record(facts.installation.record)
@@ -56,10 +54,10 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
             found += _deeper(settings, facts, record, lock, seen)
     except (FleetwheelError, OSError) as error:
         return HostReport(status="failed", why=str(error), **seen)
-    except PyinfraError:
+    except PyinfraError:  # no host is left, or this one cannot be reached
         raise
-    except Exception as error:  # a bug that one host's answer brings out ends no other host's look
-        return HostReport(status="failed", why=f"{type(error).__name__}: {error}", **seen)
+    except Exception as error:
+        return HostReport(status="failed", why=str(unforeseen(error)), **seen)
     held = record is not None and record.hold is not None
     status: Status = "drifted" if found else "on hold" if held else "clean"
     return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)
@@ -88,7 +86,7 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
     if record.generation not in built or not built[record.generation].lock:
         return None
     path = f"{facts.installation.root}/envs/{record.generation}"
-    text = host.get_fact(LockCopy, generation=path)
+    text = fact(LockCopy, generation=path)
     return locks.from_copy(text, record.lock) if text else None
 
 

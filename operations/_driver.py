@@ -19,7 +19,7 @@ from fleetwheel.operations import _packages, _probe, _report
 from fleetwheel.operations._host_state import forget_host_state, host_state
 from fleetwheel.operations._step import fail
 from fleetwheel.reporting.report import HostReport, Status
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 REBOOT_LIMIT_S = 1200
 """Seconds until a host has to be back; servers with much memory take their time."""

@@ -1,22 +1,26 @@
 """One answer per host and run to everything that fleetwheel asks; dropped after a change."""
 
+import re
 from collections.abc import Callable, Generator
 from threading import Lock as Mutex
-from traceback import format_exception
+from typing import Any, TypeVar
 
 import gevent
-from pyinfra import host, logger
+from pyinfra import host, logger, state
+from pyinfra.api import FactBase
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.facts import get_fact
 
 from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.deploy.preflight import refuse_distrusted
-from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
 
+T = TypeVar("T")
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
 
 _answers: dict[str, HostState] = {}
@@ -37,23 +41,29 @@ def host_state(settings: Settings) -> HostState | None:
         return _answers[host.name]
 
 
+def answered(settings: Settings) -> HostState:
+    """Return what the host is and has. Raises FleetwheelError with what was logged of it if not."""
+    _report.keep_errors()
+    before = _report.errors_of(host.name)
+    facts = host_state(settings)
+    if facts is None:
+        raise no_answer("\n".join(_report.errors_of(host.name)[len(before) :]))
+    return facts
+
+
 def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
     """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
     facts = None
     try:
-        facts = host_state(settings)
-        if facts is None:
-            raise FleetwheelError("its facts cannot be read")
+        facts = answered(settings)
         refuse_distrusted(facts.installation)
         yield from steps(settings, facts)
-    except (FleetwheelError, OSError) as error:
+    except (FleetwheelError, OSError, ConnectError) as error:
         yield _report.failed(error, facts.profile if facts else None)
-    except PyinfraError:
+    except PyinfraError:  # no host is left
         raise
-    except Exception as error:  # a bug that one host's answer brings out ends no other host's run
-        logger.debug(f"{host.print_prefix}{''.join(format_exception(error))}")
-        why = f"{type(error).__name__}: {error} (--debug shows where)"
-        yield _report.failed(why, facts.profile if facts else None)
+    except Exception as error:
+        yield _report.failed(unforeseen(error), facts.profile if facts else None)
 
 
 def _answer(settings: Settings) -> HostState | None:
@@ -61,7 +71,7 @@ def _answer(settings: Settings) -> HostState | None:
     limit = settings.fact_timeout
     try:
         with gevent.Timeout(limit + SILENCE_S):
-            found: HostState | None = host.get_fact(
+            found: HostState | None = fact(
                 Host, root=settings.root, trust=settings.trust, _timeout=limit
             )
             return found
@@ -70,6 +80,25 @@ def _answer(settings: Settings) -> HostState | None:
     except gevent.Timeout:
         logger.error(f"{host.print_prefix}no answer within {limit + SILENCE_S} s")
         return None
+
+
+def fact(kind: type[FactBase[T]], **arguments: Any) -> T | None:
+    """Return a fact of the host of the moment; None where it cannot be read.
+
+    pyinfra's own way to ask ends the run with a traceback where this is the last host.
+    """
+    found: T | None = get_fact(state, host, kind, kwargs=arguments, apply_failed_hosts=False)
+    return found
+
+
+def no_answer(said: str) -> FleetwheelError:
+    """Return the failure of a host that gave no answer, from what was logged of it."""
+    if re.search(r"\bsudo: (command )?not found", said):
+        return FleetwheelError(
+            "the host has no sudo", hint="install it there; or log in as root, with sudo: false"
+        )
+    lines = [line for line in said.splitlines() if "could not load fact" not in line]
+    return FleetwheelError("\n".join(lines) or "its facts cannot be read")
 
 
 def forget_host_state() -> None:

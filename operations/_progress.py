@@ -10,7 +10,7 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from fleetwheel.operations import _commands
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 INTERVAL_S = 5
 """Seconds between two looks."""

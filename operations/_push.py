@@ -21,7 +21,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations._commands import SHARED
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._probe import connector_arguments
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE_S}")
 """What was sent before a link broke stays, and only the rest is sent."""

@@ -20,7 +20,7 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
@@ -31,7 +31,7 @@ INTERRUPTED = "interrupted: run again, it starts over where this was"
 
 
 class _Errors(logging.Handler):
-    """Keeps what pyinfra logs as an error: nothing else says why a host cannot be reached."""
+    """Keeps what pyinfra logs as an error: nothing else says why a host gives no answer."""
 
     def emit(self, record: logging.LogRecord) -> None:
         name, _, text = click.unstyle(record.getMessage()[:1000]).strip().partition("] ")
@@ -118,8 +118,14 @@ def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
 
 
 def keep_errors() -> None:
-    """Keep what pyinfra logs as errors from now on: the reasons of hosts that are unreachable."""
-    logger.addHandler(_Errors(logging.ERROR))
+    """Keep what pyinfra logs as errors from now on: the reasons of hosts that give no answer."""
+    if not any(isinstance(handler, _Errors) for handler in logger.handlers):
+        logger.addHandler(_Errors(logging.ERROR))
+
+
+def errors_of(name: str) -> list[str]:
+    """Return the first errors that were logged of a host."""
+    return list(_errors.get(f"[{name}]", ()))
 
 
 def _interrupted(run: _Run) -> NoReturn:
@@ -175,14 +181,13 @@ def _settled(entry: HostReport, unfinished: str) -> HostReport:
     return entry
 
 
+def _said_of(name: str) -> str:
+    return "\n".join(errors_of(name))
+
+
 def _unreachable() -> list[HostReport]:
     return [
         HostReport(name=host.name, status="unreachable", why=_said_of(host.name) or "no connection")
         for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
         if host.name not in _reports
     ]
-
-
-def _said_of(name: str) -> str:
-    """Return the errors that were logged of a host."""
-    return "\n".join(_errors.get(f"[{name}]", ()))

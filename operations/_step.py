@@ -6,11 +6,11 @@ from typing import Literal
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State
 
-from fleetwheel.errors import FleetwheelError, NotBegunError
+from fleetwheel.errors import FleetwheelError, NotBegunError, unforeseen
 from fleetwheel.operations import _report
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.reporting.table import printable
 from fleetwheel.smoke.result import SmokeTestError
+from fleetwheel.terminal import printable
 
 
 def step(about: HostReport, function: Callable[..., None], *arguments: object) -> FunctionCommand:
@@ -34,6 +34,8 @@ def _attempt(
         function(host, *arguments)
     except (FleetwheelError, OSError) as error:
         return fail(host, about, error)
+    except Exception as error:
+        return fail(host, about, unforeseen(error))
     return True
 
 

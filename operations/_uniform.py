@@ -2,12 +2,12 @@
 
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import Host
-from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.context import ctx_host
 
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Member, takes_cuda
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._host_state import host_state
 
@@ -20,8 +20,7 @@ def members(settings: Settings) -> list[Member]:
     Hosts outside of ``--limit`` are asked as well: they belong to the group.
     """
     group = [other for other in inventory if other.data.get("uniform") == settings.uniform]
-    found = [_member(other) for other in group]
-    return [member for member in found if member and _takes_cuda(member)]
+    return [member for other in group if (member := _member(other)) and _takes_cuda(member)]
 
 
 def _takes_cuda(member: Member) -> bool:
@@ -29,6 +28,7 @@ def _takes_cuda(member: Member) -> bool:
 
 
 def _member(other: Host) -> Member | None:
+    """Return what a host brings into its group; None for one whose answer is of no use."""
     try:
         settings = Settings.from_data(other.data.dict())
         if other not in state.failed_hosts:
@@ -36,9 +36,13 @@ def _member(other: Host) -> Member | None:
                 facts = host_state(settings)
             if facts:
                 record = records.parse_record(facts.installation.record)
-                return Member(facts.profile, settings.request, record)
+                return Member(facts.profile, settings.request, record, other.name)
     except (ConnectError, FleetwheelError) as error:
         logger.debug(f"{other.name}: {error}")
+    except PyinfraError:  # no host is left
+        raise
+    except Exception as error:
+        logger.debug(f"{other.name}: {unforeseen(error)}")
     _warn(other)
     return None
 

@@ -19,7 +19,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _report, _smoke_test
-from fleetwheel.operations._host_state import with_answer
+from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.smoke import result as smoke
@@ -70,7 +70,7 @@ def _in_use(facts: HostState) -> _InUse:
     there = facts.installation
     if there.current is None:
         raise FleetwheelError("no environment is in use", hint="run deploys/torch.py first")
-    text = host.get_fact(LockCopy, generation=f"{there.root}/envs/{there.current}")
+    text = fact(LockCopy, generation=f"{there.root}/envs/{there.current}")
     if text is None:
         raise FleetwheelError(
             f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"

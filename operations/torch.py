@@ -29,7 +29,7 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.operations import _report
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._host_state import with_answer
+from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._steps import LOCKS, MATRIX, keep_lock, plan_steps, uv_to_send
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import HostReport
@@ -116,7 +116,7 @@ def _rollback(
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
     """Return what the host should run, or the report of its refusal."""
-    request = _request(settings, facts)
+    request, notes = _request(settings, facts)
     lock = _decider.decide(
         facts.profile,
         request,
@@ -127,7 +127,8 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         tested=settings.smoke != "none",
     )
     if isinstance(lock, Refusal):
-        why = "\n".join([*lock.reasons, *(f"what would change it: {u}" for u in lock.unlocks)])
+        ways = (f"what would change it: {unlock}" for unlock in lock.unlocks)
+        why = "\n".join([*lock.reasons, *ways, *notes])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
     python = require_python(lock, facts.profile, record)
     steps = plan(
@@ -148,22 +149,27 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         lock=lock,
         python=python,
         plan=steps,
+        notes=notes,
     )
 
 
-def _request(settings: Settings, facts: HostState) -> Request:
-    """Return what to choose by: in a uniform group, the release that all its CUDA hosts run."""
+def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
+    """Return what to choose by, and what a person should know of that.
+
+    In a uniform group it is the release that all its CUDA hosts run.
+    """
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
-        return settings.request
-    release = _decider.common(
-        members(settings), extra_sources=settings.sources, relock=settings.relock
-    )
+        return settings.request, ()
+    group = members(settings)
+    release = _decider.common(group, extra_sources=settings.sources, relock=settings.relock)
+    odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
         raise FleetwheelError(
             "no release of torch runs on every CUDA host of this uniform group",
-            hint="take uniform from the group, or the odd host out of it",
+            hint=f"take uniform from the group, or the odd host out of it{odd and f': {odd}'}",
         )
-    return pinned(settings.request, release)
+    notes = (f"without {odd} the uniform group would get a newer release",) if odd else ()
+    return pinned(settings.request, release), notes
 
 
 def _deployment_of(
@@ -199,14 +205,14 @@ def _deployment_of(
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
     path = f"{facts.installation.root}/envs/{generation}"
-    return host.get_fact(LockCopy, generation=path) if generation else None
+    return fact(LockCopy, generation=path) if generation else None
 
 
 def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     """Say what happens on the host, and yield it."""
     steps = deployment.plan
     if steps.nothing:
-        _report.record(deployment.entry("unchanged", steps.because))
+        _report.record(deployment.entry("unchanged", "\n".join([steps.because, *deployment.notes])))
         host.noop(f"{steps.generation}: {steps.because}")
         yield from keep_lock(deployment)
         return

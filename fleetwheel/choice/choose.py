@@ -21,6 +21,8 @@ from fleetwheel.value import Value
 
 SHOWN = 12
 """Rejected alternatives that a choice or a refusal carries."""
+LONGEST = 200
+"""Characters of a version or requirement; hosts send choices back in their records and locks."""
 WORTH_ASKING = 3
 """Series of releases whose variants are worth asking the official index for."""
 
@@ -34,12 +36,18 @@ class Rejection(Value):
 
 
 def _version(text: str) -> str:
-    Version(text)
+    Version(_short(text))
     return text
 
 
 def _requirement(text: str) -> str:
-    Requirement(text)
+    Requirement(_short(text))
+    return text
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"more than {LONGEST} characters")
     return text
 
 

@@ -1,6 +1,7 @@
 """The command line: ``fleetwheel``, one module a command."""
 
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -8,8 +9,8 @@ from typing import Any, cast
 import click
 from gevent import monkey
 
-from fleetwheel import __version__
-from fleetwheel.errors import FleetwheelError
+from fleetwheel import __version__, terminal
+from fleetwheel.errors import LOG, FleetwheelError
 
 COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
 DEPLOYS = ("deploy", "mirror", "onboard", "rollback", "schedule", "smoke")
@@ -55,18 +56,23 @@ def _failing() -> Iterator[None]:
         error.show()
         raise SystemExit(FAILED) from error
     except FleetwheelError as error:
-        click.echo(f"fleetwheel: {error}", err=True)
+        terminal.echo(f"fleetwheel: {error}", err=True)
         raise SystemExit(FAILED) from error
 
 
 @click.group(cls=Group)
 @click.version_option(__version__)
-def commands() -> None:
+@click.option("--debug", is_flag=True, help="Print where an error of fleetwheel itself comes from.")
+def commands(debug: bool) -> None:
     """Put working PyTorch on many machines, and prove that it works.
 
     `fleetwheel deploy` runs what `pyinfra inventory.py deploys/torch.py` runs, with exit codes for
     scripts: in the root of a clone, or in a directory that `fleetwheel init` wrote.
     """
+    terminal.clean_logs()
+    if debug:
+        LOG.setLevel(logging.DEBUG)
+        LOG.addHandler(logging.StreamHandler())
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import click
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import HostSnapshot, load_snapshots
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 limit_option = click.option(
     "--limit",

@@ -12,15 +12,17 @@ import click
 from paramiko import PKey
 from rich.console import Console
 
+from fleetwheel import terminal
 from fleetwheel.cli._fleet import warn
 from fleetwheel.cli.fleet import gather
 from fleetwheel.connection import host_keys, known_hosts
 from fleetwheel.connection.host_keys import Offer
-from fleetwheel.enrol.adding import Draft, NewHost, conflicts, refuse_unsound
+from fleetwheel.enrol.adding import Draft, KnownHost, NewHost, conflicts, refuse_unsound
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.load import ListedHost
-from fleetwheel.reporting.table import print_rows, printable
+from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
@@ -75,9 +77,9 @@ def add_command(
     """Ask new hosts what they are, and write them into the inventory.
 
     A host key that known_hosts does not have is shown, and trusted only if you say so or a
-    --fingerprint is its own. Without --group, a host goes to the group that holds most hosts with
-    the same system and GPUs, as the newest reports know them, if that group reaches them in the
-    same way; else it goes to no group.
+    --fingerprint is its own; for a host that is in the inventory already, too. Without --group, a
+    host goes to the group that holds most hosts with the same system and GPUs, as the newest
+    reports know them, if that group reaches them in the same way; else it goes to no group.
 
     Exits with 0 where all hosts are in the inventory now, 1 where some are not, 2 on bad usage.
     """
@@ -90,11 +92,12 @@ def add_command(
     wanted = [NewHost(name, group, said) for name in dict.fromkeys(hosts)]
     _check(wanted)
     draft = Draft(file)
-    new, failed = _new(draft, wanted)
+    new, there, failed = _new(draft, wanted)
+    unknown = _learn_keys(there, prints)
     trusted = _trust_all(draft, new, prints)
     found = _ask(draft, trusted)
     _write(Draft(file), found)
-    if failed or len(found) < len(new):
+    if failed or unknown or len(found) < len(new):
         raise SystemExit(1)
 
 
@@ -116,9 +119,11 @@ def _tell(error: object) -> None:
     click.echo(f"fleetwheel: {printable(str(error))}", err=True)
 
 
-def _new(draft: Draft, wanted: Sequence[NewHost]) -> tuple[list[NewHost], bool]:
-    """Return the hosts that stand nowhere yet, and whether one stands there otherwise."""
-    new, failed = [], False
+def _new(
+    draft: Draft, wanted: Sequence[NewHost]
+) -> tuple[list[NewHost], list[tuple[str, KnownHost]], bool]:
+    """Return the hosts that stand nowhere yet, those that do, and whether one does otherwise."""
+    new, there, failed = [], [], False
     for newcomer in wanted:
         standing = draft.standing(newcomer.name)
         if standing is None:
@@ -129,8 +134,37 @@ def _new(draft: Draft, wanted: Sequence[NewHost]) -> tuple[list[NewHost], bool]:
             _tell(FleetwheelError(f"{where}: {'; '.join(different)}", hint="change it there"))
             failed = True
         else:
-            click.echo(f"{where}; nothing to add")
-    return new, failed
+            there.append((newcomer.name, standing))
+    return new, there, failed
+
+
+def _learn_keys(there: Sequence[tuple[str, KnownHost]], prints: Collection[str]) -> bool:
+    """Add the keys of hosts of the inventory to known_hosts; return whether one is not trusted."""
+    failed = False
+    for name, standing in there:
+        where = f"{name} stands at {standing.path}:{standing.line} already"
+        try:
+            offer = host_keys.offered_keys(name, standing.host.data)
+        except FleetwheelError as error:
+            terminal.echo(f"{where}; its keys were not compared, it {error}")
+            continue
+        try:
+            added = _know(offer, _trusted_keys(name, offer, prints))
+            click.echo(f"{where}; {f'its keys are in {added} now' if added else 'nothing to add'}")
+        except FleetwheelError as error:
+            _tell(f"{name}: {error}")
+            failed = True
+    return failed
+
+
+def _know(offer: Offer, keys: Sequence[PKey]) -> Path | None:
+    """Add what is new of a host's keys to known_hosts; return the file if there was something."""
+    known = [there.key for there in known_hosts.lookup(offer.known_hosts, offer.name)]
+    new = [key for key in keys if key not in known]
+    if not new:
+        return None
+    known_hosts.add(offer.known_hosts[0], offer.name, new)
+    return offer.known_hosts[0]
 
 
 def _trust_all(draft: Draft, new: Sequence[NewHost], prints: Collection[str]) -> list[Trusted]:
@@ -223,9 +257,7 @@ def _write(draft: Draft, found: Sequence[AskedHost]) -> None:
     newcomers = [_placed(draft, there) for there in found]
     hosts = draft.hosts(newcomers)
     for (_, offer, keys), _ in found:
-        known = [there.key for there in known_hosts.lookup(offer.known_hosts, offer.name)]
-        if new := [key for key in keys if key not in known]:
-            known_hosts.add(offer.known_hosts[0], offer.name, new)
+        _know(offer, keys)
     written = draft.write(newcomers)
     names = [hosts[newcomer.name].name for newcomer in newcomers]
     rows = [

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fleetwheel import terminal
 from fleetwheel.choice.answer import narrowed, refusal_of, ways_out
 from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain_candidates, family
 from fleetwheel.choice.request import Request
@@ -122,7 +123,7 @@ def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _S
     targets = [target] if isinstance(target, Target) else ways_out(host, request, matrix, read)
     there = supply(targets, matrix)
     for warning in there.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        terminal.echo(f"warning: {warning}", err=True)
     if isinstance(target, Blocker):
         return _Seen(refusal_of(target, host, request, matrix, there.stock, read), ())
     found = _made(target, request, matrix, constraints)
@@ -200,7 +201,7 @@ def _show(found: Choice | Refusal) -> None:
 
 def _print_lines(heading: str, lines: Sequence[str]) -> None:
     if lines:
-        click.echo("\n  ".join([heading, *lines]))
+        terminal.echo("\n  ".join([heading, *lines]))
 
 
 def _show_table(rows: Sequence[Rejection]) -> None:

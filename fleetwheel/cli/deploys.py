@@ -17,7 +17,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.command_line import checked_data, data_value
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 DEPLOYS = {
     "deploy": (Deploy("torch"), "Give every host the newest PyTorch that runs on it, tested."),

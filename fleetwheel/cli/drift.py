@@ -13,7 +13,7 @@ from fleetwheel.cli.report import REPORTS, write_output
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 Command = Callable[..., None]
 
@@ -68,7 +68,7 @@ def _print_repair(inventory: str, found: Report, console: Console) -> None:
 
 
 def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:
-    document = found.model_dump_json(by_alias=True, indent=2) + "\n"
+    document = report.report_json(found) + "\n"
     if outputs["json"] == Path("-"):
         click.echo(document, nl=False)
     elif outputs["json"]:

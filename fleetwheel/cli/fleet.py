@@ -18,14 +18,15 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
+from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import SILENCE_S, watch
-from fleetwheel.errors import FleetwheelError, SudoPasswordError
+from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host as HostFact
 from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _drift_check
+from fleetwheel.operations import _drift_check, _host_state
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import HostReport, Status
 
@@ -33,9 +34,8 @@ T = TypeVar("T")
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
 
-CONNECT_S = 60
-"""A connection that takes longer is given up, whatever it waits for."""
-
+CONNECT_S = 180
+"""A connection that takes longer is given up; behind a jump host of many it has to wait."""
 
 MOST_LINES, LONGEST = 50, 4000
 """Lines, and characters of each, that are kept of what is said about one host: its output too."""
@@ -135,6 +135,7 @@ def prepare(
         )
     sys.path.insert(0, str(Path.cwd()))
     shown = inventory if isinstance(inventory, str) else ", ".join(name for name, _ in inventory)
+    client.install_client()
     state, config = State(), Config()
     state.cwd = str(Path.cwd())
     ctx_state.set(state)
@@ -150,10 +151,10 @@ def prepare(
         raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise FleetwheelError(f"{shown}: {error}") from error
-    found.data.setdefault("ssh_strict_host_key_checking", "yes")
     ctx_inventory.set(found)
     hosts = _limited(found, limit) if limit else list(found)
     state.init(found, config, initial_limit=hosts)
+    names.install_resolver(config.PARALLEL or len(found))
     if not hosts:
         raise FleetwheelError(
             f"{shown} names no host",
@@ -188,7 +189,10 @@ def _one(
     except (ConnectError, OSError) as error:
         return failed(host, settings, str(error))
     except (PyinfraError, FleetwheelError) as error:
-        return failed(host, settings, heard.about(host) or str(error))
+        said = heard.about(host)
+        return failed(host, settings, str(_host_state.no_answer(said) if said else error))
+    except Exception as error:
+        return failed(host, settings, str(unforeseen(error)))
     finally:
         if host.connected:
             host.disconnect()

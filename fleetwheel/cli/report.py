@@ -50,7 +50,7 @@ def report_command(
     if compare:
         _show_comparison(found, as_json)
     elif as_json:
-        click.echo(last.model_dump_json(by_alias=True, indent=2))
+        click.echo(report.report_json(last))
     else:
         click.echo(f"{last.kind} of {last.at:%Y-%m-%d %H:%M} UTC\n")
         report.print_table(last, Console())

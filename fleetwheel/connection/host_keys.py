@@ -1,9 +1,7 @@
 """The keys by which a host proves who it is, asked of the host as pyinfra would reach it."""
 
-import io
 import logging
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,10 +9,11 @@ from typing import Any, NamedTuple
 
 from paramiko import PKey, ProxyCommand, SSHException, Transport
 from paramiko.ssh_exception import IncompatiblePeer
-from pyinfra.connectors.sshuserclient import SSHClient
 
-from fleetwheel.connection import known_hosts
+from fleetwheel.connection import client, known_hosts
+from fleetwheel.connection.bounds import BoundedTransport
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.terminal import single_line
 
 CONNECT_S = 10
 ALGORITHMS = (
@@ -53,6 +52,7 @@ def offered_keys(name: str, data: Mapping[str, Any]) -> Offer:
     Raises FleetwheelError where the host cannot be reached.
     """
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    client.install_client()
     keys: list[PKey] = []
     windows = False
     try:
@@ -60,11 +60,11 @@ def offered_keys(name: str, data: Mapping[str, Any]) -> Offer:
             way = _way(data.get("ssh_hostname") or name, data)
             with _transport(way) as transport, suppress(IncompatiblePeer):
                 transport.get_security_options().key_types = algorithms
-                transport.start_client(timeout=CONNECT_S)
+                transport.start_client()
                 keys.append(transport.get_remote_server_key())
                 windows |= "OpenSSH_for_Windows" in transport.remote_version
     except (OSError, SSHException, EOFError) as error:
-        why = getattr(error, "strerror", None) or str(error) or "it hung up"
+        why = getattr(error, "strerror", None) or single_line(str(error)) or "it hung up"
         raise FleetwheelError(f"cannot be reached: {why}") from error
     if not keys:
         raise FleetwheelError("has no ED25519, ECDSA or RSA host key")
@@ -77,10 +77,9 @@ def _way(host: str, data: Mapping[str, Any]) -> Way:
     said = {"timeout": CONNECT_S}
     if data.get("ssh_port"):
         said["port"] = int(data["ssh_port"])
-    with _no_input():
-        name, found, _, _, paths, *_ = SSHClient().parse_config(
-            host, said, ssh_config_file=data.get("ssh_config_file"), strict_host_key_checking="yes"
-        )
+    name, found, _, _, paths, *_ = client.BoundedClient().parse_config(  # type: ignore[no-untyped-call]
+        host, said, ssh_config_file=data.get("ssh_config_file"), strict_host_key_checking="yes"
+    )
     if isinstance(found.get("sock"), ProxyCommand):
         found["sock"].close()
         raise FleetwheelError(
@@ -94,24 +93,10 @@ def _way(host: str, data: Mapping[str, Any]) -> Way:
 
 
 @contextmanager
-def _no_input() -> Iterator[None]:
-    """Keep pyinfra from asking, without a fingerprint, whether to trust a jump host."""
-    before, sys.stdin = sys.stdin, io.StringIO()
-    try:
-        yield
-    except EOFError:
-        raise SSHException(
-            "known_hosts has no key of the jump host: connect to that one first, with ssh"
-        ) from None
-    finally:
-        sys.stdin = before
-
-
-@contextmanager
 def _transport(way: Way) -> Iterator[Transport]:
     address = way.host, way.port
     connected = way.socket or socket.create_connection(address, CONNECT_S)
-    transport = Transport(connected)
+    transport = BoundedTransport(connected)
     try:
         yield transport
     finally:

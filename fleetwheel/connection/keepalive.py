@@ -26,10 +26,11 @@ def watch(connector: object) -> None:
     if transport is None or not transport.is_active():
         return
     transport.channel_timeout = SILENCE_S  # type: ignore[attr-defined]  # the stubs lack it
-    if isinstance(transport.sock, socket.socket):
+    link = getattr(transport.sock, "link", transport.sock)
+    if isinstance(link, socket.socket):
         for (level, name), value in OPTIONS.items():
             if option := getattr(socket, name, None):
-                transport.sock.setsockopt(level, option, value)
+                link.setsockopt(level, option, value)
 
 
 def transport_of(connector: object) -> Transport | None:

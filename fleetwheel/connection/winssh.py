@@ -40,6 +40,7 @@ from typing_extensions import override
 
 from fleetwheel.connection import batch
 from fleetwheel.connection.batch import sftp_path
+from fleetwheel.connection.deadline import deadline
 from fleetwheel.connection.quoting import for_cmd
 from fleetwheel.errors import FleetwheelError
 
@@ -291,6 +292,8 @@ class WinSSHConnector(SSHConnector):
         transport = self._transport()
         late = gevent.spawn_later(seconds, self._abandon) if seconds else None
         try:
+            if self.sftp and getattr(self.sftp.get_channel(), "closed", True):
+                self.sftp = None
             self.sftp = sftp = self.sftp or SFTPClient.from_transport(transport)
             if sftp is None:
                 raise SSHException("the host has no SFTP")
@@ -350,22 +353,6 @@ def told_as_dropped() -> Iterator[None]:
         raise
     except (EOFError, OSError) as error:
         raise SSHException(f"the connection dropped ({error or 'no more data'})") from error
-
-
-@contextmanager
-def deadline(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError where the block takes longer; 0 and None are no limit.
-
-    Inside the block it is gevent's own exception: paramiko goes on after a TimeoutError.
-    """
-    timer = gevent.Timeout(seconds or None)
-    try:
-        with timer:
-            yield
-    except gevent.Timeout as error:
-        if error is not timer:
-            raise
-        raise TimeoutError(f"not done within {seconds} s") from None
 
 
 def command_lines(

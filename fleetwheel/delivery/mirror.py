@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-import requests
+from pydantic_core import from_json
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import certificate, local_path
+from fleetwheel.sources.configured import local_path
 from fleetwheel.sources.wheel import Source
 from fleetwheel.value import Value
 
@@ -61,10 +61,9 @@ def served(address: str) -> tuple[str, ...]:
 def served_sources(address: str) -> tuple[str, ...]:
     """Ask a mirror for the sources that it serves."""
     try:
-        timeout = (web.CONNECT_S, web.READ_S)
-        answer = requests.get(f"{address}{PATH}", timeout=timeout, verify=certificate() or True)
-        return tuple(map(str, answer.json()["upstreams"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = from_json(web.short(f"{address}{PATH}"))
+        return tuple(map(str, document["upstreams"]))
+    except (FleetwheelError, ValueError, KeyError, TypeError) as error:
         raise FleetwheelError(
             f"the mirror {address} does not answer, or is none",
             hint="run deploys/mirror.py, or go without it: --data distribution=direct",

@@ -32,6 +32,13 @@ class Member(NamedTuple):
     profile: Profile
     request: Request
     record: Record | None
+    name: str = ""
+
+    @property
+    def target(self) -> Target | None:
+        """What a choice sees of it; None where something blocks it."""
+        target = read_target(self.profile, self.request)
+        return exact(target, self.profile) if isinstance(target, Target) else None
 
 
 class Decider:
@@ -45,6 +52,7 @@ class Decider:
         self._warned: set[str] = set()
         self._made: dict[Target, Lock | Refusal] = {}
         self._mutexes: dict[Target, Mutex] = {}
+        self._odd: dict[frozenset[Target], set[Target]] = {}
 
     def decide(
         self,
@@ -107,16 +115,28 @@ class Decider:
 
         None where no release runs on all of them.
         """
-        targets = [
-            exact(target, member.profile)
-            for member in members
-            if isinstance(target := read_target(member.profile, member.request), Target)
-        ]
+        targets = [target for member in members if (target := member.target)]
         for release in () if relock else sorted(_held(members), key=Version, reverse=True):
             pinned_to = [t.model_copy(update={"torch": f"=={release}"}) for t in targets]
             if uniform(pinned_to, self.matrix, None):
                 return release
         return uniform(targets, self.matrix, self._supply(targets, extra_sources).stock)
+
+    def odd_ones_out(self, members: Sequence[Member]) -> list[str]:
+        """Return the names of hosts without which a uniform group would get a newer release.
+
+        The matrix alone decides: whether a host is what it says it is, a person has to know.
+        """
+        targets = frozenset(target for member in members if (target := member.target))
+        if targets not in self._odd:
+            newest = uniform(targets, self.matrix, None)
+            self._odd[targets] = {
+                target
+                for target in targets
+                if (better := uniform(targets - {target}, self.matrix, None))
+                and (newest is None or Version(better) > Version(newest))
+            }
+        return [member.name for member in members if member.target in self._odd[targets]]
 
     @cached_property
     def _constraints(self) -> tuple[Constraint, ...]:

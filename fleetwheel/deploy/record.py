@@ -15,6 +15,8 @@ from fleetwheel.host.profile import Driver, Gpu, Profile, Python
 from fleetwheel.value import Value
 
 SCHEMA: Literal["fleetwheel.state/1"] = "fleetwheel.state/1"
+LONGEST = 2**20
+"""Characters of a record; with eight GPUs and a full smoke test it has some 50,000."""
 
 
 class SmokePass(Value):
@@ -104,6 +106,8 @@ def parse_record(text: str) -> Record | None:
     if not text:
         return None
     try:
+        if len(text) > LONGEST:
+            raise ValueError(f"more than {LONGEST} characters")
         document = from_json(text)
         schema = document.get("schema") if isinstance(document, dict) else None
         if isinstance(schema, str) and schema != SCHEMA and schema.startswith("fleetwheel.state/"):

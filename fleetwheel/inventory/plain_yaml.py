@@ -1,5 +1,6 @@
 """YAML as plain values, with the line of every key and every problem told by its place."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,8 +9,15 @@ from yaml.constructor import SafeConstructor
 
 Place = tuple[str | int, ...]
 """The keys that lead to a place in a document."""
-TYPES = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
-"""What an unquoted word can be besides text; a date, for one, stays text."""
+TAG = "tag:yaml.org,2002:"
+WORDS = (f"{TAG}null", f"{TAG}bool")
+NUMBERS = {
+    f"{TAG}int": re.compile(r"[-+]?(0|[1-9][0-9]*)\Z"),
+    f"{TAG}float": re.compile(r"[-+]?[0-9]*\.[0-9]+([eE][-+]?[0-9]+)?\Z"),
+}
+"""What an unquoted word can be besides text: a date stays text, and so do YAML's older numbers, by
+which 22:22 is 1342 and 017 is 15."""
+TYPES = {*WORDS, *NUMBERS}
 
 
 class Problem(NamedTuple):
@@ -64,7 +72,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in TYPES]
+    first: [(tag, NUMBERS.get(tag, there)) for tag, there in resolvers if tag in TYPES]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

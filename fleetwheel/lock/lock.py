@@ -22,6 +22,8 @@ from fleetwheel.value import Value
 V = TypeVar("V", bound=Value)
 
 RELOCK = "run with --data relock=true"
+LONGEST = 2**20
+"""Characters of a lock that a host sends back; the longest in use have a tenth of that."""
 
 FIRST = "fleetwheel.target/1"
 """How the targets are called that name no schema: they held the request and the whole host."""
@@ -150,7 +152,13 @@ class Lock(Value):
 
 
 def from_copy(text: str, name: str) -> Lock:
-    """Return the lock of a copy that a host keeps, under the name that its record has for it."""
+    """Return the lock of a copy that a host keeps, under the name that its record has for it.
+
+    Raises FleetwheelError for one that is longer than locks are.
+    """
+    if len(text) > LONGEST:
+        words = f"the host's copy of locks/{name} has {len(text)} characters, which no lock has"
+        raise FleetwheelError(words, hint="run with --data rebuild=true")
     return Lock(name=name, text=text, from_host=True)
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting.report import HostReport, Report, Status
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 Kind = Literal["deploy", "smoke", "drift"]
 

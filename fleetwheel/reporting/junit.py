@@ -5,7 +5,7 @@ from typing import get_args
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from fleetwheel.reporting.report import DriftClass, HostReport, Report
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 
 def junit(report: Report) -> str:

@@ -11,7 +11,7 @@ from fleetwheel.host.profile import DriverState, Gpu, Profile
 from fleetwheel.render import render as filled
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import Drift, HostReport, Report, Status
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 TONES: dict[Status, str] = {
     "failed": "bad",

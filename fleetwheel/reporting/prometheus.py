@@ -6,7 +6,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from fleetwheel.reporting.report import DriftClass, HostReport, Report
-from fleetwheel.reporting.table import printable
+from fleetwheel.terminal import printable
 
 LONGEST = 64
 """Characters of a label: what a host says of itself must not grow without bound."""

@@ -114,6 +114,11 @@ def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool 
     return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
 
 
+def report_json(report: Report) -> str:
+    """Return a report as JSON in ASCII: what hosts say must not steer a terminal it is shown on."""
+    return json.dumps(report.model_dump(mode="json", by_alias=True), indent=2)
+
+
 def deploy_exit_status(report: Report, *, detailed: bool) -> int:
     """Return the exit status of a deploy; hosts that were not begun are not failures."""
     bad = any(host.status in ("failed", "refused", "unreachable") for host in report.hosts)
@@ -127,8 +132,7 @@ def save_report(directory: Path, report: Report) -> Path:
     Clocks go wrong: others may bear dates to come.
     """
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    document = report.model_dump(mode="json", by_alias=True)
-    files.replace(path, json.dumps(document, indent=2))
+    files.replace(path, report_json(report))
     others = sorted(old for old in directory.glob("*.json") if old != path)
     for old in others[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)

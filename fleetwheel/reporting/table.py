@@ -7,6 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from fleetwheel.terminal import printable
+
 WIDE = 110
 """Columns from which on the reasons have room in the table."""
 REASONS = ("why", "what would keep it")
@@ -53,8 +55,3 @@ def _reasons(
         if lines:
             found.setdefault("\n".join(lines), []).append(str(row[0]))
     return found
-
-
-def printable(text: str) -> str:
-    """Return text without control characters: a host's output must not steer the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

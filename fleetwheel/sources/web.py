@@ -22,6 +22,8 @@ PAGE_S = 30.0
 """How long one page may take from a host that answers."""
 PAGE_BYTES = 16 * 2**20
 """The largest page that is read, unpacked; the biggest ones in use have 4 MB."""
+SHORT_BYTES = 2**18
+"""What a server may say of itself."""
 WHEEL_BYTES = 8 * 2**30
 """More than twice the largest wheel of torch: what goes on after that has no end."""
 CONNECT_S = 2.0
@@ -125,6 +127,15 @@ def page(url: str, login: Login) -> Page | None:
         return Page(content, media_type.strip().lower(), split_login(response.url)[0])
 
 
+def short(url: str) -> bytes:
+    """Return what a server says at an address, if it is no more than ``SHORT_BYTES``.
+
+    Raises FleetwheelError otherwise.
+    """
+    with _request("GET", url, None, stream=True) as response:
+        return _read(response, url, SHORT_BYTES)
+
+
 def length(url: str, login: Login) -> int | None:
     """Return the bytes of a file by a HEAD request; None when the server does not say."""
     try:
@@ -197,13 +208,13 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         raise FleetwheelError(f"{host_of(url)} {says}: {_reason(error)}") from error
 
 
-def _read(response: requests.Response, url: str) -> bytes:
+def _read(response: requests.Response, url: str, most: int = PAGE_BYTES) -> bytes:
     content = b""
     try:
         for chunk in response.iter_content(65536):
             content += chunk
-            if len(content) > PAGE_BYTES:
-                raise FleetwheelError(f"{url} is larger than {PAGE_BYTES / 2**20:.0f} MB")
+            if len(content) > most:
+                raise FleetwheelError(f"{url} is larger than {most / 2**20:g} MB")
     except OSError as error:
         raise FleetwheelError(f"{url} stops halfway: {_reason(error)}") from error
     return content

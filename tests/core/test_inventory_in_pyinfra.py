@@ -2,15 +2,14 @@
 
 import json
 import re
-import socket
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleetwheel.inventory.load import VARIABLE, group_of
+from tests.hostile_server import busy, serving
 from tests.project import copy_of_checkout, run_pyinfra
 
 STRICT = {"ssh_strict_host_key_checking": "yes"}
@@ -98,23 +97,18 @@ def test_pyinfra_from_elsewhere_says_where_to_run_it(project: Path, tmp_path: Pa
 
 
 def test_a_server_that_is_no_ssh_server_is_told_in_a_sentence(project: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        port = listener.getsockname()[1]
-        hangs_up = threading.Thread(target=lambda: listener.accept()[0].close())
-        hangs_up.start()
+    with serving(busy) as port:
         text = f"hosts: {{a: {{address: 127.0.0.1, port: {port}}}}}\n"
         done = pyinfra(project, "-y", "inventory.py", "deploys/torch.py", text=text)
-        hangs_up.join()
-    assert "[a] SSH error (Error reading SSH protocol banner" in done.stdout
+    assert "[a] SSH error (it hung up before it spoke SSH" in done.stdout
     table = done.stdout.partition("smoke  why")[2]
-    assert re.search(r"a +unreachable .*SSH error \(Error reading SSH protocol banner", table)
+    assert re.search(r"a +unreachable .*SSH error \(it hung up before it spoke SSH", table)
     assert "Traceback" not in done.stdout
 
 
 def test_mistakes_on_the_command_line_are_told_at_once(project: Path) -> None:
     mistakes = [word for data in ("torch=2.10", "keep=0", "pakages=a") for word in ("--data", data)]
-    done = pyinfra(project, "-y", "inventory.py", "deploys/torch.py", "--dry", *mistakes)
+    done = pyinfra(project, "inventory.py", "deploys/torch.py", "--dry", *mistakes)
     assert done.returncode == 1
     assert """torch: "2.10" in YAML, --data 'torch="2.10"' on the command line""" in done.stdout
     assert "keep: must be greater than or equal to 1" in done.stdout

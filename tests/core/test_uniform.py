@@ -120,6 +120,7 @@ def test_a_group_without_a_common_release_is_refused(plan: Callable[..., str]) -
     said = plan(recorded("old", "6.1"), modern)
     for host in ("old", "new"):
         assert "no release of torch runs on every CUDA host" in row(said, host)
+    assert "out of it: @fake/new, @fake/old" in said
 
 
 def record(torch: str, request: Request) -> Record:
@@ -176,3 +177,16 @@ def test_in_yaml_a_group_is_named_by_itself(tmp_path: Path) -> None:
     )
     said = {host.name: host.data.get("uniform") for host in load_hosts(tmp_path)}
     assert said == {"a": "lab", "b": False, "c": "lab"}
+
+
+def test_a_host_that_holds_its_group_back_is_named(plan: Callable[..., str]) -> None:
+    """A host may claim an old GPU: what it costs the others, a person has to see."""
+    said = plan(recorded("a", "8.9"), recorded("b", "8.9"), recorded("old", "6.1"))
+    for name in ("a", "b"):
+        line = next(line for line in said.splitlines() if line.startswith(f"@fake/{name} "))
+        assert "2.14.1" in line
+    assert "without @fake/old the uniform group would get a newer release" in said
+
+
+def test_a_group_of_equals_has_no_odd_host(plan: Callable[..., str]) -> None:
+    assert "would get a newer release" not in plan(recorded("a", "8.9"), recorded("b", "8.9"))

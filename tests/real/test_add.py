@@ -159,6 +159,16 @@ def test_a_host_with_the_right_fingerprint_is_added_and_deployed_to(lab: Lab) ->
         0,
         "ws-01 stands at inventory/fleet.yaml:3 already; nothing to add\n",
     )
+    lab.known_hosts.unlink()
+    unknown = lab.add("ws-01", *lab.way)
+    assert (unknown.returncode, lab.known_hosts.exists()) == (1, False)
+    assert f"known_hosts does not have the keys of ws-01:\n  256 {lab.fingerprint('host')}" in (
+        unknown.stdout
+    )
+    learnt = lab.add("ws-01", *lab.way, "--fingerprint", lab.fingerprint("host"))
+    assert learnt.returncode == 0, learnt.stdout
+    assert f"already; its keys are in {lab.known_hosts} now" in learnt.stdout
+    assert lab.known_hosts.read_text() == f"[127.0.0.1]:{lab.port} {' '.join(public)}\n"
     other = lab.add("ws-01", "--user", "somebody")
     assert other.returncode == 1
     assert "inventory/fleet.yaml:3 already: user not said, not somebody" in other.stdout

@@ -174,7 +174,7 @@ def test_what_a_jump_host_has_opened_is_used() -> None:
     here, there = socket.socketpair()
     way = host_keys.Way("nowhere.invalid", 22, (), here)
     with there, host_keys._transport(way) as transport:
-        assert transport.sock is here
+        assert transport.sock.link is here
     assert here.fileno() == -1
 
 

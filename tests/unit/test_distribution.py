@@ -1,5 +1,6 @@
 """Which wheels go which way, what a host then installs from, and what the mirror serves."""
 
+import socket
 import tomllib
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.render import render
 from fleetwheel.sources.wheel import Source
+from tests.hostile_server import serving
 
 SHA = "a" * 64
 ROOT = "/opt/fleetwheel"
@@ -202,6 +204,21 @@ def test_a_mirror_that_does_not_answer_is_a_failure_with_its_repair() -> None:
     with pytest.raises(FleetwheelError, match="does not answer") as failed:
         mirror.served_sources("http://127.0.0.1:9")
     assert "deploys/mirror.py" in failed.value.hint
+
+
+def test_a_mirror_that_answers_without_end_is_none() -> None:
+    """It took 4.8 GB of the controller's memory."""
+    sent = 0
+
+    def endless(link: socket.socket) -> None:
+        nonlocal sent
+        link.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sent += link.send(b"x" * 65536)
+
+    with serving(endless) as port, pytest.raises(FleetwheelError, match="does not answer, or is"):
+        mirror.served_sources(f"http://127.0.0.1:{port}")
+    assert sent < 16 * 2**20
 
 
 def test_the_unit_runs_as_a_user_of_its_own() -> None:

@@ -1,22 +1,28 @@
 """What a hostile host prints: it can fail the host itself, and no other one."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyinfra.api.exceptions import FactProcessError
 
 from fleetwheel.connection import untrusted_json
+from fleetwheel.deploy import record as records
 from fleetwheel.deploy.record import SmokePass
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, unforeseen
+from fleetwheel.facts._question import read_answer
 from fleetwheel.lock.lock import from_copy
 from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.smoke import result as smoke
+from tests.samples import lock_with, record_of
 
 DEEP = 100_000
+LOCK = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"})
 
 
 def nested(levels: int) -> str:
@@ -89,6 +95,39 @@ def test_a_record_holds_no_deeper_document() -> None:
 def test_an_answer_of_other_types_is_a_failure(answer: dict[str, object]) -> None:
     with pytest.raises(FleetwheelError, match="cannot be believed"):
         _probe.believed(answer)
+
+
+def test_what_a_host_keeps_for_us_has_a_size() -> None:
+    """Reading it takes the time of all other hosts."""
+    with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
+        records.parse_record(" " * records.LONGEST + "{}")
+    with pytest.raises(FleetwheelError, match="which no lock has"):
+        from_copy("x = 1\n" * 2**20, "pylock.x.toml")
+
+
+@pytest.mark.parametrize("torch", ["9" * 5000, "9" * 201, "3.\u0663.x", ""])
+def test_a_version_is_one(torch: str) -> None:
+    document = json.loads(record_of(LOCK, "g").text())
+    document["choice"]["torch"] = torch
+    with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
+        records.parse_record(json.dumps(document))
+
+
+def test_a_bug_that_a_host_brings_out_is_its_own_failure(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="pyinfra.fleetwheel"):
+        said = str(unforeseen(ZeroDivisionError("x" * 10_000)))
+    assert said.startswith("ZeroDivisionError: xxx")
+    assert "--debug" in said
+    assert len(said) < 600
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_answer_is_read_by_parsers_that_may_have_bugs() -> None:
+    def parse(section: object) -> None:
+        raise ZeroDivisionError("no gpu")
+
+    with pytest.raises(FactProcessError, match="ZeroDivisionError: no gpu"):
+        read_answer(parse, ["platform ended 0"], "platform")
 
 
 def test_an_answer_without_a_verdict_is_a_failure() -> None:

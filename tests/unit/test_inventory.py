@@ -122,7 +122,7 @@ hosts:
     assert local.name == "@local"
 
 
-@pytest.mark.parametrize("word", ["2026-11-05", "2026-13-45", "="])
+@pytest.mark.parametrize("word", ["2026-11-05", "2026-13-45", "=", "22:22", "017", "1_0", "0x1F"])
 def test_what_old_yaml_has_other_uses_for_stays_text(tmp_path: Path, word: str) -> None:
     assert loaded(tmp_path, lab=f"hosts: {{a: {{user: {word}}}}}")[0].data["ssh_user"] == word
 
@@ -165,6 +165,8 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
             'lab.yaml:2: hosts.a.adress: unknown key (did you mean "address"?)',
         ),
         ("grops: {}\n", 'lab.yaml:1: grops: unknown key (did you mean "groups"?)'),
+        ("hosts: {a: {port: 22:22}}\n", "lab.yaml:1: hosts.a.port: must be a valid integer"),
+        ("hosts: {a: {port: 0x16}}\n", "lab.yaml:1: hosts.a.port: must be a valid integer"),
         (
             "hosts:\n  a:\n    keep: many\n",
             "lab.yaml:3: hosts.a.keep: must be a valid integer",

@@ -16,7 +16,8 @@ MAY_IMPORT_PYINFRA = {
     "fleetwheel/cli/_run.py",
     "fleetwheel/cli/deploys.py",
     "fleetwheel/cli/fleet.py",
-    "fleetwheel/connection/host_keys.py",
+    "fleetwheel/connection/bounds.py",
+    "fleetwheel/connection/client.py",
     "fleetwheel/connection/winssh.py",
 }
 PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}

@@ -312,7 +312,7 @@ def in_use(state: State, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     facts = host(CPU_HOST, current=OLD, generations=(built,), record=RECORD.text(), root=root)
     far = state.inventory.get_host(NAME)
     monkeypatch.setattr(_host_state, "_answers", {NAME: facts})
-    monkeypatch.setattr(far, "get_fact", lambda fact, **arguments: LOCK.text)
+    monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
     with ctx_host.use(far):
         yield facts
 
