@@ -1,6 +1,6 @@
 """The form of every fact that asks a host the questions of fleetwheel.collectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from pyinfra import host
@@ -8,7 +8,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.context import ctx_host
 
-from fleetwheel.collectors import batch, script, sections
+from fleetwheel.collectors import batch, program, script, sections
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.errors import unforeseen
 from fleetwheel.host.profile import HostState
@@ -27,8 +27,22 @@ def question(
     """
     if on_windows():
         return StringCommand(batch(*sections, root=root or "", gpu_seconds=gpu_timeout))
+    return StringCommand(*_parameters(root, gpu_timeout, trust), "\n", script(*sections))
+
+
+def short_question(
+    root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+) -> StringCommand:
+    """Return the line that asks everything of a host that keeps the program for hosts."""
+    if on_windows():
+        return StringCommand(program.short_batch_question(root or "", gpu_timeout))
+    return StringCommand(*_parameters(root, gpu_timeout, trust), ";", program.short_question())
+
+
+def _parameters(root: str | None, gpu_timeout: int, trust: Trust) -> Iterator[str | QuoteString]:
+    yield "set --"
     values = (root or "", str(gpu_timeout), "", " ".join(trust.users), " ".join(trust.groups))
-    return StringCommand("set --", *map(QuoteString, values), "\n", script(*sections))
+    yield from map(QuoteString, values)
 
 
 def on_windows() -> bool:

@@ -14,17 +14,15 @@ from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.deploy.record import Record, for_root_alone
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.driver_states import explain_state
-from fleetwheel.host.profile import DriverState, Generation, Gpu, HostState, Profile
+from fleetwheel.host.profile import DriverState, Gpu, HostState, Profile
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
-from fleetwheel.reporting.report import Drift, DriftClass, HostReport
+from fleetwheel.node import compare
+from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
+from fleetwheel.reporting.report import Drift, HostReport
 
-DEPLOY = "run deploys/torch.py for this host"
-REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
-ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
 FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
 OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 ENOUGH = 3
@@ -40,15 +38,12 @@ def differences(
     """
     profile, expect = found.profile, settings.expect
     if record is None:
-        missing = _drift("package", "environment", "a deploy", "nothing was deployed", DEPLOY)
-        return (missing, *_expected(profile, expect))
+        return (_of(NOTHING_DEPLOYED), *_expected(profile, expect))
     target = read_target(profile, settings.request, tested=settings.smoke != "none")
     return (
         *_request(record, lock, target, settings),
-        *_package(record, lock, found),
-        *_driver(record, target, profile, matrix),
-        *_hardware(record.gpus, profile.gpus),
-        *_runtime(record, profile.gpus, tested=settings.smoke != "none"),
+        *map(_of, _recorded(record, lock, found, matrix, tested=settings.smoke != "none")),
+        *_wheels(record, target, profile, matrix),
         *_others(record, profile),
         *_expected(profile, expect),
     )
@@ -128,7 +123,7 @@ def _value(profile: Profile, choice: Choice | None, what: str) -> str:
     return f"{choice.torch} {choice.variant}" if choice else ""
 
 
-def _drift(class_: DriftClass, what: str, expected: str, found: str, repair: str) -> Drift:
+def _drift(class_: str, what: str, expected: str, found: str, repair: str) -> Drift:
     said = {"what": what, "expected": expected, "found": found, "repair": repair}
     return Drift.model_validate({"class": class_, **said})
 
@@ -156,58 +151,54 @@ def _selected(gpus: frozenset[int | str] | None) -> str:
     return "all" if gpus is None else ", ".join(sorted(map(str, gpus)))
 
 
-def _package(record: Record, lock: Lock | None, found: HostState) -> list[Drift]:
-    """Compare ``current``, its interpreter and its packages with record and lock."""
-    there = found.installation
-    generation = next((g for g in there.generations if g.id == record.generation), None)
-    if generation is None:
-        return [_drift("package", "environment", record.generation, "it is gone", DEPLOY)]
-    drifts = []
-    if there.current != record.generation:
-        elsewhere = there.current or "nothing"
-        drifts.append(_drift("package", "current", record.generation, elsewhere, DEPLOY))
-    if not generation.python:
-        gone = f"{record.choice.python.path} does not run it"
-        drifts.append(_drift("package", "interpreter", "bin/python runs", gone, DEPLOY))
-    if lock is None:
-        return [*drifts, _drift("package", "lock", record.lock, "nobody has it", REBUILD)]
-    return [*drifts, *_packages(lock, generation)]
-
-
-def _packages(lock: Lock, generation: Generation) -> list[Drift]:
-    wanted, there = lock.packages, generation.packages
+def _recorded(
+    record: Record, lock: Lock | None, found: HostState, matrix: Matrix, *, tested: bool
+) -> list[Difference]:
+    """Compare a host with its record and lock, as the host itself does (node/check.py)."""
+    profile, there, before = found.profile, found.installation, record.driver
+    built = next((g for g in there.generations if g.id == record.generation), None)
+    passed = record.smoke.generation if record.smoke else None
+    installed = profile.installed_driver
+    wanted = lock.packages if lock else None
+    names = (record.generation, record.choice.python.path, record.lock)
+    changed = profile.driver.version != before.version
+    newer = _better(record, profile, matrix) if changed else ""
     return [
-        _drift("package", name, wanted.get(name, "not there"), there.get(name, "not there"), DEPLOY)
-        for name in sorted({*wanted, *there})
-        if wanted.get(name) != there.get(name)
+        *compare.package_differences(
+            compare.Recorded(*names, wanted),
+            there.current,
+            compare.Environment(bool(built.python), built.packages) if built else None,
+        ),
+        *compare.driver_differences(before, profile.driver, profile.os, newer),
+        *compare.library_differences(installed.module, installed.library, profile.os),
+        *compare.hardware_differences(record.gpus, profile.gpus),
+        *(
+            compare.runtime_differences(record.generation, passed, profile.gpus)
+            if tested
+            else compare.failing_memory(profile.gpus)
+        ),
     ]
 
 
-def _driver(
+def _of(difference: Difference) -> Drift:
+    return _drift(*difference)
+
+
+def _wheels(
     record: Record, target: Target | Blocker, profile: Profile, matrix: Matrix
 ) -> list[Drift]:
-    before, now, installed = record.driver, profile.driver, profile.installed_driver
-    drifts = []
-    if now.state is not before.state:
-        explained = explain_state(now.state, profile.os)
-        drifts.append(
-            _drift("driver", "state", before.state, now.state, explained.repair or ACCEPT)
-        )
-    if now.version != before.version and now.version:
-        repair = f"{ACCEPT}{_better(record, profile, matrix)}"
-        drifts.append(_drift("driver", "version", before.version or "none", now.version, repair))
-    if installed.module and installed.library and installed.module != installed.library:
-        module, library = f"kernel module {installed.module}", f"library {installed.library}"
-        reboot = explain_state(DriverState.VERSION_MISMATCH, profile.os).repair
-        drifts.append(_drift("driver", "library", module, library, reboot))
-    choice = record.choice
+    """Return that the wheels in use do not run on the driver that is there now."""
+    choice, state = record.choice, profile.driver.state
     obstacle = None
     if isinstance(target, Target):
         obstacle = runs(choice, exact(target, profile), matrix)
-    if obstacle and now.state in (DriverState.OK, DriverState.NO_GPU):
-        wheels = f"torch {choice.torch} {choice.variant} runs here"
-        drifts.append(_drift("driver", "wheels", wheels, obstacle, DEPLOY))
-    return drifts
+    if obstacle is None or state not in (DriverState.OK, DriverState.NO_GPU):
+        return []
+    return [
+        _drift(
+            "driver", "wheels", f"torch {choice.torch} {choice.variant} runs here", obstacle, DEPLOY
+        )
+    ]
 
 
 def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
@@ -223,80 +214,6 @@ def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
     return f"; this driver runs torch {now.torch} {now.variant}, with --data relock=true"
 
 
-def _hardware(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Drift]:
-    """Compare the GPUs by UUID, and those that came and went by their place on the bus."""
-    if not all(gpu.uuid for gpu in (*before, *now)):
-        return _by_index(before, now)
-    old, new = ({gpu.uuid: gpu for gpu in gpus} for gpus in (before, now))
-    drifts = [d for uuid, gpu in old.items() if uuid in new for d in _same_gpu(gpu, new[uuid])]
-    gone = [gpu for uuid, gpu in old.items() if uuid not in new]
-    added = {gpu.pci_bus_id: gpu for uuid, gpu in new.items() if uuid not in old}
-    for gpu in gone:
-        other = added.pop(gpu.pci_bus_id, None) if gpu.pci_bus_id else None
-        repair = ACCEPT if other else f"look for the GPU: seat, power, `Xid` in dmesg; {ACCEPT}"
-        drifts.append(_drift("hardware", _place(gpu), _gpu(gpu), _gpu(other), repair))
-    for gpu in added.values():
-        drifts.append(_drift("hardware", _place(gpu), "no GPU", _gpu(gpu), ACCEPT))
-    return drifts
-
-
-def _by_index(before: Sequence[Gpu], now: Sequence[Gpu]) -> list[Drift]:
-    """Compare GPUs that tell no UUID, as after a driver has broken, by name and number."""
-    names = [gpu.name for gpu in before], [gpu.name for gpu in now]
-    if names[0] == names[1]:
-        return []
-    old, new = (", ".join(group) or "no GPU" for group in names)
-    return [_drift("hardware", "GPUs", old, new, ACCEPT)]
-
-
-def _same_gpu(before: Gpu, now: Gpu) -> list[Drift]:
-    """Compare what should stay as it is on one GPU, as far as both looks could tell."""
-    values = {
-        "place on the bus": (before.pci_bus_id, now.pci_bus_id),
-        "memory, MiB": (before.memory_total_mib, now.memory_total_mib),
-        "ECC": (before.ecc, now.ecc),
-        "MIG": (before.mig, now.mig),
-    }
-    drifts = [
-        _drift("hardware", f"{what} of GPU {now.index}", _word(old), _word(new), ACCEPT)
-        for what, (old, new) in values.items()
-        if old != new and old is not None and new is not None
-    ]
-    old_width, width = before.pcie_width, now.pcie_width
-    if old_width and width and width < old_width:
-        seat = "reseat the GPU and look at its slot and riser"
-        what = f"PCIe width of GPU {now.index}"
-        drifts.append(_drift("hardware", what, f"x{old_width}", f"x{width}", seat))
-    return drifts
-
-
-def _word(value: object) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-
-
-def _place(gpu: Gpu) -> str:
-    return f"GPU at {gpu.pci_bus_id}" if gpu.pci_bus_id else f"GPU {gpu.uuid}"
-
-
-def _gpu(gpu: Gpu | None) -> str:
-    return f"{gpu.name} ({gpu.uuid})" if gpu else "no GPU"
-
-
-def _runtime(record: Record, gpus: Sequence[Gpu], *, tested: bool) -> list[Drift]:
-    """Return a test that failed since the deploy, and GPUs that say themselves that they fail."""
-    drifts = []
-    failed = record.smoke is None or record.smoke.generation != record.generation
-    if tested and failed:
-        repair = "run deploys/smoke.py for this host"
-        drifts.append(_drift("runtime", "smoke test", "passed", "no pass that counts", repair))
-    for gpu in gpus:
-        if gpu.remapping_failed:
-            drifts.append(_memory(gpu, "no spare row is left", "replace the GPU"))
-        elif gpu.remapping_pending:
-            drifts.append(_memory(gpu, "a row waits to be replaced", "reboot, or reset the GPU"))
-    return drifts
-
-
 def _others(record: Record, profile: Profile) -> list[Drift]:
     """Return what keeps other users of the host from an environment that root has deployed."""
     used = record.choice.python
@@ -304,10 +221,6 @@ def _others(record: Record, profile: Profile) -> list[Drift]:
     why = for_root_alone(python, record.smoke.result if record.smoke else {})
     repair = FOR_ALL if python.reach == "private" else OPEN_WAY
     return [_drift("runtime", "other users", "they can run it", why, repair)] if why else []
-
-
-def _memory(gpu: Gpu, found: str, repair: str) -> Drift:
-    return _drift("runtime", f"memory of GPU {gpu.index}", "sound", found, repair)
 
 
 def _expected(profile: Profile, expect: Expect) -> list[Drift]:

@@ -77,6 +77,7 @@ class Deployment:
             gpus=tuple(gpu.baseline for gpu in self.facts.profile.gpus),
             failed=self._still_failed(),
             smoke=passed or (old.smoke if old else None),
+            tested=self.settings.smoke != "none",
             hold=self.hold,
             deployed_at=datetime.now(UTC),
         )

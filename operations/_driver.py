@@ -11,9 +11,9 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import clear_askpass_cache
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding.driver_plan import DriverPlan
 from fleetwheel.operations import _packages, _probe, _report
 from fleetwheel.operations._host_state import forget_host_state, host_state

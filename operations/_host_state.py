@@ -15,10 +15,10 @@ from pyinfra.api.facts import get_fact
 from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
-from fleetwheel.facts.host import Host
+from fleetwheel.facts.host import Host, KeptHost
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _report
+from fleetwheel.operations import _node, _report
 
 T = TypeVar("T")
 Steps = Callable[[Settings, HostState], Generator[PyinfraCommand]]
@@ -38,6 +38,7 @@ def host_state(settings: Settings) -> HostState | None:
             if answer is None:
                 return None
             _answers[host.name] = answer
+            _node.note_program(host, answer.installation)
         return _answers[host.name]
 
 
@@ -67,14 +68,17 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
 
 
 def _answer(settings: Settings) -> HostState | None:
+    """Ask by the question that the host keeps, or else by a whole one."""
     watch(host.connector)
+    found = _within_limit(KeptHost, settings)
+    return _within_limit(Host, settings) if found == "absent" else found
+
+
+def _within_limit(kind: type[FactBase[T]], settings: Settings) -> T | None:
     limit = settings.fact_timeout
     try:
         with gevent.Timeout(limit + SILENCE_S):
-            found: HostState | None = fact(
-                Host, root=settings.root, trust=settings.trust, _timeout=limit
-            )
-            return found
+            return fact(kind, root=settings.root, trust=settings.trust, _timeout=limit)
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     except gevent.Timeout:

@@ -1,16 +1,19 @@
-"""Running a probe on the host of the moment and reading the JSON that it prints."""
+"""Running the program for hosts on the host of the moment, and reading the JSON that it prints."""
 
+import json
 import time
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
+from pyinfra import logger
 from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from typing_extensions import TypedDict
 
-from fleetwheel.connection import remote, untrusted_json
+from fleetwheel.collectors import program
+from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.operations import _commands
+from fleetwheel.operations import _commands, _node
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._host_state import forget_host_state
 
@@ -22,46 +25,63 @@ def generation(
     host: Host, python: str, action: str, root: str, timeout: int, /, **input: Any
 ) -> dict[str, Any]:
     """
-    Run an action of probes/generation.py under a root directory of the host.
+    Run an action that concerns the generations under a root directory of the host.
 
     What is known of the host is forgotten, whatever becomes of an action that changes it.
     """
     try:
-        return run_probe(
-            host, python, "generation", {"action": action, "root": root, **input}, timeout
-        )
+        return run_probe(host, python, action, {"root": root, **input}, timeout)
     finally:
         if action != "verify":
             forget_host_state()
 
 
 def run_probe(
-    host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+    host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
-    Run a program as ``document`` does, and return what it says once it has done well.
+    Run an action as ``document`` does, and return what it says once it has done well.
 
     Raises FleetwheelError where it has not.
     """
-    return believed(probe_document(host, python, probe, input, timeout))
+    return believed(probe_document(host, python, action, input, timeout))
+
+
+def keep_program(host: Host, python: str, root: str, timeout: int) -> None:
+    """
+    Have a host keep the program for hosts under its root, compiled for this Python.
+
+    One that cannot keep it, or whose root others can write to, gets it along with every action.
+    """
+    _node.forget_program(host)
+    try:
+        given = {"root": root, "digest": program.digest()}
+        answer = run_probe(host, python, "place", given, timeout)
+    except FleetwheelError as error:
+        logger.debug(f"{host.print_prefix}the program for hosts is sent along: {error}")
+    else:
+        if answer.get("own"):
+            _node.remember_program(host, root)
 
 
 def probe_document(
-    host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+    host: Host, python: str, action: str, input: dict[str, Any], timeout: int
 ) -> dict[str, Any]:
     """
-    Run a program of fleetwheel/probes with a Python of the host; return the document it prints.
+    Run an action of fleetwheel/node with a Python of the host; return the document it prints.
 
     + python: path of the interpreter on the host
-    + probe: ``generation``, ``reach`` or ``smoke``
-    + input: what the program works on, sent over standard input
+    + action: one of node/actions.py, such as ``build``, ``reach`` or ``smoke``
+    + input: what it works on, sent over standard input
     + timeout: seconds; the host ends the program itself, the controller gives up a little later
 
     Raises FleetwheelError for a program that ends without one, or not in time.
     """
-    command = _commands.program(host, python, "-I", "-c", remote.BOOTSTRAP, timeout=timeout)
-    connector = connector_arguments(host)
-    connector |= {"_stdin": remote.document(probe, input), "_timeout": timeout + GRACE_S}
+    there = _node.kept_program(host)
+    words = ["-I", "-B", there, action] if there else ["-I", "-c", program.BOOTSTRAP]
+    command = _commands.program(host, python, *words, timeout=timeout)
+    stdin = json.dumps(input) if there else program.document(action, input)
+    connector = connector_arguments(host) | {"_stdin": stdin, "_timeout": timeout + GRACE_S}
     began = time.monotonic()
     try:
         with noticed(host):
@@ -85,6 +105,7 @@ class _Known(TypedDict, total=False):
     damaged: list[str]
     unrecorded: list[str]
     unreached: dict[str, str]
+    own: bool
 
 
 def believed(answer: dict[str, Any]) -> dict[str, Any]:

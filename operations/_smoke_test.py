@@ -17,7 +17,7 @@ def run_smoke_test(
     host: Host, environment: str, lock: Lock, profile: Profile, settings: Settings
 ) -> dict[str, Any]:
     """
-    Run probes/smoke.py with an environment's own Python, and return its JSON document.
+    Run node/smoke/run.py with an environment's own Python, and return its JSON document.
 
     + environment: path on the host
     + lock: what the environment was made from

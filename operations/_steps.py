@@ -9,7 +9,7 @@ from pyinfra import host, logger
 from pyinfra.api import Host
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery import uv_binary
 from fleetwheel.delivery.space import readable
 from fleetwheel.deploy.record import SmokePass, smoke_pass
 from fleetwheel.errors import FleetwheelError, NotBegunError
@@ -17,10 +17,20 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
-from fleetwheel.operations import _commands, _probe, _progress, _push, _report, _smoke_test, _waves
+from fleetwheel.operations import (
+    _commands,
+    _node,
+    _probe,
+    _progress,
+    _push,
+    _report,
+    _smoke_test,
+    _waves,
+)
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._step import step
 from fleetwheel.smoke import result as smoke
+from fleetwheel.sources import store
 from fleetwheel.sources.configured import certificate
 
 LOCKS = Path("locks")
@@ -93,14 +103,21 @@ def uv_to_send(facts: HostState) -> Path | None:
 
 
 def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -> dict[str, Any]:
-    """Run an action of probes/generation.py on the host."""
+    """Run an action that changes the host's generations."""
     timeout = deployment.settings.install_timeout
     python = deployment.python.path
     return _probe.generation(host, python, action, deployment.root, timeout, **input)
 
 
+def place_program(host: Host, deployment: Deployment) -> None:
+    """Have the host keep the program that the actions of a deploy run."""
+    timeout = deployment.settings.install_timeout
+    _probe.keep_program(host, deployment.python.path, deployment.root, timeout)
+
+
 def _build(host: Host, deployment: Deployment, transfer: Transfer) -> None:
     """Build the generation; wheels that the host lacks for that are sent first."""
+    place_program(host, deployment)
     missing = _make(host, deployment, transfer, transfer.needed_bytes)
     if missing:
         _send_wheels(host, deployment, transfer, missing)
@@ -152,6 +169,8 @@ def _send_wheels(
 
 def _prove_and_activate(host: Host, deployment: Deployment) -> None:
     """Put the generation to use once its test has passed: one step, so nothing comes between."""
+    if not _node.kept_program(host):
+        place_program(host, deployment)
     passed = _prove(host, deployment) if deployment.plan.smoke else None
     try:
         _activate(host, deployment, passed)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
     FunctionCommand,
@@ -24,6 +23,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.operations import server, systemd
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from fleetwheel.choice.request import project_of
 from fleetwheel.delivery import mirror
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.mirror import Ground, MirrorGround
@@ -153,8 +153,8 @@ def _upstreams(settings: Settings) -> tuple[mirror.Upstream, ...]:
 
     What a source that is silent today has listed before is still served.
     """
-    sources = [*configured_sources(settings.sources), official_source(CPU)]
-    projects = ["torch", *(Requirement(package).name for package in settings.packages)]
+    sources = [*configured_sources(settings.own_sources), official_source(CPU)]
+    projects = ["torch", *map(project_of, settings.packages)]
     surveyed = survey(sources, projects)
     for warning in surveyed.warnings:
         logger.warning(warning)

@@ -18,7 +18,7 @@ from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
-from fleetwheel.operations import _probe, _report, _smoke_test
+from fleetwheel.operations import _node, _probe, _report, _smoke_test
 from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
@@ -95,7 +95,10 @@ def _about(used: _InUse, facts: HostState) -> HostReport:
 
 
 def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
-    environment = f"{facts.installation.root}/envs/{used.generation}"
+    root = facts.installation.root
+    if not _node.kept_program(host):
+        _probe.keep_program(host, used.python.path, root, settings.install_timeout)
+    environment = f"{root}/envs/{used.generation}"
     result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
     if warning := for_root_alone(used.python, result):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -26,11 +26,18 @@ from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
-from fleetwheel.operations import _report
+from fleetwheel.operations import _node, _report
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._host_state import fact, with_answer
-from fleetwheel.operations._steps import LOCKS, MATRIX, keep_lock, plan_steps, uv_to_send
+from fleetwheel.operations._steps import (
+    LOCKS,
+    MATRIX,
+    keep_lock,
+    place_program,
+    plan_steps,
+    uv_to_send,
+)
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.sources.configured import configured_sources, uv_credentials
@@ -122,7 +129,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         request,
         record,
         lambda: _copy_of_lock(facts, facts.installation.current),
-        extra_sources=settings.sources,
+        extra_sources=settings.own_sources,
         relock=settings.relock,
         tested=settings.smoke != "none",
     )
@@ -161,7 +168,7 @@ def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, 
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request, ()
     group = members(settings)
-    release = _decider.common(group, extra_sources=settings.sources, relock=settings.relock)
+    release = _decider.common(group, extra_sources=settings.own_sources, relock=settings.relock)
     odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
         raise FleetwheelError(
@@ -214,6 +221,8 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
     if steps.nothing:
         _report.record(deployment.entry("unchanged", "\n".join([steps.because, *deployment.notes])))
         host.noop(f"{steps.generation}: {steps.because}")
+        if state.is_executing and not _node.kept_program(host):
+            place_program(host, deployment)
         yield from keep_lock(deployment)
         return
     transfer = None
@@ -239,8 +248,8 @@ def _prepare(deployment: Deployment) -> Transfer:
     """Find out what a build takes to the host, and how much that is."""
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
-    sources = configured_sources(settings.sources)
-    require_own_files(lock, sources)
+    sources = configured_sources(settings.own_sources)
+    require_own_files(lock, sources, settings.packages)
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
     fetched = {name: url for name, url in missing_wheels(lock, there).items() if url not in parcels}
@@ -255,7 +264,7 @@ def _prepare(deployment: Deployment) -> Transfer:
         summary=", ".join(amounts) or "nothing to fetch",
         uv=uv_to_send(deployment.facts),
         needed_bytes=built + download_bytes(pushed, known),
-        environment=uv_credentials(sources) | _network(settings),
+        environment=uv_credentials(sources, fetched.values()) | _network(settings),
         delivery=how,
         places=places(settings, fetched.values()),
         sources=sources,

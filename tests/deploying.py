@@ -14,9 +14,9 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_inventory, ctx_state
 
+from fleetwheel.node import activate
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._steps import plan_steps
-from fleetwheel.probes import generation
 
 CHECK = {"name": "matmul float32", "passed": True, "error": 1e-7, "bound": 2e-5, "ms": 3.1}
 DEVICE = {
@@ -54,19 +54,19 @@ class FakeProbe:
         self.calls: list[str] = []
 
     def document(
-        self, host: Host, python: str, probe: str, input: dict[str, Any], timeout: int
+        self, host: Host, python: str, action: str, input: dict[str, Any], timeout: int
     ) -> dict[str, Any]:
         """Stand for the function of this name in operations/_probe.py."""
-        arguments = dict(input)
-        action = arguments.pop("action", probe)
+        if action == "place":
+            return {"ok": True}
         self.calls.append(action)
         named = f"{action} {self.calls.count(action)}"
         for name in (action, named):
             if name in self.errors:
                 raise self.errors[name]
-        if probe == "smoke":
+        if action == "smoke":
             return self.smoke
-        return {"ok": True, **self._done(action, arguments)}
+        return {"ok": True, **self._done(action, input)}
 
     def _done(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if action == "build":
@@ -74,7 +74,7 @@ class FakeProbe:
                 return {"missing": self.missing.pop(0)}
             add_generation(Path(arguments["root"]), arguments["id"])
         if action in ("activate", "record", "drop_bytecode"):
-            done: dict[str, Any] = getattr(generation, action)(**arguments)
+            done: dict[str, Any] = getattr(activate, action)(**arguments)
             return done
         return {}
 

@@ -60,11 +60,14 @@ class Machine:
     def program(self, path: str, text: str) -> Path:
         return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
 
-    def answer(self, *, root: str | None = None, gpu_seconds: int = 20) -> str:
+    def answer(
+        self, *, root: str | None = None, gpu_seconds: int = 20, question: str | None = None
+    ) -> str:
+        """Return what the machine answers, to the whole question or to another one."""
         values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
         values += [" ".join(self.trust.users), " ".join(self.trust.groups)]
         done = subprocess.run(
-            [*self.shell, "-c", script(*host.SECTIONS), "sh", *values],
+            [*self.shell, "-c", question or script(*host.SECTIONS), "sh", *values],
             env={
                 "HOME": str(self.home),
                 "PATH": f"{self.home}/bin:/usr/bin:/bin",
@@ -77,10 +80,11 @@ class Machine:
         assert done.stderr == b""
         return done.stdout.decode()
 
-    def state(self, root: str | None = None, gpu_seconds: int = 20) -> HostState:
-        found = sections(
-            self.answer(root=root, gpu_seconds=gpu_seconds).split("\n"), *host.SECTIONS
-        )
+    def state(
+        self, root: str | None = None, gpu_seconds: int = 20, question: str | None = None
+    ) -> HostState:
+        answer = self.answer(root=root, gpu_seconds=gpu_seconds, question=question)
+        found = sections(answer.split("\n"), *host.SECTIONS)
         return host.parse_host(*found.values())
 
     def pci(self, bus: str, vendor: str, kind: str) -> None:

@@ -52,6 +52,8 @@ class Index:
     """Whether PEP 691 JSON is sent to those who accept it."""
     login: str | None = None
     """``user:password`` that every request for a page must bring."""
+    missing: int = 404
+    """Status of a page or file that is not there; 403 on the official index."""
     replies: dict[str, Reply] = field(default_factory=dict)
     """Paths with an answer of their own, such as a redirect or a broken page."""
     asked: list[Asked] = field(default_factory=list)
@@ -76,10 +78,9 @@ def serve_index(
 ) -> Iterator[Index]:
     """Serve wheels by variant: ``{"cpu": [Path("torch-2.13.0+cpu-...whl")]}``.
 
-    As on the official index a missing page or file is 403, and an unknown variant gets the wheels
-    of every variant. ``tls`` is a file with a key and a certificate for 127.0.0.1: the pages, not
-    the files, then come by HTTPS. ``one_address`` serves the files, behind the login, beside the
-    pages, as a private index does.
+    As on the official index an unknown variant gets the wheels of every variant. ``tls`` is a file
+    with a key and a certificate for 127.0.0.1: the pages, not the files, then come by HTTPS.
+    ``one_address`` serves the files, behind the login, beside the pages, as a private index does.
     """
     with ExitStack() as stack:
         index = Index("", "", variants, as_json, login)
@@ -115,7 +116,7 @@ def _page(index: Index, path: str, headers: Mapping[str, str]) -> Reply:
         case _:
             wheels = []
     if not wheels:
-        return Reply(403)
+        return Reply(index.missing)
     if index.as_json and JSON in headers.get("Accept", ""):
         return Reply(200, _json(index, project, wheels), {"Content-Type": JSON})
     links = "".join(_link(index, wheel) for wheel in wheels)
@@ -131,7 +132,7 @@ def _wheel(index: Index, path: str, headers: Mapping[str, str]) -> Reply:
             return Reply(200, wheel.read_bytes(), {"Content-Type": "binary/octet-stream"})
         if name == f"{wheel.name}.metadata":
             return Reply(200, _metadata(wheel), {"Content-Type": "binary/octet-stream"})
-    return Reply(403)
+    return Reply(index.missing)
 
 
 def _link(index: Index, wheel: Path) -> str:

@@ -1,13 +1,15 @@
-"""The smoke test with scripted children in the place of smoke_device.py: no torch and no GPU."""
+"""The smoke test with scripted children in the place of smoke/device.py: no torch and no GPU."""
 
 import json
-import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
-from fleetwheel.connection import remote
-from fleetwheel.probes import smoke as probe
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
+from fleetwheel.node.smoke import children
+from fleetwheel.node.smoke import run as probe
+from tests import node_program
 
 SCRIPT = """
 import faulthandler, json, os, signal, sys, time
@@ -38,7 +40,7 @@ answer = ANSWERS[os.path.exists(PLACE)]
 open(PLACE, "w").close()
 print(json.dumps(answer)) if answer else os.abort()
 """
-"""Stands for smoke_driver.py: one answer at the start, another one at the end."""
+"""Stands for smoke/driver.py: one answer at the start, another one at the end."""
 
 
 def scripted(behaviour: str = "pass", count: int = 4, everyone: str = "pass") -> str:
@@ -47,14 +49,15 @@ def scripted(behaviour: str = "pass", count: int = 4, everyone: str = "pass") ->
     return text.replace("BEHAVIOUR", behaviour)
 
 
-def expected(program: str, **changes: Any) -> dict[str, Any]:
-    known = {"device_deadline_s": 20, "accelerator": "cuda", "program": program}
-    table = faults.table("2.14.1+cu130", "580.65.06")
-    return {**probe.DEFAULTS, **known, "faults": table, **changes}
+def expected(program: str | None = None, **changes: Any) -> dict[str, Any]:
+    """Return the input of a test; ``program`` and ``driver_program`` stand for its children."""
+    known = {"device_deadline_s": 20, "accelerator": "cuda", "nvml": False, "program": program}
+    words = faults.words("2.14.1+cu130", "580.65.06")
+    return {**known, "words": words, **changes}
 
 
 def a_gpu(index: int, **changes: Any) -> dict[str, Any]:
-    """Return what smoke_driver.py says of a GPU without work."""
+    """Return what smoke/driver.py says of a GPU without work."""
     return {
         "device": f"cuda:{index}",
         "name": "GPU",
@@ -74,7 +77,7 @@ def a_gpu(index: int, **changes: Any) -> dict[str, Any]:
 
 
 def driver(*gpus: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return the whole answer of smoke_driver.py."""
+    """Return the whole answer of smoke/driver.py."""
     return {"devices": list(gpus), "lost": [], "detail": "", "xids": [], **changes}
 
 
@@ -84,16 +87,38 @@ def driver_program(place: Path, before: dict[str, Any], *after: dict[str, Any]) 
     return DRIVER.replace("ANSWERS", answers).replace("PLACE", repr(str(place / "asked")))
 
 
-def run(python: str, given: dict[str, Any], text: str | None = None) -> tuple[dict[str, Any], int]:
-    """Run the probe as a deploy does; its output must be one line of JSON and nothing else."""
-    document = json.loads(remote.document("smoke", given))
-    document["program"] = text or document["program"]
-    done = subprocess.run(
-        [python, "-I", "-c", remote.BOOTSTRAP],
-        input=json.dumps(document),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+CHILD = """
+def NAME(task):
+    exec(compile(TEXT, "child", "exec"), {"input": task, "__name__": "__main__"})
+    return 0
+"""
+
+
+def split(given: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the files of the program that scripted children change, and the input of a test."""
+    changes = {}
+    for key, name in (("program", "device"), ("driver_program", "driver")):
+        if text := given.get(key):
+            changes[f"smoke/{name}.py"] = CHILD.replace("NAME", name).replace("TEXT", repr(text))
+    return changes, {k: v for k, v in given.items() if k not in ("program", "driver_program")}
+
+
+def in_process(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the document of a test that runs in this process."""
+    changes, asked = split(given)
+    with TemporaryDirectory() as place:
+        directory = node_program.unpacked(Path(place), changes)
+        with patch.object(children, "PROGRAM", directory):
+            return probe.test({**probe.DEFAULTS, **asked})
+
+
+def run(
+    python: str, given: dict[str, Any], more: dict[str, str] | None = None
+) -> tuple[dict[str, Any], int]:
+    """Run the test as a deploy does; its output must be one line of JSON and nothing else."""
+    changes, asked = split(given)
+    with TemporaryDirectory() as place:
+        directory = node_program.unpacked(Path(place), {**changes, **(more or {})})
+        done = node_program.run(python, directory, "smoke", asked)
     assert done.stdout.count("\n") == 1, done.stderr
     return json.loads(done.stdout), done.returncode

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.sources.given import as_requirement, require_hash
 from fleetwheel.value import Value
 
 T = TypeVar("T")
@@ -134,18 +135,15 @@ def python_of(text: str) -> str:
 def requirement_of(text: str) -> Requirement:
     """Return a requirement with a normalized name; ValueError for what is none."""
     try:
-        requirement = Requirement(text)
+        requirement = Requirement(as_requirement(text.strip()))
     except InvalidRequirement as error:
         raise ValueError(
             f"{text!r} is no requirement: {str(error).splitlines()[0]};"
             ' write "numpy", "numpy>=2" or "numpy==2.3.5"'
         ) from error
-    if requirement.url:
-        raise ValueError(
-            f"{requirement.name} @ …: an address says nothing of hashes: put the wheel into a"
-            f" directory that sources: names, and ask for {requirement.name}"
-        )
     requirement.name = str(canonicalize_name(requirement.name))
+    if requirement.url:
+        require_hash(requirement)
     return requirement
 
 
@@ -165,7 +163,7 @@ def _packages(packages: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...
         if requirement.name not in PARTNERS:
             others.add(str(requirement))
             continue
-        if requirement.marker or requirement.extras:
+        if requirement.marker or requirement.extras or requirement.url:
             raise ValueError(
                 f"{text!r}: {requirement.name} comes with torch, from the same source:"
                 f" write {requirement.name}, with a version at most"

@@ -12,12 +12,12 @@ from packaging.version import Version
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
-from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import REACHES, DriverState, Gpu, OperatingSystem, Profile, Python
 from fleetwheel.matrix.gpu_names import capability_of as capability_of
 from fleetwheel.matrix.gpu_names import name_words, nearest
 from fleetwheel.matrix.matrix import Capability, DriverSystem, Numbers, Platform, numbers
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.node.driver_states import explain_state
 from fleetwheel.value import Value
 
 INTEGRATED: frozenset[Capability] = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
@@ -100,6 +100,8 @@ class Target(Value):
     """What pip on the controller is told to keep to, canonical and sorted."""
     sources: tuple[str, ...] = ()
     """The inventory's own sources in their order, without credentials."""
+    optional_sources: tuple[str, ...] = ()
+    """Those that a lock may do without when they give no answer, without credentials and sorted."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -188,11 +190,13 @@ def read_target(
     *,
     constraints: Sequence[str] = (),
     sources: Sequence[str] = (),
+    optional_sources: Sequence[str] = (),
     tested: bool = True,
 ) -> Target | Blocker:
     """Return what a choice may see of a host, or what keeps every wheel from it.
 
-    ``constraints`` are pip's, ``sources`` the inventory's own, without credentials. ``tested`` is
+    ``constraints`` are pip's, ``sources`` and ``optional_sources`` the inventory's, without
+    credentials. ``tested`` is
     false for a host that only holds the environment (``smoke: none``): it may get CUDA wheels
     that are asked for by name where no GPU works.
     Raises FleetwheelError where the request cannot be read.
@@ -218,6 +222,7 @@ def read_target(
             requirements=pins.requirements,
             constraints=tuple(constraints),
             sources=tuple(sources),
+            optional_sources=tuple(optional_sources),
         )
     except _BlockedError as blocked:
         return blocked.blocker

@@ -140,7 +140,7 @@ def _made(
     constraints: "Sequence[Constraint]",
 ) -> Choice | Refusal:
     """Return the choice; what is asked for beside torch has its say, so that takes a lock."""
-    from fleetwheel.lock.locking import NoSolutionError
+    from fleetwheel.lock.failures import NoSolutionError
     from fleetwheel.lock.making import kept_to, make
     from fleetwheel.lock.supply import supply
 

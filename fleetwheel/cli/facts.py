@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers, limit_option
-from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
+from fleetwheel.node.driver_states import explain_state
 from fleetwheel.reporting.table import print_rows
 
 

@@ -15,6 +15,7 @@ CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
 UV = re.compile(r"(?:uv-|uv )(?P<version>[0-9][0-9A-Za-z.]*)(?:-[0-9a-f]{16}| .*)?")
 """What ``bin/uv`` leads to, ``uv-0.13.9-1f2e3d4c5b6a7980``; on Windows what it says of itself."""
 SHA256 = re.compile("[0-9a-f]{64}")
+NODE = re.compile("node-([0-9a-f]{16})")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
@@ -42,6 +43,7 @@ def parse_environments(section: Section) -> Installation:
         current=PurePosixPath(current).name if current else None,
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
+        node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
         record="\n".join(section.get("record", [])),
     )
 

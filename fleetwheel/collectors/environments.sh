@@ -14,6 +14,9 @@ ask_environments() {
     if [ -x "$root/bin/uv" ]; then say uv "$(readlink "$root/bin/uv")"; fi
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
+    for version in "$root"/lib/node-*; do
+        if [ -d "$version" ] && trusts "$version"; then say node "${version##*/}"; fi
+    done
     cd "$root/cache/wheels" && for wheel in */*.whl; do say wheel "${wheel%%/*}"; done
     cd "$root/envs" && ask_generations
 } 2>/dev/null

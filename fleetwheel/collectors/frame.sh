@@ -82,15 +82,3 @@ text_only() {
 
 # skipped PATH: what is not run or read, and why.
 skipped() { say skipped "$1: $why"; }
-
-# find_root: sets $root, which is the inventory's, or follows from who asks.
-find_root() {
-    case $uid:$asked_root in
-    *:\~/*) root=$HOME/${asked_root#??} ;;
-    *:/*) root=$asked_root ;;
-    *:?*) root=$HOME/$asked_root ;;
-    0:) root=/opt/fleetwheel ;;
-    *) root=${XDG_DATA_HOME:-$HOME/.local/share}/fleetwheel ;;
-    esac
-    root=/${root#/}
-}

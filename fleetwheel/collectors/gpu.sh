@@ -99,9 +99,14 @@ library_paths() {
     done
 }
 
-# ask_nvml: runs the probe with the first Python that can.
+# ask_nvml: runs the probe with the first Python that can: the one in $node, or what was sent along.
 ask_nvml() {
-    printf %s "$nvml_probe" | base64 -d >"$work/nvml.zip" || return 127
+    if [ "$node" ]; then
+        set -- "$node" nvml
+    else
+        printf %s "$nvml_probe" | base64 -d >"$work/nvml.zip" || return 127
+        set -- "$work/nvml.zip"
+    fi
     export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${library%/*}"
     can='import ctypes, sys, zlib; sys.exit(sys.version_info < (3, 8) or sys.maxsize < 2**32)'
     find_root
@@ -110,7 +115,7 @@ ask_nvml() {
         for python in "$directory"/python3 "$directory"/python3.[89] "$directory"/python3.1[0-9]; do
             if [ -x "$python" ] && trusts_python "$python" &&
                 within 5 "$python" -E -s -S -B -c "$can" </dev/null; then
-                within "$gpu_seconds" "$python" -E -s -S -B "$work/nvml.zip" </dev/null
+                within "$gpu_seconds" "$python" -E -s -S -B "$@" </dev/null
                 return
             fi
         done

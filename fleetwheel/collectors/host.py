@@ -1,10 +1,10 @@
 """Everything that fleetwheel asks a host, in one command and one answer."""
 
-from fleetwheel.collectors import environments, gpu, platform, pythons
+from fleetwheel.collectors import _script, environments, gpu, platform, pythons
 from fleetwheel.collectors._answer import Section, skipped
 from fleetwheel.host.profile import Driver, DriverState, HostPlatform, HostState, Profile
 
-SECTIONS = ("platform", "pythons", "environments", "gpu")
+SECTIONS = _script.SECTIONS
 
 
 def parse_host(

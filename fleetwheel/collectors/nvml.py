@@ -1,6 +1,6 @@
-"""What the GPU probe prints, read into a driver and its GPUs.
+"""What node/nvml.py prints, read into a driver and its GPUs.
 
-The document is that of fleetwheel/probes/gpu.py. It comes from a host: nothing in it is trusted.
+The document is that of fleetwheel/node/nvml.py. It comes from a host: nothing in it is trusted.
 """
 
 import json

@@ -86,12 +86,19 @@ set last=
 for /f "delims=" %%l in ('dir /-c "%near%" 2^>nul') do set "last=%%l"
 for /f "delims=" %%v in ("%last%") do echo environments dir %%v
 if exist "%root%\bin\uv.exe" for /f "delims=" %%v in ('call "%root%\bin\uv.exe" --version') do echo environments uv %%v
+if exist "%root%\lib\." call :ask_node
 if not exist "%root%\envs\." goto :eof
 if not defined python call :find_python
 if defined python "%python%" -E -s -S -B -c "%run%" "%self%" environments "%root%" <nul
 if defined python goto :eof
 cd /d "%root%\envs"
 for /d %%d in (*) do echo environments generation %%d
+goto :eof
+
+:ask_node
+pushd "%root%\lib"
+for /d %%d in (node-*) do echo environments node %%d
+popd
 goto :eof
 
 rem Windows has no way to ask: a directory is made, and removed at once.
@@ -135,7 +142,8 @@ exit 0
 :nvml
 call :find_python
 set code=127
-if defined python "%python%" -E -s -S -B -c "%run%" "%self%" nvml "%work%\nvml.zip" >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
+if defined node if defined python "%python%" -E -s -S -B "%node%" nvml gpu nvml >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
+if not defined node if defined python "%python%" -E -s -S -B -c "%run%" "%self%" nvml "%work%\nvml.zip" >"%work%\nvml" 2>nul <nul & call set code=%%errorlevel%%
 >>"%work%\nvml" echo.
 >>"%work%\nvml" echo gpu nvml_exit %code%
 del "%work%\nvml.runs"

@@ -6,12 +6,15 @@ from typing import Literal
 
 import tomli_w
 
+from fleetwheel.choice.request import requirement_of
 from fleetwheel.delivery.mirror import passes
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
 from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.given import wheel_of
+from fleetwheel.sources.survey import survey
 from fleetwheel.sources.web import host_of
-from fleetwheel.sources.wheel import Source, file_name
+from fleetwheel.sources.wheel import Source, Wheel, file_name
 from fleetwheel.value import Value
 
 Way = Literal["direct", "mirror", "push"]
@@ -57,19 +60,36 @@ def parcels(lock: Lock, way: Way, *, here: bool) -> tuple[Parcel, ...]:
     )
 
 
-def require_own_files(lock: Lock, sources: Sequence[Source]) -> None:
+def require_own_files(lock: Lock, sources: Sequence[Source], packages: Sequence[str] = ()) -> None:
     """Refuse a lock that a host sent back and that names a file beside this machine's sources.
 
-    It would be read here, and sent to that host.
+    It would be read here, and sent to that host. A file is one of theirs when it lies in one, when
+    a page of one on this machine lists it, or when ``packages`` asks for it by its path.
     """
-    places = [path for source in sources if (path := local_path(source.url))]
-    for url in lock.urls.values() if lock.from_host else ():
-        file = local_path(url)
-        if file and not any(file.resolve().is_relative_to(place.resolve()) for place in places):
-            raise FleetwheelError(
-                f"the host's copy of its lock names {file}, which is in no wheel source here",
-                hint="add its directory to the sources, or run with --data relock=true",
-            )
+    named = {
+        name: file.resolve()
+        for name, url in lock.urls.items()
+        if lock.from_host and (file := local_path(url))
+    }
+    here = [(source, path.resolve()) for source in sources if (path := local_path(source.url))]
+    beside = {
+        name: file
+        for name, file in named.items()
+        if not any(file.is_relative_to(place) for _, place in here)
+    }
+    if not beside:
+        return
+    listed = [*survey([source for source, _ in here], beside).wheels, *map(_given, packages)]
+    own = {path.resolve() for wheel in listed if wheel and (path := local_path(wheel.url))}
+    for file in (file for file in beside.values() if file not in own):
+        raise FleetwheelError(
+            f"the host's copy of its lock names {file}, which is in no wheel source here",
+            hint="add its directory to the sources, or run with --data relock=true",
+        )
+
+
+def _given(package: str) -> Wheel | None:
+    return wheel_of(requirement_of(package))
 
 
 def deliver(

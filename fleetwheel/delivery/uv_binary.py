@@ -11,8 +11,8 @@ from pathlib import Path
 
 import uv
 
-from fleetwheel.delivery import store
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources import store
 from fleetwheel.sources.configured import configured_sources
 from fleetwheel.sources.survey import Survey, survey
 from fleetwheel.sources.wheel import Wheel

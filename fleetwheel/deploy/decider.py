@@ -23,7 +23,7 @@ from fleetwheel.lock.making import make
 from fleetwheel.lock.supply import Supply, supply
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
-from fleetwheel.sources.configured import redacted
+from fleetwheel.sources.configured import OwnSources
 
 
 class Member(NamedTuple):
@@ -61,7 +61,7 @@ class Decider:
         record: Record | None,
         host_copy: Callable[[], str | None],
         *,
-        extra_sources: Sequence[str] = (),
+        extra_sources: OwnSources | None = None,
         relock: bool = False,
         tested: bool = True,
     ) -> Lock | Refusal:
@@ -88,7 +88,7 @@ class Decider:
         profile: Profile,
         request: Request,
         record: Record | None,
-        extra_sources: Sequence[str],
+        extra_sources: OwnSources | None,
         relock: bool,
         tested: bool,
     ) -> Lock | Refusal:
@@ -96,7 +96,8 @@ class Decider:
         read = partial(
             read_target,
             constraints=[constraint.requirement for constraint in self._constraints],
-            sources=redacted(extra_sources),
+            sources=extra_sources.redacted if extra_sources else (),
+            optional_sources=extra_sources.optional_redacted if extra_sources else (),
             tested=tested,
         )
         target = read(profile, request)
@@ -109,7 +110,11 @@ class Decider:
         return _for_interpreter(found, profile, record)
 
     def common(
-        self, members: Sequence[Member], *, extra_sources: Sequence[str] = (), relock: bool = False
+        self,
+        members: Sequence[Member],
+        *,
+        extra_sources: OwnSources | None = None,
+        relock: bool = False,
     ) -> str | None:
         """Return the release for every host of a uniform group: the one it has, else the newest.
 
@@ -163,13 +168,13 @@ class Decider:
         profile: Profile,
         request: Request,
         read: Read,
-        extra: Sequence[str],
+        extra: OwnSources | None,
     ) -> Refusal:
         found = self._supply(ways_out(profile, request, self.matrix, read), extra)
         return refusal_of(blocker, profile, request, self.matrix, found.stock, read)
 
     def _shared(
-        self, target: Target, request: Request, extra: Sequence[str], relock: bool
+        self, target: Target, request: Request, extra: OwnSources | None, relock: bool
     ) -> Lock | Refusal:
         """Return the answer of a target, found or made by the first host that has it."""
         with self._mutexes.setdefault(target, Mutex()):
@@ -184,7 +189,7 @@ class Decider:
                 )
             return self._made[target]
 
-    def _supply(self, targets: Sequence[Target], extra: Sequence[str]) -> Supply:
+    def _supply(self, targets: Sequence[Target], extra: OwnSources | None) -> Supply:
         found = supply(targets, self.matrix, extra)
         for warning in set(found.warnings) - self._warned:
             self._warned.add(warning)

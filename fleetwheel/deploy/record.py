@@ -12,6 +12,7 @@ from fleetwheel.choice.request import Request
 from fleetwheel.connection.untrusted_json import Document
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, Gpu, Profile, Python
+from fleetwheel.node import compare
 from fleetwheel.value import Value
 
 SCHEMA: Literal["fleetwheel.state/1"] = "fleetwheel.state/1"
@@ -29,12 +30,15 @@ class SmokePass(Value):
     boot_id: str | None
     at: datetime
     result: Document = Field(default_factory=dict)
-    """The JSON document of probes/smoke.py."""
+    """The JSON document of node/smoke/run.py."""
 
     def holds(self, generation: str, profile: Profile) -> bool:
         """Whether the pass still counts: same generation, driver, GPUs and boot."""
-        now = smoke_pass(generation, profile, {})
-        return self.model_copy(update={"at": now.at, "result": {}}) == now
+        return not compare.since(_kept(self), _kept(smoke_pass(generation, profile, {})))
+
+
+def _kept(passed: SmokePass) -> compare.Pass:
+    return compare.Pass(passed.generation, passed.driver, passed.gpus, passed.boot_id)
 
 
 def smoke_pass(generation: str, profile: Profile, result: dict[str, Any]) -> SmokePass:
@@ -72,6 +76,8 @@ class Record(Value):
     driver: Driver
     gpus: tuple[Gpu, ...]
     smoke: SmokePass | None = None
+    tested: bool = True
+    """Whether a pass of the smoke test is expected: not with ``smoke: none`` in the inventory."""
     hold: Hold | None = None
     deployed_at: datetime
 

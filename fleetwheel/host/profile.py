@@ -301,6 +301,8 @@ class Installation(Value):
     generations: tuple[Generation, ...] = ()
     wheels: tuple[str, ...] = ()
     """SHA-256 hashes of the wheels that a controller sent."""
+    node: tuple[str, ...] = ()
+    """Digests of the programs for hosts that are there, and that nobody else could have written."""
     record: str = ""
     """Text of ``<root>/state.json``; empty when there is none."""
 

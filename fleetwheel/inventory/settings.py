@@ -19,6 +19,7 @@ from fleetwheel.choice.request import (
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
 from fleetwheel.value import Value
 
 SmokeMode = Literal["auto", "always", "full", "none"]
@@ -44,6 +45,16 @@ def _listed(value: object) -> Any:
     if isinstance(value, str):
         items = re.split(r",(?!\s*[<>=!~])(?![^\[]*\])", value)
         return [item.strip() for item in items if item.strip()]
+    return value
+
+
+def _own_source(value: object) -> object:
+    """Accept an address alone for a source that serves every name."""
+    if isinstance(value, str):
+        return {"url": value}
+    if isinstance(value, Mapping) and isinstance(value.get("packages"), list):
+        for pattern in value["packages"]:
+            name_pattern(str(pattern))
     return value
 
 
@@ -177,8 +188,15 @@ class Settings(Value):
     """Where environments live; by user and system by default."""
     trust: Trust = Trust()
     """Whose files the host runs, besides those of root and of the user that acts there."""
-    sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    """Indexes or directories of wheels to ask before those that pip is configured with."""
+    sources: Annotated[
+        tuple[Annotated[OwnSource, BeforeValidator(_own_source)], ...], BeforeValidator(_listed)
+    ] = ()
+    """Indexes or directories of wheels to ask before those that pip is configured with.
+
+    ``{url: ..., packages: [acme-*]}`` binds names: they come from there or not at all.
+    """
+    optional_sources: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Addresses of sources, pip's too, that a lock may do without when they give no answer."""
     distribution: Literal["direct", "mirror", "push"] = "direct"
     """Whether hosts fetch wheels, get them through ``mirror``, or are sent them over SSH."""
     mirror: Annotated[str, AfterValidator(_mirror)] | None = None
@@ -219,6 +237,11 @@ class Settings(Value):
     install_timeout: Seconds = 1800
     smoke_timeout: Seconds = 300
     fact_timeout: Seconds = 60
+
+    @property
+    def own_sources(self) -> OwnSources:
+        """What is said of sources."""
+        return OwnSources(sources=self.sources, optional=self.optional_sources)
 
     @property
     def request(self) -> Request:

@@ -11,6 +11,7 @@ from fleetwheel.choice.request import PARTNERS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import local_path, pip_settings
+from fleetwheel.sources.given import wheel_of
 from fleetwheel.value import Value
 
 DEEPEST = 10
@@ -70,6 +71,13 @@ def _constraint(said: str, place: str, number: int) -> Constraint:
             " fleetwheel chooses the build of torch that suits each host",
             hint="write a version there, such as torch==2.14.1",
         )
+    try:
+        wheel_of(requirement)
+    except ValueError as error:
+        raise FleetwheelError(
+            f"{_shown(place)}, line {number}: {error}",
+            hint="only wheels are locked: name one, or write a version there",
+        ) from error
     return Constraint(requirement=str(requirement), place=_shown(place))
 
 

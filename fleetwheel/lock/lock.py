@@ -127,6 +127,14 @@ class Lock(Value):
             for wheel in (package.wheels or ())[:1]
         }
 
+    @cached_property
+    def hashes(self) -> dict[str, frozenset[str]]:
+        """Normalised name to the SHA-256 of each of its wheels."""
+        return {
+            package.name: frozenset(wheel.hashes["sha256"] for wheel in package.wheels or ())
+            for package in self.document.packages
+        }
+
     @property
     def sha256(self) -> str:
         """Hash of the text, as the copy on a host has it."""

@@ -1,6 +1,5 @@
 """Making a lock: uv picks the versions of everything beside the torch family, and its hashes."""
 
-import hashlib
 import os
 import re
 import subprocess
@@ -16,7 +15,6 @@ import tomli_w
 import uv
 from packaging.requirements import Requirement
 from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from fleetwheel.choice.choose import Choice
@@ -24,34 +22,19 @@ from fleetwheel.choice.request import PARTNERS, Request
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
 from fleetwheel.render import render
-from fleetwheel.sources.configured import certificate, local_path
+from fleetwheel.sources.catalogue import Catalogue
+from fleetwheel.sources.given import by_version, wheel_of
+from fleetwheel.sources.loopback import key_in, served_index
 from fleetwheel.sources.metadata import requires_python
-from fleetwheel.sources.survey import survey
-from fleetwheel.sources.wheel import Source, file_name
+from fleetwheel.sources.wheel import Source, Wheel
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
-
-
-FIRST_SOURCE = "first-index"
-"""Each package comes from the first source that holds it."""
-ANY_SOURCE = "unsafe-best-match"
-
-
-class NoSolutionError(FleetwheelError):
-    """uv finds no versions that go together."""
-
-    @property
-    def cause(self) -> str:
-        """Its reason in one line of at most 200 characters."""
-        words = re.split(r"cause: |╰─▶ ", " ".join(str(self.args[0]).split()))[-1]
-        return words if len(words) <= 200 else f"{words[:200].rpartition(' ')[0]} …"
-
-    def about(self, name: str) -> "NoSolutionError":
-        """Return the error with the name of the build that was to be locked."""
-        return NoSolutionError(f"{name}: {self.args[0]}", hint=self.hint)
+MEMORY_KIB = 4 * 2**20
+"""Memory that uv may take, address space included; for transformers it took 1.1 GB of that."""
 
 
 class Picked(NamedTuple):
@@ -70,20 +53,20 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
     Raises NoSolutionError with uv's own words when there is no solution.
     """
     pins = [f"{name}=={version}" for name, version in choice.packages.items()]
-    own = [choice.source] if choice.source else []
+    limits = _others(target.constraints, choice.packages)
+    given = _given([*limits, *choice.requirements])
+    catalogue = Catalogue(sources, choice.source, choice.packages, given)
     text = _compile(
         target,
         choice.python.minor,
+        catalogue,
         requirements=[*pins, *choice.requirements],
-        constraints=[*_others(target.constraints, choice.packages), *choice.limits],
-        family=list(choice.packages),
-        family_source=choice.source,
-        sources=sources or own,
+        constraints=[*limits, *choice.limits],
         timeout=timeout,
     )
     document = tomllib.loads(text)
-    _fit(document, choice.python.minor, target, [*sources, *own])
-    _add_requires_python(document, [*sources, *own])
+    require_heard([package["name"] for package in document["packages"]], catalogue)
+    _settle(document, catalogue, choice.python.minor, target)
     return tomli_w.dumps(document)
 
 
@@ -105,15 +88,13 @@ def pick_freely(
     Raises NoSolutionError where they do not go together.
     """
     names = [Requirement(partner).name for partner in target.partners]
+    limits = _others(target.constraints, ("torch", *PARTNERS))
     text = _compile(
         target,
         python,
+        Catalogue(sources, given=_given([*limits, *target.requirements])),
         requirements=[*target.requirements, *names],
-        constraints=_others(target.constraints, ("torch", *PARTNERS)),
-        family=[],
-        family_source=None,
-        sources=sources,
-        strategy=ANY_SOURCE,
+        constraints=limits,
         timeout=timeout,
     )
     return picked(text)
@@ -130,6 +111,12 @@ def picked(text: str) -> dict[str, Picked]:
     }
 
 
+def _given(requirements: Iterable[str]) -> dict[str, Wheel]:
+    """Return the wheels that are asked for by their address, by project."""
+    found = map(wheel_of, map(Requirement, requirements))
+    return {wheel.project: wheel for wheel in found if wheel}
+
+
 def _others(constraints: Sequence[str], family: Iterable[str]) -> list[str]:
     """Return the constraints on what uv picks: the choice has kept those on the torch family."""
     names = set(family)
@@ -139,104 +126,72 @@ def _others(constraints: Sequence[str], family: Iterable[str]) -> list[str]:
 def _compile(
     target: Target,
     python: str,
+    catalogue: Catalogue,
     *,
     requirements: Sequence[str],
     constraints: Sequence[str],
-    family: Sequence[str],
-    family_source: Source | None,
-    sources: Sequence[Source],
-    strategy: str = FIRST_SOURCE,
     timeout: int,
 ) -> str:
-    """Have uv pick versions, and return the text of its lock."""
+    """Have uv pick versions out of a catalogue, and return the text of its lock."""
     with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
         work = Path(directory)
-        project = render(
-            "lock-input.toml.j2",
-            python=_language(python),
-            requirements=requirements,
-            family=family,
-            family_source=family_source,
-        )
+        wanted, limits = [list(map(by_version, texts)) for texts in (requirements, constraints)]
+        project = render("lock-input.toml.j2", python=_language(python), requirements=wanted)
         (work / "pyproject.toml").write_text(project, encoding="utf-8")
-        (work / "constraints.txt").write_text("\n".join(constraints), encoding="utf-8")
-        ordinary = render("lock-sources.toml.j2", sources=sources, strategy=strategy)
-        (work / "uv.toml").write_text(ordinary, encoding="utf-8")
+        (work / "constraints.txt").write_text("\n".join(limits), encoding="utf-8")
         output = work / "pylock.toml"
         command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
         command += ["--constraint", str(work / "constraints.txt")]
         command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
         command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
-        command += ["--generate-hashes", "--only-binary", ":all:", "--no-python-downloads"]
+        command += ["--only-binary", ":all:", "--no-python-downloads", "--no-cache"]
         command += ["--python", sys.executable, "--python-version", _language(python)]
         command += ["--python-platform", uv_platform(target)]
-        _run(command, work, timeout)
+        with served_index(catalogue) as index:
+            (work / "uv.toml").write_text(render("lock-index.toml.j2", index=index), "utf-8")
+            _run(command, work, timeout, catalogue)
         return output.read_text(encoding="utf-8")
 
 
-def _fit(document: dict[str, Any], python: str, target: Target, sources: Sequence[Source]) -> None:
-    """See to it that every wheel of a lock fits the interpreter by its tags.
+def _settle(document: dict[str, Any], catalogue: Catalogue, python: str, target: Target) -> None:
+    """Put the wheels themselves in the place of the addresses on loopback.
 
-    uv knows no interpreter without a GIL that is not here, and takes the ordinary wheels: they are
-    replaced by those of the same version that fit.
+    Their tags are compared again: uv knows no interpreter without a GIL that is not here, and
+    takes the ordinary wheels, for which those of the same version that fit are put.
     Raises NoSolutionError that names the package without one.
     """
     tags = wheel_tags(python, target.platform, target.glibc)
-    strangers = [package for package in document["packages"] if not _fits(package, tags)]
-    found = survey(sources, [package["name"] for package in strangers]).wheels if strangers else ()
     for package in document["packages"]:
-        package["wheels"] = [w for w in package.get("wheels", ()) if _suits(w, tags)]
-    for package in strangers:
-        same = (package["name"], Version(package["version"]))
-        fitting = [
-            (wheel.url, sha256)
-            for wheel in found
-            if (wheel.project, wheel.version) == same
-            and not wheel.tags.isdisjoint(tags)
-            and (sha256 := wheel.sha256 or _hash_here(wheel.url))
-        ]
-        if not fitting:
+        named = [catalogue.wheel(key_in(entry["url"])) for entry in package.get("wheels", ())]
+        fitting = [wheel for wheel in named if wheel and not wheel.tags.isdisjoint(tags)]
+        wheels = fitting or _same_version(package, catalogue, tags)[:1]
+        if not wheels:
             raise NoSolutionError(
                 f"{package['name']} {package['version']} has no wheel for Python {python} on"
                 f" {' '.join(target.platform)} in the sources that answer",
                 hint="take another Python, or leave out what needs it",
             )
-        url, sha256 = fitting[0]
-        package["wheels"] = [{"url": url, "hashes": {"sha256": sha256}}]
-
-
-def _hash_here(url: str) -> str | None:
-    """Return the hash of a wheel on this machine; None for one elsewhere."""
-    path = local_path(url)
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _add_requires_python(document: dict[str, Any], sources: Sequence[Source]) -> None:
-    """Add what each package asks of the interpreter, which uv leaves out of its locks."""
-    wheels = {
-        package["name"]: package["wheels"][0].get("url", "")
-        for package in document["packages"]
-        if package.get("wheels")
-    }
-    asked = requires_python([url for url in wheels.values() if url], sources)
-    silent = [name for name, url in wheels.items() if url not in asked]
-    listed = survey(sources, silent).wheels if silent else ()
-    asked |= {wheel.url: wheel.requires_python for wheel in listed if wheel.requires_python}
-    for package in document["packages"]:
-        if said := asked.get(wheels.get(package["name"], "")):
+        package["wheels"] = [_entry(wheel, catalogue) for wheel in wheels]
+        if (
+            said := requires_python(catalogue.metadata(wheels[0]) or b"")
+            or wheels[0].requires_python
+        ):
             package["requires-python"] = said
 
 
-def _fits(package: dict[str, Any], tags: frozenset[Tag]) -> bool:
-    return any(_suits(wheel, tags) for wheel in package.get("wheels", ()))
+def _same_version(
+    package: dict[str, Any], catalogue: Catalogue, tags: frozenset[Tag]
+) -> list[Wheel]:
+    version = Version(package["version"])
+    wheels = catalogue.offer(package["name"]).wheels
+    return [w for w in wheels if w.version == version and not w.tags.isdisjoint(tags)]
 
 
-def _suits(wheel: dict[str, Any], tags: frozenset[Tag]) -> bool:
-    name = file_name(wheel.get("url") or wheel["path"])
-    return not parse_wheel_filename(name)[3].isdisjoint(tags)
+def _entry(wheel: Wheel, catalogue: Catalogue) -> dict[str, Any]:
+    """Return a wheel as a lock has it."""
+    entry: dict[str, Any] = {"url": wheel.url, "hashes": {"sha256": catalogue.sha256(wheel)}}
+    entry |= {"upload-time": wheel.uploaded} if wheel.uploaded else {}
+    return entry | ({"size": wheel.size} if wheel.size else {})
 
 
 def _language(minor: str) -> str:
@@ -252,16 +207,16 @@ def uv_platform(target: Target) -> str:
 
 
 def _reaches_uv(variable: str) -> bool:
-    """A person's own settings for uv must not change what a lock holds."""
-    return not variable.startswith("UV_") or variable == "UV_CACHE_DIR"
+    """A person's own settings for uv, or a proxy, must not come between it and the index."""
+    return not variable.upper().startswith("UV_") and not variable.upper().endswith("_PROXY")
 
 
-def _run(command: list[str], work: Path, timeout: int) -> None:
+def _run(command: list[str], work: Path, timeout: int, catalogue: Catalogue) -> None:
     environment = {key: value for key, value in os.environ.items() if _reaches_uv(key)}
-    environment |= {"SSL_CERT_FILE": bundle} if (bundle := certificate()) else {}
+    limited = ["/bin/sh", "-c", f'ulimit -v {MEMORY_KIB}; exec "$@"', "sh", *command]
     try:
         done = subprocess.run(
-            command, cwd=work, env=environment, capture_output=True, text=True, timeout=timeout
+            limited, cwd=work, env=environment, capture_output=True, text=True, timeout=timeout
         )
     except subprocess.TimeoutExpired as error:
         raise FleetwheelError(
@@ -270,11 +225,7 @@ def _run(command: list[str], work: Path, timeout: int) -> None:
     if done.returncode != 0:
         said = done.stderr.strip().replace(str(work), "")
         said = said.replace("fleetwheel-environment", "this environment")
-        hint = "change the packages or the torch version that the inventory asks for"
-        if "first index that contains" in said:
-            hint += ", or put what is missing into the first source that holds the package"
-        kind = NoSolutionError if "No solution found" in said else FleetwheelError
-        raise kind("uv finds no wheel set: " + _without_options(said), hint=hint)
+        raise explained(_without_options(said), catalogue)
 
 
 def _without_options(said: str) -> str:

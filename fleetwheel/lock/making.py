@@ -14,8 +14,9 @@ from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
 from fleetwheel.lock import locking
 from fleetwheel.lock.constraints import Constraint
+from fleetwheel.lock.failures import NoSolutionError, UnheardError
 from fleetwheel.lock.lock import Lock
-from fleetwheel.lock.locking import NoSolutionError, Picked
+from fleetwheel.lock.locking import Picked
 from fleetwheel.lock.supply import Supply
 from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.sources.wheel import Source
@@ -71,9 +72,12 @@ def make(
     """
     supply = ask(target)
     if lacking := supply.lacking(target):
-        return Refusal(reasons=(f"no source that answers has a wheel of {', '.join(lacking)}",))
+        return lacking
     vetoes = Vetoes()
-    locked = _first_that_locks(target, ask, matrix, vetoes)
+    try:
+        locked = _first_that_locks(target, ask, matrix, vetoes)
+    except UnheardError as error:
+        return Refusal(reasons=(error.message,), unlocks=(str(error.hint),))
     if isinstance(locked, Refusal):
         notes = kept_to(constraints, family(target))
         return locked.model_copy(update={"reasons": (*locked.reasons, *notes)})
@@ -167,9 +171,11 @@ def _newest(target: Target, python: str, supply: Supply) -> dict[str, Version]:
     tags = wheel_tags(python, target.platform, target.glibc)
     found: dict[str, Version] = {}
     for requirement in map(Requirement, target.requirements):
+        if requirement.name not in supply.others:
+            continue
         fitting = (
             public(wheel)
-            for wheel in supply.others.get(requirement.name, ())
+            for wheel in supply.others[requirement.name].wheels
             if not wheel.tags.isdisjoint(tags) and requirement.specifier.contains(wheel.version)
         )
         if newest := max(fitting, default=None):
@@ -194,7 +200,7 @@ def _with_older_torch(
     vetoes.ceiling, vetoes.because = ceiling, f"is newer than torch {ceiling}, which {newest} takes"
     try:
         older = _first_that_locks(target, ask, matrix, vetoes)
-    except NoSolutionError:
+    except (NoSolutionError, UnheardError):
         return None
     if isinstance(older, Refusal):
         return None

@@ -8,6 +8,7 @@ from packaging.utils import canonicalize_name
 
 from fleetwheel.choice.target import Target
 from fleetwheel.lock.lock import Lock
+from fleetwheel.sources.given import wheel_of
 
 
 class Unmet(NamedTuple):
@@ -61,6 +62,8 @@ def _identity(requirement: Requirement) -> str:
 
 def _met(requirement: Requirement, lock: Lock) -> bool:
     version = lock.packages.get(requirement.name)
+    if wheel := wheel_of(requirement):
+        return wheel.sha256 in lock.hashes.get(requirement.name, ())
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 

@@ -3,8 +3,8 @@
 import re
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import BuiltModule, DriverState, Gpu, HostState, ModuleKind, Profile
+from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding import driver_packages, fabric, gpu_generations
 from fleetwheel.onboarding.driver_facts import GpuGeneration
 from fleetwheel.onboarding.driver_steps import (

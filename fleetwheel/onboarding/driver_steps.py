@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import DriverState, ModuleKind, Profile
+from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding.driver_facts import System, facts
 from fleetwheel.onboarding.fabric import Companions
 from fleetwheel.onboarding.gpu_generations import Limits

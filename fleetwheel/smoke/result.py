@@ -9,13 +9,12 @@ from pydantic import Field, ValidationError, model_validator
 from fleetwheel.choice.compatibility import dotted
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import joined, selected_gpus
-from fleetwheel.collectors._nvml_probe import nvml_probe
-from fleetwheel.connection import remote, untrusted_json
+from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import DriverSystem, Matrix
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
 from fleetwheel.value import Value
 
 Level = Literal["quick", "full"]
@@ -54,7 +53,7 @@ class Measurement(Value):
 
 
 class FoundFault(Value):
-    """An error with its name, what it means and its repair (see ``fleetwheel/smoke/faults.py``)."""
+    """An error with its name, what it means and its repair (see ``node/faults.py``)."""
 
     name: str
     meaning: str
@@ -96,7 +95,7 @@ class DeviceResult(Value):
 
 
 class SmokeResult(Value):
-    """The JSON document of probes/smoke.py; one that contradicts itself is refused."""
+    """The JSON document of node/smoke/run.py; one that contradicts itself is refused."""
 
     format: Literal["fleetwheel.smoke/1"] = Field(alias="schema")
     passed: bool
@@ -179,7 +178,7 @@ def expectation(
     gpus: Sequence[str] | None = None,
     min_fraction: float | None = None,
 ) -> dict[str, Any]:
-    """Return the input of probes/smoke.py: what lock and matrix promise (docs/smoke-test.md)."""
+    """Return the input of node/smoke/run.py: what lock and matrix promise (docs/smoke-test.md)."""
     variant, origin, packages = lock.choice.variant, lock.origin, lock.packages
     torch = packages["torch"]
     build = matrix.build(Version(torch), variant, (origin.os, origin.arch))
@@ -195,21 +194,10 @@ def expectation(
         "accelerator": variant.runtime,
         "gpus": gpus,
         "min_fraction": min_fraction,
-        "faults": faults.table(
+        "words": faults.words(
             torch if "+" in torch else f"{torch}+{variant}",
             dotted(needs.driver[system]) if needs else None,
         ),
-        **programs(),
-    }
-
-
-def programs() -> dict[str, str]:
-    """Return what the test starts on the host beside itself."""
-    return {
-        "program": remote.source("smoke_device"),
-        "full_program": remote.source("smoke_full"),
-        "driver_program": remote.source("smoke_driver"),
-        "nvml": nvml_probe(),
     }
 
 

@@ -4,9 +4,10 @@ import ast
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
 from fleetwheel.sources.wheel import Source
+from fleetwheel.value import Value
 
 OFFICIAL_INDEX = "https://download.pytorch.org/whl"
 OFFICIAL_INDEX_VARIABLE = "FLEETWHEEL_PYTORCH_INDEX"
@@ -26,30 +28,90 @@ OFFICIAL_INDEX_VARIABLE = "FLEETWHEEL_PYTORCH_INDEX"
 
 PIP_SECTIONS = ("global", "install", ":env:")
 """The sections of pip's configuration that ``pip install`` reads; a later one overrides."""
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, Red Hat, SUSE, and macOS or Alpine keep the authorities that the system trusts."""
+UNFOLLOWED = {
+    "no-binary": "only wheels are locked",
+    "pre": "pin a pre-release by its version",
+    "uploaded-prior-to": "newer files are taken as well",
+    "keyring-provider": "put user name and password into the address of the source",
+    "client-cert": "no source is shown a certificate of this machine",
+    "trusted-host": "certificates are checked: give pip the authority with `cert`",
+}
+"""Settings of pip that change what it finds and that no lock follows, and what to know of each."""
+OFF = ("", "0", "false", "no", "off", "n", "f", "disabled", "auto", ":none:")
 PIP_TIMEOUT_S = 60
 """Seconds that ``pip config list`` may take."""
 
 Layout = Literal["simple", "flat"]
 
 
-def configured_sources(extra: Sequence[str] = ()) -> tuple[Source, ...]:
+class OwnSource(Value):
+    """A source of the inventory."""
+
+    url: str
+    """An index, a ``file:`` address or a directory."""
+    packages: tuple[str, ...] = ()
+    """Names that come from there or not at all, ``*`` for any letters; empty: it serves all."""
+
+
+class OwnSources(Value):
+    """What the inventory says of sources."""
+
+    sources: tuple[OwnSource, ...] = ()
+    optional: tuple[str, ...] = ()
+    """Addresses of sources, pip's too, that may be passed over when they give no answer."""
+
+    @property
+    def redacted(self) -> tuple[str, ...]:
+        """Each source in one line, without user name and password."""
+        shown = [(_redacted(source.url), source.packages) for source in self.sources]
+        return tuple(f"{url} for {','.join(names)}" if names else url for url, names in shown)
+
+    @property
+    def optional_redacted(self) -> tuple[str, ...]:
+        """The optional ones, without user name and password, sorted."""
+        return tuple(sorted({_redacted(url).rstrip("/") for url in self.optional}))
+
+
+def configured_sources(own: OwnSources | None = None) -> tuple[Source, ...]:
     """Return the inventory's sources, then those that pip on this machine is configured with.
 
-    ``extra`` holds index addresses, ``file:`` addresses and directories. Of pip's settings come
-    extra-index-url, find-links and last index-url, the order in which uv should ask them. An
-    address that is named twice counts once, where it is named first. Raises FleetwheelError for
-    an address that cannot be one.
+    Of pip's settings come extra-index-url, find-links and last index-url, the order in which a
+    name is looked for. An address that is named twice counts once, where it is named first. Raises
+    FleetwheelError for an address that cannot be one.
     """
-    inventory = [_source("inventory", entry, None) for entry in extra]
-    found: dict[str, Source] = {}
+    own = own or OwnSources()
+    optional = own.optional_redacted
+    inventory = [
+        _source("inventory", each.url, None).model_copy(
+            update={"packages": tuple(map(name_pattern, each.packages))}
+        )
+        for each in own.sources
+    ]
+    found: dict[tuple[str, tuple[str, ...]], Source] = {}
     for source in [*inventory, *_pip_sources(pip_settings())]:
-        found.setdefault(source.url.rstrip("/"), source)
+        passed_over = source.optional or source.redacted.rstrip("/") in optional
+        new = source.model_copy(update={"optional": passed_over})
+        found.setdefault((source.url.rstrip("/"), source.packages), new)
     return tuple(found.values())
 
 
-def redacted(extra: Sequence[str]) -> tuple[str, ...]:
-    """Return the addresses of the inventory's sources without user names and passwords."""
-    return tuple(Source(name="inventory", url=entry).redacted for entry in extra)
+def name_pattern(text: str) -> str:
+    """Return a pattern of project names in normalized form; ValueError for what is none."""
+    if not re.fullmatch(r"[A-Za-z0-9*]([A-Za-z0-9._*-]*[A-Za-z0-9*])?", text, re.ASCII):
+        raise ValueError(f"{text!r} is no name of a package, nor a pattern such as acme-*")
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+def _redacted(url: str) -> str:
+    return Source(name="inventory", url=url).redacted
 
 
 def official_source(variant: Variant) -> Source:
@@ -59,24 +121,59 @@ def official_source(variant: Variant) -> Source:
     return source.model_copy(update={"variant": variant})
 
 
+def is_official(source: Source) -> bool:
+    """Whether a source is the official PyTorch index, or the mirror that stands for it."""
+    bases = (OFFICIAL_INDEX, os.environ.get(OFFICIAL_INDEX_VARIABLE) or OFFICIAL_INDEX)
+    places = [f"{base.rstrip('/')}/" for base in bases]
+    return source.variant is not None or f"{source.redacted.rstrip('/')}/".startswith(tuple(places))
+
+
 def certificate() -> str | None:
-    """Return the file of CA certificates that pip is configured with, if it is."""
-    path = pip_settings().get("cert")
-    if path and not Path(path).exists():
-        raise FleetwheelError(
-            f"the CA certificates that pip is configured with are not there: {path}",
-            hint="set pip's `cert` to a file that exists: pip config set global.cert FILE",
-        )
-    return path
+    """Return the file of CA certificates by which wheel sources are checked, everywhere.
 
-
-def uv_credentials(sources: Sequence[Source]) -> dict[str, str]:
-    """Return the environment that gives uv the user names and passwords of sources.
-
-    uv leaves them out of locks; they reach it by environment, never by command line or file.
+    It is found in the order of pip 24.2 and newer: pip's own ``cert``, the variables that requests
+    and OpenSSL know, the system's store. None where there is none of them: then each program has
+    its own. Raises FleetwheelError for a file that is named and is not there.
     """
-    secret = [source.url for source in sources if source.url != source.redacted]
+    named = {f"pip's cert ({path})": path for path in [pip_settings().get("cert")] if path}
+    named |= {f"{name} ({path})": path for name in BUNDLE_VARIABLES if (path := os.getenv(name))}
+    for said, path in named.items():
+        if not Path(path).is_file():
+            raise FleetwheelError(
+                f"the CA certificates of {said} are not in a file there",
+                hint="name a file in PEM format that exists: pip config set global.cert FILE",
+            )
+        return path
+    system = (ssl.get_default_verify_paths().cafile, *SYSTEM_BUNDLES)
+    return next((path for path in system if path and Path(path).is_file()), None)
+
+
+def proxies() -> dict[str, str]:
+    """Return what pip reaches the network through, by scheme; empty where it names none."""
+    proxy = pip_settings().get("proxy")
+    return {"http": proxy, "https": proxy} if proxy else {}
+
+
+def uv_credentials(sources: Sequence[Source], urls: Iterable[str]) -> dict[str, str]:
+    """Return the environment that gives uv user names and passwords for what a host fetches.
+
+    ``urls`` are the addresses of the wheels: the passwords of other sources stay here. uv leaves
+    them out of locks; they reach it by environment, never by command line or file.
+    """
+    places = {urlsplit(url)[:2] for url in urls}
+    bare = [(source.url, urlsplit(source.redacted)[:2]) for source in sources]
+    secret = [url for url, place in bare if place in places and "@" in urlsplit(url).netloc]
     return {"UV_INDEX": " ".join(secret)} if secret else {}
+
+
+def unfollowed() -> str | None:
+    """Return one sentence on what pip is told that a lock does not follow; None without such."""
+    settings = pip_settings()
+    found = [key for key in UNFOLLOWED if settings.get(key, "").lower() not in OFF]
+    if not found:
+        return None
+    one = f"pip on this machine is configured with {', '.join(found)}, which locks do not follow"
+    return f"{one}: {'; '.join(UNFOLLOWED[key] for key in found)}"
 
 
 @cache
@@ -159,7 +256,8 @@ def _pip_sources(settings: Mapping[str, str]) -> Iterator[Source]:
     for entry in settings.get("find-links", "").split():
         yield _source("pip find-links", entry, "flat")
     if not without_index:
-        yield _source("pip index-url", settings.get("index-url", PYPI_SIMPLE_ENDPOINT))
+        index = _source("pip index-url", settings.get("index-url", PYPI_SIMPLE_ENDPOINT))
+        yield index.model_copy(update={"optional": "index-url" not in settings})
 
 
 def _layout(entry: str) -> Layout:

@@ -1,8 +1,9 @@
 """Reading over HTTP in bounded time: each answer once, and a silent host given up once per run."""
 
+import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -10,10 +11,12 @@ from urllib.parse import urlsplit
 
 import requests
 from pypi_simple import ACCEPT_ANY
+from urllib3.exceptions import MaxRetryError
+from urllib3.util import Retry
 
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources.configured import certificate
+from fleetwheel.sources.configured import certificate, proxies
 from fleetwheel.sources.wheel import Source
 
 PROBE_S = 5.0
@@ -26,10 +29,18 @@ SHORT_BYTES = 2**18
 """What a server may say of itself."""
 WHEEL_BYTES = 8 * 2**30
 """More than twice the largest wheel of torch: what goes on after that has no end."""
+RETRIES = 5
+"""Times that a transfer goes on without a byte more before it is given up."""
+BACKOFF_S = 0.2
+"""Seconds before the second of these times; each further one waits twice as long."""
+CHUNK_BYTES = 2**16
+"""What is written at once: a chunk that breaks off is lost."""
 CONNECT_S = 2.0
 READ_S = 10.0
-ABSENT = (403, 404, 410)
-"""Status codes for something that is not there; the official index says 403."""
+ABSENT = (404, 410)
+"""Status codes for something that is not there."""
+ABSENT_IN_BUCKETS = (403, *ABSENT)
+"""The same where files are kept in a bucket that shows no list, as those of the official index."""
 
 Answer = TypeVar("Answer")
 Login = tuple[str, str] | None
@@ -96,8 +107,10 @@ def forget_pages() -> None:
 
 def split_login(url: str) -> tuple[str, Login]:
     """Return an address without its credentials, and the credentials."""
-    login = requests.utils.get_auth_from_url(url)
     parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return parts.geturl(), None
+    login = requests.utils.get_auth_from_url(url)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return bare, login if any(login) else None
 
@@ -108,21 +121,21 @@ def host_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def page(url: str, login: Login) -> Page | None:
+def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | None:
     """Return the page at an address; None when the server says that there is none.
 
-    Raises FleetwheelError, without credentials in it, when there is no usable answer.
+    ``absent`` are the status codes that say so. Raises FleetwheelError, without credentials in it,
+    when there is no usable answer.
     """
     _require_answer(host_of(url))
     headers = {"Accept": ACCEPT_ANY}
     with _request("GET", url, login, headers=headers, stream=True) as response:
-        if response.status_code in ABSENT:
+        if response.status_code in absent:
             return None
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
-        if url.startswith("https:") and not response.url.startswith("https:"):
-            raise FleetwheelError(f"{url} redirects to an address without encryption")
-        content = _read(response, url)
+        _require_encryption(response, url)
+        content = _read(response, url, PAGE_BYTES)
         media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
         return Page(content, media_type.strip().lower(), split_login(response.url)[0])
 
@@ -147,26 +160,95 @@ def length(url: str, login: Login) -> int | None:
         return None
 
 
+def piece(url: str, login: Login, wanted: str) -> tuple[bytes, int]:
+    """Return a piece of a file, such as ``bytes=-65536``, and the length of the whole file.
+
+    Raises FleetwheelError where the server does not send pieces.
+    """
+    _require_answer(host_of(url))
+    headers = {"Accept-Encoding": "identity", "Range": wanted}
+    with _request("GET", url, login, headers=headers, stream=True) as response:
+        place = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if response.status_code != 206 or not place:
+            raise FleetwheelError(f"{url} does not come in pieces")
+        _require_encryption(response, url)
+        return _read(response, url, PAGE_BYTES), int(place[1])
+
+
 def download(url: str, login: Login, path: Path) -> None:
-    """Write the file at an address to a path.
+    """Write the file at an address to a path; what breaks off goes on where it stopped.
 
     Raises FleetwheelError, without credentials in it, when it does not come whole.
     """
     _require_answer(host_of(url))
-    headers = {"Accept-Encoding": "identity"}
-    with _request("GET", url, login, headers=headers, stream=True) as response:
-        if response.status_code != 200:
-            raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
-        if url.startswith("https:") and not response.url.startswith("https:"):
-            raise FleetwheelError(f"{url} redirects to an address without encryption")
+    path.touch()
+    retry, version = Retry(total=RETRIES, backoff_factor=BACKOFF_S), ""
+    while True:
+        before = path.stat().st_size
         try:
-            with path.open("wb") as file:
-                for chunk in response.iter_content(2**20):
-                    file.write(chunk)
-                    if file.tell() > WHEEL_BYTES:
-                        raise FleetwheelError(f"{url} is larger than any wheel")
-        except requests.RequestException as error:
-            raise FleetwheelError(f"{url} stops halfway: {_reason(error)}") from error
+            with _rest(url, login, before, version) as response:
+                version = _version(response)
+                return _append(response, url, path)
+        except BrokenTransferError as broken:
+            if path.stat().st_size > before:
+                retry = Retry(total=RETRIES, backoff_factor=BACKOFF_S)
+            try:
+                retry = retry.increment("GET", url, error=broken)
+            except MaxRetryError:
+                raise broken from None
+            retry.sleep()
+
+
+class BrokenTransferError(FleetwheelError):
+    """A transfer that ended before its end, and may do better at the next try."""
+
+
+def _rest(url: str, login: Login, start: int, version: str) -> requests.Response:
+    """Ask for what a file has from a byte on, if it is still the same version."""
+    headers = {"Accept-Encoding": "identity"}
+    if start and version:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
+    try:
+        response = _request("GET", url, login, headers=headers, stream=True)
+    except FleetwheelError as error:
+        raise BrokenTransferError(str(error.args[0])) from error
+    try:
+        _require_file(response, url)
+    except FleetwheelError:
+        response.close()
+        raise
+    return response
+
+
+def _require_file(response: requests.Response, url: str) -> None:
+    """Refuse an answer that is no file; one that may be one next time is a broken transfer."""
+    if response.status_code not in (200, 206):
+        kind = BrokenTransferError if response.status_code >= 500 else FleetwheelError
+        raise kind(f"{url} answers with HTTP status {response.status_code}")
+    _require_encryption(response, url)
+
+
+def _version(response: requests.Response) -> str:
+    """Return the words by which a server knows this version of a file again."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _append(response: requests.Response, url: str, path: Path) -> None:
+    """Write what comes behind what is there, or in its place where the server begins again."""
+    try:
+        with path.open("ab" if response.status_code == 206 else "wb") as file:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
+                if file.tell() > WHEEL_BYTES:
+                    raise FleetwheelError(f"{url} is larger than any wheel")
+    except requests.RequestException as error:
+        raise BrokenTransferError(f"{url} stops halfway: {_reason(error)}") from error
+
+
+def _require_encryption(response: requests.Response, url: str) -> None:
+    if url.startswith("https:") and not response.url.startswith("https:"):
+        raise FleetwheelError(f"{url} redirects to an address without encryption")
 
 
 def logins(sources: Iterable[Source]) -> dict[str, Login]:
@@ -199,6 +281,7 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
             headers=headers,
             timeout=(CONNECT_S, READ_S),
             verify=certificate() or True,
+            proxies=proxies(),
             **options,
         )
     # requests lets some ValueErrors of others through, for addresses that cannot be one.
@@ -208,7 +291,7 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         raise FleetwheelError(f"{host_of(url)} {says}: {_reason(error)}") from error
 
 
-def _read(response: requests.Response, url: str, most: int = PAGE_BYTES) -> bytes:
+def _read(response: requests.Response, url: str, most: int) -> bytes:
     content = b""
     try:
         for chunk in response.iter_content(65536):

@@ -1,6 +1,8 @@
 """A wheel that some source really holds, and the source that holds it."""
 
 import re
+from datetime import datetime
+from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
@@ -42,6 +44,14 @@ class Source(Value):
     """``simple``: an index with a page for each project; ``flat``: one page or directory."""
     variant: Variant | None = None
     """The one variant that the source holds, where it is an index of the official kind."""
+    packages: tuple[str, ...] = ()
+    """Patterns of the names that are bound to it, such as ``acme-*``; it serves no others."""
+    optional: bool = False
+    """Whether a lock may take from the sources behind it what it gave no answer for."""
+
+    def serves(self, name: str) -> bool:
+        """Whether it may be asked for a project with this normalized name."""
+        return not self.packages or any(fnmatchcase(name, each) for each in self.packages)
 
     @property
     def redacted(self) -> str:
@@ -54,7 +64,7 @@ class Source(Value):
 
 
 class Wheel(Value):
-    """One wheel file of the torch family, as a source lists it."""
+    """One wheel file, as a source lists it."""
 
     filename: str
     url: str
@@ -63,6 +73,10 @@ class Wheel(Value):
     """Bytes; None where the source does not say."""
     requires_python: str | None = None
     """Which interpreters it is for, where the source says so."""
+    uploaded: datetime | None = None
+    """When it came to the source, where that says so."""
+    other_hash: str | None = None
+    """Another hash than SHA-256, as ``sha512:HEX``, where the source gives only such a one."""
     source: Source
 
     @property

@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 import uv
 
-from fleetwheel.connection import remote
+from fleetwheel.collectors import program as remote
 from fleetwheel.delivery import uv_binary
-from fleetwheel.probes.generation import Fetching, in_use
+from fleetwheel.node import link
+from fleetwheel.node.clean import in_use
+from fleetwheel.node.uv import Fetching
 from tests.small_wheels import lock_of, make_wheel
 
 PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
@@ -32,7 +34,7 @@ def lock(tmp_path: Path) -> str:
 
 
 def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
-    """Start the probe as a deploy does: a fixed command line, everything else on standard input."""
+    """Start an action as on a host without the program: all of it on standard input."""
     process = subprocess.Popen(
         [PYTHON, "-I", "-c", remote.BOOTSTRAP],
         stdin=subprocess.PIPE,
@@ -40,9 +42,7 @@ def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdin
-    process.stdin.write(
-        remote.document("generation", {"action": action, "root": str(root), **input})
-    )
+    process.stdin.write(remote.document(action, {"root": str(root), **input}))
     process.stdin.close()
     return process
 
@@ -357,8 +357,6 @@ def test_what_an_interrupted_uv_left_in_its_cache_goes(root: Path, lock: str) ->
 def test_current_is_never_absent(
     root: Path, lock: str, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    from fleetwheel.probes import generation
-
     run("build", root, **building(lock, id="old-1"))
     run("activate", root, **activating("old-1"))
 
@@ -367,7 +365,7 @@ def test_current_is_never_absent(
 
     monkeypatch.setattr(Path, "symlink_to" if failing == "symlink" else "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        generation.point(root / "current", Path("envs/new-1"))
+        link.point(root / "current", Path("envs/new-1"))
     assert (root / "current").readlink() == Path("envs/old-1")
 
 

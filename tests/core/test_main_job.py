@@ -1,6 +1,8 @@
 """The main job on this machine: real pyinfra, real uv, real torch for CPU, a root of its own."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -42,6 +44,21 @@ class TestDeployed:
         done = deployed.deploy()
         assert done.returncode == 0, done.stdout
         assert deployed.report()["status"] == "unchanged"
+        assert deployed.tree() == before
+
+    def test_the_program_for_hosts_alone_is_no_change(self, deployed: Project) -> None:
+        """Deploys write it; a dry run and a drift check do not."""
+        shutil.rmtree(deployed.root / "lib")
+        deployed.run("--dry", "deploys/torch.py")
+        deployed.run("-y", "deploys/drift.py")
+        assert not (deployed.root / "lib").exists()
+        done = deployed.deploy()
+        assert deployed.report()["status"] == "unchanged"
+        assert "1 unchanged" in re.sub(r"\s+", " ", done.stdout) or "No changes" in done.stdout
+        (program,) = (deployed.root / "lib").iterdir()
+        assert list(program.glob("__pycache__/*.pyc"))
+        before = deployed.tree()
+        deployed.deploy()
         assert deployed.tree() == before
 
     def test_a_dry_run_on_a_right_host_says_so(self, deployed: Project) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.lock import locking
+from fleetwheel.sources import web
 from fleetwheel.sources.configured import uv_credentials
 from fleetwheel.sources.wheel import Source
 from tests.core.test_generation import building, run
@@ -31,6 +32,7 @@ def source(index: Index) -> Source:
 
 
 def test_lock_and_install_with_the_password_of_the_source(private: Index, root: Path) -> None:
+    web.forget_pages()
     lab = source(private)
     chosen, target = choice(lab), target_of(CPU_HOST)
     lock = locking.lock_of(locking.pick(chosen, target, [lab]), chosen, target, REQUEST)
@@ -41,7 +43,8 @@ def test_lock_and_install_with_the_password_of_the_source(private: Index, root: 
     assert not refused["ok"]
     assert "user name and password" in refused["hint"]
 
-    assert run("build", root, **building(lock.text, environment=uv_credentials([lab])))["ok"]
+    login = uv_credentials([lab], lock.urls.values())
+    assert run("build", root, **building(lock.text, environment=login))["ok"]
     for path in root.rglob("*"):
         if path.is_file() and "cache" not in path.parts and path.name != "uv":
             assert b"s3cret" not in path.read_bytes(), path

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleetwheel.connection import remote
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
 from fleetwheel.smoke import result as smoke
+from tests import node_program
 from tests.gpu.installed_wheels import closure, installed, rebuild, served, write_index
 from tests.project import CHECKOUT, Project, copy_of_checkout
 
@@ -57,6 +57,8 @@ class Acceptance:
     """An interpreter that has torch."""
     cpu: bool
     project: Project = field(init=False)
+    program: Path = field(init=False)
+    """The unpacked program for hosts."""
     torch: str = field(init=False)
     variant: str = field(init=False)
     address: str = ""
@@ -67,6 +69,7 @@ class Acceptance:
 
     def __post_init__(self) -> None:
         (self.work / "project").mkdir()
+        self.program = node_program.unpacked(self.work)
         self.project = Project(copy_of_checkout(self.work / "project"), self.work / "root")
         version, cuda = json.loads(
             subprocess.check_output([self.python, "-c", ASK], timeout=IMPORT_S)
@@ -77,8 +80,8 @@ class Acceptance:
 
     def alone(self) -> str:
         """Run the smoke test by hand on the torch that is installed, before anything is built."""
-        program = CHECKOUT / "fleetwheel/probes/smoke.py"
-        done = subprocess.run([self.python, program], capture_output=True, text=True, timeout=300)
+        command = [self.python, self.program, "test"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         require(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-2000:]}")
         self.found["alone"] = json.loads(done.stdout)
         devices = self.found["alone"]["devices"]
@@ -102,14 +105,8 @@ class Acceptance:
 
     def smoke_by_program(self) -> smoke.SmokeResult:
         """Run the smoke test as a deploy does, on the torch that is installed."""
-        given = {"accelerator": "cuda", "faults": faults.table(self.torch), **smoke.programs()}
-        done = subprocess.run(
-            [self.python, "-I", "-c", remote.BOOTSTRAP],
-            input=remote.document("smoke", given),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        given = {"accelerator": "cuda", "words": faults.words(self.torch)}
+        done = node_program.run(self.python, self.program, "smoke", given, timeout=300)
         return smoke.parse_smoke(done.stdout)
 
     def build_index(self) -> str:

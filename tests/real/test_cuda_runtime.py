@@ -4,19 +4,19 @@ import ctypes
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from fleetwheel.connection import remote
-from fleetwheel.probes import smoke as probe
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
 from fleetwheel.smoke import result as smoke
+from tests import node_program
 from tests.real.conftest import CudaDeployment
 from tests.rig.cuda import Rig, Warm, uuid
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-TABLE = faults.table("2.14.1+cu130", "580.65.06")
+WORDS = faults.words("2.14.1+cu130", "580.65.06")
 ONLY = """
 CUDA_CHECKS = tuple(check for check in CUDA_CHECKS if check[0] in {names!r})
 """
@@ -41,20 +41,28 @@ def warm(rig: Rig) -> Iterator[Warm]:
 
 
 def expected(*names: str, **changes: Any) -> dict[str, Any]:
-    """Return the input of a test with these checks alone, or with all."""
-    programs = smoke.programs()
-    before, end = programs["program"].split('if __name__ == "__main__"')
-    if names:
-        programs["program"] = before + ONLY.format(names=names) + 'if __name__ == "__main__"' + end
-    programs["full_program"] += TOGETHER
+    """Return the input of a test with these checks alone, or with all, as ``only``."""
     known = {"variant": "cu130", "cuda": "13.0", "accelerator": "cuda", "device_deadline_s": 60}
-    return {**known, "faults": TABLE, **programs, **changes}
+    return {**known, "words": WORDS, "only": names, **changes}
+
+
+def program_for(given: dict[str, Any], place: Path) -> tuple[Path, dict[str, Any]]:
+    """Return a directory with the program that runs the checks of an input, and the input."""
+    asked = dict(given)
+    names = asked.pop("only")
+    changes = {"smoke/full.py": node_program.source("smoke/full.py") + TOGETHER}
+    if names:
+        text = node_program.source("smoke/device.py")
+        changes["smoke/device.py"] = text + ONLY.format(names=names)
+    return node_program.unpacked(place, changes), asked
 
 
 def smoke_of(
     rig: Rig, warm: Warm, given: dict[str, Any], cuda: str = "", nvml: str = "", count: int = 1
 ) -> smoke.SmokeResult:
-    document = warm.run(remote.source("smoke"), given, rig.scripts(cuda, nvml, count))
+    with TemporaryDirectory() as place:
+        program, asked = program_for(given, Path(place))
+        document = warm.run(program, asked, rig.scripts(cuda, nvml, count))
     return smoke.result_of(document)
 
 
@@ -126,7 +134,7 @@ def test_every_row_has_its_place() -> None:
 
 @pytest.mark.parametrize("name", AT_THE_START)
 def test_faults_of_the_host(rig: Rig, warm: Warm, name: str) -> None:
-    result = smoke_of(rig, warm, expected(nvml=None), AT_THE_START[name])
+    result = smoke_of(rig, warm, expected(nvml=False), AT_THE_START[name])
     assert ([fault.name for fault in result.faults], result.devices) == ([name], ())
 
 
@@ -152,7 +160,7 @@ def test_a_number_and_its_words_get_the_same_name(rig: Rig, row: faults.Fault) -
     runtime.cudaGetErrorString.restype = ctypes.c_char_p
     for code in row.codes:
         words = runtime.cudaGetErrorString(code).decode()
-        fault = probe.named(f"RuntimeError: CUDA error: {words}", TABLE)
+        fault = faults.named(f"RuntimeError: CUDA error: {words}", WORDS)
         assert fault["name"] == row.name, (code, words)
 
 
@@ -163,17 +171,12 @@ def test_four_gpus_pass_where_nothing_is_computed(rig: Rig, warm: Warm) -> None:
     assert [gpu.device for gpu in result.devices] == [f"cuda:{index}" for index in range(4)]
 
 
-def test_a_run_of_its_own_gives_the_same_words(rig: Rig) -> None:
+def test_a_run_of_its_own_gives_the_same_words(rig: Rig, tmp_path: Path) -> None:
     """Not forked, as on a host: what the warm process saves is the import alone."""
     scripts = rig.scripts("cudaLaunchKernel 1 719", "", 2)
-    done = subprocess.run(
-        [rig.python, "-I", "-c", remote.BOOTSTRAP],
-        input=remote.document("smoke", expected("copies", "elementwise")),
-        env={**rig.preloaded(), **scripts, "CUDA_LAUNCH_BLOCKING": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    program, asked = program_for(expected("copies", "elementwise"), tmp_path)
+    env = {**rig.preloaded(), **scripts, "CUDA_LAUNCH_BLOCKING": "1"}
+    done = node_program.run(rig.python, program, "smoke", asked, timeout=120, env=env)
     assert done.returncode == 2, done.stderr
     names = [gpu.fault and gpu.fault.name for gpu in smoke.parse_smoke(done.stdout).devices]
     assert names == ["wrong-values", "kernel-fault"]
@@ -249,14 +252,9 @@ def test_a_library_from_elsewhere(rig: Rig, tmp_path: Path) -> None:
     name = f"-Wl,-soname,{library.name}"
     command = ["cc", "-shared", "-fPIC", name, "-o", library, tmp_path / "a.c"]
     subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run(
-        [rig.python, "-I", "-c", remote.BOOTSTRAP],
-        input=remote.document("smoke", expected("copies", nvml=None)),
-        env={"LD_PRELOAD": str(library)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    program, asked = program_for(expected("copies", nvml=False), tmp_path)
+    env = {"LD_PRELOAD": str(library)}
+    done = node_program.run(rig.python, program, "smoke", asked, timeout=120, env=env)
     result = smoke.parse_smoke(done.stdout)
     assert [fault.name for fault in result.faults] == ["foreign-library"], str(result)
 

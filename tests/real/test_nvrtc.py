@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
-from fleetwheel.connection import remote
 from fleetwheel.matrix.matrix import parse_matrix
 from fleetwheel.matrix.variant import Variant
-from fleetwheel.probes import smoke_device
+from fleetwheel.node.smoke.architectures import code_runs
+from tests import node_program
 
 pytestmark = pytest.mark.real
 
 COMPILE = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from fleetwheel.node.smoke.checks import KERNEL
+from fleetwheel.node.smoke.nvrtc import architecture, compile_cubin, load_nvrtc
+input = json.load(sys.stdin)
 nvrtc = load_nvrtc(Path(input["site"]), input["cuda"])
 found = {}
 for device in map(tuple, input["devices"]):
@@ -73,20 +79,20 @@ def served(variant: str) -> list[tuple[int, int]]:
     devices = sorted(
         (int(major), int(minor)) for major, _, minor in (n.partition(".") for n in names)
     )
-    return [d for d in devices if any(smoke_device.code_runs(code, d) for code in codes)]
+    return [d for d in devices if any(code_runs(code, d) for code in codes)]
 
 
 @pytest.mark.parametrize("variant", NVRTC)
 def test_the_kernel_compiles_for_every_gpu_of_a_variant(variant: str, tmp_path: Path) -> None:
     if platform.machine() != "x86_64":
         pytest.skip("the compiler's wheel is asked for on x86_64 only")
-    program = remote.source("smoke_device").split('if __name__ == "__main__"')[0] + COMPILE
-    site = unpacked(NVRTC[variant], tmp_path)
+    site = unpacked(NVRTC[variant], tmp_path / "site")
+    program = node_program.unpacked(tmp_path)
     devices = served(variant)
     given = {"site": str(site), "devices": devices, "cuda": f"{variant[2:4]}.{variant[4]}"}
     done = subprocess.run(
-        [sys.executable, "-I", "-c", remote.BOOTSTRAP],
-        input=json.dumps({"program": program, "input": given}),
+        [sys.executable, "-I", "-c", COMPILE, program],
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         timeout=120,

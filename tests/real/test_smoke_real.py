@@ -3,14 +3,15 @@
 import json
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from fleetwheel.connection import remote
-from fleetwheel.probes import smoke_device
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
+from fleetwheel.node.smoke.checks import CHECKS
 from fleetwheel.smoke import result as smoke
+from tests import node_program
 
 pytestmark = pytest.mark.real
 
@@ -64,7 +65,7 @@ def broken(*arguments, **options):
 {call} = broken
 '''
 settings = {"part": "device", "sustained_s": 0.1}
-full = load(input["full_program"]).checks(None, settings, {}, lambda **event: None)
+full = checks(None, settings, {}, lambda **event: None)
 found = [failing(CHECKS, call, "True", damage) for call, damage, check in input["quick"]]
 found += [failing(full, call, when, damage) for call, when, damage, check in input["full"]]
 print(json.dumps([failing([*CHECKS, *full], "torch.mm", "False", ""), *found]))
@@ -153,26 +154,24 @@ def expected(**changes: Any) -> dict[str, Any]:
         "packages": {"torch": "2.13.0+cpu"},
         "variant": "cpu",
         "accelerator": "cpu",
-        "faults": faults.table("2.13.0+cpu", None),
-        **smoke.programs(),
+        "words": faults.words("2.13.0+cpu"),
         **changes,
     }
 
 
-def device_program_after(damage: str) -> str:
+def device_program_after(damage: str) -> dict[str, str]:
     """Return the device program with something done to torch before it starts."""
     future = "from __future__ import annotations\n"
-    return remote.source("smoke_device").replace(future, future + damage)
+    text = node_program.source("smoke/device.py")
+    return {"smoke/device.py": text.replace(future, future + damage)}
 
 
-def run(python: Path, given: dict[str, Any]) -> tuple[smoke.SmokeResult, int]:
-    done = subprocess.run(
-        [python, "-I", "-c", remote.BOOTSTRAP],
-        input=remote.document("smoke", given),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def run(
+    python: Path, given: dict[str, Any], changes: dict[str, str] | None = None
+) -> tuple[smoke.SmokeResult, int]:
+    with TemporaryDirectory() as place:
+        program = node_program.unpacked(Path(place), changes)
+        done = node_program.run(python, program, "smoke", given, timeout=300)
     return smoke.parse_smoke(done.stdout), done.returncode
 
 
@@ -182,7 +181,7 @@ def test_real_torch_passes(torch_cpu_python: Path) -> None:
     assert result.passed
     assert (result.torch, result.cuda) == ("2.13.0+cpu", None)
     told = [check.name for check in result.devices[0].checks]
-    assert told == [f"{name} {kind}" for name, kind, _ in smoke_device.CHECKS]
+    assert told == [f"{name} {kind}" for name, kind, _ in CHECKS]
     for check in result.devices[0].checks:
         if "statistics" not in check.name:
             assert check.error is not None
@@ -192,21 +191,33 @@ def test_real_torch_passes(torch_cpu_python: Path) -> None:
 @pytest.fixture(scope="module")
 def damaged(torch_cpu_python: Path) -> list[list[str]]:
     """The checks that fail: for no damage, and for each row of QUICK and FULL."""
-    given = {"quick": QUICK, "full": FULL, "full_program": remote.source("smoke_full")}
+    given = {"quick": QUICK, "full": FULL}
     (found,) = device_program(torch_cpu_python, DAMAGED, given)
     return found  # type: ignore[no-any-return]
 
 
+IMPORTED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import fleetwheel.node.smoke.device as device_module
+from fleetwheel.node.smoke.bench import Bench, run_check
+from fleetwheel.node.smoke.checks import CHECKS
+from fleetwheel.node.smoke.device import device
+from fleetwheel.node.smoke.full import checks
+input = json.load(sys.stdin)
+"""
+
+
 def device_program(python: Path, more: str, given: dict[str, Any]) -> list[Any]:
-    """Run smoke_device.py up to its last line, then some more; return the JSON of each line."""
-    program = remote.source("smoke_device").split('if __name__ == "__main__"')[0]
-    done = subprocess.run(
-        [python, "-I", "-c", remote.BOOTSTRAP],
-        input=json.dumps({"program": program + more, "input": given}),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Import the device program and run some more; return the JSON of each line."""
+    with TemporaryDirectory() as place:
+        done = subprocess.run(
+            [python, "-I", "-c", IMPORTED + more, node_program.unpacked(Path(place))],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -236,7 +247,7 @@ def test_a_wrong_operator_is_caught(caught: list[list[str]], place: int) -> None
 
 def test_wrong_values_are_named(torch_cpu_python: Path) -> None:
     damage = "import torch\ntorch.tanh = torch.sin\n"
-    result, code = run(torch_cpu_python, expected(program=device_program_after(damage)))
+    result, code = run(torch_cpu_python, expected(), device_program_after(damage))
     assert code == 2
     fault = result.devices[0].fault
     assert fault
@@ -246,7 +257,7 @@ def test_wrong_values_are_named(torch_cpu_python: Path) -> None:
 def test_an_operation_that_does_nothing_is_caught(torch_cpu_python: Path) -> None:
     """Its output keeps the NaN that it was filled with."""
     program = device_program_after("import torch\ntorch.mm = lambda a, b, out: out\n")
-    result, _ = run(torch_cpu_python, expected(program=program))
+    result, _ = run(torch_cpu_python, expected(), program)
     failed = [check for check in result.devices[0].checks if not check.passed]
     assert [check.name.split()[0] for check in failed] == ["matmul"] * 4
     assert {check.error for check in failed} == {None}
@@ -270,7 +281,7 @@ def test_another_torch_than_the_locked_one_fails(
 
 def test_cuda_wheels_fail_where_cpu_wheels_are_locked(torch_cpu_python: Path) -> None:
     program = device_program_after("import torch\ntorch.version.cuda = '13.0'\n")
-    result, code = run(torch_cpu_python, expected(program=program))
+    result, code = run(torch_cpu_python, expected(), program)
     assert (code, [fault.name for fault in result.faults]) == (2, ["wrong-variant"])
     assert "is built for CUDA 13.0, but cpu was expected" in result.faults[0].error
 
@@ -279,9 +290,10 @@ def full(**changes: Any) -> dict[str, Any]:
     return expected(level="full", sustained_s=0.2, **changes)
 
 
-def full_program_after(damage: str) -> str:
+def full_program_after(damage: str) -> dict[str, str]:
     future = "from __future__ import annotations\n"
-    return remote.source("smoke_full").replace(future, future + damage)
+    text = node_program.source("smoke/full.py")
+    return {"smoke/full.py": text.replace(future, future + damage)}
 
 
 def test_the_full_level_passes(torch_cpu_python: Path) -> None:
@@ -306,7 +318,7 @@ def test_the_full_level_passes(torch_cpu_python: Path) -> None:
 
 def test_a_wrong_sum_is_caught(torch_cpu_python: Path) -> None:
     damage = "import torch\ntorch.distributed.all_reduce = lambda tensor: None\n"
-    result, code = run(torch_cpu_python, full(full_program=full_program_after(damage)))
+    result, code = run(torch_cpu_python, full(), full_program_after(damage))
     assert (code, result.devices[0].status) == (2, "passed")
     assert [part.status for part in result.together] == ["failed", "failed"]
     assert "all-reduce float32: relative error" in str(result)
@@ -319,25 +331,25 @@ task = {{
     "seed": 1,
     "deadline_s": 60,
     "driver": {driver},
-    "full": {{"program": input["full_program"], "sustained_s": 0.1, **{part}}},
+    "full": {{"sustained_s": 0.1, **{part}}},
 }}
 import torch
 torch.cuda.synchronize = lambda place: None
-main(task)
+device(task)
 """
 
 
 def events(python: Path, driver: str, part: str, damage: str = "") -> list[dict[str, Any]]:
     """Run the device program with a task of its own, and return what it tells."""
     more = damage + DEVICE_ALONE.format(driver=driver, part=part)
-    return device_program(python, more, {"full_program": remote.source("smoke_full")})
+    return device_program(python, more, {})
 
 
 def test_a_gpu_with_a_job_is_left_after_the_quick_checks(torch_cpu_python: Path) -> None:
     told = events(torch_cpu_python, "{'held_by': 'process 7', 'mig': True}", "{'part': 'device'}")
     assert told[-1]["error"].startswith("RuntimeError: the GPU is in use by process 7")
     done = [event["check"]["name"] for event in told if "check" in event]
-    assert len(done) == len(smoke_device.CHECKS)
+    assert len(done) == len(CHECKS)
 
 
 def test_copies_between_two_places(torch_cpu_python: Path) -> None:
@@ -383,12 +395,14 @@ def empty(*arguments, **options):
     return make(*arguments, **options)
 
 torch.empty = empty
-CUDA_CHECKS = [check for check in CUDA_CHECKS if check[0] != "runtime compilation"]
-Bench = type("Bench", (Bench,), {"__init__": lambda self, torch, device, seed:
-    super(Bench, self).__init__(torch, "cpu:0", seed)})
+device_module.CUDA_CHECKS = [
+    check for check in device_module.CUDA_CHECKS if check[0] != "runtime compilation"
+]
+device_module.Bench = type("Bench", (Bench,), {"__init__": lambda self, torch, device, seed:
+    super(device_module.Bench, self).__init__(torch, "cpu:0", seed)})
 driver = {"device": "cuda:0", "name": "NVIDIA H100", "uuid": "GPU-1", "gpu": "GPU-1",
     "memory_total_mib": 81559}
-main({"device": "cuda:0", "seed": 1, "deadline_s": 60, "driver": driver})
+device({"device": "cuda:0", "seed": 1, "deadline_s": 60, "driver": driver})
 """
 
 
@@ -428,7 +442,7 @@ def test_a_torch_that_cannot_exchange_numpy_fails(torch_cpu_python: Path) -> Non
     """One that found no numpy at its import says what a torch before 2.3 says beside numpy 2."""
     locked = {"torch": "2.13.0+cpu", "numpy": version_of(torch_cpu_python, "numpy")}
     program = device_program_after(BLIND)
-    result, code = run(torch_cpu_python, expected(packages=locked, program=program))
+    result, code = run(torch_cpu_python, expected(packages=locked), program)
     fault = result.devices[0].fault
     assert fault
     assert (code, fault.name) == (2, "numpy")
@@ -441,9 +455,9 @@ def version_of(python: Path, name: str) -> str:
     return subprocess.check_output([python, "-c", program], text=True).strip()
 
 
-def test_by_hand_without_any_input(torch_cpu_python: Path) -> None:
-    probe = Path(smoke_device.__file__).with_name("smoke.py")
-    done = subprocess.run([torch_cpu_python, probe], capture_output=True, text=True, timeout=300)
+def test_by_hand_without_any_input(torch_cpu_python: Path, tmp_path: Path) -> None:
+    command = [torch_cpu_python, node_program.unpacked(tmp_path), "test"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["passed"]
     assert "passed, 12 checks in" in done.stderr

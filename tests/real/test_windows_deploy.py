@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fleetwheel.collectors import program
 from tests.project import Project
 from tests.python_list import serving, write_list
 from tests.rig.windows import Rig, windows_rig
@@ -127,9 +128,26 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
     generation = root / "envs" / hosts["@winssh/winrig"]["generation"]
     assert (generation / "Lib/site-packages/torch.py").exists()
     assert not (root / "current").exists()
-    [there] = ask(lab, "environments.Environments", f"root={ROOT}")["generations"]
+    found = ask(lab, "environments.Environments", f"root={ROOT}")
+    assert found["node"] == [program.digest()]
+    assert (root / f"lib/node-{program.digest()}/__pycache__").exists()
+    assert (root / "bin/fleetwheel-node.cmd").exists()
+    [there] = found["generations"]
     assert there["packages"] == {"torch": "2.13.0+cpu"}
     assert there["lock"] == hashlib.sha256((generation / "pylock.toml").read_bytes()).hexdigest()
+
+
+def test_the_question_that_a_host_keeps_has_the_same_answer(rig: Rig, lab: Project) -> None:
+    """The host has what the last test left there."""
+    rig.nvidia_smi(ROW, name=QUERY[:KEY])
+    rig.nvidia_smi(BANNER)
+    whole, kept = (ask(lab, f"host.{name}", f"root={ROOT}") for name in ("Host", "KeptHost"))
+    assert kept["installation"]["node"] == [program.digest()]
+    for state in (whole, kept):
+        state["installation"].pop("free_bytes")
+    assert kept == whole
+    done = lab.run("--limit", "@winssh/winrig", "fact", "fleetwheel.facts.host.KeptHost")
+    assert '"absent"' in done.stdout
 
 
 def test_a_gpu_never_gets_the_cpu_wheels_that_pypi_has_for_windows(

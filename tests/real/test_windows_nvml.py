@@ -1,5 +1,6 @@
 """NVML on a Windows host under Wine: the real pynvml against a nvml.dll with scripted answers."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.collectors import batch, host, sections
+from fleetwheel.collectors import batch, host, program, sections
 from fleetwheel.host.profile import DriverState, HostState
 from tests.machine import HEALTHY
 from tests.rig.windows import Rig, windows_rig
@@ -93,3 +94,26 @@ def test_without_a_python_nvidia_smi_stands_alone(rig: Rig) -> None:
     assert (profile.pythons, profile.memory_total_mib) == ((), None)
     assert (profile.driver.state, profile.driver.detail) == (DriverState.OK, "")
     assert [gpu.uuid for gpu in profile.gpus] == ["GPU-1"]
+
+
+def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> None:
+    home = rig.drive_c / f"kept & co/lib/node-{program.digest()}"
+    for path, content in program.program_files().items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_bytes(content)
+    rig.nvidia_smi(ROW)
+    (rig.drive_c / "fake_nvml.txt").write_text(WDDM)
+    question = program.short_batch_question(r"C:\kept & co", 20)
+    [answer] = connect_and_call(rig.data, {"run": [question]})
+    found = sections(answer["stdout"], *host.SECTIONS)
+    state = host.parse_host(*(found[section] for section in host.SECTIONS))
+    assert state.installation.node == (program.digest(),)
+    assert state.profile.driver.nvml == "13.580.95.05"
+    assert [gpu.uuid for gpu in state.profile.gpus] == ["GPU-aaaa", "GPU-bbbb"]
+    check = rf'C:\Python311\python.exe -I -B "C:\kept & co\lib\{home.name}" check --format json'
+    [answer] = connect_and_call(rig.data, {"run": [check]})
+    document = json.loads(answer["stdout"][-1])
+    assert (document["status"], document["differences"][0]["found"]) == (
+        "critical",
+        "nothing was deployed",
+    )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.probes import generation
+from fleetwheel.node import activate as activating
+from fleetwheel.node.link import remove_link
 from tests.deploying import add_generation, left
 
 OLD, NEW = "old-1", "new-1"
@@ -16,13 +17,13 @@ def root(tmp_path: Path) -> Path:
     """A root directory with one generation in use, and a new one."""
     for id in (OLD, NEW):
         add_generation(tmp_path, id)
-    generation.activate(str(tmp_path), OLD, RECORD[OLD], 3, [])
+    activating.activate(str(tmp_path), OLD, RECORD[OLD], 3, [])
     assert left(tmp_path) == (OLD, RECORD[OLD])
     return tmp_path
 
 
 def activate(root: Path) -> None:
-    generation.activate(str(root), NEW, RECORD[NEW], 3, [])
+    activating.activate(str(root), NEW, RECORD[NEW], 3, [])
 
 
 def test_current_and_record_go_together(root: Path) -> None:
@@ -46,7 +47,7 @@ def test_no_step_leaves_a_record_of_another_generation(
     def broken(*arguments: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(generation, step, broken)
+    monkeypatch.setattr(activating, step, broken)
     with pytest.raises(OSError, match="no space left"):
         activate(root)
     assert left(root) == (after, RECORD[after])
@@ -57,9 +58,9 @@ def test_the_record_never_runs_ahead(root: Path, monkeypatch: pytest.MonkeyPatch
 
     def point(link: Path, target: Path) -> None:
         seen.append(left(root))
-        generation.remove_link(link)
+        remove_link(link)
         link.symlink_to(target)
 
-    monkeypatch.setattr(generation, "point", point)
+    monkeypatch.setattr(activating, "point", point)
     activate(root)
     assert seen == [(OLD, RECORD[OLD])]

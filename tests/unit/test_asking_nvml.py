@@ -238,7 +238,7 @@ def test_the_probe_s_text_is_always_the_same() -> None:
     assert re.fullmatch(r"[A-Za-z0-9+/=]{1,76800}", text)
     archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(text)))
     assert archive.namelist() == ["__main__.py", "pynvml.py"]
-    assert archive.read("__main__.py").decode() == Path("fleetwheel/probes/gpu.py").read_text()
+    assert archive.read("__main__.py").decode() == Path("fleetwheel/node/nvml.py").read_text()
 
 
 def test_no_process_is_left(machine: Machine) -> None:

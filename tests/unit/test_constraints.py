@@ -77,3 +77,11 @@ def test_what_cannot_be_read_says_where(write: Write, text: str, said: str) -> N
     with pytest.raises(FleetwheelError) as caught:
         rules()
     assert said in str(caught.value)
+
+
+def test_an_address_binds_a_name_to_a_wheel_and_to_nothing_else(write: Write) -> None:
+    write("rules.txt", "numpy @ https://wheels.example/numpy-2.4.0-py3-none-any.whl\n")
+    assert rules() == ["numpy @ https://wheels.example/numpy-2.4.0-py3-none-any.whl"]
+    write("rules.txt", "\nnumpy @ git+https://git.example/numpy.git\n")
+    with pytest.raises(FleetwheelError, match=r"rules\.txt, line 2: .*no file name of a wheel"):
+        rules()

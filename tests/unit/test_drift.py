@@ -12,9 +12,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
-    ACCEPT,
-    DEPLOY,
-    REBUILD,
     damaged,
     differences,
     exit_status,
@@ -36,6 +33,7 @@ from fleetwheel.host.profile import (
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.node.compare import ACCEPT, DEPLOY, REBUILD
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, HostReport, Report, report_of

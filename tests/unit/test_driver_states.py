@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetwheel.host.driver_states import explain_state
 from fleetwheel.host.profile import DriverState, OperatingSystem
+from fleetwheel.node.driver_states import explain_state
 
 DOCUMENT = Path("docs/facts.md").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from fleetwheel.collectors import pythons, script, sections
 from fleetwheel.collectors._nvml_probe import nvml_probe
 from tests.machine import HEALTHY
 
-PROBE = Path("fleetwheel/probes/gpu.py").resolve()
+PROBE = Path("fleetwheel/node/nvml.py").resolve()
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.delivery import store
 from fleetwheel.delivery.distribution import parcels, require_own_files
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
+from fleetwheel.sources import store, web
 from fleetwheel.sources.wheel import Source, file_name
 from tests.samples import lock_with
 from tests.serve_index import serve_index
@@ -78,6 +78,36 @@ def test_a_host_gets_no_file_of_this_machine_but_its_sources(tmp_path: Path) -> 
         require_own_files(asked, others)
     require_own_files(asked, [*others, Source(name="pip", url=str(wheel.parent), layout="flat")])
     require_own_files(lock(wheel.as_uri(), hash, from_host=False), others)
+
+
+def test_a_file_beside_an_index_on_disk_is_its_own_when_a_page_lists_it(tmp_path: Path) -> None:
+    """As an index has it that keeps its files beside ``simple/``."""
+    wheel = make_wheel(tmp_path / "files", "x", "1.0")
+    (tmp_path / "simple" / "x").mkdir(parents=True)
+    index = Source(name="pip index-url", url=(tmp_path / "simple").as_uri())
+    asked = lock(wheel.as_uri(), store.sha256(wheel))
+    with pytest.raises(FleetwheelError, match="in no wheel source here"):
+        require_own_files(asked, [index])
+    web.forget_pages()
+    page = f'<a href="../../files/{wheel.name}">{wheel.name}</a>'
+    (tmp_path / "simple" / "x" / "index.html").write_text(page)
+    require_own_files(asked, [index])
+    beside = make_wheel(tmp_path / "secret", "x", "1.0")
+    with pytest.raises(FleetwheelError, match=r"secret/x-1\.0.* in no wheel source here"):
+        require_own_files(lock(beside.as_uri(), store.sha256(beside)), [index])
+
+
+def test_a_file_that_the_inventory_asks_for_by_path_is_its_own(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "x", "1.0")
+    hash = store.sha256(wheel)
+    require_own_files(lock(wheel.as_uri(), hash), [], [f"{wheel}#sha256={hash}", "numpy"])
+
+
+def test_no_name_of_a_lock_leads_out_of_an_index(tmp_path: Path) -> None:
+    text = lock("file:///x-1-py3-none-any.whl").text.replace('name = "x"', 'name = "../../x"')
+    assert "../../x" in text
+    with pytest.raises(FleetwheelError, match="cannot be read"):
+        require_own_files(Lock(name="pylock.x.toml", text=text, from_host=True), [])
 
 
 @pytest.mark.parametrize(

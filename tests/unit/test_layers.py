@@ -20,7 +20,7 @@ MAY_IMPORT_PYINFRA = {
     "fleetwheel/connection/client.py",
     "fleetwheel/connection/winssh.py",
 }
-PROBES_MAY_IMPORT = {"torch", "numpy", "pynvml"}
+NODE_MAY_IMPORT = {"fleetwheel", "torch", "numpy", "pynvml"}
 
 
 @cache
@@ -118,10 +118,11 @@ def test_a_clone_without_links_says_what_to_do(tmp_path: Path) -> None:
     assert "git config core.symlinks true" in done.stderr
 
 
-def test_probes_need_nothing_of_ours() -> None:
-    """They run on hosts, where only the standard library and the environment are there."""
-    for path in files("fleetwheel/probes"):
-        assert imported(path) <= set(sys.stdlib_module_names) | PROBES_MAY_IMPORT, path
+def test_the_program_for_hosts_needs_nothing_that_they_lack() -> None:
+    for path in files("fleetwheel/node"):
+        assert imported(path) <= set(sys.stdlib_module_names) | NODE_MAY_IMPORT, path
+        ours = [name for name in imports(path) if name.startswith("fleetwheel.")]
+        assert all(name.startswith("fleetwheel.node.") for name in ours), path
 
 
 def test_deploys_are_short_scripts() -> None:
@@ -192,12 +193,16 @@ def texts(path: Path) -> list[str]:
 
 
 def test_public_names_are_unique() -> None:
-    """A search for a name finds one thing. Facts are named for pyinfra."""
-    where: dict[str, list[str]] = {}
+    """A search for a name finds one thing. Facts are named for pyinfra.
+
+    The program for hosts is a world of its own, in which functions are named for actions.
+    """
+    where: dict[tuple[bool, str], list[str]] = {}
     for path in (path for folder in ("fleetwheel", "operations") for path in files(folder)):
-        if "probes" in path.parts or path.name.startswith("windows_"):
+        if path.name.startswith("windows_"):
             continue  # programs for hosts, each of which stands alone
         for node in module(path).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                where.setdefault(node.name, []).append(path.as_posix())
-    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
+                where.setdefault(("node" in path.parts, node.name), []).append(path.as_posix())
+    shared = {name for (there, name), paths in where.items() if len(paths) > 1}
+    assert shared <= {"by_hand", "main"}, "what starts a module of the program for hosts"

@@ -12,12 +12,19 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock, name_of
 from fleetwheel.lock.locking import uv_platform
+from fleetwheel.sources import web
 from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, choice, target_of
 from tests.serve_index import serve_index
 from tests.small_wheels import make_wheel
 
 TARGET = target_of(CPU_HOST)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """A server may have the port of one that another test has asked."""
+    web.forget_pages()
 
 
 def made(chosen: Choice, sources: list[Source], target: Target = TARGET) -> Lock:
@@ -106,7 +113,8 @@ def test_an_index_that_forbids_what_it_lacks_is_passed_over(
     family: Source, ordinary: Source
 ) -> None:
     with serve_index({"cpu": []}) as bucket:
-        sources = [Source(name="bucket", url=f"{bucket.url}/cpu/"), ordinary]
+        bucket.missing = 403
+        sources = [Source(name="bucket", url=f"{bucket.url}/cpu/", variant="cpu"), ordinary]
         lock = made(choice(family), sources)
         assert "/whl/cpu/numpy/" in bucket.pages()
     assert lock.packages == {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}

@@ -242,6 +242,18 @@ def test_a_constraint_binds_torch_to_no_address(
         answer(wheels, Request())
 
 
+def test_a_constraint_may_bind_a_name_to_one_wheel(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv, which reads no source itself, is not asked to fetch it."""
+    own = make_wheel(wheels.parent / "own", "numpy", "2.1.0")
+    rules = wheels.parent / "rules.txt"
+    rules.write_text(f"numpy @ {own.as_uri()}\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(rules))
+    lock = made(wheels, "numpy")
+    assert (lock.packages["numpy"], lock.urls["numpy"]) == ("2.1.0", own.as_uri())
+
+
 def test_a_host_that_keeps_its_lock_needs_no_constraints(
     wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

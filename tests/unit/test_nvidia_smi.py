@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fleetwheel.collectors import gpu as gpu_answer
 from fleetwheel.collectors.nvidia_smi import FIELDS, cuda_ceiling, parse_nvidia_smi
-from fleetwheel.host.driver_states import EXPLANATIONS
 from fleetwheel.host.profile import DriverState, Gpu
+from fleetwheel.node.driver_states import EXPLANATIONS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "nvidia-smi"
 OLD_FIELDS = [field for field in FIELDS if field != "compute_cap"]

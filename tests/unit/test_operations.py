@@ -9,7 +9,7 @@ import pytest
 from pyinfra.api import Host, State
 from pyinfra.context import ctx_host
 
-from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery import uv_binary
 from fleetwheel.delivery.distribution import Delivery, Parcel
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.plan import Plan
@@ -21,6 +21,7 @@ from fleetwheel.operations import _host_state, _probe, _push, _report, _steps, _
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.smoke import result as verdicts
+from fleetwheel.sources import store
 from tests.deploying import (
     BROKEN,
     BUSY,

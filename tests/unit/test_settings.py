@@ -45,7 +45,7 @@ def test_keys_of_pyinfra_and_its_connectors_are_left_alone() -> None:
         ("packages", "numpy, torchvision", ("numpy", "torchvision")),
         ("packages", "numpy>=1, <3,scipy[a,b]==1.*,", ("numpy>=1, <3", "scipy[a,b]==1.*")),
         ("packages", "", ()),
-        ("sources", "/wheels,https://wheels.example/simple", None),
+        ("optional_sources", "/wheels,https://wheels.example/simple", None),
         ("gpus", 0, (0,)),
         ("gpus", "0,1", (0, 1)),
         ("gpus", "RTX 4090", ("RTX 4090",)),
@@ -139,3 +139,23 @@ def test_any_data_gives_settings_or_a_sentence(data: dict[str, Any]) -> None:
         Settings.from_data(data)
     except FleetwheelError as error:
         assert str(error)
+
+
+def test_a_source_is_an_address_or_one_with_the_names_that_are_bound_to_it() -> None:
+    bound = {"url": "https://wheels.example/simple", "packages": ["acme-*"]}
+    settings = Settings.from_data({"sources": ["/wheels", bound]})
+    assert settings.own_sources.redacted == (
+        "/wheels",
+        "https://wheels.example/simple for acme-*",
+    )
+    assert Settings.from_data({"sources": "/wheels,/more"}).own_sources.redacted == (
+        "/wheels",
+        "/more",
+    )
+
+
+@pytest.mark.parametrize("pattern", ["", "acme utils", "-acme", "$(id)", "acme/*"])
+def test_a_pattern_that_no_name_can_fit_is_refused(pattern: str) -> None:
+    bound = {"url": "https://wheels.example/simple", "packages": [pattern]}
+    with pytest.raises(FleetwheelError, match="is no name of a package"):
+        Settings.from_data({"sources": [bound]})

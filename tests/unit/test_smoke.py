@@ -14,8 +14,9 @@ from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.matrix.variant import Variant
-from fleetwheel.probes import smoke as probe
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
+from fleetwheel.node.smoke import children, devices, verdict
+from fleetwheel.node.smoke import run as probe
 from fleetwheel.smoke import result as smoke
 from tests.samples import GPU_HOST, REQUEST, choice, target_of
 
@@ -23,8 +24,8 @@ UNEXPECTED = (
     "UserWarning: CUDA initialization: Unexpected error from cudaGetDeviceCount(). Did you run some"
     " cuda functions before calling NumCudaDevices() that might have already set an error? "
 )
-TABLE = faults.table("2.14.1+cu130", "580.65.06")
-EXPECTED = {**probe.DEFAULTS, "faults": TABLE}
+WORDS = faults.words("2.14.1+cu130", "580.65.06")
+EXPECTED = {**probe.DEFAULTS, "words": WORDS}
 
 
 def lock_of_torch(version: str, variant: str, os: str = "linux") -> Lock:
@@ -55,7 +56,7 @@ def judged(name: str, **told: Any) -> dict[str, Any]:
     """Return the probe's verdict on an H100 that told this."""
     said = {"checks": [], "measured": [], "seed": 1, "seconds": 2.0, "error": "", **told}
     shown = {"device": name, "name": "NVIDIA H100"}
-    return probe.verdict(probe.Device(shown, name, {}, {}), said, EXPECTED)
+    return verdict.verdict(devices.Device(shown, name, {}, {}), said, EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_the_lock_says_what_is_expected(
     asked = smoke.expectation(lock_of_torch(version, variant), load_matrix())
     assert asked["packages"] == {"torch": version}
     assert (asked["variant"], asked["cuda"], asked["accelerator"]) == (variant, cuda, accelerator)
-    assert set(asked) == set(probe.DEFAULTS) - {"sustained_s"}
+    assert set(asked) == set(probe.DEFAULTS) - {"sustained_s", "nvml"}
     probe.require_known({**probe.DEFAULTS, **asked})
     json.dumps(asked)
 
@@ -89,7 +90,7 @@ def test_the_lock_says_what_is_expected(
 )
 def test_faults_name_the_driver_that_the_variant_needs(os: str, variant: str, driver: str) -> None:
     asked = smoke.expectation(lock_of_torch("2.14.1", variant, os), load_matrix())
-    fault = probe.named("Found no NVIDIA driver on your system.", asked["faults"])
+    fault = faults.named("Found no NVIDIA driver on your system.", asked["words"])
     assert fault["meaning"] == f"torch 2.14.1+{variant} finds no NVIDIA driver on this host"
     assert f"install NVIDIA driver {driver} or newer" in fault["repair"]
 
@@ -300,7 +301,7 @@ REAL_WORDS = [
 
 @pytest.mark.parametrize(("text", "name"), REAL_WORDS)
 def test_errors_get_their_name(text: str, name: str) -> None:
-    fault = probe.named(text, TABLE)
+    fault = faults.named(text, WORDS)
     assert fault["name"] == name
     assert fault["error"] == text
     assert fault["meaning"]
@@ -318,8 +319,10 @@ def test_every_row_is_tried_and_compiles() -> None:
 def test_the_number_counts_before_the_words() -> None:
     """Torch may wrap an error of the driver into words of its own."""
     said = "AcceleratorError: Error 214: CUDA error: unspecified launch failure, during copy cuda:0"
-    assert probe.named(said, TABLE)["name"] == "memory-errors"
-    assert probe.named("RuntimeError: Error 1: cuModuleLoadData failed", TABLE)["name"] == "unnamed"
+    assert faults.named(said, WORDS)["name"] == "memory-errors"
+    assert (
+        faults.named("RuntimeError: Error 1: cuModuleLoadData failed", WORDS)["name"] == "unnamed"
+    )
 
 
 def test_a_number_belongs_to_one_row() -> None:
@@ -328,7 +331,7 @@ def test_a_number_belongs_to_one_row() -> None:
 
 
 def test_by_hand_the_rows_name_no_release() -> None:
-    fault = probe.named("Found no NVIDIA driver", faults.table())
+    fault = faults.named("Found no NVIDIA driver", faults.words())
     assert fault["meaning"] == "torch finds no NVIDIA driver on this host"
 
 
@@ -435,7 +438,7 @@ def test_a_run_ends_in_its_time(level: smoke.Level, timeout_s: int) -> None:
     deadline = smoke.device_deadline(timeout_s, level)
     assert deadline >= 1
     if timeout_s > 20:
-        assert (deadline + 2 * probe.GRACE) * smoke.STAGES[level] <= timeout_s
+        assert (deadline + 2 * children.GRACE) * smoke.STAGES[level] <= timeout_s
     assert smoke.time_limit(300, level) in (300, 1200)
 
 

@@ -8,7 +8,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fleetwheel.probes import smoke_device
+from fleetwheel.node.smoke import bench as benches
+from fleetwheel.node.smoke import device
 
 
 class Numbers:
@@ -61,15 +62,15 @@ def full(shape: tuple[int], value: float, **where: object) -> Numbers:
 
 
 @pytest.fixture
-def bench() -> smoke_device.Bench:
+def bench() -> benches.Bench:
     """A bench on a GPU that computes as the check says."""
     torch = MagicMock(full=full)
     torch.cuda.get_device_properties.return_value = SimpleNamespace(major=8, minor=9)
-    return smoke_device.Bench(torch, "cuda:0", seed=1)
+    return benches.Bench(torch, "cuda:0", seed=1)
 
 
-def checked(bench: smoke_device.Bench, kind: str, got: Numbers, expected: Numbers) -> Any:
-    return smoke_device.run_check(bench, "matmul", kind, lambda bench, kind: [(got, expected)])
+def checked(bench: benches.Bench, kind: str, got: Numbers, expected: Numbers) -> Any:
+    return benches.run_check(bench, "matmul", kind, lambda bench, kind: [(got, expected)])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def checked(bench: smoke_device.Bench, kind: str, got: Numbers, expected: Number
     ],
 )
 def test_rounding_passes_and_wrong_values_do_not(
-    bench: smoke_device.Bench, kind: str, rounding: float, wrong: float
+    bench: benches.Bench, kind: str, rounding: float, wrong: float
 ) -> None:
     expected = Numbers([1.0, -1.0, 1.0])
     for error, passes in ((rounding, True), (wrong, False)):
@@ -95,7 +96,7 @@ def test_rounding_passes_and_wrong_values_do_not(
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
-def test_an_element_that_no_kernel_wrote_cannot_pass(bench: smoke_device.Bench, kind: str) -> None:
+def test_an_element_that_no_kernel_wrote_cannot_pass(bench: benches.Bench, kind: str) -> None:
     """Nearly zero is the right value there, so that zero would pass for it."""
     got = bench.poisoned(4, dtype=kind)
     got.values[:3] = [1.0, 1.0, 1.0]
@@ -114,20 +115,20 @@ DRIVER = {
 
 @pytest.mark.parametrize("percent", [95, 99, 101])
 def test_what_the_driver_keeps_of_its_memory_is_no_disagreement(percent: int) -> None:
-    smoke_device.compare(seen_by_torch(percent), DRIVER, MagicMock())
+    device.compare(seen_by_torch(percent), DRIVER, MagicMock())
 
 
 @pytest.mark.parametrize("percent", [50, 75, 85, 115, 150])
 def test_another_amount_of_memory_is_another_gpu(percent: int) -> None:
     with pytest.raises(RuntimeError, match="NVML and torch disagree: 24564 MiB"):
-        smoke_device.compare(seen_by_torch(percent), DRIVER, MagicMock())
+        device.compare(seen_by_torch(percent), DRIVER, MagicMock())
 
 
 def test_little_memory_may_differ_by_what_the_driver_keeps() -> None:
     small = {**DRIVER, "memory_total_mib": 2048}
-    smoke_device.compare({**seen_by_torch(100), "memory_total_mib": 1600}, small, MagicMock())
+    device.compare({**seen_by_torch(100), "memory_total_mib": 1600}, small, MagicMock())
     with pytest.raises(RuntimeError, match="2048 MiB"):
-        smoke_device.compare({**seen_by_torch(100), "memory_total_mib": 1400}, small, MagicMock())
+        device.compare({**seen_by_torch(100), "memory_total_mib": 1400}, small, MagicMock())
 
 
 def seen_by_torch(percent: int) -> dict[str, Any]:
@@ -143,6 +144,6 @@ def test_float32_is_not_computed_in_tf32() -> None:
     torch.cuda.get_device_properties.return_value = SimpleNamespace(is_integrated=0)
     torch.cuda.mem_get_info.return_value = (20 << 30, 24 << 30)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    smoke_device.open_gpu(torch, "cuda:0")
+    device.open_gpu(torch, "cuda:0")
     assert torch.backends.cuda.matmul.allow_tf32 is False
     assert torch.backends.cudnn.allow_tf32 is False

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from fleetwheel.probes import smoke as probe
-from fleetwheel.probes import smoke_device, smoke_full
+from fleetwheel.node.smoke import children, devices, together
+from fleetwheel.node.smoke import full as smoke_full
+from fleetwheel.node.smoke import run as probe
 from fleetwheel.smoke import result as smoke
 from tests.machine import HEALTHY
-from tests.smoke_script import a_gpu, driver, driver_program, expected, run, scripted
+from tests.smoke_script import a_gpu, driver, driver_program, expected, in_process, run, scripted
 
 Answer = dict[str, Any]
 FOUR = [a_gpu(index) for index in range(4)]
@@ -33,8 +34,8 @@ def of_host(
     """Return the document of a full test on four GPUs of which the driver says this."""
     text = driver_program(place, before, before if after is None else after)
     program = scripted(behaviour, everyone=everyone)
-    given = expected(program, level="full", driver_program=text, nvml="zip", **changes)
-    document = probe.test(given)
+    given = expected(program, level="full", driver_program=text, nvml=True, **changes)
+    document = in_process(given)
     smoke.result_of(document)
     return document
 
@@ -90,7 +91,7 @@ def test_a_gpu_that_failed_alone_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9, 16])
 def test_in_each_round_a_gpu_has_one_partner(count: int) -> None:
     """Nine partners at once are more than a GPU takes: cudaErrorTooManyPeers, error 711."""
-    found = probe.rounds(list(range(count)))
+    found = together.rounds(list(range(count)))
     for pairs in found:
         busy = [gpu for pair in pairs for gpu in pair]
         assert len(busy) == len(set(busy))
@@ -105,7 +106,7 @@ HANGS = "time.sleep(60) if part == 'peers' and 'GPU-3' in seen else None"
 def test_a_pair_that_hangs_is_named_and_the_others_are_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "GRACE", 0.2)
+    monkeypatch.setattr(children, "GRACE", 0.2)
     everyone = "if part == 'peers': tell(start='copy cuda:0 to cuda:1 exact')\n" + HANGS
     document = of_host(tmp_path, everyone=everyone, device_deadline_s=12)
     states = {result["device"]: result["status"] for result in document["together"]}
@@ -119,13 +120,13 @@ def test_pairs_that_there_is_no_time_for_are_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100_000, 400))
-    monkeypatch.setattr(probe.time, "sleep", lambda seconds: None)
-    devices = [probe.Device(gpu, "cuda:0", {"a": "b"}, gpu) for gpu in FOUR]
-    monkeypatch.setattr(probe, "ask", lambda jobs, deadline_s: [dict(TOLD) for _ in jobs])
-    monkeypatch.setattr(probe.time, "monotonic", lambda: next(clock))
-    given = expected("", level="full", device_deadline_s=1000)
-    found, warnings = probe.copy_between(given, devices)
-    assert len(found) == 2
+    monkeypatch.setattr(together.time, "sleep", lambda seconds: None)
+    found = [devices.Device(gpu, "cuda:0", {"a": "b"}, gpu) for gpu in FOUR]
+    monkeypatch.setattr(together, "ask", lambda jobs, deadline_s: [dict(TOLD) for _ in jobs])
+    monkeypatch.setattr(together.time, "monotonic", lambda: next(clock))
+    given = {**probe.DEFAULTS, **expected(level="full", device_deadline_s=1000)}
+    copied, warnings = together.copy_between(given, found)
+    assert len(copied) == 2
     assert warnings == [
         "copies between 4 pairs of GPUs were not tested: smoke_timeout is too short"
     ]
@@ -133,7 +134,7 @@ def test_pairs_that_there_is_no_time_for_are_a_warning(
 
 def test_what_fails_together_fails_the_host(tmp_path: Path) -> None:
     behaviour = "if part == 'all-reduce': tell(error='DistBackendError: NCCL error in: x')"
-    given = expected(scripted(behaviour), level="full", nvml="zip")
+    given = expected(scripted(behaviour), level="full", nvml=True)
     document, code = run(
         sys.executable, {**given, "driver_program": driver_program(tmp_path, driver(*FOUR))}
     )
@@ -145,7 +146,7 @@ def test_what_fails_together_fails_the_host(tmp_path: Path) -> None:
 
 def test_without_nvml_the_gpus_keep_their_numbers() -> None:
     behaviour = "tell(error=f'{part} {device} {seen}') if part == 'all-reduce' else None"
-    document = probe.test(expected(scripted(behaviour), level="full"))
+    document = in_process(expected(scripted(behaviour), level="full"))
     assert document["together"][-1]["fault"]["error"] == "all-reduce cuda:3 None"
 
 
@@ -167,15 +168,16 @@ TOLD = {
 def test_windows_has_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[str] = []
 
-    def ask(jobs: list[probe.Job], deadline_s: float) -> list[Answer]:
+    def ask(jobs: list[children.Job], deadline_s: float) -> list[Answer]:
         parts.extend(job.task["full"]["part"] for job in jobs)
         return [dict(TOLD) for _ in jobs]
 
-    devices = [probe.Device(entry, "cuda:0", {"a": "b"}, entry) for entry in FOUR]
-    monkeypatch.setattr(probe, "ask", ask)
+    four = [devices.Device(entry, "cuda:0", {"a": "b"}, entry) for entry in FOUR]
+    monkeypatch.setattr(together, "ask", ask)
     with monkeypatch.context() as windows:
         windows.setattr(os, "name", "nt")
-        probe.test_together(expected("", level="full"), devices, [dict(TOLD) for _ in FOUR])
+        given = {**probe.DEFAULTS, **expected(level="full")}
+        together.test_together(given, four, [dict(TOLD) for _ in FOUR])
     assert parts == ["peers"] * 6
 
 
@@ -443,10 +445,9 @@ def test_nothing_is_promised_of_a_part_of_a_gpu() -> None:
     assert smoke_full.promised({}) == {}
 
 
-def test_the_full_level_is_loaded_from_its_text() -> None:
-    module = smoke_device.load(Path(smoke_full.__file__).read_text())
+def test_each_part_of_the_full_level_has_its_checks() -> None:
     full = {"part": "device", "sustained_s": 1}
-    checks = [f"{name} {kind}" for name, kind, _ in module.checks(None, full, {}, None)]
+    checks = [f"{name} {kind}" for name, kind, _ in smoke_full.checks(None, full, {}, None)]
     assert checks == [
         "memory exact",
         "copy bandwidth exact",
@@ -455,7 +456,7 @@ def test_the_full_level_is_loaded_from_its_text() -> None:
     ]
     places = {"places": ["cuda:0", "cuda:1"], "labels": ["cuda:2", "cuda:5"]}
     peers = {"part": "peers", "sustained_s": 1, **places}
-    assert [name for name, _, _ in module.checks(None, peers, {}, None)] == [
+    assert [name for name, _, _ in smoke_full.checks(None, peers, {}, None)] == [
         "copy cuda:2 to cuda:5",
         "copy cuda:5 to cuda:2",
     ]

@@ -12,13 +12,12 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fleetwheel.collectors._nvml_probe import nvml_probe
-from fleetwheel.connection import remote
-from fleetwheel.probes import smoke as probe
-from fleetwheel.probes import smoke_device, smoke_driver
+from fleetwheel.node.smoke import device as smoke_device
+from fleetwheel.node.smoke import driver as smoke_driver
 from fleetwheel.smoke import result as smoke
+from tests import node_program
 from tests.machine import HEALTHY
-from tests.smoke_script import a_gpu, driver, driver_program, expected, scripted
+from tests.smoke_script import a_gpu, driver, driver_program, expected, in_process, scripted
 
 Answer = dict[str, Any]
 
@@ -27,8 +26,8 @@ def of_host(place: Path, answer: Answer, behaviour: str = "pass", **changes: Any
     """Return the document of a host with four GPUs of which the driver says this."""
     program = driver_program(place, answer)
     count = changes.pop("count", 4)
-    given = expected(scripted(behaviour, count), driver_program=program, nvml="zip", **changes)
-    document = probe.test(given)
+    given = expected(scripted(behaviour, count), driver_program=program, nvml=True, **changes)
+    document = in_process(given)
     smoke.result_of(document)
     return document
 
@@ -79,7 +78,7 @@ def test_without_nvml_torch_is_believed(tmp_path: Path) -> None:
 
 def test_an_nvml_that_crashes_is_a_warning(tmp_path: Path) -> None:
     program = "import os; os.abort()"
-    document = probe.test(expected(scripted(), driver_program=program, nvml="zip"))
+    document = in_process(expected(scripted(), driver_program=program, nvml=True))
     assert document["passed"]
     assert "NVML did not answer" in document["warnings"][0]
     assert "ended by SIGABRT" in document["warnings"][0]
@@ -134,10 +133,10 @@ def test_a_jetson_is_tested_without_a_uuid_that_cuda_knows(tmp_path: Path) -> No
     given = expected(
         program.replace("    pass\ncheck", "    tell(error=f'{seen} {task}')\ncheck"),
         driver_program=text,
-        nvml="zip",
+        nvml=True,
         gpus=["1234-5"],
     )
-    document = probe.test(given)
+    document = in_process(given)
     assert document["faults"] == []
     assert [gpu["device"] for gpu in document["devices"]] == ["cuda:0"]
     assert document["devices"][0]["fault"]["error"].startswith("None {'seed'")
@@ -232,14 +231,14 @@ def test_who_came_after_the_first_look_is_named(
 ) -> None:
     after = driver(*FOUR[:3], a_gpu(3, **later))
     program = driver_program(tmp_path, driver(*FOUR), after)
-    document = probe.test(expected(scripted(behaviour), driver_program=program, nvml="zip"))
+    document = in_process(expected(scripted(behaviour), driver_program=program, nvml=True))
     assert document["devices"][3]["status"] == "skipped"
     assert words in document["devices"][3]["fault"]["error"]
 
 
 def test_an_nvml_that_does_not_answer_again_excuses_nothing(tmp_path: Path) -> None:
     program = driver_program(tmp_path, driver(*FOUR), {})
-    document = probe.test(expected(scripted(NO_ROOM), driver_program=program, nvml="zip"))
+    document = in_process(expected(scripted(NO_ROOM), driver_program=program, nvml=True))
     assert document["devices"][3]["status"] == "failed"
 
 
@@ -331,22 +330,16 @@ def test_a_gpu_that_is_full_or_has_no_code_is_not_touched(
 
 @pytest.fixture
 def ask_driver(nvml_library: Path, tmp_path: Path) -> Any:
-    """Run smoke_driver.py with the real pynvml against a library with scripted answers."""
+    """Run smoke/driver.py with the real pynvml against a library with scripted answers."""
 
     def run(script: str) -> Answer:
         (tmp_path / "script").write_text(script)
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", remote.BOOTSTRAP],
-            input=remote.document("smoke_driver", {"archive": nvml_probe()}),
-            env={
-                **os.environ,
-                "LD_LIBRARY_PATH": str(nvml_library),
-                "FAKE_NVML": str(tmp_path / "script"),
-            },
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
+        scripted = {
+            "LD_LIBRARY_PATH": str(nvml_library),
+            "FAKE_NVML": str(tmp_path / "script"),
+        }
+        program = node_program.unpacked(tmp_path)
+        done = node_program.run(sys.executable, program, "driver", {}, env=os.environ | scripted)
         assert done.returncode == 0, done.stderr
         answer: Answer = json.loads(done.stdout)
         return answer

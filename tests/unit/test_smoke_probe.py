@@ -1,6 +1,5 @@
 """The smoke test's protocol: scripted children and fake torches, no torch and no GPU."""
 
-import ast
 import json
 import os
 import shutil
@@ -18,12 +17,12 @@ from typing import Any
 import pytest
 
 from fleetwheel.choice import compatibility
-from fleetwheel.connection import remote
-from fleetwheel.probes import smoke as probe
-from fleetwheel.probes import smoke_device
-from fleetwheel.smoke import faults
+from fleetwheel.node import faults
+from fleetwheel.node.smoke import architectures, bench, children, device, nvrtc, others
+from fleetwheel.node.smoke import run as probe
 from fleetwheel.smoke import result as smoke
-from tests.smoke_script import expected, run, scripted
+from tests import node_program
+from tests.smoke_script import expected, in_process, run, scripted, split
 
 
 def test_all_devices_pass() -> None:
@@ -65,9 +64,9 @@ def test_all_devices_pass() -> None:
 def test_one_device_fails_alone(
     behaviour: str, name: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "GRACE", 20)
+    monkeypatch.setattr(children, "GRACE", 20)
     deadline = 0.1 if name == "hang" else 20
-    document = probe.test(expected(scripted(behaviour), device_deadline_s=deadline))
+    document = in_process(expected(scripted(behaviour), device_deadline_s=deadline))
     states = [device["status"] for device in document["devices"]]
     assert states == ["passed", "passed", "passed", "failed"]
     assert document["devices"][3]["fault"]["name"] == name
@@ -107,21 +106,21 @@ def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
 
 
 def test_a_child_that_outstays_its_deadline_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "GRACE", 0.3)
+    monkeypatch.setattr(children, "GRACE", 0.3)
     program = "import time\ntime.sleep(60)"
     started = time.monotonic()
-    document = probe.test(expected(program, accelerator="cpu", device_deadline_s=0.3))
+    document = in_process(expected(program, accelerator="cpu", device_deadline_s=0.3))
     assert time.monotonic() - started < 5
     assert document["devices"][0]["fault"]["name"] == "hang"
     assert "during its start" in document["devices"][0]["summary"]
 
 
 def test_a_child_that_cannot_be_killed_is_given_up() -> None:
-    text = remote.source("smoke").replace("GRACE = 5", "GRACE = 0.3")
-    text = text.replace("self.process.kill()", "pass")
+    text = node_program.source("smoke/children.py").replace("GRACE = 5", "GRACE = 0.3")
+    changes = {"smoke/children.py": text.replace("self.process.kill()", "pass")}
     given = expected("import time\ntime.sleep(6)", accelerator="cpu", device_deadline_s=0.3)
     started = time.monotonic()
-    document, code = run(sys.executable, given, text)
+    document, code = run(sys.executable, given, changes)
     assert time.monotonic() - started < 4
     assert code == 2
     assert "SIGKILL does not end it" in document["devices"][0]["summary"]
@@ -130,16 +129,16 @@ def test_a_child_that_cannot_be_killed_is_given_up() -> None:
 def test_children_do_not_outlive_an_interrupted_test(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     program = f"import os,time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    given = expected(program, accelerator="cpu")
+    changes, given = split(expected(program, accelerator="cpu"))
     with subprocess.Popen(
-        [sys.executable, "-I", "-c", remote.BOOTSTRAP],
+        [sys.executable, "-I", node_program.unpacked(tmp_path, changes), "smoke"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=listen_to_interrupts,
     ) as parent:
         assert parent.stdin
-        parent.stdin.write(remote.document("smoke", given).encode())
+        parent.stdin.write(json.dumps(given).encode())
         parent.stdin.close()
         until(lambda: note.exists() and note.read_text() != "")
         parent.send_signal(signal.SIGINT)
@@ -194,7 +193,7 @@ def with_torch(python: Path, text: str, version: str = "2.14.1") -> str:
 
 def on_fake(python: str, **changes: Any) -> tuple[dict[str, Any], int]:
     """Run the real device program against the fake torch, as a CUDA deploy would."""
-    return run(python, expected(remote.source("smoke_device"), **changes))
+    return run(python, expected(**changes))
 
 
 def names(document: dict[str, Any]) -> list[str]:
@@ -306,11 +305,11 @@ def test_input_that_it_does_not_know_is_refused(changes: dict[str, Any]) -> None
     assert not smoke.parse_smoke(json.dumps(document)).passed
 
 
-def test_runs_as_a_plain_script(fake_python: Path, tmp_path: Path) -> None:
+def test_by_hand_it_takes_a_file(fake_python: Path, tmp_path: Path) -> None:
     python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"Error 802: system not yet"'))
     given = tmp_path / "input.json"
     given.write_text(json.dumps({"packages": {"torch": "2.13.0"}}))
-    command = [python, probe.__file__, "--json-input", str(given)]
+    command = [python, node_program.unpacked(tmp_path), "test", "--json-input", str(given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     errors = [fault["error"] for fault in json.loads(done.stdout)["faults"]]
@@ -319,16 +318,12 @@ def test_runs_as_a_plain_script(fake_python: Path, tmp_path: Path) -> None:
 
 
 def test_by_hand_a_fault_has_its_name(fake_python: Path, tmp_path: Path) -> None:
-    """In a checkout, and on a host where faults.py lies beside the probe's files."""
     python = with_torch(fake_python, FAKE_TORCH.replace("TEXT", '"CUDA unknown error - this may"'))
-    copied = [*Path(probe.__file__).parent.glob("smoke*.py"), Path(faults.__file__)]
-    for file in copied:
-        shutil.copy(file, tmp_path)
-    for script in (probe.__file__, tmp_path / "smoke.py"):
-        done = subprocess.run([python, script], capture_output=True, text=True, timeout=60)
-        document = json.loads(done.stdout)
-        assert (done.returncode, names(document)) == (2, ["unknown-cuda-error"])
-        assert "nvidia_uvm" in done.stderr
+    command = [python, node_program.unpacked(tmp_path), "test"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    document = json.loads(done.stdout)
+    assert (done.returncode, names(document)) == (2, ["unknown-cuda-error"])
+    assert "nvidia_uvm" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", None])
@@ -358,7 +353,7 @@ def test_a_file_that_holds_no_input_is_named(tmp_path: Path, text: str | None) -
 def test_code_runs_on_the_same_major_or_from_ptx(
     capability: tuple[int, int], built: list[str], runs: bool
 ) -> None:
-    assert smoke_device.runs_on(capability, built) is runs
+    assert architectures.runs_on(capability, built) is runs
 
 
 class Compiler:
@@ -391,27 +386,27 @@ NVRTC_12_8 = (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90, 100, 101, 
     ],
 )
 def test_a_compiler_is_asked_for_what_it_knows(capability: tuple[int, int], found: str) -> None:
-    assert smoke_device.architecture(Compiler(*NVRTC_12_8), capability) == found
+    assert nvrtc.architecture(Compiler(*NVRTC_12_8), capability) == found
 
 
 def test_nvrtc_counts_its_results_otherwise_than_cuda() -> None:
     """Its 2 is an internal error; CUDA's 2 is want of memory."""
     broken: Any = SimpleNamespace(nvrtcGetNumSupportedArchs=lambda count: 2)
     with pytest.raises(RuntimeError) as raised:
-        smoke_device.architecture(broken, (9, 0))
-    said = smoke_device.words(raised.value, "runtime compilation float32")
-    assert probe.named(said, faults.table())["name"] == "nvrtc"
+        nvrtc.architecture(broken, (9, 0))
+    said = device.exception_words(raised.value, "runtime compilation float32")
+    assert faults.named(said, faults.words())["name"] == "nvrtc"
 
 
 def test_code_for_a_jetson_runs_nowhere_else() -> None:
     """CUDA 11.7 knows Orin (8.7), but not the RTX 4090 (8.9)."""
-    assert smoke_device.architecture(Compiler(80, 86, 87), (8, 9)) == "sm_86"
+    assert nvrtc.architecture(Compiler(80, 86, 87), (8, 9)) == "sm_86"
 
 
 @pytest.mark.parametrize("capability", [(4, 9), (13, 0)])
 def test_a_compiler_that_is_too_old_for_a_gpu(capability: tuple[int, int]) -> None:
     with pytest.raises(RuntimeError, match="no kernel image is available: NVRTC knows no"):
-        smoke_device.architecture(Compiler(*NVRTC_12_8), capability)
+        nvrtc.architecture(Compiler(*NVRTC_12_8), capability)
 
 
 @pytest.mark.parametrize(
@@ -447,12 +442,12 @@ def test_nvrtc_is_that_of_torchs_cuda(tmp_path: Path, cuda: str, pair: tuple[str
     for name in [*beside, *pair]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert smoke_device.find_nvrtc(tmp_path, cuda) == (tmp_path / pair[0], tmp_path / pair[1])
+    assert nvrtc.find_nvrtc(tmp_path, cuda) == (tmp_path / pair[0], tmp_path / pair[1])
 
 
 def test_without_nvrtc_the_test_says_which(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Could not load library libnvrtc of CUDA 13\.0"):
-        smoke_device.find_nvrtc(tmp_path, "13.0")
+        nvrtc.find_nvrtc(tmp_path, "13.0")
 
 
 REFUSED = "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx`"
@@ -475,26 +470,29 @@ def test_a_type_that_an_old_gpu_lacks(
     def refused(bench: Any, kind: str) -> list[Any]:
         raise RuntimeError(words)
 
-    bench: Any = SimpleNamespace(capability=capability)
+    old: Any = SimpleNamespace(capability=capability)
     if lacking:
-        check = smoke_device.run_check(bench, "matmul", kind, refused)
+        check = bench.run_check(old, "matmul", kind, refused)
         assert (check["passed"], check["unsupported"], check["error"]) == (False, True, None)
     else:
         with pytest.raises(RuntimeError, match="CUBLAS"):
-            smoke_device.run_check(bench, "matmul", kind, refused)
+            bench.run_check(old, "matmul", kind, refused)
 
 
 def test_an_exception_keeps_its_number_and_its_place() -> None:
     error: Any = RuntimeError("CUDA error: unspecified launch failure\nmore")
     error.error_code = 719
-    said = smoke_device.words(error, "fft float32")
+    said = device.exception_words(error, "fft float32")
     assert said == (
         "RuntimeError: Error 719: CUDA error: unspecified launch failure, during fft float32\nmore"
     )
-    assert smoke_device.words(ValueError("odd"), "its start") == "ValueError: odd, during its start"
+    assert (
+        device.exception_words(ValueError("odd"), "its start")
+        == "ValueError: odd, during its start"
+    )
 
 
-def test_a_child_gets_a_known_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_a_known_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changing = [
         "NVIDIA_TF32_OVERRIDE",
         "PYTORCH_NO_CUDA_MEMORY_CACHING",
@@ -507,9 +505,11 @@ def test_a_child_gets_a_known_environment(monkeypatch: pytest.MonkeyPatch) -> No
     leading = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_PIPE_DIRECTORY", "LD_PRELOAD"]
     for name in [*changing, *leading]:
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr(probe, "cores", lambda: 16)
+    monkeypatch.setattr(children, "cores", lambda: 16)
     program = "import json,os\nprint(json.dumps({'error': json.dumps(dict(os.environ))}))"
-    told = probe.ask([probe.Job(program, {}, {"MORE": "1"})] * 3, 20)
+    changes, _ = split(expected(program))
+    monkeypatch.setattr(children, "PROGRAM", node_program.unpacked(tmp_path, changes))
+    told = children.ask([children.Job("device", {}, {"MORE": "1"})] * 3, 20)
     seen = json.loads(told[2]["error"])
     assert {name for name in changing if name in seen} == set()
     assert {name for name in leading if name in seen} == set(leading)
@@ -521,25 +521,12 @@ def test_the_rule_is_that_of_the_choice(cuda: tuple[int, int]) -> None:
     """A build that the choice finds good is never refused for want of code."""
     all_of_them = [(major, minor) for major in range(5, 13) for minor in range(10)]
     for code in all_of_them:
-        for device in all_of_them:
-            known = smoke_device.code_runs(code, device)
-            if device in compatibility.UNIFIED:
-                assert known >= compatibility.runs_code(code, device, cuda)
+        for gpu in all_of_them:
+            known = architectures.code_runs(code, gpu)
+            if gpu in compatibility.UNIFIED:
+                assert known >= compatibility.runs_code(code, gpu, cuda)
             else:
-                assert known == compatibility.runs_code(code, device, cuda)
-
-
-def test_children_start_as_the_probe_does() -> None:
-    assert probe.BOOTSTRAP == remote.BOOTSTRAP
-
-
-@pytest.mark.parametrize("name", ["smoke", "smoke_device", "smoke_full", "smoke_driver"])
-def test_probes_are_python_3_8(name: str) -> None:
-    ast.parse(remote.source(name), feature_version=(3, 8))
-
-
-def test_the_rows_of_faults_are_python_3_8() -> None:
-    ast.parse(Path(faults.__file__).read_text("utf-8"), feature_version=(3, 8))
+                assert known == compatibility.runs_code(code, gpu, cuda)
 
 
 @pytest.fixture
@@ -571,15 +558,15 @@ def test_root_starts_it_as_another_user(
         path.write_text(f"#!/bin/sh\ntest -r {library} || {{ echo cannot read it >&2; exit 1; }}\n")
         path.chmod(0o755)
     (open_root / closed).chmod(mode)
-    monkeypatch.setattr(probe.sys, "executable", str(program))
-    assert probe.is_for_all(program.parent.parent)
-    assert words in (said := probe.AnotherUser().cannot(10)) and bool(words) is bool(said)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert others.is_for_all(program.parent.parent)
+    assert words in (said := others.AnotherUser().cannot(10)) and bool(words) is bool(said)
 
 
 def test_what_is_not_there_for_all_is_tried_as_nobody_else(open_root: Path) -> None:
     generation = open_root / "root/envs/x-1"
     generation.mkdir(parents=True)
-    assert probe.is_for_all(generation) is (os.geteuid() == 0)
+    assert others.is_for_all(generation) is (os.geteuid() == 0)
     (open_root / "root").chmod(0o700)
-    assert not probe.is_for_all(generation)
-    assert not probe.is_for_all(open_root)
+    assert not others.is_for_all(generation)
+    assert not others.is_for_all(open_root)

@@ -1,6 +1,7 @@
 """Sources: what pip is configured with, in which order, and addresses that cannot be one."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,18 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import configured as sources
 from fleetwheel.sources.configured import (
+    OwnSource,
+    OwnSources,
     certificate,
     configured_sources,
     local_path,
     official_source,
     parse_pip_settings,
     pip_settings,
+    unfollowed,
+    uv_credentials,
 )
+from fleetwheel.sources.wheel import Source
 from tests.small_wheels import make_wheel
 from tests.unit.conftest import listed_variables
 
@@ -34,6 +40,14 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     pip_settings.cache_clear()
     yield
     pip_settings.cache_clear()
+
+
+SYSTEM = ssl.get_default_verify_paths()
+
+
+def own(*urls: str) -> OwnSources:
+    """Return what an inventory says that names these sources."""
+    return OwnSources(sources=tuple(OwnSource(url=url) for url in urls))
 
 
 def test_the_quick_pip_of_other_tests_says_what_pip_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +103,51 @@ def test_without_pip_there_is_pypi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PIP_INDEX_URL", "https://never.example/simple")
     assert [source.url for source in configured_sources()] == [PYPI_SIMPLE_ENDPOINT]
+
+
+def test_only_the_default_index_and_what_the_inventory_names_are_optional(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [source.optional for source in configured_sources()] == [True]
+    monkeypatch.setenv("PIP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://me:secret@a.example/simple/")
+    pip_settings.cache_clear()
+    assert [source.optional for source in configured_sources()] == [False, False]
+    named = OwnSources(optional=("https://a.example/simple",))
+    assert [source.optional for source in configured_sources(named)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("PIP_NO_BINARY", ":all:", "no-binary"),
+        ("PIP_PRE", "1", "pre"),
+        ("PIP_UPLOADED_PRIOR_TO", "2026-01-01", "uploaded-prior-to"),
+        ("PIP_KEYRING_PROVIDER", "subprocess", "keyring-provider"),
+        ("PIP_TRUSTED_HOST", "wheels.example", "trusted-host"),
+        ("PIP_CLIENT_CERT", "/c.pem", "client-cert"),
+        ("PIP_PRE", "0", None),
+        ("PIP_ONLY_BINARY", ":all:", None),
+        ("PIP_PREFER_BINARY", "1", None),
+        ("PIP_KEYRING_PROVIDER", "auto", None),
+        ("PIP_TIMEOUT", "5", None),
+    ],
+)
+def test_what_no_lock_follows_is_named(
+    variable: str, value: str, named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    said = unfollowed()
+    assert (said is None) if named is None else (said and f"configured with {named}, " in said)
+
+
+def test_all_that_is_not_followed_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_PRE", "1")
+    monkeypatch.setenv("PIP_NO_BINARY", "numpy")
+    assert unfollowed() == (
+        "pip on this machine is configured with no-binary, pre, which locks do not follow:"
+        " only wheels are locked; pin a pre-release by its version"
+    )
 
 
 def test_variables_hold_several_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -151,7 +210,7 @@ def test_a_broken_file_of_pip_is_named_and_not_shown(
 def test_the_inventory_comes_first_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://a.example/simple/")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://b.example/simple https://b.example/simple/")
-    found = configured_sources(["https://c.example/simple", "https://a.example/simple"])
+    found = configured_sources(own("https://c.example/simple", "https://a.example/simple"))
     assert [(source.name, source.url) for source in found] == [
         ("inventory", "https://c.example/simple"),
         ("inventory", "https://a.example/simple"),
@@ -168,14 +227,14 @@ def test_the_layout_follows_from_the_address() -> None:
         "file:///srv/simple": "simple",
         "file:///srv/all.html": "flat",
     }
-    found = configured_sources(list(layouts))
+    found = configured_sources(own(*layouts))
     assert {s.url: s.layout for s in found if s.name == "inventory"} == layouts
 
 
 def test_a_file_address_of_a_directory_with_wheels_is_flat(tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "torch", "2.13.0+cpu")
-    assert configured_sources([(tmp_path / "wheels").as_uri()])[0].layout == "flat"
-    assert configured_sources([tmp_path.as_uri()])[0].layout == "simple"
+    assert configured_sources(own((tmp_path / "wheels").as_uri()))[0].layout == "flat"
+    assert configured_sources(own(tmp_path.as_uri()))[0].layout == "simple"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +255,7 @@ def test_a_file_address_of_a_directory_with_wheels_is_flat(tmp_path: Path) -> No
 )
 def test_an_address_that_cannot_be_one_is_refused(entry: str) -> None:
     with pytest.raises(FleetwheelError, match="inventory") as caught:
-        configured_sources([entry])
+        configured_sources(own(entry))
     assert caught.value.hint
     assert "cret" not in str(caught.value)
 
@@ -206,7 +265,7 @@ def test_an_address_that_cannot_be_one_is_refused(entry: str) -> None:
 @example("file:///" + "a" * 5000)
 def test_any_text_is_a_source_or_refused(entry: str) -> None:
     try:
-        source = configured_sources([entry])[0]
+        source = configured_sources(own(entry))[0]
     except FleetwheelError:
         return
     assert local_path(source.url) or source.url.lower().startswith("http")
@@ -229,14 +288,41 @@ def test_the_official_index_can_be_a_mirror(
     assert (source.url, source.variant, source.name) == (expected, "cu130", "official cu130")
 
 
-def test_certificates_are_those_of_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_one_bundle_is_found_as_pip_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in sources.BUNDLE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    system = tmp_path / "system.pem"
+    monkeypatch.setattr(sources.ssl, "get_default_verify_paths", lambda: SYSTEM._replace(cafile=""))
+    monkeypatch.setattr(sources, "SYSTEM_BUNDLES", (str(system),))
     assert certificate() is None
-    monkeypatch.setenv("PIP_CERT", str(tmp_path / "ca.pem"))
-    pip_settings.cache_clear()
-    with pytest.raises(FleetwheelError, match=r"ca\.pem"):
-        certificate()
-    (tmp_path / "ca.pem").touch()
-    assert certificate() == str(tmp_path / "ca.pem")
+    system.touch()
+    assert certificate() == str(system)
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
+        monkeypatch.setenv(name, str(tmp_path / f"{name}.pem"))
+        pip_settings.cache_clear()
+        with pytest.raises(FleetwheelError, match=rf"{name}\.pem"):
+            certificate()
+        (tmp_path / f"{name}.pem").touch()
+        assert certificate() == str(tmp_path / f"{name}.pem")
+
+
+def test_a_host_gets_the_passwords_alone_that_its_wheels_need() -> None:
+    lab, other, public = (
+        Source(name=name, url=url)
+        for name, url in [
+            ("lab", "https://me:s3cret@lab.example/simple"),
+            ("other", "https://me:other@other.example:8443/simple"),
+            ("public", "https://public.example/simple"),
+        ]
+    )
+    every = [lab, other, public]
+    assert uv_credentials(every, []) == {}
+    assert uv_credentials(every, ["https://public.example/a.whl", "file:///a.whl"]) == {}
+    assert uv_credentials(every, ["https://lab.example/files/a.whl"]) == {"UV_INDEX": lab.url}
+    assert uv_credentials(every, ["https://other.example/a.whl"]) == {}
+    assert uv_credentials(every, ["http://lab.example/a.whl"]) == {}
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import web
-from fleetwheel.sources.configured import pip_settings
+from fleetwheel.lock.failures import remedy
+from fleetwheel.sources import store, web
+from fleetwheel.sources.configured import pip_settings, unfollowed
 from fleetwheel.sources.survey import JSON, Survey, listing, sizes, survey
 from fleetwheel.sources.web import Page
 from fleetwheel.sources.wheel import Source
@@ -34,12 +35,13 @@ LOOPBACK = ip_address("127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Begin with nothing asked, no settings of pip and no proxy."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     web.forget_pages()
     yield
     web.forget_pages()
@@ -108,9 +110,21 @@ def test_a_general_listing_holds_nothing_of_an_unknown_variant(index: Index) -> 
     assert len(survey([at(f"{index.url}/cu999/")], PROJECTS).wheels) == 4
 
 
-@pytest.mark.parametrize("status", [403, 404, 410])
+@pytest.mark.parametrize("status", [404, 410])
 def test_a_missing_page_means_that_nothing_is_held(index: Index, status: int) -> None:
     index.replies["/whl/cpu/torch/"] = Reply(status)
+    assert survey([at(f"{index.url}/cpu/")], ["torch"]) == Survey()
+
+
+def test_what_is_forbidden_is_absent_in_the_official_index_alone(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.replies["/whl/cpu/torch/"] = Reply(403)
+    assert survey([at(f"{index.url}/cpu/", "cpu")], ["torch"]) == Survey()
+    web.forget_pages()
+    assert "HTTP status 403" in survey([at(f"{index.url}/cpu/")], ["torch"]).warnings[0]
+    web.forget_pages()
+    monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", index.url)
     assert survey([at(f"{index.url}/cpu/")], ["torch"]) == Survey()
 
 
@@ -192,7 +206,7 @@ def test_wheels_come_in_the_order_of_the_sources(index: Index, tmp_path: Path) -
 )
 def test_links_that_are_left_out(link: str) -> None:
     good = '<a href="https://a.example/torch-2.10.0-py3-none-any.whl">good</a>'
-    assert [file.filename for file in listing(html(good, link))] == [
+    assert [file.filename for file in listing(html(good, link)).wheels] == [
         "torch-2.10.0-py3-none-any.whl"
     ]
 
@@ -202,8 +216,8 @@ def test_the_network_cannot_point_to_a_file_of_this_machine(
     wheels: dict[str, list[Path]], link: str
 ) -> None:
     page = html(link.format(wheels["cpu"][0].as_uri()))
-    assert listing(page) == ()
-    assert len(listing(page._replace(url="file:///srv/index.html"))) == 1
+    assert listing(page).wheels == ()
+    assert len(listing(page._replace(url="file:///srv/index.html")).wheels) == 1
 
 
 def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
@@ -216,7 +230,7 @@ def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fragment", ["", "#sha256=", "#sha256=$(id)", "#md5=" + "a" * 64])
 def test_only_a_sha256_is_one(fragment: str) -> None:
-    (file,) = listing(html(f'<a href="torch-2.10.0-py3-none-any.whl{fragment}">x</a>'))
+    (file,) = listing(html(f'<a href="torch-2.10.0-py3-none-any.whl{fragment}">x</a>')).wheels
     assert (file.sha256, file.url.partition("#")[1]) == (None, "")
 
 
@@ -229,7 +243,7 @@ def test_a_long_name_costs_no_time(name: str, media_type: str) -> None:
     document = {"meta": {"api-version": "1.0"}, "name": "torch", "files": files}
     text = json.dumps(document) if media_type == JSON else f'<a href="{name}">{name}</a>'
     begin = time.monotonic()
-    assert listing(Page(text.encode(), media_type, "https://a.example/")) == ()
+    assert listing(Page(text.encode(), media_type, "https://a.example/")).wheels == ()
     assert time.monotonic() - begin < 1
 
 
@@ -280,7 +294,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 def test_any_page_is_read_or_refused(content: bytes, media_type: str) -> None:
     try:
-        files = listing(Page(content, media_type, "https://a.example/"))
+        files = listing(Page(content, media_type, "https://a.example/")).wheels
     except FleetwheelError:
         return
     assert all(file.url.startswith(("http://", "https://")) for file in files)
@@ -290,7 +304,7 @@ def test_any_page_is_read_or_refused(content: bytes, media_type: str) -> None:
 @given(DOCUMENTS | VALUES)
 def test_any_json_is_read_or_refused(document: object) -> None:
     try:
-        files = listing(Page(json.dumps(document).encode(), JSON, "https://a.example/"))
+        files = listing(Page(json.dumps(document).encode(), JSON, "https://a.example/")).wheels
     except FleetwheelError:
         return
     assert all(file.url.startswith(("http://", "https://")) for file in files)
@@ -361,7 +375,9 @@ def test_credentials_that_come_from_an_index_are_not_kept(index: Index) -> None:
     index.replies["/whl/cpu/torch/"] = Reply(302, headers={"Location": f"{secret}/broken"})
     index.replies["/whl/broken"] = Reply(200, b'<a href="http://[">')
     assert "secret" not in survey([at(f"{index.url}/cpu/")], ["torch"]).warnings[0]
-    (file,) = listing(html('<a href="https://user:secret@b/torch-2.10.0-py3-none-any.whl">x</a>'))
+    (file,) = listing(
+        html('<a href="https://user:secret@b/torch-2.10.0-py3-none-any.whl">x</a>')
+    ).wheels
     assert file.url == "https://b/torch-2.10.0-py3-none-any.whl"
 
 
@@ -403,6 +419,35 @@ def test_certificates_of_pip_are_trusted_and_others_are_not(
         index.replies["/"] = Reply(200, b'<a href="torch-9.9-py3-none-any.whl">x</a>')
         (warning,) = survey([at(f"{index.url}/cpu/")], ["torch"]).warnings
         assert "redirects to an address without encryption" in warning
+    pip_settings.cache_clear()
+
+
+def test_what_pip_trusts_without_a_certificate_is_refused_and_named(
+    wheels: dict[str, list[Path]], tls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+    pip_settings.cache_clear()
+    with serve_index(wheels, tls=tls) as index:
+        (warning,) = survey([at(f"{index.url}/cu130/")], ["torch"]).warnings
+    assert "CERTIFICATE_VERIFY_FAILED" in warning
+    assert "global.cert" in remedy(warning)
+    said = unfollowed()
+    assert said and "trusted-host" in said and "give pip the authority" in said
+    pip_settings.cache_clear()
+
+
+def test_the_proxy_of_pip_is_used(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's own host does not exist: the proxy answers for it."""
+    monkeypatch.setenv("PIP_PROXY", index.files_url)
+    pip_settings.cache_clear()
+    page = b'<a href="torch-2.10.0-py3-none-any.whl">x</a>'
+    index.replies["http://wheels.invalid/simple/torch/"] = Reply(200, page)
+    address = "http://wheels.invalid/simple/torch/torch-2.10.0-py3-none-any.whl"
+    index.replies[address] = Reply(200, b"x" * 17)
+    (wheel,) = survey([at("http://wheels.invalid/simple/")], ["torch"]).wheels
+    assert wheel.url == address
+    assert sizes([wheel.url]) == {address: 17}
+    assert store.keep(wheel.url).read_bytes() == b"x" * 17
     pip_settings.cache_clear()
 
 

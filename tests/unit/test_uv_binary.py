@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import uv
 
-from fleetwheel.delivery import store, uv_binary
+from fleetwheel.delivery import uv_binary
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import configured as sources
-from fleetwheel.sources import web
+from fleetwheel.sources import store, web
 from tests.serve_index import Reply, serve_index
 
 NAMES = {

@@ -91,9 +91,9 @@ class Warm:
 
     process: "subprocess.Popen[str]"
 
-    def run(self, program: str, given: dict[str, Any], environment: dict[str, str]) -> Any:
-        """Return the document of a smoke test, ``program`` being probes/smoke.py."""
+    def run(self, program: Path, given: dict[str, Any], environment: dict[str, str]) -> Any:
+        """Return the document of a smoke test of the program in this directory."""
         assert self.process.stdin and self.process.stdout
-        task = {"program": program, "input": given, "environment": environment}
+        task = {"program": str(program), "input": given, "environment": environment}
         print(json.dumps(task), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())

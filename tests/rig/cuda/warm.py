@@ -1,19 +1,29 @@
-"""Runs probes/smoke.py again and again; its children are forked, with torch imported before.
+"""Runs smoke tests again and again; their children are forked, with torch imported before.
 
 An import of CUDA torch costs seconds, and nothing of CUDA begins with it. Reads a JSON object per
-line, ``program``, ``input`` and ``environment``, and prints the document of each.
+line, ``program`` (the directory of an unpacked one), ``input`` and ``environment``, and prints the
+document of each.
 """
 
+import importlib
 import json
 import os
+import runpy
 import signal
 import sys
 
 import torch  # noqa: F401 - for the children
 
 
+def forget(program: str) -> None:
+    """Let the program in this directory be imported, and no other."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "fleetwheel"]:
+        del sys.modules[name]
+    sys.path[0] = program
+
+
 class Forked:
-    """What Child of probes/smoke.py needs of subprocess.Popen."""
+    """What Child of smoke/children.py needs of subprocess.Popen."""
 
     def __init__(self, command, env, stdin, stdout, stderr) -> None:  # type: ignore[no-untyped-def]
         self.returncode = None
@@ -24,9 +34,9 @@ class Forked:
             os.environ.clear()
             os.environ.update(env)
             sys.stdin = open(0)  # noqa: SIM115 - as a new process has it
-            exec(command[-1], {})
-            sys.stdout.flush()
-            os._exit(0)
+            program, sys.argv[1:] = command[-2], command[-1:]
+            forget(program)
+            runpy.run_path(program, run_name="__main__")
 
     def poll(self):  # type: ignore[no-untyped-def]
         if self.returncode is None:
@@ -41,18 +51,20 @@ class Forked:
 def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
-        probe = {"__name__": "probe"}
-        exec(compile(task["program"], "probe", "exec"), probe)
-        probe["GRACE"] = 1
-        probe["subprocess"] = type("Processes", (), {"Popen": Forked})
+        forget(task["program"])
+        children = importlib.import_module("fleetwheel.node.smoke.children")
+        probe = importlib.import_module("fleetwheel.node.smoke.run")
+        children.GRACE = 1
+        children.subprocess = type("Processes", (), {"Popen": Forked})
         before = dict(os.environ)
         os.environ.update(task["environment"])
         try:
-            document = probe["test"]({**probe["DEFAULTS"], **task["input"]})
+            document = probe.test({**probe.DEFAULTS, **task["input"]})
         finally:
             os.environ.clear()
             os.environ.update(before)
         print(json.dumps(document), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

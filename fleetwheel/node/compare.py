@@ -1,0 +1,246 @@
+"""What differs on a host from its record and lock, for ``fleetwheel drift`` and for the host.
+
+A difference is what stands here against what a deploy recorded. What the inventory asks for, the
+controller adds in ``fleetwheel/drift.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from fleetwheel.node.driver_states import explain_state
+
+DEPLOY = "run deploys/torch.py for this host"
+REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
+ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
+TEST = "run deploys/smoke.py for this host"
+
+
+class Difference(NamedTuple):
+    """One difference between what a host is and what it should be."""
+
+    class_: str
+    """``package``, ``driver``, ``hardware`` or ``runtime``."""
+    what: str
+    expected: str
+    found: str
+    repair: str
+
+
+class DriverLike(Protocol):
+    """What a record and a look say of an NVIDIA driver."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+
+
+class GpuLike(Protocol):
+    """What a record and a look say of a GPU; None where nobody could tell."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def uuid(self) -> str | None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def pci_bus_id(self) -> str | None: ...
+    @property
+    def memory_total_mib(self) -> int | None: ...
+    @property
+    def ecc(self) -> bool | None: ...
+    @property
+    def mig(self) -> bool | None: ...
+    @property
+    def pcie_width(self) -> int | None: ...
+    @property
+    def remapping_pending(self) -> bool | None: ...
+    @property
+    def remapping_failed(self) -> bool | None: ...
+
+
+class Pass(NamedTuple):
+    """All that has to stay the same for a passed smoke test to hold."""
+
+    generation: str
+    driver: str | None
+    gpus: tuple[str | None, ...]
+    """UUIDs of the GPUs, in index order."""
+    boot_id: str | None
+
+
+class Environment(NamedTuple):
+    """A generation as it stands on a host."""
+
+    runs: bool
+    """Whether its Python is there."""
+    packages: Mapping[str, str]
+    """Normalised name to full version."""
+
+
+class Recorded(NamedTuple):
+    """What a record says of the environment in use."""
+
+    generation: str
+    interpreter: str
+    lock: str
+    """The lock's name."""
+    packages: Mapping[str, str] | None
+    """The lock's packages; None where nobody has it any more."""
+
+
+NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was deployed", DEPLOY)
+
+
+def package_differences(
+    recorded: Recorded, current: str | None, there: Environment | None
+) -> list[Difference]:
+    """Compare ``current``, its interpreter and its packages with record and lock."""
+    if there is None:
+        return [Difference("package", "environment", recorded.generation, "it is gone", DEPLOY)]
+    found = []
+    if current != recorded.generation:
+        elsewhere = current or "nothing"
+        found.append(Difference("package", "current", recorded.generation, elsewhere, DEPLOY))
+    if not there.runs:
+        gone = f"{recorded.interpreter} does not run it"
+        found.append(Difference("package", "interpreter", "bin/python runs", gone, DEPLOY))
+    if recorded.packages is None:
+        return [*found, Difference("package", "lock", recorded.lock, "nobody has it", REBUILD)]
+    return [*found, *version_differences(recorded.packages, there.packages)]
+
+
+def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> list[Difference]:
+    """Compare versions with their local part; packages that came or went."""
+    absent = "not there"
+    return [
+        Difference("package", name, wanted.get(name, absent), there.get(name, absent), DEPLOY)
+        for name in sorted({*wanted, *there})
+        if wanted.get(name) != there.get(name)
+    ]
+
+
+def driver_differences(
+    before: DriverLike, now: DriverLike, os: str, newer: str = ""
+) -> list[Difference]:
+    """Compare state and version; ``newer`` is what a new version makes possible, for people."""
+    found = []
+    if now.state != before.state:
+        repair = explain_state(now.state, os).repair or ACCEPT
+        found.append(Difference("driver", "state", before.state, now.state, repair))
+    if now.version != before.version and now.version:
+        words = (before.version or "none", now.version, f"{ACCEPT}{newer}")
+        found.append(Difference("driver", "version", *words))
+    return found
+
+
+def library_differences(module: str | None, library: str | None, os: str) -> list[Difference]:
+    """Compare the loaded kernel module with the library on disk, which an update replaces first."""
+    if not module or not library or module == library:
+        return []
+    reboot = explain_state("version-mismatch", os).repair
+    words = (f"kernel module {module}", f"library {library}", reboot)
+    return [Difference("driver", "library", *words)]
+
+
+def hardware_differences(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> list[Difference]:
+    """Compare the GPUs by UUID, and those that came and went by their place on the bus."""
+    if not all(gpu.uuid for gpu in (*before, *now)):
+        return by_index(before, now)
+    old, new = ({gpu.uuid: gpu for gpu in gpus} for gpus in (before, now))
+    found = [d for uuid, gpu in old.items() if uuid in new for d in same_gpu(gpu, new[uuid])]
+    gone = [gpu for uuid, gpu in old.items() if uuid not in new]
+    added = {gpu.pci_bus_id: gpu for uuid, gpu in new.items() if uuid not in old}
+    for gpu in gone:
+        other = added.pop(gpu.pci_bus_id, None) if gpu.pci_bus_id else None
+        repair = ACCEPT if other else f"look for the GPU: seat, power, `Xid` in dmesg; {ACCEPT}"
+        found.append(
+            Difference("hardware", gpu_place(gpu), gpu_named(gpu), gpu_named(other), repair)
+        )
+    for gpu in added.values():
+        found.append(Difference("hardware", gpu_place(gpu), "no GPU", gpu_named(gpu), ACCEPT))
+    return found
+
+
+def by_index(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> list[Difference]:
+    """Compare GPUs that tell no UUID, as after a driver has broken, by name and number."""
+    names = [gpu.name for gpu in before], [gpu.name for gpu in now]
+    if names[0] == names[1]:
+        return []
+    old, new = (", ".join(group) or "no GPU" for group in names)
+    return [Difference("hardware", "GPUs", old, new, ACCEPT)]
+
+
+def same_gpu(before: GpuLike, now: GpuLike) -> list[Difference]:
+    """Compare what should stay as it is on one GPU, as far as both looks could tell."""
+    values: dict[str, tuple[object, object]] = {
+        "place on the bus": (before.pci_bus_id, now.pci_bus_id),
+        "memory, MiB": (before.memory_total_mib, now.memory_total_mib),
+        "ECC": (before.ecc, now.ecc),
+        "MIG": (before.mig, now.mig),
+    }
+    found = [
+        Difference("hardware", f"{what} of GPU {now.index}", word(old), word(new), ACCEPT)
+        for what, (old, new) in values.items()
+        if old != new and old is not None and new is not None
+    ]
+    old_width, width = before.pcie_width, now.pcie_width
+    if old_width and width and width < old_width:
+        seat = "reseat the GPU and look at its slot and riser"
+        what = f"PCIe width of GPU {now.index}"
+        found.append(Difference("hardware", what, f"x{old_width}", f"x{width}", seat))
+    return found
+
+
+def word(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def gpu_place(gpu: GpuLike) -> str:
+    return f"GPU at {gpu.pci_bus_id}" if gpu.pci_bus_id else f"GPU {gpu.uuid}"
+
+
+def gpu_named(gpu: GpuLike | None) -> str:
+    return f"{gpu.name} ({gpu.uuid})" if gpu else "no GPU"
+
+
+def runtime_differences(
+    generation: str, tested: str | None, gpus: Sequence[GpuLike]
+) -> list[Difference]:
+    """Return a test that failed since the deploy, and GPUs that say themselves that they fail.
+
+    ``tested`` is the generation whose smoke test passed last.
+    """
+    found = []
+    if tested != generation:
+        words = ("passed", "no pass that counts", TEST)
+        found.append(Difference("runtime", "smoke test", *words))
+    return [*found, *failing_memory(gpus)]
+
+
+def failing_memory(gpus: Sequence[GpuLike]) -> list[Difference]:
+    """Return the GPUs whose memory has rows that are, or will be, out of use."""
+    found = []
+    for gpu in gpus:
+        what = f"memory of GPU {gpu.index}"
+        if gpu.remapping_failed:
+            words = ("sound", "no spare row is left", "replace the GPU")
+            found.append(Difference("runtime", what, *words))
+        elif gpu.remapping_pending:
+            words = ("sound", "a row waits to be replaced", "reboot, or reset the GPU")
+            found.append(Difference("runtime", what, *words))
+    return found
+
+
+def since(passed: Pass, now: Pass) -> list[str]:
+    """Return what has changed since a smoke test passed: with anything, it holds no longer."""
+    words = {
+        "generation": "of another environment",
+        "driver": f"with driver {passed.driver or 'none'}, and {now.driver or 'none'} runs now",
+        "gpus": "with other GPUs",
+        "boot_id": "before the host was booted",
+    }
+    return [said for name, said in words.items() if getattr(passed, name) != getattr(now, name)]

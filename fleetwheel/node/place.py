@@ -1,0 +1,124 @@
+"""Keeping this program on a host: ``<root>/lib/node-DIGEST``, run by ``bin/fleetwheel-node``."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import shlex
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+from fleetwheel.node.pack import digest_of
+from fleetwheel.node.root import Failure, exclusive, prepare
+
+HERE = Path(__file__).resolve().parents[2]
+"""The directory that this program runs from."""
+KEPT = 2
+"""A run that another controller began with the version before still finds its program."""
+LAUNCHER = """\
+#!/bin/sh
+# Written by fleetwheel: this host looks at itself. See fleetwheel-node check --help.
+for python in {python} python3; do
+    if command -v "$python" >/dev/null; then exec "$python" -I -B {program} "$@"; fi
+done
+echo "fleetwheel-node: no Python is left on this host: run deploys/torch.py for it" >&2
+exit 3
+"""
+WINDOWS_LAUNCHER = """\
+@echo off\r
+rem Written by fleetwheel: this host looks at itself. See fleetwheel-node check --help.\r
+"{python}" -I -B "{program}" %*\r
+"""
+
+
+def place(root: str, digest: str) -> dict[str, Any]:
+    """Keep this program, compiled for this Python; the versions before the last go.
+
+    ``own`` in the answer says whether a controller may run it from there.
+    """
+    base = Path(root)
+    with exclusive(base):
+        library = base / "lib"
+        library.mkdir(exist_ok=True)
+        sweep_library(library)
+        home = library / f"node-{digest}"
+        if digest_of(contents(home)) != digest:
+            put(home, digest)
+        compileall.compile_dir(str(home), quiet=2)
+        os.utime(str(home))
+        write_launcher(base, home)
+        versions = sorted(library.glob("node-*"), key=lambda path: path.stat().st_mtime)
+        for old in versions[:-KEPT]:
+            remove(old)
+    return {"placed": digest, "own": own(home)}
+
+
+def own(directory: Path) -> bool:
+    """Whether nobody but root and this user can have written it, as a question asks (root.sh)."""
+    if sys.platform == "win32":
+        return True
+    path = directory.resolve()
+    return all(safe(each.stat()) for each in (path, *path.parents))
+
+
+def safe(found: os.stat_result) -> bool:
+    """Whether a directory is root's or this user's; in root's with the sticky bit others may write.
+
+    There only its owner replaces a thing.
+    """
+    if found.st_mode & stat.S_ISVTX and found.st_uid == 0:
+        return True
+    writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid in (0, os.getuid()) and not writable
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return the files of a program by path, without what was compiled."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+def put(home: Path, digest: str) -> None:
+    """Copy this program to its place in one step; what stands there is damaged, and goes."""
+    stage = home.with_name(f".placing-{digest}")
+    shutil.copytree(str(HERE), str(stage), ignore=shutil.ignore_patterns("__pycache__"))
+    stage.chmod(0o755)
+    if digest_of(contents(stage)) != digest:
+        raise Failure(f"{stage} is not the program that was sent", "run again to send it again")
+    compileall.compile_dir(str(stage), ddir=str(home), quiet=2)
+    remove(home)
+    stage.rename(home)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that may be in use: it leaves its place in one step."""
+    if directory.exists():
+        leaving = directory.with_name(f".removing-{directory.name}")
+        directory.rename(leaving)
+        shutil.rmtree(str(leaving), ignore_errors=True)
+
+
+def sweep_library(library: Path) -> None:
+    for left in [*library.glob(".placing-*"), *library.glob(".removing-*")]:
+        shutil.rmtree(str(left), ignore_errors=True)
+
+
+def write_launcher(root: Path, home: Path) -> None:
+    """Write what starts the program by hand, with the Python that runs now."""
+    python = sys.executable
+    if sys.platform == "win32":
+        launcher = root / "bin" / "fleetwheel-node.cmd"
+        text = WINDOWS_LAUNCHER.format(python=python, program=home)
+    else:
+        launcher = root / "bin" / "fleetwheel-node"
+        text = LAUNCHER.format(python=shlex.quote(python), program=shlex.quote(str(home)))
+    launcher.parent.mkdir(exist_ok=True)
+    prepared = prepare(launcher, text)
+    prepared.chmod(0o755)
+    prepared.replace(launcher)

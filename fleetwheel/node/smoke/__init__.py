@@ -1,0 +1,1 @@
+"""The smoke test: what every device computes, and the verdict on it."""

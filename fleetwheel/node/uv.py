@@ -1,0 +1,115 @@
+"""The pinned uv of a host: put in its place, run, and told in words what went wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from fleetwheel.node.link import point
+from fleetwheel.node.root import Failure
+from fleetwheel.node.verify import file_hash
+
+
+def place_uv(root: Path, name: str, sha256: str) -> None:
+    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant.
+
+    Its name tells the next run what it is, so that nobody has to run it for that.
+    """
+    uv, sent = uv_path(root), root / "bin" / "uv.new"
+    if not sent.exists():
+        return
+    if file_hash(sent).hex() != sha256:
+        raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
+    sent.chmod(0o755)
+    if sys.platform == "win32":
+        sent.replace(uv)
+        return
+    sent.replace(uv.with_name(name))
+    point(uv, Path(name))
+    for older in uv.parent.glob("uv-*"):
+        if older.name != name:
+            older.unlink()
+
+
+def uv_path(root: Path) -> Path:
+    return root / "bin" / ("uv.exe" if sys.platform == "win32" else "uv")
+
+
+def uv(
+    root: Path,
+    environment: dict[str, str],
+    *arguments: str,
+    told: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run uv, telling each line that it says; raise Failure with its words when it fails."""
+    command = [str(uv_path(root)), "--no-config", "--color", "never"]
+    command += ["--no-python-downloads", "--cache-dir", str(root / "cache" / "uv"), *arguments]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        close_fds=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    said: list[str] = []
+    try:
+        for line in process.stdout or ():
+            said.append(line)
+            told(line)
+        process.wait()
+    except BaseException:
+        process.kill()
+        raise
+    if process.returncode != 0:
+        raise explained(arguments, "".join(said).strip())
+
+
+def explained(arguments: tuple[str, ...], output: str) -> Failure:
+    """Return uv's failure with the repair that its words call for."""
+    hints = (
+        ("Hash mismatch", "a wheel or the lock was changed: run with --data relock=true"),
+        ("No space left on device", "free some space on the host, then run again"),
+        ("Permission denied", "run as the owner of the root, or name another root"),
+        (
+            "401 Unauthorized",
+            "the source wants a user name and password",
+        ),
+        ("Failed to fetch", "the host cannot reach the source: check its network or proxy"),
+    )
+    hint = next((hint for words, hint in hints if words in output), "")
+    return Failure(f"uv {' '.join(arguments[:2])} failed: {output[-3000:]}", hint)
+
+
+MIB = {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}
+
+
+class Fetching:
+    """Keeps a line in a file on how much of a wheel set is there, from what uv says of itself."""
+
+    BEGUN = re.compile(r"\s*Downloading (\S+) \(([0-9.]+)(KiB|MiB|GiB)\)")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all_mib = self.fetched_mib = 0.0
+        self.waiting: dict[str, float] = {}
+
+    def hear(self, line: str) -> None:
+        begun = self.BEGUN.match(line)
+        if begun:
+            size = float(begun[2]) * MIB[begun[3]]
+            self.waiting[begun[1]] = size
+            self.all_mib += size
+        elif line.strip().startswith("Downloaded "):
+            self.fetched_mib += self.waiting.pop(line.split()[1], 0.0)
+        else:
+            return
+        text = f"fetched {self.fetched_mib:.0f} of {self.all_mib:.0f} MiB"
+        if self.waiting:
+            text += f", at {', '.join(list(self.waiting)[:3])}"
+        self.path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""The program for hosts as they have it: unpacked into a directory, maybe with changed files."""
+
+import atexit
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fleetwheel.collectors import program
+
+SMOKE = "fleetwheel/node/smoke"
+
+
+def source(path: str) -> str:
+    """Return the text of a file of the program, such as ``smoke/device.py``."""
+    return program.program_files()[f"fleetwheel/node/{path}"].decode()
+
+
+def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
+    """Write the program into a directory, with other texts for some files below node/."""
+    directory = place / "node"
+    changed = {f"fleetwheel/node/{path}": text.encode() for path, text in (changes or {}).items()}
+    for path, content in {**program.program_files(), **changed}.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content)
+    return directory
+
+
+def run(
+    python: str | Path, directory: Path, action: str, input: Any, timeout: float = 60, **more: Any
+) -> "subprocess.CompletedProcess[str]":
+    """Run an action as a deploy does."""
+    return subprocess.run(
+        [python, "-I", "-B", directory, action],
+        input=json.dumps(input),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **more,
+    )
+
+
+def run_sent(python: str | Path, action: str, input: Any) -> "subprocess.CompletedProcess[str]":
+    """Run an action on a host that has no copy of the program."""
+    return subprocess.run(
+        [python, "-I", "-c", program.BOOTSTRAP],
+        input=program.document(action, input),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@cache
+def _placed() -> Path:
+    root = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, root)
+    done = run_sent(sys.executable, "place", {"root": str(root), "digest": program.digest()})
+    assert json.loads(done.stdout)["ok"], done.stdout
+    return root
+
+
+def placed(root: Path) -> Path:
+    """Give a root the program as a deploy on a new host does; return its directory."""
+    for part in ("lib", "bin"):
+        shutil.copytree(_placed() / part, root / part, dirs_exist_ok=True)
+    launcher = root / "bin/fleetwheel-node"
+    launcher.write_text(launcher.read_text().replace(str(_placed()), str(root)))
+    return root / "lib" / f"node-{program.digest()}"

@@ -1,0 +1,379 @@
+"""``fleetwheel-node check``: the host compares itself, as the controller does."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetwheel.collectors import program
+from fleetwheel.deploy.record import Hold
+from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
+from fleetwheel.node import check, driver, look
+from fleetwheel.node.smoke import children
+from tests import node_program
+from tests.machine import HEALTHY, Machine
+from tests.node_host import Host
+from tests.samples import CPU_HOST, GPU_HOST, RTX_4090
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def profile(request: pytest.FixtureRequest) -> Profile:
+    if request.param == "cpu":
+        return CPU_HOST
+    other = {"uuid": "GPU-2", "index": 1, "pci_bus_id": "00000000:41:00.0", "pcie_width": 16}
+    gpus = (RTX_4090, RTX_4090.model_copy(update={**other, "ecc": True}))
+    return GPU_HOST.model_copy(update={"gpus": gpus})
+
+
+@pytest.fixture
+def host(tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = Host(tmp_path, profile)
+    monkeypatch.setattr(check, "nvidia", host.nvidia)
+    monkeypatch.setattr(look, "boot_id", lambda: host.profile.boot_id)
+    return host
+
+
+def of(profile: Profile, **changes: Any) -> Profile:
+    return profile.model_copy(update=changes)
+
+
+def second_gpu(**changes: Any) -> Callable[[Host], None]:
+    def change(host: Host) -> None:
+        gpus = [gpu.model_copy(update=changes if gpu.index else {}) for gpu in host.profile.gpus]
+        host.profile = of(host.profile, gpus=tuple(gpus))
+
+    return change
+
+
+def newer(host: Host) -> None:
+    version = "590.10" if host.profile.driver.version else None
+    host.profile = of(host.profile, driver=Driver(state=DriverState.OK, version=version))
+
+
+def lost(host: Host) -> None:
+    host.profile = of(host.profile, driver=Driver(state=DriverState.HUNG), gpus=())
+
+
+def updated(host: Host) -> None:
+    both = InstalledDriver(module="580.95.05", library="580.105.08")
+    host.profile = of(host.profile, installed_driver=both)
+
+
+def another(host: Host) -> None:
+    gpu = Gpu(index=2, uuid="GPU-3", name="NVIDIA L4", pci_bus_id="00000000:81:00.0")
+    host.profile = of(host.profile, gpus=(*host.profile.gpus, gpu))
+
+
+def untested(host: Host) -> None:
+    host.record = host.record.model_copy(update={"smoke": None})
+
+
+def elsewhere(host: Host) -> None:
+    (host.root / "current").unlink()
+    (host.root / "current").symlink_to("envs/other-1")
+
+
+CHANGES: dict[str, Callable[[Host], Any]] = {
+    "nothing": lambda host: None,
+    "a package that came": lambda host: host.install("stray", "1.0"),
+    "a package twice": lambda host: host.install("numpy", "2.0"),
+    "a package that went": lambda host: shutil.rmtree(next(host.generation.rglob("NumPy*"))),
+    "all packages": lambda host: shutil.rmtree(host.generation / "lib"),
+    "the interpreter": lambda host: (host.generation / "bin/python").unlink(),
+    "the lock": lambda host: (host.generation / "pylock.toml").unlink(),
+    "the environment": lambda host: shutil.rmtree(host.generation),
+    "current": lambda host: (host.root / "current").unlink(),
+    "current elsewhere": elsewhere,
+    "no pass": untested,
+    "a driver": newer,
+    "a driver that hangs": lost,
+    "a driver before its reboot": updated,
+    "a GPU more": another,
+    "a GPU swapped": second_gpu(uuid="GPU-9"),
+    "a GPU moved": second_gpu(pci_bus_id="00000000:42:00.0"),
+    "a narrow link": second_gpu(pcie_width=8),
+    "ECC off": second_gpu(ecc=False),
+    "memory that waits": second_gpu(remapping_pending=True),
+    "memory that fails": second_gpu(remapping_failed=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_host_and_controller_say_the_same(host: Host, change: str) -> None:
+    CHANGES[change](host)
+    found = host.of_host()
+    mine = [f"{': '.join(one)}" for one in found.differences]
+    theirs = [re.sub("; this driver runs torch .*", "", line) for line in host.of_controller()]
+    assert mine == theirs
+    if change == "nothing":
+        assert (found.state, found.differences, found.notes) == ("ok", (), ())
+
+
+def test_each_change_is_seen_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one of the two hosts: the comparison above is not one of nothing with nothing."""
+    for number, (name, change) in enumerate(CHANGES.items()):
+        other = RTX_4090.model_copy(
+            update={"index": 1, "uuid": "GPU-2", "ecc": True, "pcie_width": 16}
+        ).model_copy(update={"pci_bus_id": "00000000:41:00.0"})
+        host = Host(tmp_path / str(number), of(GPU_HOST, gpus=(RTX_4090, other)))
+        monkeypatch.setattr(check, "nvidia", host.nvidia)
+        change(host)
+        assert bool(host.of_host().differences) is (name != "nothing"), name
+
+
+def test_a_test_from_before_a_boot_is_a_warning(host: Host) -> None:
+    host.profile = of(host.profile, boot_id="boot-2")
+    found = host.of_host()
+    assert (found.state, found.differences) == ("warning", ())
+    assert found.summary == (
+        "the smoke test passed before the host was booted: run deploys/smoke.py for this host"
+    )
+
+
+def test_where_nothing_is_tested_no_pass_is_missed(host: Host) -> None:
+    host.record = host.record.model_copy(update={"smoke": None, "tested": False})
+    assert host.of_host().state == "ok"
+
+
+def test_a_hold_is_told_and_no_fault(host: Host) -> None:
+    hold = Hold(since=host.record.deployed_at, rolled_back_from="x")
+    host.record = host.record.model_copy(update={"hold": hold})
+    found = host.of_host()
+    assert found.state == "ok"
+    assert "on hold since a rollback on 20" in found.summary
+
+
+def run(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run the check by its launcher, as nobody else than who runs the tests."""
+    command = [root / "bin/fleetwheel-node", "check", "--root", root, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Host:
+    """A host without a GPU, by its own word, which has the program."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    host = Host(tmp_path, of(CPU_HOST, boot_id=boot))
+    (tmp_path / "state.json").write_text(host.record.text())
+    node_program.placed(tmp_path)
+    return host
+
+
+NO_NVIDIA = pytest.mark.skipif(
+    Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA driver"
+)
+
+
+@NO_NVIDIA
+def test_green_and_red_in_every_format(real: Host) -> None:
+    green = run(real.root)
+    assert (green.returncode, green.stdout) == (0, "ok: torch 2.13.0 cpu, as deployed\n")
+    nagios = run(real.root, "--format", "nagios")
+    assert re.fullmatch(
+        r"FLEETWHEEL OK - torch 2\.13\.0 cpu, as deployed"
+        r" \| differences=0;;;0 gpus=0;;;0 time=\d+\.\d+s;;;0\n",
+        nagios.stdout,
+    )
+    real.install("a|b", "1.0")
+    red = run(real.root, "--format", "nagios")
+    first, *more = red.stdout.splitlines()
+    assert red.returncode == 2
+    assert first.startswith("FLEETWHEEL CRITICAL - package: a/b: expected not there, found 1.0 | ")
+    assert more == [
+        "  package: a/b: expected not there, found 1.0",
+        "    repair: run deploys/torch.py for this host",
+    ]
+    document = json.loads(run(real.root, "--format", "json").stdout)
+    assert (document["schema"], document["status"]) == ("fleetwheel.check/1", "critical")
+    assert document["differences"][0] == {
+        "class": "package",
+        "what": "a|b",
+        "expected": "not there",
+        "found": "1.0",
+        "repair": "run deploys/torch.py for this host",
+    }
+
+
+@NO_NVIDIA
+def test_nothing_is_written(real: Host) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in real.root.rglob("*")}
+    assert run(real.root).returncode == 0
+    assert {path: path.lstat().st_mtime_ns for path in real.root.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema": "fleetwheel.state/2"}', "schema fleetwheel.state/2, and this program knows"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"schema": "fleetwheel.state/1"}', "KeyError"),
+        ('{"schema": "fleetwheel.state/1", "generation": 3}', "TypeError"),
+    ],
+)
+def test_what_cannot_be_told_is_unknown(real: Host, text: str, words: str) -> None:
+    (real.root / "state.json").write_text(text)
+    done = run(real.root, "--format", "nagios")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("FLEETWHEEL UNKNOWN - ")
+    assert words in done.stdout
+
+
+def test_a_host_without_a_record_differs(real: Host) -> None:
+    (real.root / "state.json").unlink()
+    done = run(real.root)
+    assert (done.returncode, "nothing was deployed" in done.stdout) == (2, True)
+
+
+def test_bad_usage_is_unknown(real: Host) -> None:
+    done = run(real.root, "--format", "xml")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "invalid choice: 'xml'" in done.stderr
+
+
+@NO_NVIDIA
+def test_the_test_names_each_fault(real: Host) -> None:
+    """The environment's Python is this one, which has no torch."""
+    python = real.generation / "bin/python"
+    python.unlink()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = run(real.root, "--smoke", "--format", "json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 2
+    found = {(one["what"], one["found"].split(": ")[-2]) for one in document["differences"]}
+    assert ("smoke test", "wrong-version") in found
+    assert all(one["repair"] for one in document["differences"])
+    assert document["smoke"]["passed"] is False
+
+
+def test_a_python_that_does_not_run_is_a_fault_of_the_test(real: Host) -> None:
+    python = real.generation / "bin/python"
+    python.unlink()
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    done = run(real.root, "--smoke")
+    assert done.returncode == 2
+    assert "runtime: smoke test: expected passed, found no-result: " in done.stdout
+
+
+def test_without_a_pass_a_document_is_never_green(real: Host) -> None:
+    document = {"passed": False, "faults": [], "devices": []}
+    assert check.failures(document)
+    assert check.failures({**document, "passed": True}) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs things as others")
+@NO_NVIDIA
+def test_nobody_can_check(real: Host) -> None:
+    shutil.rmtree(real.root / "lib")
+    given = {"root": str(real.root), "digest": program.digest()}
+    node_program.run_sent("/usr/bin/python3", "place", given)
+    for path in (real.root, *real.root.parents):
+        if path.owner() == "root" and "pytest" in str(path):
+            path.chmod(0o755)
+    real.generation.joinpath("bin/python").unlink()
+    real.generation.joinpath("bin/python").symlink_to("/usr/bin/python3")
+    done = subprocess.run(
+        [real.root / "bin/fleetwheel-node", "check"],
+        user="nobody",
+        group="nogroup",
+        extra_groups=[],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+@pytest.fixture
+def library(machine: Machine, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The scripted NVML under its driver's name, and the program that asks it."""
+    monkeypatch.setattr(children, "PROGRAM", node_program.placed(machine.home / "program"))
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    place = machine.home / "tree/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.95.05"
+    place.parent.mkdir(parents=True)
+    shutil.copy(nvml_library / "libnvidia-ml.so.1", place)
+    place.with_name("libnvidia-ml.so.1").symlink_to(place.name)
+    return place
+
+
+@pytest.mark.parametrize(
+    "nvml",
+    [
+        HEALTHY,
+        "handle 1 error 15\n" + HEALTHY,
+        "init * error 9\n",
+        "init * error 18\n",
+        "init * error 4\n",
+        "mig 0 1\nremapped 1 1 0 1 0\necc-mode 0 1\n" + HEALTHY,
+        HEALTHY.replace("count * 2", "count * 0"),
+    ],
+)
+def test_the_driver_is_seen_as_a_controller_sees_it(
+    machine: Machine, library: Path, nvml: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = machine.write("script", nvml)
+    machine.environment["FAKE_NVML"] = str(script)
+    monkeypatch.setenv("FAKE_NVML", str(script))
+    machine.program("bin/nvidia-smi", "exit 127").unlink()
+    machine.pci("0000:01:00.0", "0x10de", "0x030200")
+    machine.write("tree/sys/module/nvidia/version", "580.95.05\n")
+    profile = machine.state().profile
+    mine = driver.nvidia(20, machine.tree)
+    assert (mine.state, mine.version) == (profile.driver.state, profile.driver.version)
+    installed = profile.installed_driver
+    assert (mine.module, mine.library) == (installed.module, installed.library)
+    assert mine.gpus == tuple(driver.gpu_of(gpu.model_dump()) for gpu in profile.gpus)
+
+
+def nothing(machine: Machine) -> None:
+    """A host without a GPU."""
+
+
+def card(machine: Machine) -> None:
+    machine.pci("0000:01:00.0", "0x10de", "0x030000")
+
+
+def module(machine: Machine) -> None:
+    machine.write(
+        "tree/proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue\n",
+    )
+
+
+def other_card(machine: Machine) -> None:
+    machine.pci("0000:01:00.0", "0x1002", "0x030000")
+    machine.pci("0000:01:00.1", "0x10de", "0x040300")
+
+
+def jetson(machine: Machine) -> None:
+    machine.write("tree/etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081\n")
+
+
+@pytest.mark.parametrize("there", [nothing, card, module, other_card, jetson])
+def test_a_host_without_a_library_too(machine: Machine, there: Callable[[Machine], None]) -> None:
+    machine.program("bin/nvidia-smi", "exit 127").unlink()
+    there(machine)
+    profile = machine.state().profile
+    mine = driver.nvidia(20, machine.tree)
+    assert (mine.state, mine.version) == (profile.driver.state, profile.driver.version)
+
+
+def test_an_nvml_that_hangs_is_given_up(
+    machine: Machine, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "GRACE", 0.3)
+    script = machine.write("script", HEALTHY.replace("temperature * 41", "temperature * hang"))
+    monkeypatch.setenv("FAKE_NVML", str(script))
+    card(machine)
+    assert driver.nvidia(0.5, machine.tree).state == "hung"
