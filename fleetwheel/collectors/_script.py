@@ -39,7 +39,7 @@ def kept(*sections: str) -> str:
 
 
 @cache
-def short(digest: str, *sections: str) -> str:
+def short_script(digest: str, *sections: str) -> str:
     """Return the same question as one line, for a host that keeps this version of the program.
 
     Another one says ``node absent`` alone. The positional parameters are the same.

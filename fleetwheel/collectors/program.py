@@ -10,7 +10,7 @@ import json
 from functools import cache
 from typing import Any
 
-from fleetwheel.collectors._script import KEPT, SECTIONS, kept, short
+from fleetwheel.collectors._script import KEPT, SECTIONS, kept, short_script
 from fleetwheel.collectors._windows import KEPT as KEPT_BATCH
 from fleetwheel.collectors._windows import kept_batch, short_batch
 from fleetwheel.node import pack
@@ -49,7 +49,7 @@ def document(action: str, input: Any) -> str:
 
 def short_question() -> str:
     """Return the line that asks a host with this version of the program everything."""
-    return short(digest(), *SECTIONS)
+    return short_script(digest(), *SECTIONS)
 
 
 def short_batch_question(root: str, gpu_seconds: int) -> str:

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp makes a directory of its own
@@ -31,8 +32,9 @@ def main(document: dict[str, Any]) -> int:
 
         return perform(document["action"], document["input"])
     finally:
-        sys.stdout.flush()
         shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):  # nobody may be left who reads
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -297,7 +297,7 @@ def _read(response: requests.Response, url: str, most: int) -> bytes:
         for chunk in response.iter_content(65536):
             content += chunk
             if len(content) > most:
-                raise FleetwheelError(f"{url} is larger than {most / 2**20:g} MB")
+                raise FleetwheelError(f"{url} is larger than {most / 2**20:.1f} MB")
     except OSError as error:
         raise FleetwheelError(f"{url} stops halfway: {_reason(error)}") from error
     return content

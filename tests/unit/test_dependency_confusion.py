@@ -182,4 +182,4 @@ def test_a_page_that_unpacks_without_end_reaches_nobody(
     indexes[0].replies[PAGE] = Reply(200, bomb, headers)
     found = decided(tmp_path, sources(f"{indexes[0].url}/private/"), "acme-utils")
     assert isinstance(found, Refusal)
-    assert "is larger than 1 MB" in found.reasons[0]
+    assert "is larger than 1.0 MB" in found.reasons[0]

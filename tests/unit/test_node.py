@@ -82,6 +82,22 @@ def test_a_host_without_the_program_gets_it_on_standard_input(tmp_path: Path) ->
         assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_stays_where_nobody_reads_the_answer(tmp_path: Path) -> None:
+    document = json.loads(program.document("reach", {"places": [], "seconds": 1}))
+    document["program"] = document["program"].replace("/dev/shm", str(tmp_path))
+    reading, writing = os.pipe()
+    os.close(reading)
+    subprocess.run(
+        [sys.executable, "-I", "-c", program.BOOTSTRAP],
+        input=json.dumps(document),
+        stdout=writing,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    os.close(writing)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_goes_wrong_is_an_answer(tmp_path: Path) -> None:
     given = {"root": str(tmp_path), "id": "a-1", "record": "{}", "keep": 3, "failed": []}
     done = node_program.run_sent(sys.executable, "activate", given)
