@@ -1,6 +1,6 @@
 """The form of every fact that asks a host the questions of fleetwheel.collectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from pyinfra import host
@@ -12,28 +12,37 @@ from fleetwheel.collectors import batch, program, script, sections
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.errors import unforeseen
 from fleetwheel.host.profile import HostState
+from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.recorded import replayed
 
 T = TypeVar("T")
 
 
-def question(*sections: str, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+def question(
+    *sections: str, root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+) -> StringCommand:
     """Return the command that asks the host of the moment these sections.
 
     On Linux values reach it as positional parameters, on Windows as variables.
     """
     if on_windows():
         return StringCommand(batch(*sections, root=root or "", gpu_seconds=gpu_timeout))
-    values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
-    return StringCommand("set --", *values, "\n", script(*sections))
+    return StringCommand(*_parameters(root, gpu_timeout, trust), "\n", script(*sections))
 
 
-def short_question(root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
+def short_question(
+    root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+) -> StringCommand:
     """Return the line that asks everything of a host that keeps the program for hosts."""
     if on_windows():
         return StringCommand(program.short_batch_question(root or "", gpu_timeout))
-    values = QuoteString(root or ""), QuoteString(str(gpu_timeout)), QuoteString("")
-    return StringCommand("set --", *values, ";", program.short_question())
+    return StringCommand(*_parameters(root, gpu_timeout, trust), ";", program.short_question())
+
+
+def _parameters(root: str | None, gpu_timeout: int, trust: Trust) -> Iterator[str | QuoteString]:
+    yield "set --"
+    values = (root or "", str(gpu_timeout), "", " ".join(trust.users), " ".join(trust.groups))
+    yield from map(QuoteString, values)
 
 
 def on_windows() -> bool:

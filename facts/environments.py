@@ -6,6 +6,7 @@ from typing_extensions import override
 from fleetwheel.collectors import environments
 from fleetwheel.facts._question import question, read_answer
 from fleetwheel.host.profile import Installation
+from fleetwheel.host.trust import NOBODY, Trust
 
 
 class Environments(FactBase[Installation]):
@@ -13,6 +14,7 @@ class Environments(FactBase[Installation]):
     Returns the root directory with its generations, and which of them is in use.
 
     + root: the root directory; the asking user's own by default
+    + trust: whom the host believes besides root and the asking user
 
     .. code:: python
 
@@ -28,8 +30,8 @@ class Environments(FactBase[Installation]):
     """
 
     @override
-    def command(self, root: str | None = None) -> StringCommand:
-        return question("environments", root=root)
+    def command(self, root: str | None = None, trust: Trust = NOBODY) -> StringCommand:
+        return question("environments", root=root, trust=trust)
 
     @override
     def process(self, output: list[str]) -> Installation:

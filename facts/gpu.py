@@ -6,6 +6,7 @@ from typing_extensions import override
 from fleetwheel.collectors import gpu
 from fleetwheel.facts._question import question, read_answer
 from fleetwheel.host.profile import Nvidia
+from fleetwheel.host.trust import NOBODY, Trust
 
 
 class Gpus(FactBase[Nvidia]):
@@ -15,6 +16,7 @@ class Gpus(FactBase[Nvidia]):
     NVML tells it where the host has a Python, nvidia-smi where it has none: see docs/facts.md.
 
     + gpu_timeout: seconds that both get before the driver counts as hung
+    + trust: whom the host believes besides root and the asking user
 
     .. code:: python
 
@@ -39,8 +41,8 @@ class Gpus(FactBase[Nvidia]):
     """
 
     @override
-    def command(self, gpu_timeout: int = 20) -> StringCommand:
-        return question("gpu", gpu_timeout=gpu_timeout)
+    def command(self, gpu_timeout: int = 20, trust: Trust = NOBODY) -> StringCommand:
+        return question("gpu", gpu_timeout=gpu_timeout, trust=trust)
 
     @override
     def process(self, output: list[str]) -> Nvidia:

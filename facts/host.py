@@ -8,6 +8,7 @@ from typing_extensions import override
 from fleetwheel.collectors import host
 from fleetwheel.facts._question import question, read_answer, read_replay, short_question
 from fleetwheel.host.profile import HostState
+from fleetwheel.host.trust import NOBODY, Trust
 
 
 class Host(FactBase[HostState]):
@@ -16,6 +17,7 @@ class Host(FactBase[HostState]):
 
     + root: the root directory; the asking user's own by default
     + gpu_timeout: seconds that NVML and nvidia-smi get before the driver counts as hung
+    + trust: whom the host believes besides root and the asking user
 
     .. code:: python
 
@@ -26,8 +28,10 @@ class Host(FactBase[HostState]):
     """
 
     @override
-    def command(self, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
-        return question(*host.SECTIONS, root=root, gpu_timeout=gpu_timeout)
+    def command(
+        self, root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+    ) -> StringCommand:
+        return question(*host.SECTIONS, root=root, gpu_timeout=gpu_timeout, trust=trust)
 
     @override
     def process(self, output: list[str]) -> HostState:
@@ -40,13 +44,16 @@ class KeptHost(FactBase[HostState | Literal["absent"]]):
 
     + root: the root directory; the asking user's own by default
     + gpu_timeout: seconds that NVML and nvidia-smi get before the driver counts as hung
+    + trust: whom the host believes besides root and the asking user
 
     A host without this version of the program is ``"absent"``: it has to be asked in full.
     """
 
     @override
-    def command(self, root: str | None = None, gpu_timeout: int = 20) -> StringCommand:
-        return short_question(root, gpu_timeout)
+    def command(
+        self, root: str | None = None, gpu_timeout: int = 20, trust: Trust = NOBODY
+    ) -> StringCommand:
+        return short_question(root, gpu_timeout, trust)
 
     @override
     def process(self, output: list[str]) -> HostState | Literal["absent"]:

@@ -5,6 +5,7 @@ from typing_extensions import override
 
 from fleetwheel.collectors import pythons
 from fleetwheel.facts._question import question, read_answer
+from fleetwheel.host.trust import NOBODY, Trust
 
 
 class Pythons(FactBase[pythons.Interpreters]):
@@ -12,6 +13,7 @@ class Pythons(FactBase[pythons.Interpreters]):
     Returns the CPython interpreters of the host, 3.8 or newer, newest first.
 
     + root: the root directory; the asking user's own by default
+    + trust: whom the host believes besides root and the asking user
 
     .. code:: python
 
@@ -29,8 +31,8 @@ class Pythons(FactBase[pythons.Interpreters]):
     """
 
     @override
-    def command(self, root: str | None = None) -> StringCommand:
-        return question("pythons", root=root)
+    def command(self, root: str | None = None, trust: Trust = NOBODY) -> StringCommand:
+        return question("pythons", root=root, trust=trust)
 
     @override
     def process(self, output: list[str]) -> pythons.Interpreters:

@@ -12,7 +12,7 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
-from fleetwheel.deploy.record import Record
+from fleetwheel.deploy.record import Record, for_root_alone
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Gpu, HostState, Profile
 from fleetwheel.inventory.settings import Expect, Settings
@@ -23,6 +23,8 @@ from fleetwheel.node import compare
 from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
 from fleetwheel.reporting.report import Drift, HostReport
 
+FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
+OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
@@ -42,6 +44,7 @@ def differences(
         *_request(record, lock, target, settings),
         *map(_of, _recorded(record, lock, found, matrix, tested=settings.smoke != "none")),
         *_wheels(record, target, profile, matrix),
+        *_others(record, profile),
         *_expected(profile, expect),
     )
 
@@ -53,6 +56,14 @@ def damaged(packages: Iterable[str]) -> list[Drift]:
         for name in packages
     ]
     return [drift.model_copy(update={"deep": True}) for drift in found]
+
+
+def unrecorded(files: Sequence[str]) -> list[Drift]:
+    """Return the drift of files that Python would run, and that no wheel of the lock brought."""
+    if not files:
+        return []
+    drift = _drift("package", "files of no package", "none", ", ".join(files), REBUILD)
+    return [drift.model_copy(update={"deep": True})]
 
 
 def failed_test(fault: FleetwheelError) -> Drift:
@@ -201,6 +212,15 @@ def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
     if same or not newer:
         return ""
     return f"; this driver runs torch {now.torch} {now.variant}, with --data relock=true"
+
+
+def _others(record: Record, profile: Profile) -> list[Drift]:
+    """Return what keeps other users of the host from an environment that root has deployed."""
+    used = record.choice.python
+    python = next((python for python in profile.pythons if python.path == used.path), used)
+    why = for_root_alone(python, record.smoke.result if record.smoke else {})
+    repair = FOR_ALL if python.reach == "private" else OPEN_WAY
+    return [_drift("runtime", "other users", "they can run it", why, repair)] if why else []
 
 
 def _expected(profile: Profile, expect: Expect) -> list[Drift]:

@@ -1,21 +1,24 @@
 """Writing files in one step: the old content or the new, never half of it."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
-def replace(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text beside the file and put it in its place; the directory is made if need be."""
+def replace(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a text beside the file and put it in its place; the directory is made if need be.
+
+    Who may read it is what the umask says, unless ``mode`` says it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", delete=False, encoding="utf-8"
-    ) as new:
-        beside = Path(new.name)
+    beside = path.with_name(f".{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    handle = os.open(beside, flags, 0o666 if mode is None else mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as new:
         try:
             new.write(text)
             new.flush()
-            if os.name == "posix":
+            if mode is not None and os.name == "posix":
                 # Not by its name, which the owner of the directory may give to another file.
                 os.fchmod(new.fileno(), mode)
             beside.replace(path)

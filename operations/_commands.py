@@ -2,7 +2,9 @@
 
 from pyinfra.api import Host, QuoteString, StringCommand
 
+from fleetwheel.collectors import rule
 from fleetwheel.connection.winssh import is_windows
+from fleetwheel.host.trust import Trust
 
 SHARED = "umask 022;"
 """All users of a machine read what stands under the root, wherever root's own files are closed."""
@@ -31,12 +33,51 @@ def make_directory(host: Host, path: str) -> StringCommand:
     return StringCommand(SHARED, "mkdir", "-p", QuoteString(path))
 
 
-def make_program(host: Host, sent: str, path: str) -> StringCommand:
-    """Return what puts a file that was sent in the place of a program; on Windows an ``.exe``."""
+def make_own_directory(host: Host, path: str, trust: Trust) -> StringCommand:
+    """
+    Return what makes a directory that nobody else can change, and fails where another was first.
+
+    + path: below the root directory, which may not have been there when the host was asked
+    + trust: whom the host believes besides root and the acting user
+    """
     if is_windows(host):
-        return StringCommand("move /y", _windows_path(sent), _windows_path(f"{path}.exe"))
-    ready = StringCommand("chmod", "755", QuoteString(sent))
-    return StringCommand(ready, "&& mv -f", QuoteString(sent), QuoteString(path))
+        return make_directory(host, path)
+    return _script(rule() + MAKE_OWN, path, " ".join(trust.users), " ".join(trust.groups))
+
+
+MAKE_OWN = """
+umask 022
+PATH=/usr/bin:/bin:$PATH
+know_trusted "$2" "$3"
+mkdir -p -- "$1" || exit
+if ! trusts "$1"; then echo "$1 is not used: $why" >&2 && exit 1; fi
+"""
+
+
+def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand:
+    """
+    Return what puts the uv that was sent, ``uv.new``, in its place if it is the one that was meant.
+
+    + directory: ``bin`` below the root directory
+    + name: what it is called there, with a link ``uv`` to it; on Windows it is ``uv.exe``
+    + sha256: its hash, which Windows has no command for that answers by its exit status
+    """
+    if is_windows(host):
+        there = f"{directory}/uv"
+        return StringCommand(
+            "move /y", _windows_path(f"{there}.new"), _windows_path(f"{there}.exe")
+        )
+    return _script(MAKE_UV, directory, name, sha256)
+
+
+MAKE_UV = """
+cd -- "$1" && echo "$3  uv.new" | sha256sum -c >&2 || exit
+chmod 755 uv.new && mv -f uv.new "$2" && ln -sfn "$2" uv
+"""
+
+
+def _script(text: str, *values: str) -> StringCommand:
+    return StringCommand("sh", "-c", QuoteString(text), "sh", *map(QuoteString, values))
 
 
 def read_file(host: Host, path: str) -> StringCommand:

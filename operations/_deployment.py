@@ -7,7 +7,7 @@ from pathlib import Path
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy.plan import Plan
-from fleetwheel.deploy.record import Hold, Record, SmokePass
+from fleetwheel.deploy.record import Hold, Record, SmokePass, for_root_alone
 from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
@@ -52,12 +52,17 @@ class Deployment:
         return HostReport(
             name=self.name,
             status=status,
-            why=why,
+            why="\n".join(filter(None, [why, self._warning(tested)])),
             profile=self.facts.profile,
             choice=self.lock.choice.model_copy(update={"python": self.python}),
             generation=self.plan.generation,
             smoke=tested.result if tested else None,
         )
+
+    def _warning(self, tested: SmokePass | None) -> str:
+        """Return why other users of the host cannot run the environment; empty where they can."""
+        why = for_root_alone(self.python, tested.result if tested else {})
+        return f"warning: {why}" if why else ""
 
     def recorded(self, passed: SmokePass | None) -> Record:
         """Return the host's record once the generation is in use; the last pass without another."""

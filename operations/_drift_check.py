@@ -7,7 +7,8 @@ from pyinfra.api.exceptions import PyinfraError
 
 from fleetwheel import drift
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.decider import python_for
+from fleetwheel.deploy.decider import require_python
+from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.facts.lock import LockCopy
@@ -32,10 +33,15 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
 
     Nothing is written and no lock is taken, so a deploy may run at the same time.
     """
-    seen: dict[str, Any] = {"name": host.name, "group": group_of(host.groups)}
+    seen: dict[str, Any] = {
+        "name": host.name,
+        "group": group_of(host.groups),
+        "trust": settings.trust,
+    }
     try:
         facts = answered(settings)
         seen["profile"] = facts.profile
+        refuse_distrusted(facts.installation)
         record = records.parse_record(facts.installation.record)
         lock = _lock(facts, record)
         found = [*drift.differences(record, lock, facts, settings, MATRIX)]
@@ -88,12 +94,13 @@ def _deeper(
     settings: Settings, facts: HostState, record: Record, lock: Lock, seen: dict[str, Any]
 ) -> list[Drift]:
     """Check the files of the environment that should be in use, and run its smoke test."""
-    python = python_for(lock, facts.profile, record) or record.choice.python
+    python = require_python(lock, facts.profile, record)
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
     answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
     found = drift.damaged(answer.get("damaged", ()))
-    if settings.smoke == "none":
+    found += drift.unrecorded(answer.get("unrecorded", ()))
+    if settings.smoke == "none" or not facts.installation.runs(generation):
         return found
     environment = f"{root}/envs/{generation}"
     result = _smoke_test.run_smoke_test(host, environment, lock, facts.profile, settings)

@@ -13,6 +13,7 @@ from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.facts import get_fact
 
 from fleetwheel.connection.keepalive import SILENCE_S, watch
+from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host, KeptHost
 from fleetwheel.host.profile import HostState
@@ -56,6 +57,7 @@ def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
     facts = None
     try:
         facts = answered(settings)
+        refuse_distrusted(facts.installation)
         yield from steps(settings, facts)
     except (FleetwheelError, OSError, ConnectError) as error:
         yield _report.failed(error, facts.profile if facts else None)
@@ -76,7 +78,7 @@ def _within_limit(kind: type[FactBase[T]], settings: Settings) -> T | None:
     limit = settings.fact_timeout
     try:
         with gevent.Timeout(limit + SILENCE_S):
-            return fact(kind, root=settings.root, _timeout=limit)
+            return fact(kind, root=settings.root, trust=settings.trust, _timeout=limit)
     except EOFError:  # pyinfra asks for a password
         raise SudoPasswordError from None
     except gevent.Timeout:

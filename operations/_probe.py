@@ -103,6 +103,7 @@ class _Known(TypedDict, total=False):
     hint: str
     missing: list[str]
     damaged: list[str]
+    unrecorded: list[str]
     unreached: dict[str, str]
     own: bool
 

@@ -16,6 +16,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
 from fleetwheel.host.profile import Profile
+from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
@@ -112,7 +113,7 @@ def _run() -> _Run | None:
 def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
     """Return the report of the run so far; a host that was begun and has not ended has failed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
-    found = report.report_of([*entries, *_unreachable()])
+    found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
     return found.model_copy(update={"kind": kind})
 
 
@@ -164,6 +165,12 @@ def _save(found: Report, console: Console) -> None:
         console.print(f"\n{report.save_report(Path('reports'), found)}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
+
+
+def _with_trust(entry: HostReport) -> HostReport:
+    """Return an entry that says whose files its host was told to believe."""
+    said = state.inventory.get_host(entry.name).data.get("trust")
+    return entry.model_copy(update={"trust": Trust.model_validate(said)}) if said else entry
 
 
 def _settled(entry: HostReport, unfinished: str) -> HostReport:

@@ -49,7 +49,8 @@ def plan_steps(deployment: Deployment, transfer: Transfer | None) -> Iterator[Py
         if transfer.places:
             yield step(failed, _reach, deployment, transfer)
         if transfer.uv:
-            yield _commands.make_directory(host, f"{deployment.root}/bin")
+            trust = deployment.settings.trust
+            yield _commands.make_own_directory(host, f"{deployment.root}/bin", trust)
             yield step(failed, _send_uv, deployment, transfer.uv)
         yield step(failed, _build, deployment, transfer)
     yield step(failed, _prove_and_activate, deployment)
@@ -142,6 +143,7 @@ def _make(host: Host, deployment: Deployment, transfer: Transfer, needed_bytes: 
             environment=transfer.environment,
             needed_bytes=needed_bytes,
             uv_sha256=uv_binary.uv_sha256(transfer.uv) if transfer.uv else "",
+            uv_name=uv_binary.name_on_host(transfer.uv) if transfer.uv else "",
             delivered=delivery.lock,
             wheels={parcel.filename: parcel.sha256 for parcel in delivery.parcels},
             offline=delivery.offline,

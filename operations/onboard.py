@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Generator
+from pathlib import Path
 
 from pyinfra import host, logger
 from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
+from fleetwheel.delivery import uv_binary
 from fleetwheel.deploy import preflight
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState
@@ -58,16 +60,17 @@ def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
         )
         logger.info(f"{host.print_prefix}{why}")
         if uv:
-            yield from _send_uv(str(uv), f"{facts.installation.root}/bin")
+            yield from _send_uv(uv, f"{facts.installation.root}/bin", settings)
         failed = HostReport(name=host.name, status="failed", profile=facts.profile)
         yield step(failed, _install, manager, settings)
     yield from torch.environment._inner(settings)
 
 
-def _send_uv(program: str, directory: str) -> Generator[PyinfraCommand]:
-    yield _commands.make_directory(host, directory)
-    yield _push.upload(program, f"{directory}/uv.new")
-    yield _commands.make_program(host, f"{directory}/uv.new", f"{directory}/uv")
+def _send_uv(program: Path, directory: str, settings: Settings) -> Generator[PyinfraCommand]:
+    yield _commands.make_own_directory(host, directory, settings.trust)
+    yield _push.upload(str(program), f"{directory}/uv.new")
+    name, sha256 = uv_binary.name_on_host(program), uv_binary.uv_sha256(program)
+    yield _commands.make_uv(host, directory, name, sha256)
 
 
 def _install(host: Host, manager: PackageManager | UvPython, settings: Settings) -> None:

@@ -9,8 +9,9 @@ from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.decider import python_for
-from fleetwheel.deploy.record import Record, smoke_pass
+from fleetwheel.deploy.decider import require_python
+from fleetwheel.deploy.preflight import refuse_dead
+from fleetwheel.deploy.record import Record, for_root_alone, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Python
@@ -74,9 +75,10 @@ def _in_use(facts: HostState) -> _InUse:
         raise FleetwheelError(
             f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"
         )
+    refuse_dead(there, there.current)
     record = records.parse_record(there.record)
     lock = locks.from_copy(text, record.lock if record else "the host's copy")
-    python = python_for(lock, facts.profile, record) or lock.choice.python
+    python = require_python(lock, facts.profile, record)
     return _InUse(there.current, lock, record, python)
 
 
@@ -99,6 +101,8 @@ def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings
     environment = f"{root}/envs/{used.generation}"
     result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
+    if warning := for_root_alone(used.python, result):
+        said += f"\n  warning: {warning}"
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
     _report.record(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))

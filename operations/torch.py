@@ -18,7 +18,7 @@ from fleetwheel.delivery.proxy import variables
 from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.decider import Decider, pinned, python_for, takes_cuda
+from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
 from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
@@ -137,12 +137,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         ways = (f"what would change it: {unlock}" for unlock in lock.unlocks)
         why = "\n".join([*lock.reasons, *ways, *notes])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
-    python = python_for(lock, facts.profile, record)
-    if python is None:
-        raise FleetwheelError(
-            f"the host has no Python {lock.choice.python.minor} any more",
-            hint="install it again, or run with --data relock=true",
-        )
+    python = require_python(lock, facts.profile, record)
     steps = plan(
         lock,
         python,
@@ -191,6 +186,7 @@ def _deployment_of(
     text = _copy_of_lock(facts, generation)
     if text is None:
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
+    preflight.refuse_dead(facts.installation, generation)
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
     passed = record.smoke is not None and record.smoke.holds(generation, facts.profile)
     steps = Plan(
@@ -208,7 +204,7 @@ def _deployment_of(
         record=record,
         request=lock.origin.request.model_copy(update={"gpus": record.request.gpus}),
         lock=lock,
-        python=python_for(lock, facts.profile) or lock.choice.python,
+        python=require_python(lock, facts.profile),
         plan=steps,
         hold=hold,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fleetwheel.collectors import host, script, sections
 from fleetwheel.host.profile import HostState
+from fleetwheel.host.trust import Trust
 
 ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 580.95.05"
 WORKING = f"""
@@ -47,6 +48,7 @@ class Machine:
         self.tree = home / "tree"
         self.shell = ["sh"]
         self.environment: dict[str, str] = {}
+        self.trust = Trust()
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         file = self.home / path
@@ -63,6 +65,7 @@ class Machine:
     ) -> str:
         """Return what the machine answers, to the whole question or to another one."""
         values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
+        values += [" ".join(self.trust.users), " ".join(self.trust.groups)]
         done = subprocess.run(
             [*self.shell, "-c", question or script(*host.SECTIONS), "sh", *values],
             env={

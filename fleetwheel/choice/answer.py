@@ -8,7 +8,7 @@ from fleetwheel.choice.choose import Choice, Refusal, choose, runs
 from fleetwheel.choice.compatibility import build_problem
 from fleetwheel.choice.remedies import Remedy, newer_drivers, proven_pythons, tried, try_out
 from fleetwheel.choice.request import Request
-from fleetwheel.choice.target import Blocker, Target, has_gpu, read_target
+from fleetwheel.choice.target import Blocker, Target, by_reach, has_gpu, read_target
 from fleetwheel.host.profile import Driver, DriverState, Profile, Python
 from fleetwheel.matrix.matrix import Matrix, numbers
 
@@ -23,6 +23,17 @@ def answer(
 
     Raises FleetwheelError where the request cannot be read.
     """
+    found: Choice | Refusal = Refusal(reasons=())
+    for reached in by_reach(profile):
+        found = _answer(reached, request, matrix, stock)
+        if isinstance(found, Choice):
+            break
+    return found
+
+
+def _answer(
+    profile: Profile, request: Request, matrix: Matrix, stock: Stock | None
+) -> Choice | Refusal:
     target = read_target(profile, request)
     if isinstance(target, Blocker):
         return refusal_of(target, profile, request, matrix, stock)

@@ -12,7 +12,7 @@ from packaging.version import Version
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
-from fleetwheel.host.profile import DriverState, Gpu, OperatingSystem, Profile, Python
+from fleetwheel.host.profile import REACHES, DriverState, Gpu, OperatingSystem, Profile, Python
 from fleetwheel.matrix.gpu_names import capability_of as capability_of
 from fleetwheel.matrix.gpu_names import name_words, nearest
 from fleetwheel.matrix.matrix import Capability, DriverSystem, Numbers, Platform, numbers
@@ -226,6 +226,16 @@ def read_target(
         )
     except _BlockedError as blocked:
         return blocked.blocker
+
+
+def by_reach(profile: Profile) -> list[Profile]:
+    """Return a host with the interpreters that everyone can run, and then with others besides.
+
+    The first that a choice is found for counts: what root deploys is for every user of the host.
+    """
+    groups = [[p for p in profile.pythons if p.reach in REACHES[: n + 1]] for n in range(3)]
+    distinct = dict.fromkeys(tuple(group) for group in groups if group)
+    return [profile.model_copy(update={"pythons": group}) for group in distinct] or [profile]
 
 
 def has_gpu(profile: Profile) -> bool:

@@ -76,6 +76,7 @@ def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | N
     if outputs["junit"]:
         write_output(outputs["junit"], junit.junit(found))
     if outputs["prometheus"]:
-        write_output(outputs["prometheus"], prometheus.metrics(found, earlier))
+        # node_exporter, another user, reads it
+        write_output(outputs["prometheus"], prometheus.metrics(found, earlier), 0o644)
     if outputs["html"]:
         write_output(outputs["html"], page.render_page(found, earlier))

@@ -90,7 +90,13 @@ def check_drift(
 
     def failed(host: Host, settings: Settings, error: str) -> HostReport:
         status: Status = "failed" if host.connected else "unreachable"
-        return HostReport(name=host.name, group=group_of(host.groups), status=status, why=error)
+        return HostReport(
+            name=host.name,
+            group=group_of(host.groups),
+            status=status,
+            why=error,
+            trust=settings.trust,
+        )
 
     return _visit(inventory, limit, warn, look, failed)
 
@@ -197,7 +203,11 @@ def _one(
 
 
 def _answer(host: Host, settings: Settings) -> HostSnapshot:
-    arguments = {"root": settings.root, "_timeout": settings.fact_timeout}
+    arguments = {
+        "root": settings.root,
+        "trust": settings.trust,
+        "_timeout": settings.fact_timeout,
+    }
     limit = settings.fact_timeout + SILENCE_S
     try:
         with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):

@@ -80,11 +80,11 @@ def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
     return found
 
 
-def write_output(path: Path, text: str) -> None:
+def write_output(path: Path, text: str, mode: int | None = None) -> None:
     """Write a file in one step; FleetwheelError where that cannot be done."""
     if not path.parent.is_dir():
         raise FleetwheelError(f"{path} cannot be written: there is no directory {path.parent}")
     try:
-        files.replace(path, text)
+        files.replace(path, text, mode)
     except OSError as error:
         raise FleetwheelError(f"{path} cannot be written: {error.strerror}") from error

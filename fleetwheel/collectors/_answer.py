@@ -35,6 +35,11 @@ def first(section: Section, key: str) -> str:
     return section.get(key, [""])[0]
 
 
+def skipped(section: Section) -> list[str]:
+    """Return what was not run or read, each with who else could have changed it."""
+    return [f"skipped {line}" for line in section.get("skipped", [])]
+
+
 def unfinished(section: Section) -> bool:
     """Whether the host gave up on a section at its deadline."""
     return section["ended"][-1] in TIMED_OUT

@@ -14,12 +14,19 @@ OPEN = re.compile(r"(\b(do|then|else|in)|[{(|]|;;)$")
 
 
 @cache
+def rule() -> str:
+    """Return the shell functions that say whether a path can be trusted (``trust.sh``)."""
+    return _text("trust")
+
+
+@cache
 def script(*sections: str) -> str:
     """Return the POSIX sh text that asks these sections: platform, pythons, environments, gpu.
 
     Its positional parameters are the root directory (empty for the user's own), the seconds that
-    NVML and nvidia-smi get, and a tree to read /etc, /proc, /sys and /dev from (empty for the real
-    one). With gpu it carries the NVML probe: 80 KB, where a command may have 128.
+    NVML and nvidia-smi get, a tree to read /etc, /proc, /sys and /dev from (empty for the real
+    one), and the users and groups that are trusted besides root and the asking user. With gpu it
+    carries the NVML probe: 80 KB, where a command may have 128.
     """
     sent = f"nvml_probe={nvml_probe()}" if "gpu" in sections else ""
     return "\n".join([kept(*sections), "node=", sent, _answer(*sections)])
@@ -28,7 +35,7 @@ def script(*sections: str) -> str:
 @cache
 def kept(*sections: str) -> str:
     """Return what a host keeps of the question: all but what asks it, and the NVML probe."""
-    return "\n".join(map(_text, ("root", "frame", *sections)))
+    return "\n".join(map(_text, ("trust", "root", "frame", *sections)))
 
 
 @cache

@@ -12,6 +12,8 @@ from fleetwheel.host.profile import Generation, Installation
 
 METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
 CONFIG = re.compile(r"([^/]+)/pyvenv\.cfg:(\w+) *= *(.*)")
+UV = re.compile(r"(?:uv-|uv )(?P<version>[0-9][0-9A-Za-z.]*)(?:-[0-9a-f]{16}| .*)?")
+"""What ``bin/uv`` leads to, ``uv-0.13.9-1f2e3d4c5b6a7980``; on Windows what it says of itself."""
 SHA256 = re.compile("[0-9a-f]{64}")
 NODE = re.compile("node-([0-9a-f]{16})")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
@@ -23,13 +25,13 @@ def parse_environments(section: Section) -> Installation:
         raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
     current = first(section, "current").replace("\\", "/").rstrip("/")
     mount = [*first(section, "mount").split(" "), "", "", ""]
-    uv = re.match(r"uv ([0-9][^ ]*)", first(section, "uv"))
+    uv = UV.fullmatch(first(section, "uv"))
     return Installation(
         root=first(section, "root").replace("\\", "/"),
         user=first(section, "user"),
         exists="exists" in section,
         writable="writable" in section,
-        others_write=_others_write(first(section, "exists")),
+        distrusted=first(section, "distrusted"),
         free_bytes=(
             _free_bytes(section["free"])
             if "free" in section
@@ -37,19 +39,13 @@ def parse_environments(section: Section) -> Installation:
         ),
         file_system=mount[2],
         mount_options=tuple(mount[3].split(",")) if mount[3] else (),
-        uv=uv[1] if uv else None,
+        uv=uv["version"] if uv else None,
         current=PurePosixPath(current).name if current else None,
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
         record="\n".join(section.get("record", [])),
     )
-
-
-def _others_write(listed: str) -> bool:
-    """Whether the line of ``ls -ldn``, behind the user's own id, names somebody but root."""
-    found = re.match(r"(\d+) d.{7}(.).\S* +\d+ +(\d+) ", listed)
-    return found is not None and (found[2] == "w" or found[3] not in ("0", found[1]))
 
 
 def _free_bytes(df: list[str]) -> int | None:

@@ -5,27 +5,39 @@ ask_environments() {
     near=$root
     while [ ! -e "$near" ] && [ "$near" ]; do near=${near%/*}; done
     near=${near:-/}
-    if [ -d "$root" ]; then say exists "$uid $(ls -ldn "$root/.")"; fi
+    if [ -d "$root" ]; then say exists yes; fi
     if [ -d "$near" ] && [ -w "$near" ] && [ -x "$near" ]; then say writable yes; fi
     df -Pk "$near" | say_lines free
     # The last mount of a place hides those before it.
     grep -F " $(df -Pk "$near" | sed -n '2s/.*% //p') " /proc/self/mounts | tail -n 1 | say_lines mount
-    if [ -x "$root/bin/uv" ]; then say uv "$(within 5 "$root/bin/uv" --version)"; fi
+    trusts_root || { say distrusted "$why" && return; }
+    if [ -x "$root/bin/uv" ]; then say uv "$(readlink "$root/bin/uv")"; fi
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
     for version in "$root"/lib/node-*; do
-        if own "$version"; then say node "${version##*/}"; fi
+        if [ -d "$version" ] && trusts "$version"; then say node "${version##*/}"; fi
     done
     cd "$root/cache/wheels" && for wheel in */*.whl; do say wheel "${wheel%%/*}"; done
     cd "$root/envs" && ask_generations
 } 2>/dev/null
+
+# trusts_root: the same of everything under the root that is run or believed.
+trusts_root() {
+    for place in "$root" "$root"/bin/* "$root"/lib/* "$root"/pythons "$root"/cache/* \
+        "$root/state.json" "$root/.lock" "$root/certificates.pem" "$root/current" \
+        "$root"/environments/* "$root"/envs/*/pyvenv.cfg "$root"/envs/*/pylock.toml \
+        "$root"/envs/*/lib/python3*/site-packages; do
+        trusts "$place" || return 1
+    done
+}
 
 # One process reads a file of all generations. Their names begin with no dot, which `*` leaves out:
 # those are being built. With /dev/null there are always several files, so that grep names them.
 ask_generations() {
     for id in *; do
         if [ -d "$id" ]; then say generation "$id"; fi
-        if [ -x "$id/bin/python" ]; then say runs "$id"; fi
+        if [ ! -x "$id/bin/python" ]; then continue; fi
+        if trusts_python "$root/envs/$id/bin/python"; then say runs "$id"; else skipped "$root/envs/$id"; fi
     done
     grep -E '^(home|version|version_info) *=' -- */pyvenv.cfg /dev/null | sed 's/^/config /'
     sha256sum -- */pylock.toml | sed 's/^/lock /'

@@ -1,12 +1,24 @@
 # What every question shares. Positional parameters: the root (may be empty), the seconds that NVML
-# and nvidia-smi get, and the tree that /etc, /proc, /sys and /dev are read from (may be empty).
+# and nvidia-smi get, the tree that /etc, /proc, /sys and /dev are read from (may be empty), and the
+# users and groups that the inventory trusts.
 asked_root=$1 gpu_seconds=$2 tree=$3
 export LC_ALL=C
-PATH=$PATH:/usr/local/bin:/usr/bin:/bin
+asked_path=$PATH:/usr/local/bin:/usr/bin:/bin
+PATH=/usr/bin:/bin:$asked_path
 cd /
+know_trusted "$4" "$5"
+trusted_path "$asked_path"
+PATH=$trusted_path
+
+# make_work DIRECTORY: a directory of this shell's own there, as $work, where there is room to write.
+make_work() {
+    work=$(mktemp -d "$1/fleetwheel.XXXXXXXX") || return
+    trap 'rm -rf "$work"' EXIT
+    head -c 65536 /dev/zero >"$work/room" || { rm -rf "$work" && return 1; }
+} 2>/dev/null
+
 # Memory first: a host whose disk is full or read-only must be able to say so.
-work=$(mktemp -d /dev/shm/fleetwheel.XXXXXXXX 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+make_work /dev/shm || make_work "${TMPDIR:-/tmp}" || exit 1
 trap 'exit 1' HUP INT TERM
 if timeout -k 1 5 true 2>/dev/null; then can_stop=yes; else can_stop=; fi
 
@@ -67,3 +79,6 @@ answer() {
 text_only() {
     if command -v iconv >/dev/null; then iconv -c -f UTF-8 -t UTF-8; else tr -d '\200-\377'; fi
 }
+
+# skipped PATH: what is not run or read, and why.
+skipped() { say skipped "$1: $why"; }

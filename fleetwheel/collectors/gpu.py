@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from fleetwheel.collectors import nvidia_smi, nvml
-from fleetwheel.collectors._answer import TIMED_OUT, Section, first, unfinished
+from fleetwheel.collectors._answer import TIMED_OUT, Section, first, skipped, unfinished
 from fleetwheel.host.driver_version import from_windows
 from fleetwheel.host.profile import (
     BuiltModule,
@@ -36,7 +36,12 @@ def parse_gpus(section: Section) -> Nvidia:
         nvml=next((d.nvml for d in drivers if d.nvml), None),
         detail="; ".join(filter(None, details)),
     )
-    return Nvidia(driver=driver, installed_driver=installed, gpus=best.gpus)
+    return Nvidia(
+        driver=driver,
+        installed_driver=installed,
+        gpus=best.gpus,
+        problems=tuple(skipped(section)),
+    )
 
 
 def _hung(drivers: Iterable[Driver]) -> str:

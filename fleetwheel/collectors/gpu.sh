@@ -77,9 +77,12 @@ ask_kernel() {
 
 # find_library: sets $library, to the first that the dynamic linker would take; empty without one.
 find_library() {
-    library=$(library_paths | while read -r path; do
-        if [ -f "$path" ]; then echo "$path" && break; fi
-    done)
+    library=
+    library_paths >"$work/libraries"
+    while read -r path; do
+        if [ ! -f "$path" ]; then continue; fi
+        if trusts "$path"; then library=$path && break; else skipped "$path"; fi
+    done <"$work/libraries"
     if [ "$library" ]; then
         say library "$(readlink -f "$library")"
         say library_changed "$(stat -L -c %Z "$library")"
@@ -107,16 +110,16 @@ ask_nvml() {
     export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${library%/*}"
     can='import ctypes, sys, zlib; sys.exit(sys.version_info < (3, 8) or sys.maxsize < 2**32)'
     find_root
-    IFS=:
-    for directory in $PATH "$root"/pythons/*/bin; do
-        case $directory in /mnt/[a-z]/*) continue ;; esac
+    { printf '%s\n' "$PATH" | tr : '\n' && ls -d "$root"/pythons/*/bin; } >"$work/bins"
+    while read -r directory; do
         for python in "$directory"/python3 "$directory"/python3.[89] "$directory"/python3.1[0-9]; do
-            if [ -x "$python" ] && within 5 "$python" -E -s -S -B -c "$can"; then
-                within "$gpu_seconds" "$python" -E -s -S -B "$@"
+            if [ -x "$python" ] && trusts_python "$python" &&
+                within 5 "$python" -E -s -S -B -c "$can" </dev/null; then
+                within "$gpu_seconds" "$python" -E -s -S -B "$@" </dev/null
                 return
             fi
         done
-    done
+    done <"$work/bins"
     return 127
 }
 
@@ -155,10 +158,11 @@ built_modules() {
 
 # find_smi: sets $smi, from PATH or one of the places outside it; empty when there is none.
 find_smi() {
-    for smi in "$(command -v nvidia-smi)" /usr/lib/wsl/lib/nvidia-smi \
-        /usr/local/nvidia/bin/nvidia-smi /opt/bin/nvidia-smi \
+    for smi in "$(PATH=$asked_path && command -v nvidia-smi)" "$(command -v nvidia-smi)" \
+        /usr/lib/wsl/lib/nvidia-smi /usr/local/nvidia/bin/nvidia-smi /opt/bin/nvidia-smi \
         /run/current-system/sw/bin/nvidia-smi; do
-        if [ -x "$smi" ]; then return; fi
+        if [ ! -x "$smi" ]; then continue; fi
+        if trusts "$smi"; then return; else skipped "$smi"; fi
     done
     smi=
 }

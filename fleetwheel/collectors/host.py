@@ -1,7 +1,7 @@
 """Everything that fleetwheel asks a host, in one command and one answer."""
 
 from fleetwheel.collectors import _script, environments, gpu, platform, pythons
-from fleetwheel.collectors._answer import Section
+from fleetwheel.collectors._answer import Section, skipped
 from fleetwheel.host.profile import Driver, DriverState, HostPlatform, HostState, Profile
 
 SECTIONS = _script.SECTIONS
@@ -14,6 +14,7 @@ def parse_host(
     system = platform.parse_platform(platform_)
     interpreters = pythons.parse_pythons(pythons_)
     nvidia = gpu.parse_gpus(gpu_)
+    there = environments.parse_environments(environments_)
     module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
     updated = module is not None and library is not None and module != library
     profile = Profile(
@@ -23,9 +24,14 @@ def parse_host(
         driver=_driver(system, nvidia.driver),
         installed_driver=nvidia.installed_driver,
         gpus=nvidia.gpus,
-        problems=system.problems + interpreters.problems,
+        problems=(
+            *system.problems,
+            *interpreters.problems,
+            *skipped(environments_),
+            *nvidia.problems,
+            *([f"{there.root} is not used: {there.distrusted}"] if there.distrusted else ()),
+        ),
     )
-    there = environments.parse_environments(environments_)
     return HostState(profile=profile, installation=there, clock_s=platform.clock_s(platform_))
 
 

@@ -2,13 +2,15 @@
 
 import re
 
-from fleetwheel.collectors._answer import TIMED_OUT, Section, unfinished
-from fleetwheel.host.profile import Python
+from fleetwheel.collectors._answer import TIMED_OUT, Section, skipped, unfinished
+from fleetwheel.host.profile import Python, Reach
 from fleetwheel.value import Value
 
 OLDEST = (3, 8)
+REACH: dict[str, Reach] = {"everyone": "everyone", "root": "root", "private": "private"}
 
 LINE = re.compile(
+    r"(?:(?P<reach>everyone|root|private) )?"
     r"(?P<version>(?P<major>[0-9]{1,3})\.(?P<minor>[0-9]{1,3})\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)"
     r" (?P<implementation>\w+) (?P<bits>32|64) (?P<abiflags>[a-z]{1,4}|-) (?P<venv>[01])"
     r" (?P<path>/.+|[A-Za-z]:\\.+)"
@@ -27,7 +29,7 @@ def parse_pythons(section: Section) -> Interpreters:
     answers = [LINE.fullmatch(line) for line in section.get("python", [])]
     usable = [answer for answer in answers if answer and _usable(answer)]
     pythons = {answer["path"]: _python(answer) for answer in usable}
-    problems = [_problem(line) for line in section.get("broken", [])]
+    problems = [*skipped(section), *map(_problem, section.get("broken", []))]
     if unfinished(section):
         problems.append("looking for Python took too long: there may be more interpreters")
     return Interpreters(
@@ -46,6 +48,7 @@ def _python(answer: re.Match[str]) -> Python:
         version=answer["version"].rstrip("+"),
         free_threaded="t" in answer["abiflags"],
         venv=answer["venv"] == "1",
+        reach=REACH[answer["reach"] or "everyone"],
     )
 
 

@@ -19,7 +19,7 @@ print("%s %s %d %s %d %s" % (
 # Shims are slow to run: what stands behind them is looked up instead. WSL puts the folders of
 # Windows, /mnt/c/..., on PATH, which are slow to look into and hold nothing of ours.
 python_directories() {
-    printf '%s\n' "$PATH" | tr : '\n' | while read -r directory; do
+    printf '%s\n' "$asked_path" | tr : '\n' | while read -r directory; do
         case $directory in
         /mnt/[a-z]/*) ;;
         /*/shims) ls -d "${directory%/shims}"/versions/*/bin "${directory%/shims}"/installs/python/*/bin ;;
@@ -38,24 +38,35 @@ python_names() {
     done
 }
 
+# reach PATH: sets $reach of the interpreter that was just found to be trusted: who can run it where
+# root deploys to a place that all can reach.
+reach() {
+    case ${private:+yes}:$uid$root_private:$1 in yes:0:"$root"/*) reach=root ;; yes:0:*) reach=private ;; *) reach=everyone ;; esac
+}
+
 ask_pythons() {
     find_root
+    trusts "$root"
+    root_private=$private
     python_directories | python_names >"$work/names"
     set --
     while read -r name; do set -- "$@" "$name"; done <"$work/names"
     realpath "$@" >"$work/paths" || cp "$work/names" "$work/paths"
-    sort -u "$work/paths" -o "$work/paths"
     number=0
+    sort -u "$work/paths" >"$work/each"
     while read -r path; do
+        if ! trusts_python "$path"; then skipped "$path" && continue; fi
+        reach "$path"
         number=$((number + 1))
+        echo "$reach $path" >>"$work/trusted"
         launch "python$number" within 5 "$path" -E -s -S -B -c "$python_program"
-    done <"$work/paths"
+    done <"$work/each"
     number=0 ticks=120
-    while read -r path; do
+    while read -r reach path; do
         number=$((number + 1))
         await "python$number"
         code "python$number"
         read -r line <"$work/python$number"
-        if [ "$code" = 0 ]; then say python "$line"; else say broken "$code $path"; fi
-    done <"$work/paths"
+        if [ "$code" = 0 ]; then say python "$reach $line"; else say broken "$code $path"; fi
+    done <"$work/trusted"
 } 2>/dev/null

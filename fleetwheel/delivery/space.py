@@ -9,6 +9,10 @@ UNPACKED = {"cpu": 4, "cuda": 2}
 """Bytes on disk for each byte of download: torch 2.13.0+cpu and 2.14.1 (CUDA 13.0), rounded up."""
 
 
+SMALLEST_BYTES = 100 << 20
+"""Free space for a build that fetches nothing: uv itself, and links into its cache."""
+
+
 def missing_wheels(lock: Lock, installation: Installation) -> dict[str, str]:
     """Return name and wheel address of what no environment on the host has in this version."""
     present = {item for built in installation.generations for item in built.packages.items()}
@@ -28,8 +32,8 @@ def amount(wheels: Mapping[str, str], sizes: Mapping[str, int | None]) -> str:
 
 
 def needed_bytes(lock: Lock, download: int) -> int:
-    """Return the disk space that a download takes once it is unpacked, cache included."""
-    return download * UNPACKED[lock.choice.variant.runtime]
+    """Return the disk space that a build takes: its download once unpacked, cache included."""
+    return max(download * UNPACKED[lock.choice.variant.runtime], SMALLEST_BYTES)
 
 
 def readable(size: int) -> str:

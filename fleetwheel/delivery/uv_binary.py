@@ -51,6 +51,11 @@ def uv_sha256(program: Path) -> str:
     return store.sha256(program)
 
 
+def name_on_host(program: Path) -> str:
+    """Return what a program is called on a Linux host: its version and digest, which facts read."""
+    return f"uv-{VERSION}-{uv_sha256(program)[:16]}"
+
+
 def _own(word: str) -> str:
     """Return this machine's word for its system or architecture as a profile has it."""
     words = {"win32": "windows", "darwin": "macos", "amd64": "x86_64", "arm64": "aarch64"}
@@ -67,7 +72,7 @@ def _wheel(os: str, arch: str) -> Path:
         words = f"none of pip's sources on this controller has uv {VERSION} for {os} {arch}"
         raise FleetwheelError(
             "\n".join([words, *offered.warnings]),
-            hint=f"put uv {VERSION} into <root>/bin of the host, or its wheel into a source",
+            hint=f"put the wheel of uv {VERSION} into a source that pip is configured with",
         )
     return store.fetch(found.url, hashes(), sources)
 

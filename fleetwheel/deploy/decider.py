@@ -12,10 +12,10 @@ from packaging.version import Version
 from fleetwheel.choice.answer import Read, exact, narrowed, refusal_of, ways_out
 from fleetwheel.choice.choose import Refusal, runs, uniform
 from fleetwheel.choice.request import Request, read_pins
-from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.choice.target import Blocker, Target, by_reach, read_target
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.profile import Profile, Python
+from fleetwheel.host.profile import REACHES, Profile, Python
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.constraints import Constraint, configured_constraints
 from fleetwheel.lock.lock import Lock
@@ -76,6 +76,23 @@ class Decider:
             kept = self._recorded(record, host_copy)
             if kept and self._serves(kept, exact(unbound, profile), profile, record):
                 return kept
+        found: Lock | Refusal = Refusal(reasons=())
+        for reached in by_reach(profile):
+            found = self._decided(reached, request, record, extra_sources, relock, tested)
+            if isinstance(found, Lock):
+                break
+        return found
+
+    def _decided(
+        self,
+        profile: Profile,
+        request: Request,
+        record: Record | None,
+        extra_sources: OwnSources | None,
+        relock: bool,
+        tested: bool,
+    ) -> Lock | Refusal:
+        """Return the lock for a host with these interpreters, or why there is none."""
         read = partial(
             read_target,
             constraints=[constraint.requirement for constraint in self._constraints],
@@ -203,15 +220,33 @@ def _held(members: Sequence[Member]) -> set[str]:
 
 
 def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Python | None:
-    """Return the host's interpreter for a lock: that of its record, else the newest that fits."""
+    """Return the host's interpreter for a lock: that of its record, else the newest that fits.
+
+    One that more users can run comes first.
+    """
     fitting = [
         python
         for python in profile.pythons
         if python.minor == lock.choice.python.minor and not lock.excludes(python)
     ]
+    reach = next((r for r in REACHES if r in {python.reach for python in fitting}), None)
+    fitting = [python for python in fitting if python.reach == reach]
     before = record.choice.python.path if record else lock.choice.python.path
     newest = sorted(fitting, key=lambda python: Version(python.version), reverse=True)
     return next((python for python in fitting if python.path == before), next(iter(newest), None))
+
+
+def require_python(lock: Lock, profile: Profile, record: Record | None = None) -> Python:
+    """Return the interpreter to run programs with; FleetwheelError where the host has none."""
+    python = python_for(lock, profile, record)
+    if python is None:
+        there = "; ".join(profile.problems)
+        raise FleetwheelError(
+            f"the host has no Python {lock.choice.python.minor} any more"
+            + (f" that is to be trusted ({there})" if there else ""),
+            hint="install it again, or run with --data relock=true",
+        )
+    return python
 
 
 def _for_interpreter(

@@ -25,6 +25,29 @@ DAY_S = 86400
 """Seconds that a clock may be off before the certificates of a wheel source are in doubt."""
 
 
+def refuse_distrusted(there: Installation) -> None:
+    """Raise FleetwheelError for a root that others could change: nothing there is to be run."""
+    if there.distrusted:
+        user = there.user or "the deploying user"
+        raise FleetwheelError(
+            f"{there.root} is not used: {there.distrusted}, so what {user} runs from there could be"
+            " replaced",
+            hint=f"on the host, give it to {user} (chown) and close it to others (chmod"
+            " go-w, setfacl -b), or name another root in the inventory; if they are trusted as"
+            " root is, say so there: trust: {users: [NAME], groups: [NAME]}",
+        )
+
+
+def refuse_dead(there: Installation, generation: str) -> None:
+    """Raise FleetwheelError for a generation whose interpreter is gone, or not to be trusted."""
+    if not there.runs(generation):
+        raise FleetwheelError(
+            f"{there.root}/envs/{generation} does not run: its interpreter is gone, or others could"
+            " change it",
+            hint="run deploys/torch.py, which builds it again with another one",
+        )
+
+
 def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named: bool) -> None:
     """Raise FleetwheelError, with what mends it, for a host that cannot take an environment.
 
@@ -36,13 +59,6 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
         raise FleetwheelError(
             f"{there.user or 'the user'} cannot write to {there.root}",
             hint="name another root in the inventory, or use sudo: true",
-        )
-    if there.others_write:
-        raise FleetwheelError(
-            f"{there.root} belongs to another user, or everyone can write to it:"
-            " what is installed there could be replaced",
-            hint=f"chown it to {there.user or 'the deploying user'} and chmod o-w it on the host,"
-            " deploy as its owner, or name another root in the inventory",
         )
     _check_mount(there, root_named)
     if there.free_bytes is not None and there.free_bytes < needed_bytes:

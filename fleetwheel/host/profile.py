@@ -171,6 +171,15 @@ class Nvidia(Value):
     driver: Driver = Driver()
     installed_driver: InstalledDriver = InstalledDriver()
     gpus: tuple[Gpu, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What was not asked, and why."""
+
+
+Reach = Literal["everyone", "root", "private"]
+
+
+REACHES: tuple[Reach, ...] = ("everyone", "root", "private")
+"""In the order of preference."""
 
 
 class Python(Value):
@@ -182,6 +191,8 @@ class Python(Value):
     free_threaded: bool = False
     venv: bool = True
     """Whether its standard library holds ``venv``; uv needs no ensurepip."""
+    reach: Reach = "everyone"
+    """Who can run it where root deploys: ``root`` is one below fleetwheel's root directory."""
 
     @property
     def minor(self) -> str:
@@ -275,8 +286,8 @@ class Installation(Value):
     exists: bool = False
     writable: bool = False
     """Whether the root, or the nearest directory above it that exists, can be written to."""
-    others_write: bool = False
-    """Whether the root belongs to another user but root, or everyone can write to it."""
+    distrusted: str = ""
+    """Who else could change what lies there: then nothing of it was run or read."""
     free_bytes: int | None = None
     """Free space on the file system of the root."""
     file_system: str = ""
@@ -294,6 +305,10 @@ class Installation(Value):
     """Digests of the programs for hosts that are there, and that nobody else could have written."""
     record: str = ""
     """Text of ``<root>/state.json``; empty when there is none."""
+
+    def runs(self, generation: str) -> bool:
+        """Whether a generation is there with an interpreter that runs, and can be trusted."""
+        return any(each.id == generation and each.python for each in self.generations)
 
 
 class HostState(Value):

@@ -17,6 +17,7 @@ from fleetwheel.choice.request import (
     torch_pin,
 )
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
 from fleetwheel.value import Value
@@ -185,6 +186,8 @@ class Settings(Value):
     """Sizes of the waves of a roll-out, such as ``[1, "10%"]``; all at once by default."""
     root: Annotated[str, AfterValidator(_absolute)] | None = None
     """Where environments live; by user and system by default."""
+    trust: Trust = Trust()
+    """Whose files the host runs, besides those of root and of the user that acts there."""
     sources: Annotated[
         tuple[Annotated[OwnSource, BeforeValidator(_own_source)], ...], BeforeValidator(_listed)
     ] = ()

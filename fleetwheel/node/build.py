@@ -2,7 +2,7 @@
 
 Everything happens under ``root``:
 
-    bin/uv                the pinned uv
+    bin/uv                a link to the pinned uv, whose name has its version and digest
     certificates.pem      the authorities that wheel sources are checked against, if not uv's own
     cache/uv              uv's cache, on the same file system so that environments are hard links
     cache/wheels          wheels that the controller sent, each under its hash
@@ -16,13 +16,19 @@ Everything happens under ``root``:
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.root import Failure, exclusive
 from fleetwheel.node.uv import Fetching, place_uv, uv
-from fleetwheel.node.verify import damaged_packages, file_hash, site_packages
+from fleetwheel.node.verify import (
+    damaged_packages,
+    environment_python,
+    file_hash,
+    programs_and_modules,
+    record_own,
+    site_packages,
+)
 
 SITE_HOOK = Path(__file__).with_name("site_hook.py")
 
@@ -35,6 +41,7 @@ def build(
     environment: dict[str, str],
     needed_bytes: int,
     uv_sha256: str,
+    uv_name: str = "",
     delivered: str | None = None,
     wheels: dict[str, str] | None = None,
     offline: bool = False,
@@ -48,7 +55,7 @@ def build(
     """
     base = Path(root)
     with exclusive(base):
-        place_uv(base, uv_sha256)
+        place_uv(base, uv_name, uv_sha256)
         sweep(base)
         require_space(base, needed_bytes)
         missing = place_wheels(base, wheels or {})
@@ -61,11 +68,14 @@ def build(
             environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
             make_environment(base, stage, python, environment)
+            made = [*programs_and_modules(stage), stage / "pyvenv.cfg", stage / "pylock.toml"]
             (stage / "pylock.toml").write_bytes(lock.encode())
             install(base, stage, environment, delivered or lock, offline)
             hook = site_packages(stage) / "fleetwheel_generation.py"
             hook.write_text(SITE_HOOK.read_text())
-            hook.with_name("zz_fleetwheel.pth").write_text("import fleetwheel_generation\n")
+            start = hook.with_name("zz_fleetwheel.pth")
+            start.write_text("import fleetwheel_generation\n")
+            record_own(stage, [*made, hook, start])
             stage.rename(base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
@@ -75,7 +85,7 @@ def build(
 def sweep(root: Path) -> None:
     """Remove what interrupted runs left behind; the lock is held, so nobody works in it."""
     (root / "envs").mkdir(parents=True, exist_ok=True)
-    for left in (root / "envs").glob(".*-*"):
+    for left in (*(root / "envs").glob(".*-*"), *(root / "cache" / "uv").glob(".tmp*")):
         shutil.rmtree(str(left), ignore_errors=True)
 
 
@@ -137,7 +147,3 @@ def install(root: Path, stage: Path, environment: dict[str, str], lock: str, off
             "the disk or the wheel source is at fault: check the disk, then run with relock",
         )
     delivered.unlink()
-
-
-def environment_python(stage: Path) -> Path:
-    return stage / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

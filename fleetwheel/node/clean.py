@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from fleetwheel.node.link import generation_in_use
 
 if sys.platform != "win32":
     import fcntl
+
+OFD_GETLK, FLOCK = 36, "hhqqi"
+"""Linux's F_OFD_GETLK, which Python knows from 3.9 on, and its struct flock on 64 bits."""
 
 
 def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
@@ -28,6 +33,9 @@ def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
         try:
             path.rename(leaving)
         except OSError:  # it stays for the next run: cleaning decides nothing
+            continue
+        if in_use(leaving):  # by a process that started in between
+            leaving.rename(path)
             continue
         shutil.rmtree(str(leaving), ignore_errors=True)
         removed.append(path.name)
@@ -50,12 +58,22 @@ def trim(root: Path) -> None:
 
 
 def in_use(generation: Path) -> bool:
-    """Whether a process that runs from the generation holds the lease that it took at its start."""
+    """Whether a process that runs from the generation holds the lease that it took at its start.
+
+    Asked without taking a lock, which a process that starts right now would meet. Before there was
+    a RECORD beside it the lease was a flock.
+    """
     if sys.platform == "win32":
         return False
+    lease = generation / "pyvenv.cfg"
     try:
-        with (generation / "pyvenv.cfg").open() as lease:
-            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lease.open("r+") as file:
+            whole = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            found = struct.unpack(FLOCK, fcntl.fcntl(file, OFD_GETLK, whole))
+            if found[0] != fcntl.F_UNLCK:
+                return True
+            if not (generation / "RECORD").exists():
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

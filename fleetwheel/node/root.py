@@ -27,7 +27,9 @@ class Failure(Exception):  # noqa: N818 - it is no error of this program
 def exclusive(root: Path) -> Iterator[None]:
     """Hold the host's lock, so that two controllers never change one root at a time."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("a") as lock:
+    # A lock that others can open is one that they can hold.
+    with os.fdopen(os.open(str(root / ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+        (root / ".lock").chmod(0o600)
         try:
             _lock(lock)
         except (BlockingIOError, PermissionError):

@@ -22,10 +22,14 @@ def _settle() -> str:
 
 
 def _lease(generation: str) -> int:
+    # A read lock of the open file, which children share. Who cannot write to the file can take no
+    # write lock of it, and so cannot keep this one away; with flock everybody could.
     import fcntl
+    import struct
 
     handle = os.open(generation + os.sep + "pyvenv.cfg", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(handle, 37, lock)  # F_OFD_SETLK of Linux 3.15, which Python knows from 3.9 on
     return handle
 
 

@@ -9,18 +9,30 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from fleetwheel.node.link import point
 from fleetwheel.node.root import Failure
 from fleetwheel.node.verify import file_hash
 
 
-def place_uv(root: Path, sha256: str) -> None:
-    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant."""
+def place_uv(root: Path, name: str, sha256: str) -> None:
+    """Put a uv that was sent to ``bin/uv.new`` in its place, if it is the one that was meant.
+
+    Its name tells the next run what it is, so that nobody has to run it for that.
+    """
     uv, sent = uv_path(root), root / "bin" / "uv.new"
-    if sent.exists():
-        if file_hash(sent).hex() != sha256:
-            raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
-        sent.chmod(0o755)
+    if not sent.exists():
+        return
+    if file_hash(sent).hex() != sha256:
+        raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
+    sent.chmod(0o755)
+    if sys.platform == "win32":
         sent.replace(uv)
+        return
+    sent.replace(uv.with_name(name))
+    point(uv, Path(name))
+    for older in uv.parent.glob("uv-*"):
+        if older.name != name:
+            older.unlink()
 
 
 def uv_path(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Whether the files of a generation are those of their wheels; nothing is written."""
+"""Whether the files of a generation are those of their wheels, and a RECORD of the others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+NAMED = 20
+"""Files that no RECORD names, of which an answer has so many."""
+
 
 def verify(root: str, id: str) -> dict[str, Any]:
-    """Name the packages with a file that differs from its RECORD; nothing is written."""
-    return {"damaged": damaged_packages(Path(root) / "envs" / id)}
+    """Name packages with files that differ from their RECORD, and files that none names."""
+    generation = Path(root) / "envs" / id
+    return {
+        "damaged": damaged_packages(generation),
+        "unrecorded": unrecorded_files(generation)[:NAMED],
+    }
 
 
 def site_packages(stage: Path) -> Path:
@@ -23,20 +30,77 @@ def site_packages(stage: Path) -> Path:
     return next((stage / "lib").glob("python3*/site-packages"))
 
 
+def environment_python(stage: Path) -> Path:
+    return stage / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
 def damaged_packages(stage: Path) -> list[str]:
     """Return the names of installed packages with a file that differs from its RECORD hash."""
-    site = site_packages(stage)
-    files = [
-        (info.name.split("-")[0], site / row[0], row[1])
-        for info in site.glob("*.dist-info")
-        for row in csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines())
-        if len(row) > 1 and row[1].startswith("sha256=")
-    ]
+    files = [file for file in recorded_files(stage) if file[2].startswith("sha256=")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         intact = pool.map(lambda file: recorded_hash(file[1]) == file[2], files)
     # strict= came with Python 3.10
     checked = zip(files, intact)  # noqa: B905
     return sorted({file[0] for file, same in checked if not same})
+
+
+def recorded_files(stage: Path) -> list[tuple[str, Path, str]]:
+    """Return package, path and hash of every file that a RECORD names.
+
+    A package without METADATA is none: nobody would miss it, and its RECORD could name anything.
+    """
+    site = site_packages(stage)
+    records = [(m.parent.name.split("-")[0], m.parent) for m in site.glob("*.dist-info/METADATA")]
+    return [
+        (package, Path(os.path.normpath(str(site / row[0]))), row[1])
+        for package, place in [*records, ("fleetwheel", stage)]
+        if (place / "RECORD").exists()
+        for row in csv.reader((place / "RECORD").read_text(encoding="utf-8").splitlines())
+        if len(row) > 1
+    ]
+
+
+def programs_and_modules(stage: Path) -> list[Path]:
+    """Return all that an environment could run or import; links are not followed."""
+    site = site_packages(stage)
+    found = []
+    for place in (environment_python(stage).parent, site):
+        for directory, directories, names in os.walk(str(place)):
+            links = [name for name in directories if (Path(directory) / name).is_symlink()]
+            found += [Path(directory) / name for name in names + links]
+    return found
+
+
+def record_own(stage: Path, own: list[Path]) -> None:
+    """Write a RECORD of what no wheel brought: by uv for each environment, and by fleetwheel."""
+    site = str(site_packages(stage))
+    rows = [
+        [os.path.relpath(str(path), site), "" if path.is_symlink() else recorded_hash(path), ""]
+        for path in own
+        if os.path.lexists(str(path))
+    ]
+    with (stage / "RECORD").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def unrecorded_files(stage: Path) -> list[str]:
+    """Return programs and modules that no RECORD names, as paths in the generation.
+
+    What Python compiled of a module that one names is exempt.
+    """
+    recorded = {path for _, path, _ in recorded_files(stage)}
+    return sorted(
+        str(path.relative_to(stage))
+        for path in programs_and_modules(stage)
+        if path not in recorded and source_of(path) not in recorded
+    )
+
+
+def source_of(bytecode: Path) -> Path | None:
+    """Return the module that ``__pycache__/x.cpython-311.pyc`` was compiled from."""
+    if bytecode.parent.name != "__pycache__" or bytecode.suffix != ".pyc":
+        return None
+    return bytecode.parent.parent / (bytecode.name.split(".")[0] + ".py")
 
 
 def recorded_hash(path: Path) -> str:

@@ -131,7 +131,7 @@ def python_to_install(
     Raises FleetwheelError, before anything is changed, for a host that cannot be helped.
     """
     usable = _usable_pythons(facts.profile, matrix)
-    if any(python.minor in usable for python in facts.profile.pythons):
+    if any(p.minor in usable and p.reach != "private" for p in facts.profile.pythons):
         return None
     if settings.install_python == "uv":
         minor = settings.python or _most_served(usable)

@@ -229,7 +229,8 @@ def _gpu(gpu: Gpu) -> str:
 
 
 def _reasons(host: HostReport) -> tuple[str, ...]:
-    return host.choice.reasons if host.choice else ()
+    chosen = host.choice.reasons if host.choice else ()
+    return (*chosen, *filter(None, [host.trusted]))
 
 
 def _tests(smoke: dict[str, Any] | None) -> list[str]:

@@ -1,7 +1,7 @@
 """The report of a run: a table for people and a JSON document for machines."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from fleetwheel import files
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host import itself
 from fleetwheel.host.profile import DriverState, Profile
+from fleetwheel.host.trust import Trust
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.value import Value
 
@@ -81,6 +82,13 @@ class HostReport(Value):
     smoke: dict[str, Any] | None = None
     drift: tuple[Drift, ...] = ()
     seconds: float | None = None
+    trust: Trust = Trust()
+    """Whose files the host ran and believed, besides those of root and of the acting user."""
+
+    @property
+    def trusted(self) -> str:
+        """What people read of ``trust``; empty where it is nobody."""
+        return f"the inventory trusts {self.trust} as it does root" if str(self.trust) else ""
 
 
 Kind = Literal["deploy", "smoke", "drift"]
@@ -99,7 +107,7 @@ class Report(Value):
     hosts: tuple[HostReport, ...]
 
 
-def report_of(hosts: Sequence[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
+def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
     """Return the report of these hosts, in the order of their names."""
     named = [host.model_copy(update={"name": itself.inventory_name(host.name)}) for host in hosts]
     ordered = tuple(sorted(named, key=lambda host: host.name))
@@ -119,10 +127,14 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
 
 
 def save_report(directory: Path, report: Report) -> Path:
-    """Write a report in one step, and drop the oldest beyond ``KEPT``."""
+    """Write a report in one step, and drop the oldest beyond ``KEPT``, but never this one.
+
+    Clocks go wrong: others may bear dates to come.
+    """
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     files.replace(path, report_json(report))
-    for old in sorted(directory.glob("*.json"))[:-KEPT]:
+    others = sorted(old for old in directory.glob("*.json") if old != path)
+    for old in others[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
     return path
 
@@ -135,7 +147,8 @@ def print_table(report: Report, console: Console) -> None:
 
 def _row(host: HostReport) -> tuple[str | Text, ...]:
     result = Text(host.status, style=COLOURS[host.status])
-    return (host.name, result, *_chosen(host), _gpus(host.profile), _smoke(host), host.why)
+    why = "\n".join(filter(None, [host.why, host.trusted]))
+    return (host.name, result, *_chosen(host), _gpus(host.profile), _smoke(host), why)
 
 
 def _chosen(host: HostReport) -> tuple[str, str]:

@@ -106,6 +106,8 @@ class SmokeResult(Value):
     faults: tuple[FoundFault, ...] = ()
     """What is wrong with the host or the environment, whatever the device."""
     warnings: tuple[str, ...] = ()
+    others: str = ""
+    """Why another user of the host cannot start it, where root tests what is there for all."""
     devices: tuple[DeviceResult, ...] = ()
     together: tuple[DeviceResult, ...] = ()
     """What several devices did at once: copies between them, and an all-reduce over them."""

@@ -1,11 +1,16 @@
 """Building, activating and cleaning up generations: real uv, real environments, small wheels."""
 
+import fcntl
 import hashlib
 import json
 import os
+import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,9 @@ import pytest
 import uv
 
 from fleetwheel.collectors import program as remote
+from fleetwheel.delivery import uv_binary
 from fleetwheel.node import link
+from fleetwheel.node.clean import in_use
 from fleetwheel.node.uv import Fetching
 from tests.small_wheels import lock_of, make_wheel
 
@@ -58,6 +65,7 @@ def building(lock: str, id: str = "a-1", **changes: Any) -> dict[str, Any]:
         "environment": {},
         "needed_bytes": 0,
         "uv_sha256": sha256,
+        "uv_name": f"uv-{uv_binary.VERSION}-{sha256[:16]}",
         **changes,
     }
 
@@ -102,7 +110,17 @@ def test_another_uv_than_the_pinned_one_is_refused(root: Path, lock: str) -> Non
     (root / "bin/uv.new").write_text("#!/bin/sh\n")
     answer = run("build", root, **building(lock))
     assert "is not the uv that was sent" in answer["error"]
-    assert not (root / "bin/uv").exists()
+    assert [path.name for path in (root / "bin").iterdir()] == ["uv.new"]
+
+
+def test_the_name_of_uv_says_what_it_is(root: Path, lock: str) -> None:
+    (root / "bin/uv-0.0.1-0123456789abcdef").touch()
+    (root / "bin/uv").symlink_to("uv-0.0.1-0123456789abcdef")
+    assert run("build", root, **building(lock))["ok"]
+    named = root / "bin" / building(lock)["uv_name"]
+    assert (root / "bin/uv").readlink() == Path(named.name)
+    assert named.read_bytes() == UV.read_bytes()
+    assert [path.name for path in (root / "bin").glob("*") if path.name != "uv"] == [named.name]
 
 
 def test_a_wrong_hash_builds_nothing(root: Path, lock: str) -> None:
@@ -130,6 +148,38 @@ def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, loc
     python = root / "envs/a-2/bin/python"
     said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
     assert said == b"1.0+cpu\n"
+
+
+def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
+    """A .pth runs at each start, and so does what hides in a dist-info that is no package."""
+    run("build", root, **building(lock))
+    place = root / "envs/a-1"
+    site = next(place.glob("lib/python3*/site-packages"))
+    subprocess.run([place / "bin/python", "-m", "compileall", "-q", site], check=True)
+    assert list(site.glob("__pycache__/alpha.*.pyc"))
+    assert run("verify", root, id="a-1") == {"ok": True, "damaged": [], "unrecorded": []}
+    hidden = site / "hidden-1.dist-info"
+    hidden.mkdir()
+    (hidden / "RECORD").write_text("hidden.pth,,\nhidden-1.dist-info/RECORD,,\n")
+    (site / "hidden.pth").write_text("import os\n")
+    (site / "__pycache__/orphan.cpython-311.pyc").write_bytes(b"")
+    (site / "linked").symlink_to("/tmp")
+    (place / "bin/torchrun").write_text("")
+    inside = str(site.relative_to(place))
+    assert run("verify", root, id="a-1")["unrecorded"] == [
+        "bin/torchrun",
+        f"{inside}/__pycache__/orphan.cpython-311.pyc",
+        f"{inside}/hidden-1.dist-info/RECORD",
+        f"{inside}/hidden.pth",
+        f"{inside}/linked",
+    ]
+
+
+def test_an_edit_of_our_own_files_is_found(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    hook = next((root / "envs/a-1").glob("lib/python3*/site-packages/fleetwheel_generation.py"))
+    hook.write_text("import os\n")
+    assert run("verify", root, id="a-1")["damaged"] == ["fleetwheel"]
 
 
 def test_a_generation_loses_its_bytecode_alone(root: Path, lock: str) -> None:
@@ -166,8 +216,6 @@ def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
 
 
 def test_one_run_at_a_time(root: Path, lock: str) -> None:
-    import fcntl
-
     with (root / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = run("build", root, **building(lock))
@@ -222,7 +270,7 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_for_lease(root / "envs/old-1/pyvenv.cfg")
+        wait_for_lease(root / "envs/old-1")
         run("build", root, **building(newer, id="new-1"))
         assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
         said, _ = process.communicate("\n")
@@ -230,18 +278,79 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
     assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
 
 
-def wait_for_lease(path: Path) -> None:
-    import fcntl
-
+def wait_for_lease(generation: Path) -> None:
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
+    while not in_use(generation):
+        assert time.monotonic() < deadline, "the process took no lease"
         time.sleep(0.02)
-    raise AssertionError("the process took no lease")
+
+
+@contextmanager
+def running(program: str, *command: Path | str) -> Iterator[subprocess.Popen[str]]:
+    """A Python at work until the block ends, once it has said a line."""
+    given = [*command, "-c", f"{program}; print('ready', flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(given, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+FLOCK = "import fcntl; file = open(r'{}'); fcntl.flock(file, fcntl.LOCK_{})"
+
+
+def test_a_stranger_s_lock_pins_no_generation(root: Path, lock: str) -> None:
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_a_stranger_s_lock_strips_no_job_of_its_lease(root: Path, lock: str) -> None:
+    """A job that starts while the lock is held, its children included, keeps its environment."""
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    forked = "import os, time; pid = os.fork(); pid or time.sleep(60)"
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "EX"), sys.executable):
+        with running(forked, root / "envs/old-1/bin/python") as job:
+            assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+            children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+    os.kill(int(children[0]), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while in_use(root / "envs/old-1"):
+        assert time.monotonic() < deadline
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_who_cannot_write_to_the_lease_cannot_take_it_away(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").touch()
+    whole = struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0)
+    with (tmp_path / "pyvenv.cfg").open() as file, pytest.raises(OSError, match="Bad file"):
+        fcntl.fcntl(file, 37, whole)
+
+
+def test_the_lease_of_an_earlier_fleetwheel_counts(root: Path, lock: str) -> None:
+    """Its environments hold a flock, and have no RECORD of what fleetwheel put there."""
+    for id in ("old-1", "new-1"):
+        run("build", root, **building(lock, id=id))
+    (root / "envs/old-1/RECORD").unlink()
+    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
+        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+
+
+def test_others_cannot_hold_the_lock_of_a_root(root: Path, lock: str) -> None:
+    (root / ".lock").touch(0o644)
+    run("build", root, **building(lock))
+    assert (root / ".lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_an_interrupted_uv_left_in_its_cache_goes(root: Path, lock: str) -> None:
+    left = root / "cache/uv/.tmpAbCdEf/torch"
+    left.mkdir(parents=True)
+    run("build", root, **building(lock))
+    assert not left.parent.exists()
 
 
 @pytest.mark.parametrize("failing", ["symlink", "rename"])

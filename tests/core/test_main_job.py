@@ -173,7 +173,7 @@ def small_disk(place: Path, options: str) -> Iterator[None]:
 
 
 def test_a_root_that_cannot_be_written(project: Project) -> None:
-    with small_disk(project.root, "ro"):
+    with small_disk(project.root, "ro,mode=755"):
         done = project.deploy()
     assert done.returncode == 1
     assert f"cannot write to {project.root}" in done.stdout

@@ -10,7 +10,7 @@ from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.deploy.decider import Decider, python_for
 from fleetwheel.deploy.record import Record
-from fleetwheel.host.profile import Profile
+from fleetwheel.host.profile import Profile, Python
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.sources import web
@@ -144,3 +144,43 @@ def test_the_same_interpreter_before_another_of_its_version(decider: Decider, wh
     assert python_for(lock, both, used) == PYTHON
     assert python_for(lock, CPU_HOST.model_copy(update={"pythons": (other,)})) == other
     assert python_for(lock, CPU_HOST.model_copy(update={"pythons": ()})) is None
+
+
+PRIVATE = PYTHON.model_copy(update={"path": "/root/.pyenv/bin/python3.11", "reach": "private"})
+OURS = PYTHON.model_copy(update={"path": "/opt/x/pythons/p/bin/python3.11", "reach": "root"})
+NEWER = PRIVATE.model_copy(update={"version": "3.12.1", "path": "/root/.pyenv/bin/python3.12"})
+
+
+@pytest.mark.parametrize(
+    ("pythons", "expected"),
+    [
+        ((NEWER, PRIVATE, OURS, PYTHON), PYTHON),
+        ((NEWER, PRIVATE, OURS), OURS),
+        ((PRIVATE,), PRIVATE),
+    ],
+)
+def test_what_root_deploys_runs_for_everyone_if_it_can(
+    decider: Decider, wheels: Path, pythons: tuple[Python, ...], expected: Python
+) -> None:
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp312-cp312-manylinux_2_28_x86_64")
+    profile = CPU_HOST.model_copy(update={"pythons": pythons})
+    assert python_for(lock_of(decider, profile), profile) == expected
+
+
+def test_only_a_private_interpreter_fits_what_is_asked(decider: Decider, wheels: Path) -> None:
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp312-cp312-manylinux_2_28_x86_64")
+    profile = CPU_HOST.model_copy(update={"pythons": (NEWER, PYTHON)})
+    lock = lock_of(decider, profile, Request(torch="==2.13.0"))
+    assert python_for(lock, profile) == NEWER
+
+
+def test_another_interpreter_alone_keeps_the_lock(decider: Decider, wheels: Path) -> None:
+    """The host was deployed with root's own; now there is one for all, and a newer torch too."""
+    private = CPU_HOST.model_copy(update={"pythons": (PRIVATE,)})
+    before = lock_of(decider, private)
+    record = record_of(before)
+    both = CPU_HOST.model_copy(update={"pythons": (PRIVATE, PYTHON)})
+    kept = lock_of(later(decider, wheels), both, record=record, copy=before.text)
+    assert kept.text == before.text
+    assert python_for(kept, both, record) == PYTHON
+    assert kept.generation(PYTHON) != kept.generation(PRIVATE)

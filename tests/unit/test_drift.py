@@ -18,6 +18,7 @@ from fleetwheel.drift import (
     failed_test,
     odd_ones_out,
     repairs,
+    unrecorded,
 )
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import (
@@ -49,6 +50,35 @@ TWO = (
 GPUS = GPU_HOST.model_copy(update={"gpus": TWO})
 CPU_WHEELS = Settings(accelerator="cpu")
 """For hosts with GPUs here: what they run is no matter."""
+
+
+def test_files_that_no_wheel_brought_are_drift() -> None:
+    assert unrecorded([]) == []
+    (found,) = unrecorded(["lib/x.pth", "bin/x"])
+    assert (found.class_, found.found, found.deep) == ("package", "lib/x.pth, bin/x", True)
+    assert found.repair == REBUILD
+
+
+@pytest.mark.parametrize(
+    ("reach", "others", "found"),
+    [
+        ("everyone", "", ""),
+        ("root", "", ""),
+        ("private", "", "only root can run it: /usr/bin/python3.11 lies where other users cannot"),
+        ("everyone", "Permission denied", "another user cannot start it: Permission denied"),
+    ],
+)
+def test_an_environment_that_only_root_can_run_is_drift(
+    reach: str, others: str, found: str
+) -> None:
+    profile = CPU_HOST.model_copy(update={"pythons": (PYTHON.model_copy(update={"reach": reach}),)})
+    record = record_of(LOCK, ID)
+    assert record.smoke
+    tested = record.smoke.model_copy(update={"result": {"passed": True, "others": others}})
+    record = record.model_copy(update={"smoke": tested})
+    drifts = differences(record, LOCK, state(profile), Settings(), MATRIX)
+    assert [(d.class_, d.what) for d in drifts] == [("runtime", "other users")] * bool(found)
+    assert all(found in drift.found for drift in drifts)
 
 
 def state(profile: Profile = CPU_HOST, current: str | None = ID, **changes: object) -> HostState:

@@ -74,7 +74,7 @@ def test_a_root_reaches_the_shell_as_one_word(root: str) -> None:
     first = command.get_raw_value().removesuffix("answer platform pythons environments gpu")
     values = first.split("# What every question shares")[0] + 'printf "%s|" "$@"'
     said = subprocess.run(["sh", "-c", values], capture_output=True, text=True, check=True)
-    assert said.stdout == f"{root}|7||"
+    assert said.stdout == f"{root}|7||||"
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -31,6 +31,15 @@ def refusal(installation: Installation = ROOT, **profile: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("reach", "needed"), [("everyone", None), ("root", None), ("private", "python3")]
+)
+def test_a_python_that_only_root_can_run_is_not_enough(reach: str, needed: str | None) -> None:
+    python = Python(path="/root/bin/python3.12", version="3.12.1")
+    there = python.model_copy(update={"reach": reach})
+    assert needs(pythons=(there,)) == needed
+
+
 def system(id: str, version: str, *like: str) -> dict[str, object]:
     return {"distribution_id": id, "distribution_version": version, "distribution_like": like}
 

@@ -129,6 +129,22 @@ def test_a_deploy_tests_and_then_activates(state: State, probe: FakeProbe, root:
     assert locks.load_lock(_steps.LOCKS, LOCK.name) == LOCK
 
 
+@pytest.mark.parametrize(
+    ("reach", "others", "warning"),
+    [
+        ("private", "", f"only root can run it: {PYTHON.path} lies where other users cannot go"),
+        ("everyone", "Permission denied", "another user cannot start it: Permission denied"),
+    ],
+)
+def test_an_environment_for_root_alone_is_warned_of(
+    state: State, probe: FakeProbe, root: Path, reach: str, others: str, warning: str
+) -> None:
+    probe.smoke = {**PASSED, "others": others}
+    python = PYTHON.model_copy(update={"reach": reach})
+    assert deployed(state, a_deployment(root, python=python), TRANSFER)
+    assert (report().status, report().why.splitlines()[-1]) == ("changed", f"warning: {warning}")
+
+
 @pytest.mark.parametrize("options", [{}, {"_continue_on_error": True}])
 def test_what_fails_its_test_is_not_activated(
     state: State, probe: FakeProbe, root: Path, options: dict[str, Any]

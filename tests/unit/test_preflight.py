@@ -41,7 +41,6 @@ def test_nothing_stands_in_the_way() -> None:
     ("changes", "words"),
     [
         ({"writable": False}, "ada cannot write to /opt/x"),
-        ({"others_write": True}, "/opt/x belongs to another user, or everyone can write to it"),
         ({"free_bytes": 10**9 - 1}, "/opt/x has 1000 MB free, the environment needs 1.0 GB"),
         ({"mount_options": ("rw", "noexec")}, "/opt/x is on a file system that is mounted noexec"),
         ({"file_system": "nfs4"}, "/opt/x is on nfs4, which other hosts may see too"),
@@ -53,6 +52,14 @@ def test_what_stands_in_the_way(changes: dict[str, object], words: str) -> None:
     clock = changes.pop("clock_s", NOW)
     assert isinstance(clock, int)
     assert words in said(clock, **changes)
+
+
+def test_a_root_that_others_can_change_is_refused() -> None:
+    preflight.refuse_distrusted(GOOD)
+    changed = GOOD.model_copy(update={"distrusted": "group lab (50) can write to /opt/x"})
+    with pytest.raises(FleetwheelError, match="/opt/x is not used: group lab") as refused:
+        preflight.refuse_distrusted(changed)
+    assert "trust: {users: [NAME]" in refused.value.hint
 
 
 def test_a_shared_root_that_the_inventory_names_is_meant() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.host.profile import Driver, DriverState
+from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
+from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import HostReport
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
 
@@ -42,6 +45,36 @@ def test_a_driver_that_does_not_work_is_named() -> None:
     driver = Driver(state=DriverState.VERSION_MISMATCH)
     broken = GPU_HOST.model_copy(update={"driver": driver, "gpus": ()})
     assert "version-mismatch" in printed(HostReport(name="a", status="failed", profile=broken))
+
+
+def test_a_report_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
+    made = report.report_of([HostReport(name="a", status="unchanged")])
+    before = os.umask(0o027)
+    try:
+        path = report.save_report(tmp_path / "reports", made)
+    finally:
+        os.umask(before)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o640, 0o750)
+
+
+def test_a_report_stays_among_others_of_later_dates(tmp_path: Path) -> None:
+    for number in range(report.KEPT):
+        (tmp_path / f"2999-01-01T00-00-00.{number:06}Z.json").touch()
+    made = report.report_of([HostReport(name="a", status="unchanged")])
+    path = report.save_report(tmp_path, made)
+    assert path.exists()
+    assert len(list(tmp_path.iterdir())) == report.KEPT
+
+
+def test_whom_the_inventory_trusts_besides_stands_in_every_report(tmp_path: Path) -> None:
+    host = HostReport(name="a", status="unchanged", trust=Trust(users=("spack",), groups=("50",)))
+    said = "the inventory trusts user spack, group 50 as it does root"
+    assert said in printed(host)
+    assert "trusts" not in printed(HostReport(name="a", status="unchanged"))
+    made = report.report_of([host])
+    assert said in render_page(made, [])
+    document = json.loads(report.save_report(tmp_path, made).read_text())
+    assert document["hosts"][0]["trust"] == {"users": ["spack"], "groups": ["50"]}
 
 
 def test_reasons_stand_below_a_narrow_table_each_once() -> None:

@@ -1,13 +1,15 @@
 """The smoke test's protocol: scripted children and fake torches, no torch and no GPU."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 
 from fleetwheel.choice import compatibility
 from fleetwheel.node import faults
-from fleetwheel.node.smoke import architectures, bench, children, device, nvrtc
+from fleetwheel.node.smoke import architectures, bench, children, device, nvrtc, others
 from fleetwheel.node.smoke import run as probe
 from fleetwheel.smoke import result as smoke
 from tests import node_program
@@ -525,3 +527,46 @@ def test_the_rule_is_that_of_the_choice(cuda: tuple[int, int]) -> None:
                 assert known >= compatibility.runs_code(code, gpu, cuda)
             else:
                 assert known == compatibility.runs_code(code, gpu, cuda)
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A root directory that every user can reach, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+@pytest.mark.parametrize(
+    ("closed", "mode", "words"),
+    [
+        ("", 0o755, ""),
+        ("envs/x-1/bin", 0o700, "Permission denied"),
+        ("envs/x-1/bin/python", 0o700, "Permission denied"),
+        ("envs/x-1/lib", 0o700, "cannot read it"),
+    ],
+)
+def test_root_starts_it_as_another_user(
+    open_root: Path, monkeypatch: pytest.MonkeyPatch, closed: str, mode: int, words: str
+) -> None:
+    """Without root's rights: with them, a program below a closed directory still starts."""
+    program = open_root / "envs/x-1/bin/python"
+    library = open_root / "envs/x-1/lib/torch"
+    for path in (program, library):
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\ntest -r {library} || {{ echo cannot read it >&2; exit 1; }}\n")
+        path.chmod(0o755)
+    (open_root / closed).chmod(mode)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert others.is_for_all(program.parent.parent)
+    assert words in (said := others.AnotherUser().cannot(10)) and bool(words) is bool(said)
+
+
+def test_what_is_not_there_for_all_is_tried_as_nobody_else(open_root: Path) -> None:
+    generation = open_root / "root/envs/x-1"
+    generation.mkdir(parents=True)
+    assert others.is_for_all(generation) is (os.geteuid() == 0)
+    (open_root / "root").chmod(0o700)
+    assert not others.is_for_all(generation)
+    assert not others.is_for_all(open_root)

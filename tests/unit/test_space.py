@@ -25,7 +25,11 @@ def test_what_is_not_known_is_said() -> None:
 
 
 def test_cpu_wheels_unpack_to_four_times_their_size() -> None:
-    assert needed_bytes(LOCK, 200) == 800
+    assert needed_bytes(LOCK, 200_000_000) == 800_000_000
+
+
+def test_a_build_that_fetches_nothing_takes_space_too() -> None:
+    assert needed_bytes(LOCK, 0) == needed_bytes(LOCK, 10) > 60_000_000  # uv alone
 
 
 def test_sizes_are_written_for_people() -> None:

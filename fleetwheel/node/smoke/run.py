@@ -33,6 +33,7 @@ from fleetwheel.node.smoke.devices import (
     narrowed,
 )
 from fleetwheel.node.smoke.environment import differences
+from fleetwheel.node.smoke.others import AnotherUser, is_for_all
 from fleetwheel.node.smoke.together import full_part, test_together
 from fleetwheel.node.smoke.verdict import WANT_OF_MEMORY, sentence, verdict
 
@@ -61,6 +62,7 @@ HOLDERS = ("held_by", "memory_free_mib", "compute_mode")
 def test(expected: dict[str, Any]) -> dict[str, Any]:
     """Test the torch of this Python on every device; return the document."""
     started = time.monotonic()
+    other = AnotherUser() if is_for_all(Path(sys.prefix)) else None
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
@@ -93,6 +95,7 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "faults": list(found.values()),
         "warnings": warnings_of(expected, look, driver, told) + elsewhere + untested + odd,
+        "others": other.cannot(expected["device_deadline_s"]) if other else "",
         "devices": results,
         "together": together,
         "seconds": round(time.monotonic() - started, 2),

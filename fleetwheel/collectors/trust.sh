@@ -1,0 +1,119 @@
+# Who else could change what is run, read or written here. Nothing of a path is used before `trusts`
+# says that root, the asking user and those whom the inventory trusts own every directory, link and
+# file on the way to it, and that nobody else can write to one of them.
+line_end='
+'
+
+# know_trusted USERS GROUPS: whom the inventory trusts besides, by name or number, blanks between.
+know_trusted() {
+    uid=$(id -u)
+    owners=" 0 $uid $(echo $(numbers_of passwd "$1")) "
+    writers=" $(own_group) $(echo $(numbers_of group "$2")) "
+    safe=$line_end closed=$line_end
+}
+
+numbers_of() {
+    for name in $2; do
+        case $name in *[!0-9]*) getent "$1" "$name" | cut -d : -f 3 ;; *) echo "$name" ;; esac
+    done
+}
+
+# own_group: the group that an ordinary user is alone in, and that has its name. Ubuntu's umask is
+# 002 for those who have one.
+own_group() {
+    group=$(id -g)
+    if [ "$uid" = 0 ] || [ "$(id -gn)" != "$(id -un)" ]; then return; fi
+    case $(getent group "$group" | cut -d : -f 4) in '' | "$(id -un)") ;; *) return ;; esac
+    if [ "$(cut -d : -f 4 /etc/passwd | grep -c -x "$group")" -le 1 ]; then echo "$group"; fi
+}
+
+# trusts PATH: sets $at to where its links lead, $private where some user cannot get there, and $why
+# where it is not to be trusted. What does not exist yet is judged by what it will lie in.
+trusts() {
+    at='' rest=$1 links=0 why='' private=
+    look_at / || return 1
+    while [ "$rest" ]; do
+        name=${rest%%/*}
+        rest=${rest#"$name"} rest=${rest#/}
+        case $name in '' | .) continue ;; ..) at=${at%/*} && continue ;; esac
+        at=$at/$name
+        case $at in *[[:cntrl:]]*) why="control characters in a name" && return 1 ;; esac
+        if [ ! -e "$at" ] && [ ! -L "$at" ]; then return 0; fi
+        look_at "$at" || return 1
+        if [ -L "$at" ]; then follow || return 1; fi
+    done
+    why=$open
+    [ -z "$why" ]
+}
+
+# follow: goes on where the link $at leads.
+follow() {
+    links=$((links + 1))
+    if [ "$links" -gt 40 ]; then why="$at is a link that leads to no end" && return 1; fi
+    target=$(readlink "$at") || return 1
+    case $target in /*) at= ;; *) at=${at%/*} ;; esac
+    rest=$target${rest:+/$rest}
+}
+
+look_at() {
+    open=
+    case $safe in *"$line_end$1$line_end"*) ;; *) judge "$1" $(ls -ldn -- "$1") || return 1 ;; esac
+    case $closed in *"$line_end$1$line_end"*) private=yes ;; esac
+} 2>/dev/null
+
+# judge PATH MODE LINKS OWNER GROUP...: the rule, for one line of `ls -ldn`. Where files can only be
+# removed by their owners (sticky), the next name on the way decides, so that $open is set.
+judge() {
+    case $owners in
+    *" ${4:-unknown} "*) ;;
+    *) why="$1 belongs to $(called passwd "$4")" && return 1 ;;
+    esac
+    case $2 in
+    l* | ?????[!w]??[!w]*) ;;
+    d????????[tT]*) open="everyone can write to $1" ;;
+    ????????w*) why="everyone can write to $1" && return 1 ;;
+    *+) why="an ACL lets others write to $1" && return 1 ;;
+    *)
+        case $writers in
+        *" $5 "*) ;;
+        *) why="group $(called group "$5") can write to $1" && return 1 ;;
+        esac
+        ;;
+    esac
+    if [ -z "$open" ]; then safe=$safe$1$line_end; fi
+    case $2 in l* | ?????????[xt]*) ;; *) closed=$closed$1$line_end ;; esac
+}
+
+# called DATABASE NUMBER: the name of a user or group, and its number.
+called() {
+    name=$(getent "$1" "${2:-unknown}" | cut -d : -f 1)
+    echo "${name:-unknown} (${2:-no number})"
+}
+
+# trusts_python PATH: the same of an interpreter and of its library.
+trusts_python() {
+    trusts "$1" || return 1
+    python_private=$private version=${at##*/python} prefix=${at%/*}
+    for library in "${prefix%/bin}"/lib*/python"${version:-3}"*; do
+        if [ -d "$library" ]; then
+            trusts "$library" || return 1
+            python_private=$python_private$private
+        fi
+    done
+    private=$python_private
+}
+
+# trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
+trusted_path() {
+    trusted_path=
+    set -f
+    IFS=:
+    set -- $1
+    unset IFS
+    set +f
+    for directory; do
+        case $directory in /*) if [ -d "$directory" ] && trusts "$directory"; then
+            trusted_path=$trusted_path${trusted_path:+:}$directory
+        fi ;; esac
+    done
+}
