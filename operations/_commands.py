@@ -5,6 +5,7 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from fleetwheel.collectors import rule
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.host.trust import Trust
+from fleetwheel.operations import _windows_root
 
 SHARED = "umask 022;"
 """All users of a machine read what stands under the root, wherever root's own files are closed."""
@@ -41,7 +42,7 @@ def make_own_directory(host: Host, path: str, trust: Trust) -> StringCommand:
     + trust: whom the host believes besides root and the acting user
     """
     if is_windows(host):
-        return make_directory(host, path)
+        return _windows_root.make_directory(path)
     return _script(rule() + MAKE_OWN, path, " ".join(trust.users), " ".join(trust.groups))
 
 
@@ -59,14 +60,11 @@ def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand
     Return what puts the uv that was sent, ``uv.new``, in its place if it is the one that was meant.
 
     + directory: ``bin`` below the root directory
-    + name: what it is called there, with a link ``uv`` to it; on Windows it is ``uv.exe``
+    + name: what it is called there, with a link ``uv`` to it, or ``uv.exe`` on Windows
     + sha256: its hash, which Windows has no command for that answers by its exit status
     """
     if is_windows(host):
-        there = f"{directory}/uv"
-        return StringCommand(
-            "move /y", _windows_path(f"{there}.new"), _windows_path(f"{there}.exe")
-        )
+        return _windows_root.make_uv(directory, name)
     return _script(MAKE_UV, directory, name, sha256)
 
 

@@ -9,6 +9,7 @@ from pyinfra import host, logger
 from pyinfra.api import Host
 from pyinfra.api.command import PyinfraCommand
 
+from fleetwheel.connection.winssh import is_windows
 from fleetwheel.delivery import uv_binary
 from fleetwheel.delivery.space import readable
 from fleetwheel.deploy.record import SmokePass, smoke_pass
@@ -26,6 +27,7 @@ from fleetwheel.operations import (
     _report,
     _smoke_test,
     _waves,
+    _windows_root,
 )
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._step import step
@@ -51,6 +53,8 @@ def plan_steps(deployment: Deployment, transfer: Transfer | None) -> Iterator[Py
         if transfer.uv:
             trust = deployment.settings.trust
             yield _commands.make_own_directory(host, f"{deployment.root}/bin", trust)
+            if is_windows(host):
+                yield step(failed, _windows_root.require_closed, deployment.settings)
             yield step(failed, _send_uv, deployment, transfer.uv)
         yield step(failed, _build, deployment, transfer)
     yield step(failed, _prove_and_activate, deployment)

@@ -8,6 +8,7 @@ from pyinfra import host, logger
 from pyinfra.api import Host, operation
 from pyinfra.api.command import PyinfraCommand
 
+from fleetwheel.connection.winssh import is_windows
 from fleetwheel.delivery import uv_binary
 from fleetwheel.deploy import preflight
 from fleetwheel.errors import FleetwheelError
@@ -15,7 +16,15 @@ from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.onboarding import driver_plan, interpreter
 from fleetwheel.onboarding.interpreter import PackageManager, UvPython
-from fleetwheel.operations import _commands, _driver, _packages, _push, _report, torch
+from fleetwheel.operations import (
+    _commands,
+    _driver,
+    _packages,
+    _push,
+    _report,
+    _windows_root,
+    torch,
+)
 from fleetwheel.operations._host_state import forget_host_state, with_answer
 from fleetwheel.operations._step import step
 from fleetwheel.operations._steps import MATRIX, uv_to_send
@@ -59,15 +68,19 @@ def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
             HostReport(name=host.name, status="would change", why=why, profile=facts.profile)
         )
         logger.info(f"{host.print_prefix}{why}")
-        if uv:
-            yield from _send_uv(uv, f"{facts.installation.root}/bin", settings)
         failed = HostReport(name=host.name, status="failed", profile=facts.profile)
+        if uv:
+            yield from _send_uv(uv, f"{facts.installation.root}/bin", settings, failed)
         yield step(failed, _install, manager, settings)
     yield from torch.environment._inner(settings)
 
 
-def _send_uv(program: Path, directory: str, settings: Settings) -> Generator[PyinfraCommand]:
+def _send_uv(
+    program: Path, directory: str, settings: Settings, failed: HostReport
+) -> Generator[PyinfraCommand]:
     yield _commands.make_own_directory(host, directory, settings.trust)
+    if is_windows(host):
+        yield step(failed, _windows_root.require_closed, settings)
     yield _push.upload(str(program), f"{directory}/uv.new")
     name, sha256 = uv_binary.name_on_host(program), uv_binary.uv_sha256(program)
     yield _commands.make_uv(host, directory, name, sha256)

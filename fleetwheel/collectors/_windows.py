@@ -6,25 +6,35 @@ from functools import cache
 from importlib.resources import files
 
 from fleetwheel.collectors._nvml_probe import nvml_probe
-from fleetwheel.connection.quoting import set_for_cmd
+from fleetwheel.collectors.places import Places
+from fleetwheel.connection.quoting import echo_for_cmd, set_for_cmd
 
 PROGRAMS = ("python", "environments", "nvml")
 BACKGROUND = 'if "%~1"=="background" goto %~2'
 KEPT = "question.cmd"
 """Where the program for hosts holds the batch file."""
 NOT_IN_PATHS = '"*?<>|'
+SAID = 500
+"""Characters of a reason that are told."""
 CHUNK = 4000
 """Characters of a line; cmd takes 8191."""
 
 
-def batch(*sections: str, root: str = "", gpu_seconds: int = 20) -> str:
+def places_batch(root: str = "") -> str:
+    """Return the batch file that asks what there is to run and read, and who can change it."""
+    asked = ["call :begin", "call :ask", "call :end", "echo places ended 0", "exit /b 0"]
+    return "\n".join([set_for_cmd("asked_root", _plain(root)), *asked, _file("places")])
+
+
+def batch(*sections: str, places: Places, root: str = "", gpu_seconds: int = 20) -> str:
     """Return the batch file that asks these sections: platform, pythons, environments, gpu.
 
+    + places: what may be run and read
     + root: the root directory; empty for ``%ProgramData%\\fleetwheel``
     + gpu_seconds: what NVML and nvidia-smi get before the driver counts as hung
     """
     sent = _lines("archive", nvml_probe()) if "gpu" in sections else []
-    begin = [BACKGROUND, "set node=", *_values(root, gpu_seconds)]
+    begin = [BACKGROUND, "set node=", *_values(places, root, gpu_seconds)]
     return "\n".join([*begin, *_asked(sections), *sent])
 
 
@@ -38,20 +48,39 @@ def kept_batch(*sections: str) -> str:
     return "\r\n".join("\n".join([*begin, *_asked(sections)]).split("\n")) + "\r\n"
 
 
-def short_batch(digest: str, root: str = "", gpu_seconds: int = 20) -> str:
-    """Return what asks all that the kept batch file asks; ``node absent`` where there is none."""
+def short_batch(digest: str, places: Places, root: str = "", gpu_seconds: int = 20) -> str:
+    """Return what asks all that the kept batch file asks; ``node absent`` where there is none.
+
+    Nothing of a root is run that others could change.
+    """
+    if places.distrusted:
+        return "echo node absent"
     place = _plain(root).replace("/", "\\") or r"%ProgramData%\fleetwheel"
     if _plain(root):
         place = place.replace("%", "%%")
     file = rf'"{place}\lib\node-{digest}\{KEPT}"'
     # Without call, which would expand percent signs once more; nothing comes after it.
     ask = f"if exist {file} ({file}) else echo node absent"
-    return "&".join([*_values(root, gpu_seconds), ask])
+    return "&".join([*_values(places, root, gpu_seconds), ask])
 
 
-def _values(root: str, gpu_seconds: int) -> list[str]:
-    asked = set_for_cmd("asked_root", _plain(root))
-    return [asked, set_for_cmd("gpu_seconds", str(gpu_seconds))]
+def _values(places: Places, root: str, gpu_seconds: int) -> list[str]:
+    """Return the lines that say what may be run, and name what may not."""
+    values = {
+        "asked_root": _plain(root),
+        "gpu_seconds": str(gpu_seconds),
+        "distrusted": "yes" if places.distrusted else "",
+        "smi": places.smi,
+        "pythons": str(len(places.pythons)),
+        **{f"trusted_python_{n}": path for n, path in enumerate(places.pythons, 1)},
+    }
+    said = {
+        "environments distrusted": (places.distrusted,) if places.distrusted else (),
+        "pythons skipped": places.skipped_pythons,
+        "gpu skipped": places.skipped_smi,
+    }
+    lines = (echo_for_cmd(f"{key} {why[:SAID]}") for key, whys in said.items() for why in whys)
+    return [*(set_for_cmd(name, value) for name, value in values.items()), *lines]
 
 
 def _plain(root: str) -> str:
@@ -74,12 +103,15 @@ def _asked(sections: Sequence[str]) -> list[str]:
 
 @cache
 def _text() -> str:
-    here = files("fleetwheel.collectors")
-    lines = [(here / "windows.cmd").read_text(encoding="utf-8").rstrip()]
+    lines = [_file("windows")]
     for name in PROGRAMS:
-        program = (here / f"windows_{name}.py").read_bytes()
+        program = (files("fleetwheel.collectors") / f"windows_{name}.py").read_bytes()
         lines += _lines(name, base64.b64encode(program).decode())
     return "\n".join(lines)
+
+
+def _file(name: str) -> str:
+    return (files("fleetwheel.collectors") / f"{name}.cmd").read_text(encoding="utf-8").rstrip()
 
 
 def _lines(name: str, encoded: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from fleetwheel.collectors._script import KEPT, SECTIONS, kept, short_script
 from fleetwheel.collectors._windows import KEPT as KEPT_BATCH
 from fleetwheel.collectors._windows import kept_batch, short_batch
+from fleetwheel.collectors.places import Places
 from fleetwheel.node import pack
 
 BOOTSTRAP = "import json,sys;d=json.load(sys.stdin);exec(compile(d['program'],'node','exec'),d)"
@@ -52,6 +53,6 @@ def short_question() -> str:
     return short_script(digest(), *SECTIONS)
 
 
-def short_batch_question(root: str, gpu_seconds: int) -> str:
+def short_batch_question(places: Places, root: str, gpu_seconds: int) -> str:
     """Return the same for a Windows host."""
-    return short_batch(digest(), root, gpu_seconds)
+    return short_batch(digest(), places, root, gpu_seconds)

@@ -6,10 +6,14 @@ Says what environments.sh says on Linux, line by line.
 from __future__ import annotations
 
 import hashlib
+import ntpath
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+TRUSTED = "trusted_python_"
+"""How the names of the batch file's variables begin."""
 
 
 def lines(root: Path) -> Iterator[str]:
@@ -30,9 +34,10 @@ def lines(root: Path) -> Iterator[str]:
 
 def generation(place: Path) -> Iterator[str]:
     yield f"generation {place.name}"
-    if (place / "Scripts" / "python.exe").exists():
+    config = text(place / "pyvenv.cfg").splitlines()
+    if (place / "Scripts" / "python.exe").exists() and interpreter(config) in trusted():
         yield f"runs {place.name}"
-    for line in text(place / "pyvenv.cfg").splitlines():
+    for line in config:
         yield f"config {place.name}/pyvenv.cfg:{line}"
     if (place / "pylock.toml").exists():
         digest = hashlib.sha256((place / "pylock.toml").read_bytes()).hexdigest()
@@ -42,6 +47,18 @@ def generation(place: Path) -> Iterator[str]:
         for line in fields:
             if line.startswith(("Name:", "Version:")):
                 yield f"package {place.name}/lib/site-packages/{info.name}/METADATA:{line}"
+
+
+def interpreter(config: list[str]) -> str:
+    """Return the interpreter that an environment's own python.exe starts, as it is compared."""
+    homes = [line.partition("=")[2].strip() for line in config if line.startswith("home")]
+    return ntpath.normcase(ntpath.join(*homes[:1], "python.exe"))
+
+
+def trusted() -> set[str]:
+    """Return the interpreters that the controller takes for safe, which the batch file names."""
+    named = (value for key, value in os.environ.items() if key.lower().startswith(TRUSTED))
+    return set(map(ntpath.normcase, named))
 
 
 def text(path: Path) -> str:

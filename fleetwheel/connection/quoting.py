@@ -58,6 +58,15 @@ def set_for_cmd(name: str, value: str) -> str:
     return f"set {_with_carets(f'{name}={value}')}".replace("%", "%%")
 
 
+def echo_for_cmd(text: str) -> str:
+    """Return the ``echo`` command of a batch file that prints exactly this text.
+
+    Raises FleetwheelError for NUL and line breaks.
+    """
+    _refuse(text, NOT_IN_CMD)
+    return f"echo {_with_carets(text)}".replace("%", "%%")
+
+
 def for_powershell(argument: str) -> str:
     """Return a PowerShell string literal, for cmdlets and expressions.
 

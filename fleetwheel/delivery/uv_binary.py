@@ -52,8 +52,8 @@ def uv_sha256(program: Path) -> str:
 
 
 def name_on_host(program: Path) -> str:
-    """Return what a program is called on a Linux host: its version and digest, which facts read."""
-    return f"uv-{VERSION}-{uv_sha256(program)[:16]}"
+    """Return what a program is called on a host: its version and digest, which facts read."""
+    return f"uv-{VERSION}-{uv_sha256(program)[:16]}{program.suffix}"
 
 
 def _own(word: str) -> str:

@@ -1,5 +1,7 @@
 """What keeps an environment from being built on a host: decided before anything is changed."""
 
+import re
+
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
@@ -28,14 +30,34 @@ DAY_S = 86400
 def refuse_distrusted(there: Installation) -> None:
     """Raise FleetwheelError for a root that others could change: nothing there is to be run."""
     if there.distrusted:
-        user = there.user or "the deploying user"
-        raise FleetwheelError(
-            f"{there.root} is not used: {there.distrusted}, so what {user} runs from there could be"
-            " replaced",
-            hint=f"on the host, give it to {user} (chown) and close it to others (chmod"
-            " go-w, setfacl -b), or name another root in the inventory; if they are trusted as"
-            " root is, say so there: trust: {users: [NAME], groups: [NAME]}",
-        )
+        raise distrusted(there.root, there.distrusted, there.user)
+
+
+def distrusted(root: str, why: str, user: str) -> FleetwheelError:
+    """Return the failure of a root that others could change, with what closes it."""
+    user = user or "the deploying user"
+    windows = re.match(r"[A-Za-z]:", root)
+    return FleetwheelError(
+        f"{root} is not used: {why}, so what {user} runs from there could be replaced",
+        hint=_close_on_windows(root) if windows else _close(user),
+    )
+
+
+def _close(user: str) -> str:
+    return (
+        f"on the host, give it to {user} (chown) and close it to others (chmod go-w,"
+        " setfacl -b), or name another root in the inventory; if they are trusted as root is, say"
+        " so there: trust: {users: [NAME], groups: [NAME]}"
+    )
+
+
+def _close_on_windows(root: str) -> str:
+    there = root.replace("/", "\\")
+    return (
+        f"as an administrator of the host, remove {there}, and the next deploy makes it closed to"
+        " others; or name another root in the inventory; if they are trusted as administrators are,"
+        " say so there, by SID: trust: {users: [S-1-5-21-...]}"
+    )
 
 
 def refuse_dead(there: Installation, generation: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,14 +26,24 @@ def place_uv(root: Path, name: str, sha256: str) -> None:
     if file_hash(sent).hex() != sha256:
         raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
     sent.chmod(0o755)
-    if sys.platform == "win32":
-        sent.replace(uv)
-        return
     sent.replace(uv.with_name(name))
-    point(uv, Path(name))
+    if sys.platform == "win32":
+        link_program(uv, uv.with_name(name))
+    else:
+        point(uv, Path(name))
     for older in uv.parent.glob("uv-*"):
         if older.name != name:
             older.unlink()
+
+
+def link_program(link: Path, program: Path) -> None:
+    """Give a program a second name, or a copy on a disk without such links."""
+    if link.exists():
+        link.unlink()
+    try:
+        os.link(str(program), str(link))
+    except OSError:
+        shutil.copy2(str(program), str(link))
 
 
 def uv_path(root: Path) -> Path:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -83,6 +84,42 @@ def test_everything_is_asked_at_once(rig: Rig, lab: Project) -> None:
     assert there["root"] == ROOT.replace("\\", "/")
     assert there["writable"] and there["free_bytes"] > 1 << 20
     assert not (rig.drive_c / "fleet wheel & co").exists()
+
+
+@pytest.fixture
+def planted(rig: Rig) -> Iterator[Path]:
+    """A python.exe, a base64 module and a root that everyone can change; they say that they ran.
+
+    Wine makes permissions of modes: those of 0777 let everyone write.
+    """
+    ran = rig.drive_c / "ran"
+    evil, module = rig.drive_c / "evilpython", rig.drive_c / "base64"
+    root = rig.drive_c / "fleet wheel & co"
+    for directory in (evil, module, root / "bin"):
+        directory.mkdir(parents=True)
+    shutil.copy(rig.drive_c / "windows/arguments.exe", evil / "python.exe")
+    shutil.copy(rig.drive_c / "windows/arguments.exe", root / "bin/uv.exe")
+    (module / "__init__.py").write_text(f"open(r'C:\\{ran.name}', 'w').write('base64')\n")
+    for directory in (evil, root):
+        directory.chmod(0o777)
+    yield ran
+    for directory in (evil, module, root):
+        shutil.rmtree(directory)
+
+
+def test_what_others_can_change_is_not_run(rig: Rig, lab: Project, planted: Path) -> None:
+    found = ask(lab, "host.Host", f"root={ROOT}")
+    there, profile = found["installation"], found["profile"]
+    assert there["distrusted"] == f"Everyone can write to {ROOT}"
+    assert [python["path"] for python in profile["pythons"]] == [r"C:\Python311\python.exe"]
+    skipped = r"skipped C:\evilpython\python.exe: Everyone can write to C:\evilpython"
+    assert skipped in profile["problems"]
+    assert not planted.exists()
+    done = lab.deploy()
+    assert done.returncode == 1, done.stdout
+    assert f"Everyone can write to {ROOT}" in lab.report()["why"]
+    assert "as an administrator of the host, remove" in lab.report()["why"]
+    assert "chown" not in lab.report()["why"]
 
 
 def test_a_driver_that_does_not_know_the_capability(rig: Rig, lab: Project) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.collectors import batch, host, program, sections
+from fleetwheel.collectors.places import Places
 from fleetwheel.host.profile import DriverState, HostState
 from tests.machine import HEALTHY
 from tests.rig.windows import Rig, windows_rig
@@ -21,6 +22,11 @@ pytestmark = [
 ]
 FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
 WDDM = f"{HEALTHY}driver-model * 0\n"
+PLACES = Places(
+    distrusted="",
+    pythons=(r"C:\Python311\python.exe",),
+    smi=r"C:\windows\System32\nvidia-smi.exe",
+)
 ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 591.86, WDDM\n"
 
 
@@ -35,7 +41,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def ask(rig: Rig, script: str, seconds: int = 20) -> HostState:
     """Return what the host says while its NVML answers by this script."""
     (rig.drive_c / "fake_nvml.txt").write_text(script)
-    question = batch(*host.SECTIONS, gpu_seconds=seconds)
+    question = batch(*host.SECTIONS, places=PLACES, gpu_seconds=seconds)
     [answer] = connect_and_call(rig.data, {"run": [question]})
     assert answer["ok"], answer
     found = sections(answer["stdout"], *host.SECTIONS)
@@ -103,7 +109,7 @@ def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> 
         (home / path).write_bytes(content)
     rig.nvidia_smi(ROW)
     (rig.drive_c / "fake_nvml.txt").write_text(WDDM)
-    question = program.short_batch_question(r"C:\kept & co", 20)
+    question = program.short_batch_question(PLACES, r"C:\kept & co", 20)
     [answer] = connect_and_call(rig.data, {"run": [question]})
     found = sections(answer["stdout"], *host.SECTIONS)
     state = host.parse_host(*(found[section] for section in host.SECTIONS))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.collectors import host, program, script
+from fleetwheel.collectors.places import Places
 from fleetwheel.host.profile import HostState
 from tests.machine import HEALTHY, Machine
 from tests.node_program import placed
@@ -46,7 +47,7 @@ def test_it_is_a_line_of_less_than_four_kilobytes() -> None:
     line = program.short_question()
     assert len(line) < 4096 - 300, "there is no room for the root and for sudo"
     assert "\n" not in line
-    assert "\n" not in program.short_batch_question("C:\\fleet wheel", 20)
+    assert "\n" not in program.short_batch_question(Places(distrusted=""), "C:\\fleet wheel", 20)
     assert len(script(*host.SECTIONS)) > 20 * len(line)
 
 

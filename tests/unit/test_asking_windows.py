@@ -1,5 +1,6 @@
 """What Windows hosts answer: the parsers on recorded answers, and the batch file's text."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.collectors import batch, gpu, host, platform, sections
+from fleetwheel.collectors._windows import short_batch
+from fleetwheel.collectors.places import Places
 from fleetwheel.connection.batch import batch_file
 from fleetwheel.host.profile import DriverState, HostState
 
@@ -97,7 +100,27 @@ KEYS = (
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\x1a"), max_size=40))
 def test_a_root_cannot_leave_its_quotes(root: str) -> None:
-    text = batch(*host.SECTIONS, root=root)
+    text = batch(*host.SECTIONS, places=Places(distrusted=""), root=root)
     [line] = [line for line in text.split("\n") if line.startswith("set asked_root=")]
     assert '"' not in line
     batch_file(text.split("\n"))
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\x1a"), max_size=40),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\x1a"), max_size=40),
+)
+def test_what_was_found_cannot_become_a_command(python: str, why: str) -> None:
+    """What others named so is echoed and set, with all that cmd reads in it escaped."""
+    places = Places(distrusted=why, pythons=(python,), skipped_pythons=(why,))
+    lines = batch("pythons", places=places).split("\n")
+    told = [line for line in lines if line.startswith(("echo pythons skipped", "set trusted"))]
+    for line in told:
+        assert not re.search(r"(?<!\^)(?:\^\^)*[&|<>]", line.replace("%%", ""))
+    batch_file(lines)
+
+
+def test_nothing_of_a_root_that_others_can_change_is_run() -> None:
+    places = Places(distrusted="C:\\x belongs to Users")
+    assert short_batch("0" * 16, places, root="C:\\x") == "echo node absent"
+    assert "set distrusted=yes" in batch("environments", places=places)

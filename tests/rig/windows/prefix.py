@@ -20,7 +20,11 @@ PROGRAMS = {
     "launch": ("windows/launch.exe", "-municode"),
     "arguments": ("windows/arguments.exe", "-municode"),
     "nvidia-smi": ("windows/system32/nvidia-smi.exe",),
-    "powershell": ("windows/system32/WindowsPowerShell/v1.0/powershell.exe", "-municode"),
+    "whoami": ("windows/system32/whoami.exe", "-ladvapi32"),
+    "powershell": (
+        "windows/system32/WindowsPowerShell/v1.0/powershell.exe",
+        *("-municode", "-ladvapi32"),
+    ),
     "bcryptprimitives": ("windows/system32/bcryptprimitives.dll", "-shared", "-ladvapi32"),
 }
 """Source in ``programs/``: where it goes under drive_c, and how it is compiled."""
@@ -43,7 +47,7 @@ def environment(prefix: Path) -> dict[str, str]:
         "WINEPREFIX": str(prefix),
         "WINEARCH": "win64",
         "WINEDEBUG": "-all",
-        "WINEDLLOVERRIDES": "mscoree,mshtml=",
+        "WINEDLLOVERRIDES": "mscoree,mshtml=;whoami.exe=n",
         "LANG": "C.UTF-8",
     }
 

@@ -3,9 +3,13 @@
  * As the default shell of sshd it answers the two lines that the connector sends to it, by what
  * PowerShell's documentation says of them; no PowerShell is tested here:
  *   echo %OS%:$PSHOME
- *   [$env:NAME='TEXT'; ...]Set-Location -LiteralPath $env:USERPROFILE; PROGRAM; exit $LASTEXITCODE */
+ *   [$env:NAME='TEXT'; ...]Set-Location -LiteralPath $env:USERPROFILE; PROGRAM; exit $LASTEXITCODE
+ * And it does what the one line of places.cmd asks of Get-Item and Get-Acl: it says attributes and
+ * security descriptor of each path in a file. Those are Wine's, which makes them of Unix modes. */
 #include <stdio.h>
 #include <windows.h>
+#include <aclapi.h>
+#include <sddl.h>
 
 static const WCHAR question[] = L"echo %OS%:$PSHOME";
 static const WCHAR before[] = L"Set-Location -LiteralPath $env:USERPROFILE; ";
@@ -47,6 +51,39 @@ static int run(WCHAR *line)
     return (int)code;
 }
 
+static const WCHAR security[] =
+    L"Get-Content -Encoding UTF8 -LiteralPath $env:work\\places | ForEach-Object { $_.Trim([char]34) } "
+    L"| ForEach-Object { 'places acl {0} {1}' -f [int](Get-Item -Force -LiteralPath $_).Attributes, "
+    L"(Get-Acl -LiteralPath $_).Sddl }";
+
+static void say_security(const WCHAR *path)
+{
+    PSECURITY_DESCRIPTOR descriptor;
+    char *text = "";
+    DWORD attributes = GetFileAttributesW(path), wanted = OWNER_SECURITY_INFORMATION
+                                                         | GROUP_SECURITY_INFORMATION
+                                                         | DACL_SECURITY_INFORMATION;
+    if (!GetNamedSecurityInfoW((WCHAR *)path, SE_FILE_OBJECT, wanted, 0, 0, 0, 0, &descriptor))
+        ConvertSecurityDescriptorToStringSecurityDescriptorA(descriptor, SDDL_REVISION_1, wanted,
+                                                             &text, NULL);
+    printf("places acl %lu %s\r\n", attributes == INVALID_FILE_ATTRIBUTES ? 0 : attributes, text);
+}
+
+static int say_all(void)
+{
+    char line[4096];
+    WCHAR path[4096];
+    FILE *file;
+    _snwprintf(path, 4096, L"%ls\\places", _wgetenv(L"work"));
+    if (!(file = _wfopen(path, L"r"))) return 1;
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line + 1, "\"\r\n") + 1] = 0;
+        MultiByteToWideChar(CP_UTF8, 0, line + 1, -1, path, 4096);
+        say_security(path);
+    }
+    return fclose(file);
+}
+
 int wmain(int count, WCHAR **arguments)
 {
     if (count == 3 && !wcscmp(arguments[1], L"-c")) {
@@ -60,6 +97,8 @@ int wmain(int count, WCHAR **arguments)
             return run(line + wcslen(before));
         }
     }
+    if (count == 5 && !wcscmp(arguments[3], L"-Command") && !wcscmp(arguments[4], security))
+        return say_all();
     fputs("powershell.exe: there is no PowerShell under Wine, so nothing may need it\r\n", stderr);
     return 87;
 }
