@@ -42,7 +42,7 @@ def make_own_directory(host: Host, path: str, trust: Trust) -> StringCommand:
     + trust: whom the host believes besides root and the acting user
     """
     if is_windows(host):
-        return _windows_root.make_directory(path)
+        return _windows_root.make_closed_directory(path)
     return _script(rule() + MAKE_OWN, path, " ".join(trust.users), " ".join(trust.groups))
 
 
@@ -64,7 +64,7 @@ def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand
     + sha256: its hash, which Windows has no command for that answers by its exit status
     """
     if is_windows(host):
-        return _windows_root.make_uv(directory, name)
+        return _windows_root.name_uv(directory, name)
     return _script(MAKE_UV, directory, name, sha256)
 
 

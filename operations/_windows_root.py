@@ -58,12 +58,12 @@ if not exist uv.exe exit /b 1
 """
 
 
-def make_directory(path: str) -> StringCommand:
+def make_closed_directory(path: str) -> StringCommand:
     """Return what makes a directory right below the root, and the root where it is not there."""
     return StringCommand("set", _variable("wanted", path), MAKE)
 
 
-def make_uv(directory: str, name: str) -> StringCommand:
+def name_uv(directory: str, name: str) -> StringCommand:
     """Return what gives ``uv.new`` its name in a directory, and the name ``uv.exe`` besides."""
     values = (_variable("directory", directory), "\nset", _variable("name", name), UV)
     return StringCommand("set", *values)

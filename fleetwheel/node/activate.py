@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import clean, trim
-from fleetwheel.node.link import point
+from fleetwheel.node.link import generation_in_use, point, remove_link, tidy
+from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive, prepare
 
 
@@ -20,18 +21,32 @@ def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> d
         if not (generation / "pyvenv.cfg").exists():
             raise Failure(f"generation {id} is not there any more", "run again to build it")
         os.utime(str(generation))
+        tidy(base)
+        before = generation_in_use(base)
         prepared = prepare(base / "state.json", record)
         point(base / "current", Path("envs") / id)
-        prepared.replace(base / "state.json")
+        try:
+            move(prepared, base / "state.json")
+        except BaseException:
+            take_back(base, before)
+            raise
         removed = clean(base, keep, failed)
         trim(base)
     return {"activated": id, "removed": removed}
 
 
+def take_back(root: Path, before: str) -> None:
+    """Have ``current`` lead to what the record says: it could not be replaced."""
+    if (root / "envs" / before).is_dir():
+        point(root / "current", Path("envs") / before)
+    else:
+        remove_link(root / "current")
+
+
 def record(root: str, record: str) -> dict[str, Any]:
     """Write the record alone: after a smoke test that activates nothing."""
     with exclusive(Path(root)):
-        prepare(Path(root) / "state.json", record).replace(Path(root) / "state.json")
+        move(prepare(Path(root) / "state.json", record), Path(root) / "state.json")
     return {}
 
 

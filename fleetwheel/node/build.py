@@ -19,6 +19,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive
 from fleetwheel.node.uv import Fetching, place_uv, uv
 from fleetwheel.node.verify import (
@@ -76,7 +77,7 @@ def build(
             start = hook.with_name("zz_fleetwheel.pth")
             start.write_text("import fleetwheel_generation\n")
             record_own(stage, [*made, hook, start])
-            stage.rename(base / "envs" / id)
+            move(stage, base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
     return {"built": id}
@@ -109,7 +110,7 @@ def place_wheels(root: Path, wheels: dict[str, str]) -> list[str]:
         if sent.exists() and file_hash(sent).hex() == sha256:
             place.parent.mkdir(exist_ok=True)
             sent.chmod(0o644)
-            sent.replace(place)
+            move(sent, place)
     return [name for name, sha256 in wheels.items() if not wheel_path(root, name, sha256).exists()]
 
 

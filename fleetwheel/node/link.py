@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from fleetwheel.node.moving import move
+
 
 def point(link: Path, target: Path) -> None:
     """Make ``link`` a symbolic link to ``target`` in one step: never absent, never half made."""
@@ -15,26 +17,49 @@ def point(link: Path, target: Path) -> None:
         point_junction(link, target, new)
     else:
         new.symlink_to(target)
-        new.replace(link)
+        move(new, link)
 
 
 def point_junction(link: Path, target: Path, new: Path) -> None:
     """Make ``link`` a junction, or where the disk has none a file with the name of the target.
 
-    Windows replaces no directory, so there is a moment between two renames without a ``link``. One
-    that was interrupted there is made by the next run, which finds nothing in use.
+    Windows replaces no directory, so there is a moment between two renames without a ``link``.
+    Where the second fails, the old one goes back; ``tidy`` does that for one that was interrupted.
     """
-    old = link.with_name(f".{link.name}-old")
-    remove_link(old)
     try:
         create_junction(link.parent / target, new)
     except OSError:
         remove_link(new)  # the empty directory that was to become one
         new.write_text(f"{target}\n", encoding="utf-8")
+    old = old_name(link)
     if os.path.lexists(str(link)) and not link.is_file():
-        link.rename(old)
-    new.replace(link)
+        remove_link(old)
+        move(link, old)
+    try:
+        move(new, link)
+    except BaseException:
+        restore(link)
+        remove_link(new)
+        raise
     remove_link(old)
+
+
+def old_name(link: Path) -> Path:
+    """Return where a link is while it is replaced."""
+    return link.with_name(f".{link.name}-old")
+
+
+def restore(link: Path) -> None:
+    """Put a link back that was to be replaced, where nothing has taken its place."""
+    if not os.path.lexists(str(link)) and os.path.lexists(str(old_name(link))):
+        move(old_name(link), link)
+
+
+def tidy(root: Path) -> None:
+    """Make good what an interrupted activation left behind; the lock is held by the caller."""
+    restore(root / "current")
+    for left in [*root.glob(".current-*"), *root.glob(".state.json-*")]:
+        remove_link(left)
 
 
 def create_junction(target: Path, link: Path) -> None:

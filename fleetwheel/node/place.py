@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fleetwheel.node.moving import move
 from fleetwheel.node.pack import digest_of
 from fleetwheel.node.root import Failure, exclusive, prepare
 
@@ -93,14 +94,14 @@ def put(home: Path, digest: str) -> None:
         raise Failure(f"{stage} is not the program that was sent", "run again to send it again")
     compileall.compile_dir(str(stage), ddir=str(home), quiet=2)
     remove(home)
-    stage.rename(home)
+    move(stage, home)
 
 
 def remove(directory: Path) -> None:
     """Remove a directory that may be in use: it leaves its place in one step."""
     if directory.exists():
         leaving = directory.with_name(f".removing-{directory.name}")
-        directory.rename(leaving)
+        move(directory, leaving)
         shutil.rmtree(str(leaving), ignore_errors=True)
 
 
@@ -121,4 +122,4 @@ def write_launcher(root: Path, home: Path) -> None:
     launcher.parent.mkdir(exist_ok=True)
     prepared = prepare(launcher, text)
     prepared.chmod(0o755)
-    prepared.replace(launcher)
+    move(prepared, launcher)

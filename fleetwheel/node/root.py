@@ -36,7 +36,8 @@ def exclusive(root: Path) -> Iterator[None]:
             raise Failure(
                 f"another run is at work in {root}", "wait for it to end, then run again"
             ) from None
-        # uv holds the lock too: should this program be killed, nobody builds beside it.
+        # uv holds a flock too: should this program be killed, nobody builds beside it. On Windows
+        # it holds none, and ends with the session that started it.
         os.set_inheritable(lock.fileno(), True)
         yield
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleetwheel.node.link import point
+from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure
 from fleetwheel.node.verify import file_hash
 
@@ -26,7 +27,7 @@ def place_uv(root: Path, name: str, sha256: str) -> None:
     if file_hash(sent).hex() != sha256:
         raise Failure(f"{sent} is not the uv that was sent", "run again to send it again")
     sent.chmod(0o755)
-    sent.replace(uv.with_name(name))
+    move(sent, uv.with_name(name))
     if sys.platform == "win32":
         link_program(uv, uv.with_name(name))
     else:
