@@ -68,6 +68,10 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
 def _environment(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     record = records.parse_record(facts.installation.record)
     if record and record.hold and not settings.lift_hold:
+        held = record.generation
+        if facts.installation.current != held and facts.installation.runs(held):
+            yield from _carry_out(_deployment_of(settings, facts, record, held))
+            return
         why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
         _report.record(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
         host.noop(why)
@@ -109,7 +113,7 @@ def _rollback(
         raise FleetwheelError("nothing was deployed here")
     wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
-    if wanted == facts.installation.current:
+    if wanted == facts.installation.current == record.generation:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
@@ -194,9 +198,13 @@ def _deployment_of(
         build=False,
         smoke=not passed and settings.smoke != "none",
         activate=True,
-        because=f"rolled back from {facts.installation.current}",
+        because="it is what the host's record holds it at"
+        if generation == record.generation
+        else f"rolled back from {record.generation}",
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
+    if generation == record.generation and record.hold:
+        hold = record.hold
     return Deployment(
         name=host.name,
         settings=settings,

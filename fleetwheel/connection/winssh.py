@@ -11,6 +11,7 @@ is left to the default shell of sshd, which is cmd or PowerShell.
 
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO, IOBase
@@ -52,6 +53,8 @@ SPOOL = 1 << 20
 """Bytes of a fetched file that are kept in memory."""
 LEFT_S = 86400
 """A batch file of this age was left by a connection that dropped: no command runs for so long."""
+HELD_S, HELD_PAUSE_S = 10, 0.5
+"""For so long a file is tried to be replaced that somebody has open; and the time between tries."""
 END_S = 5
 """A process that was told to end and has not ended by then is left, with its connection."""
 UNKNOWN = {
@@ -148,7 +151,7 @@ class WinSSHConnector(SSHConnector):
                 self._transfer(path, arguments.get("_timeout")) as sftp,
             ):
                 sftp.putfo(file, partial)
-                sftp.posix_rename(partial, path)
+                _replace(sftp, partial, path)
         except (OSError, SSHException):
             self._remove(partial)
             raise
@@ -324,6 +327,28 @@ class WinSSHConnector(SSHConnector):
     def _note(self, words: str, print_output: bool) -> None:
         if print_output:
             echo(f"{self.host.print_prefix}{words}", err=True)
+
+
+def _replace(sftp: SFTPClient, new: str, path: str) -> None:
+    """Rename a file over another; Windows refuses that while somebody has the other one open."""
+    until = time.monotonic() + HELD_S
+    while True:
+        try:
+            sftp.posix_rename(new, path)
+            return
+        except OSError as error:
+            if time.monotonic() >= until or not _is_there(sftp, path):
+                raise OSError(
+                    f"it cannot be replaced, a program may have it open: {error}"
+                ) from error
+        gevent.sleep(HELD_PAUSE_S)
+
+
+def _is_there(sftp: SFTPClient, path: str) -> bool:
+    with suppress(OSError):
+        sftp.stat(path)
+        return True
+    return False
 
 
 def _sweep(sftp: SFTPClient, new: str) -> None:

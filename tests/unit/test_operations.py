@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
-from fleetwheel.operations import _host_state, _probe, _push, _report, _steps, _waves, smoke
+from fleetwheel.operations import (
+    _host_state,
+    _probe,
+    _push,
+    _report,
+    _steps,
+    _waves,
+    smoke,
+    torch,
+)
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.smoke import result as verdicts
@@ -387,3 +397,45 @@ def test_a_pass_that_cannot_be_kept_is_told(
 
 def test_credentials_are_in_no_log() -> None:
     assert "secret" not in repr(TRANSFER)
+
+
+def ground(
+    monkeypatch: pytest.MonkeyPatch, root: Path, record: records.Record, current: str
+) -> None:
+    """Have the host stand so, with two environments, OLD and NEW."""
+    (root / "envs" / NEW).mkdir(exist_ok=True)
+    (root / "envs" / NEW / "pyvenv.cfg").touch()
+    (root / "current").unlink()
+    (root / "current").symlink_to(f"envs/{current}")
+    (root / "state.json").write_text(record.text())
+    built = tuple(
+        Generation(id=id, python=PYTHON.path, lock=LOCK.sha256, packages=LOCK.packages)
+        for id in (OLD, NEW)
+    )
+    facts = host(CPU_HOST, current=current, generations=built, record=record.text(), root=root)
+    monkeypatch.setattr(_host_state, "_answers", {NAME: facts})
+    monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
+
+
+def test_a_rollback_whose_record_was_not_written_is_made_good_by_the_next(
+    state: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``current`` had moved to OLD; the record still said NEW, without a hold."""
+    record = record_of(LOCK, NEW).model_copy(update={"previous": OLD})
+    ground(monkeypatch, root, record, current=OLD)
+    assert carried_out(state, torch.rollback, settings=Settings())
+    kept = records.parse_record((root / "state.json").read_text())
+    assert kept and (kept.generation, kept.previous) == (OLD, NEW)
+    assert kept.hold and kept.hold.rolled_back_from == NEW
+
+
+def test_a_host_on_hold_stays_where_its_record_holds_it(
+    state: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = records.Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from=NEW)
+    record = record_of(LOCK, OLD).model_copy(update={"previous": NEW, "hold": hold})
+    ground(monkeypatch, root, record, current=NEW)
+    assert carried_out(state, torch.environment, settings=Settings())
+    assert left(root)[0] == OLD
+    kept = records.parse_record(left(root)[1])
+    assert kept and kept.hold == hold and kept.previous == NEW

@@ -177,3 +177,38 @@ def test_a_directory_is_entered_before_anything_is_set() -> None:
 )
 def test_sftp_names_paths_in_its_own_way(path: str, expected: str) -> None:
     assert sftp_path(path) == expected
+
+
+class HeldFile:
+    """An SFTP client of a host on which somebody has the file open for so many tries."""
+
+    def __init__(self, tries: int, *, there: bool = True) -> None:
+        self.tries, self.there = tries, there
+
+    def posix_rename(self, new: str, path: str) -> None:
+        if self.tries:
+            self.tries -= 1
+            raise OSError("Failure")
+
+    def stat(self, path: str) -> None:
+        if not self.there:
+            raise FileNotFoundError(path)
+
+
+def test_a_file_that_somebody_has_open_is_replaced_once_they_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(winssh, "HELD_PAUSE_S", 0)
+    held: Any = HeldFile(5)
+    winssh._replace(held, "/C:/x.part", "/C:/x")
+    assert held.tries == 0
+
+
+def test_one_that_stays_open_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winssh, "HELD_S", 0)
+    held: Any = HeldFile(5)
+    with pytest.raises(OSError, match="a program may have it open: Failure"):
+        winssh._replace(held, "/C:/x.part", "/C:/x")
+    elsewhere: Any = HeldFile(1, there=False)
+    with pytest.raises(OSError, match="Failure"):
+        winssh._replace(elsewhere, "/C:/x.part", "/C:/no/x")
