@@ -110,10 +110,9 @@ class HostSchedule(FactBase[Scheduling]):
 
 class WindowsDriftSchedule(FactBase[Scheduling]):
     """
-    Returns what a Windows host has for a schedule: its directory, its program and the task.
+    Returns what a Windows host has for a schedule: its root, the program for hosts and the task.
 
-    + directory: the project directory
-    + program: path of fleetwheel in it
+    + root: the root directory
     + task: name of the scheduled task
 
     .. code:: python
@@ -122,12 +121,12 @@ class WindowsDriftSchedule(FactBase[Scheduling]):
     """
 
     @override
-    def command(self, directory: str, program: str, task: str) -> StringCommand:
+    def command(self, root: str, task: str) -> StringCommand:
         return StringCommand(
-            "if exist",
-            QuoteString(f"{directory}\\."),
+            "echo asked\nif exist",
+            QuoteString(f"{root}\\."),
             "echo directory\nif exist",
-            QuoteString(program),
+            QuoteString(f"{root}\\bin\\fleetwheel-node.cmd"),
             "echo program\nif exist",
             f'"%SystemRoot%\\System32\\Tasks\\{task}"',
             "echo active\nexit /b 0",

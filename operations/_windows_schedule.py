@@ -9,55 +9,67 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
+from fleetwheel.deploy.preflight import distrusted
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts._question import windows_places
 from fleetwheel.facts.schedule import WindowsDriftSchedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report
 from fleetwheel.reporting.report import HostReport
-from fleetwheel.schedule.check import windows_state
 from fleetwheel.schedule.job import Job, Scheduling
+from fleetwheel.schedule.windows import TASK, same_task, windows_state
+
+SCHTASKS = r"%SystemRoot%\System32\schtasks.exe"
+KEPT = rf"C:\Windows\System32\Tasks\{TASK}"
+"""Where Task Scheduler keeps what it was given."""
 
 
 def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
     wanted = job.schedule
     try:
-        files = job.windows_files()
-        there = _look(settings, job)
+        root = _root(settings)
+        files = job.windows_files(root) if wanted.present else {}
+        there = _look(settings, job, root)
+        found = {path: content for path in _paths(root) if (content := _content(path)) is not None}
     except FleetwheelError as error:
         yield _report.failed(error)
         return
-    why = f"Task Scheduler {job.does}"
+    why = f"Task Scheduler has the host look at itself: {wanted.at}"
     if not wanted.present:
-        why = "no drift check is scheduled"
-    found = {path: content for path in files if (content := _content(path)) is not None}
-    if (there.active, found) == ((True, files) if wanted.present else (False, {})):
+        why = "nothing is scheduled"
+    if found == files and there.active == wanted.present and _task_is(files):
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
     _report.record(HostReport(name=host.name, status="would change", why=why))
-    yield from _put(job, files) if wanted.present else _take_away(job, list(found), there)
+    yield from _put(job, files, root) if wanted.present else _take_away(job, list(found), there)
     yield FunctionCommand(_done, [why], {})
 
 
-def _look(settings: Settings, job: Job) -> Scheduling:
+def _root(settings: Settings) -> str:
+    """Return the root; FleetwheelError where others could change what the task would run."""
+    places = windows_places(settings.root, settings.trust)
+    if places.distrusted:
+        raise distrusted(places.root or "the root", places.distrusted, "the task")
+    return places.root
+
+
+def _paths(root: str) -> tuple[str, str]:
+    return rf"{root}\bin\{TASK}.cmd", rf"{windows_state(root)}\{TASK}.xml"
+
+
+def _look(settings: Settings, job: Job, root: str) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
-    wanted = job.schedule
-    program = wanted.check("", "\\")[0]
     there = host.get_fact(
-        WindowsDriftSchedule,
-        directory=wanted.directory,
-        program=program,
-        task=job.name,
-        _timeout=settings.fact_timeout,
+        WindowsDriftSchedule, root=root, task=job.name, _timeout=settings.fact_timeout
     )
     if there is None:
         raise FleetwheelError("what it has for a schedule cannot be read")
-    if wanted.present and not there.program:
+    if job.schedule.present and not there.program:
         raise FleetwheelError(
-            f"{program} is no program on this host",
-            hint="run in the clone there: python quickstart.py install; "
-            "without a clone, install fleetwheel into that .venv",
+            f"{root} has no program that looks at the host",
+            hint="deploy to it first: deploys/torch.py",
         )
     return there
 
@@ -71,18 +83,30 @@ def _content(path: str) -> bytes | None:
     return None
 
 
-def _put(job: Job, files: dict[str, bytes]) -> Generator[PyinfraCommand]:
-    state = windows_state(job.schedule)
-    yield StringCommand("if not exist", QuoteString(f"{state}\\."), "md", QuoteString(state))
+def _task_is(files: dict[str, bytes]) -> bool:
+    """Whether Task Scheduler's own copy says what was written, and nobody has disabled it."""
+    wanted = next((content for path, content in files.items() if path.endswith(".xml")), None)
+    return wanted is None or same_task(wanted, _content(KEPT) or b"")
+
+
+def _put(job: Job, files: dict[str, bytes], root: str) -> Generator[PyinfraCommand]:
+    state, user = QuoteString(windows_state(root)), job.schedule.user
+    yield StringCommand("if not exist", state, "md", state)
     for path, content in files.items():
         yield _push.upload(BytesIO(content), path)
-    task = next(path for path in files if path.endswith(".xml"))
-    yield StringCommand("schtasks /create /f /tn", job.name, "/xml", QuoteString(task))
+    runs_as: tuple[str | QuoteString, ...] = ()
+    if user:
+        grant = QuoteString(f"{user}:(OI)(CI)M")
+        yield StringCommand(r"%SystemRoot%\System32\icacls.exe", state, "/grant", grant)
+        # Without a password: the task gets to this host alone.
+        runs_as = ("/ru", QuoteString(user), "/np")
+    task = QuoteString(_paths(root)[1])
+    yield StringCommand(SCHTASKS, "/create /f /tn", job.name, "/xml", task, *runs_as)
 
 
 def _take_away(job: Job, found: list[str], there: Scheduling) -> Generator[PyinfraCommand]:
     if there.active:
-        yield StringCommand("schtasks /delete /f /tn", job.name)
+        yield StringCommand(SCHTASKS, "/delete /f /tn", job.name)
     for path in found:
         yield StringCommand("del", QuoteString(path))
 

@@ -23,6 +23,8 @@ class Places(Value):
 
     user: str = ""
     """SID of the user that asks; empty where it cannot be read."""
+    root: str = ""
+    """The root directory, as Windows writes it; empty where it is not known."""
     distrusted: str = "the permissions of the root cannot be read"
     """Why the root is not to be used; empty where it is."""
     pythons: tuple[str, ...] = ()
@@ -76,6 +78,7 @@ def parse_places(section: Section, trust: Trust) -> Places:
     smi, skipped_smi = _judged(ground, section.get("smi", []), "nvidia-smi.exe")
     return Places(
         user=user,
+        root=first(section, "root"),
         distrusted=ground.why_open(first(section, "root"), *ROOT_PARTS, exists="exists" in section),
         pythons=pythons,
         smi=next(iter(smi), ""),

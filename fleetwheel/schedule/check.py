@@ -1,15 +1,13 @@
-"""The job of a check: a host looks at the whole fleet for drift, on Linux or Windows."""
+"""The job of a check: a Linux host looks at the whole fleet for drift, a Windows host at itself."""
 
 from typing_extensions import override
 
-from fleetwheel.connection.quoting import for_cmd
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.render import render
+from fleetwheel.schedule import windows
 from fleetwheel.schedule.files import (
-    WORDS,
-    clock,
     cron_times,
     for_cron,
     for_systemd,
@@ -29,7 +27,7 @@ FILES = (SERVICE, TIMER, HOOK, CRON)
 
 
 class CheckJob(Job):
-    """A host that has the project directory looks at the fleet for drift."""
+    """A Linux host that has the project directory looks at the fleet; a Windows host at itself."""
 
     name = NAME
     may_have = FILES
@@ -56,8 +54,8 @@ class CheckJob(Job):
         return systemd_files(self.schedule) if systemd else cron_files(self.schedule, self.host)
 
     @override
-    def windows_files(self) -> dict[str, bytes]:
-        return windows_files(self.schedule)
+    def windows_files(self, root: str) -> dict[str, bytes]:
+        return windows.windows_files(self.schedule, root)
 
     @property
     @override
@@ -110,47 +108,3 @@ def cron_files(schedule: Schedule, host: str) -> dict[str, str]:
         unit=NAME,
     )
     return {CRON: text}
-
-
-def windows_files(schedule: Schedule) -> dict[str, bytes]:
-    """Return the batch file of a check and its task for Task Scheduler: path to content.
-
-    Raises FleetwheelError for what Task Scheduler cannot do.
-    """
-    start = clock(schedule.at)
-    if start is None and schedule.at not in WORDS:
-        raise FleetwheelError(
-            f"at: {schedule.at!r} needs systemd", hint=f'write {", ".join(WORDS)} or "HH:MM"'
-        )
-    if schedule.user:
-        raise FleetwheelError(
-            f"user: {schedule.user}: another user would need its password in the task",
-            hint="leave user out: on Windows, SYSTEM runs the check",
-        )
-    if "%" in schedule.directory:
-        raise FleetwheelError(
-            f"{schedule.directory}: Task Scheduler reads a percent sign as a variable",
-            hint="move the project directory",
-        )
-    state = windows_state(schedule)
-    batch = render(
-        "drift.cmd.j2",
-        directory=for_cmd(schedule.directory),
-        command=" ".join(map(for_cmd, schedule.check(f"{state}\\last.json", "\\"))),
-        hook=" ".join(map(for_cmd, schedule.hook)),
-        json=for_cmd(f"{state}\\last.json"),
-        log=for_cmd(f"{state}\\last.log"),
-    )
-    minute = f"{(start or 0) // 60:02}:{(start or 0) % 60:02}:00"
-    program = f"{state}\\{NAME}.cmd"
-    task = render("drift-task.xml.j2", schedule=schedule, start=minute, program=program)
-    return {
-        program: batch.replace("\n", "\r\n").encode(),
-        f"{state}\\{NAME}.xml": task.replace("\n", "\r\n").encode("utf-16"),
-    }
-
-
-def windows_state(schedule: Schedule) -> str:
-    """Return the directory of the last report and of the schedule's files on Windows."""
-    directory = schedule.directory.rstrip("\\")
-    return f"{directory}\\schedule"

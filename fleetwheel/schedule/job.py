@@ -92,8 +92,10 @@ class Job(ABC):
         """
 
     @abstractmethod
-    def windows_files(self) -> dict[str, bytes]:
+    def windows_files(self, root: str) -> dict[str, bytes]:
         """Return the batch file and its task for Task Scheduler: path to content.
+
+        They lie below the root directory.
 
         Raises FleetwheelError for what Windows cannot do.
         """

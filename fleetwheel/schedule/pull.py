@@ -55,7 +55,7 @@ class PullJob(Job):
         return pull_files(self.schedule, self.host, systemd=systemd)
 
     @override
-    def windows_files(self) -> dict[str, bytes]:
+    def windows_files(self, root: str) -> dict[str, bytes]:
         raise FleetwheelError(
             "mode: pull needs a Linux host", hint="let another host deploy to it: mode: check"
         )

@@ -4,6 +4,7 @@ The machine is a mount namespace in which /etc, /run, /srv, /var/lib and /usr/lo
 own. systemd cannot run in it, so systemctl is a program that keeps in a file what it was told.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fleetwheel.collectors import program
+from fleetwheel.node.place import WINDOWS_LAUNCHER
 from tests.project import copy_of_checkout, run_pyinfra
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call
@@ -285,23 +289,25 @@ def test_a_host_without_a_schedule_is_left_alone(machine: Namespace) -> None:
     assert machine.tree() == before
 
 
+WINDOWS_ROOT = r"C:\fleet & co"
+
+
 @dataclass
 class WindowsFleet:
-    """A project directory on Windows, with a check that says what it was told and finds drift."""
+    """A Windows host that keeps the program for hosts, the real one, and nothing else."""
 
     rig: Rig
     project: Path
 
     def __post_init__(self) -> None:
-        scripts = self.directory / ".venv/Scripts"
-        (scripts / "fleetwheel.script").mkdir(parents=True)
-        program = self.rig.drive_c / "windows/system32/nvidia-smi.exe"
-        shutil.copy(program, scripts / "fleetwheel.exe")
-        (scripts / "fleetwheel.script/default.txt").write_text("wrong arguments")
-        key = r"drift --json C:\fleet & co\schedule\last.json -- 50% lab.py"
-        key = "".join(c if c.isalnum() else "-" for c in key)
-        (scripts / f"fleetwheel.script/{key}.txt").write_text("checked")
-        (scripts / f"fleetwheel.script/{key}.code").write_text("2")
+        home = self.directory / f"lib/node-{program.digest()}"
+        for path, content in program.program_files().items():
+            (home / path).parent.mkdir(parents=True, exist_ok=True)
+            (home / path).write_bytes(content)
+        there = rf"{WINDOWS_ROOT}\lib\{home.name}"
+        launcher = WINDOWS_LAUNCHER.format(python=r"C:\Python311\python.exe", program=there)
+        (self.directory / "bin").mkdir()
+        (self.directory / "bin/fleetwheel-node.cmd").write_text(launcher, newline="")
 
     @property
     def directory(self) -> Path:
@@ -310,41 +316,64 @@ class WindowsFleet:
     def schedule(self, *options: str, **said: object) -> str:
         """Run the deploy and return what it says."""
         schedule = {
-            "directory": "C:\\fleet & co",
-            "inventory": "50% lab.py",
+            "directory": "/srv/fleet",
             "at": "03:15",
             "hook": ["C:\\windows\\arguments.exe", "100%"],
         }
-        data = self.rig.data | {"schedule": schedule | said}
+        data = self.rig.data | {"schedule": schedule | said, "root": WINDOWS_ROOT}
         (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
         done = run_pyinfra(self.project, *(options or ["-y"]), "lab.py", "deploys/schedule.py")
-        assert done.returncode == 0, done.stdout
+        self.ended = done.returncode
         return done.stdout
+
+    def register(self, *edits: str) -> None:
+        """Keep the task as Task Scheduler does, perhaps edited: Wine keeps a few settings alone."""
+        text = (self.directory / "schedule/fleetwheel-drift.xml").read_bytes().decode("utf-16")
+        if edits:
+            text = text.replace(*edits)
+        task = self.rig.drive_c / "windows/system32/tasks/fleetwheel-drift"
+        task.write_bytes(text.encode("utf-16"))
+
+    def run_task(self) -> dict[str, Any]:
+        """Run the task's batch file by hand: Wine keeps tasks, and runs none."""
+        batch = rf"{WINDOWS_ROOT}\bin\fleetwheel-drift.cmd"
+        (answer,) = connect_and_call(self.rig.data, {"run": [[batch]], "arguments": {}})
+        return answer
 
 
 @pytest.mark.skipif(bool(missing()), reason=str(missing()))
 def test_task_scheduler(tmp_path: Path) -> None:
-    """As far as Wine goes: it keeps the task, and runs none; the batch file is run by hand."""
     (tmp_path / "project").mkdir()
     with windows_rig(tmp_path / "windows") as rig:
         fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
         state = fleet.directory / "schedule"
         task = rig.drive_c / "windows/system32/tasks/fleetwheel-drift"
+        assert "unchanged" in fleet.schedule(present=False)
         assert "would change" in fleet.schedule("--dry")
         assert not state.exists()
         assert " changed" in fleet.schedule()
         assert task.is_file()
+        fleet.register()
         assert "unchanged" in fleet.schedule()
 
-        (answer,) = connect_and_call(
-            rig.data, {"run": [[r"C:\fleet & co\schedule\fleetwheel-drift.cmd"]], "arguments": {}}
-        )
-        assert (state / "last.log").read_text() == "checked"
-        assert (state / "last.json").read_bytes() == b""
+        answer = fleet.run_task()
+        report = json.loads((state / "last.json").read_text())
+        assert (report["status"], report["why"][:8]) == ("critical", "package:")
         assert answer["stdout"] == ["4:100%"], answer
+        assert not answer["ok"], "the hook hid the exit code"
 
         assert "unchanged" not in fleet.schedule(at="daily")
+        fleet.register("<Settings>", "<Settings><Enabled>false</Enabled>")
+        assert "unchanged" not in fleet.schedule(at="daily")
+        fleet.register()
+        assert "unchanged" in fleet.schedule(at="daily")
+
+        (fleet.directory / "bin").chmod(0o777)
+        assert r"Everyone can write to C:\fleet & co\bin" in fleet.schedule(at="daily")
+        assert fleet.ended != 0
+        (fleet.directory / "bin").chmod(0o755)
+
         fleet.schedule(present=False)
         assert not task.exists()
-        assert not list(state.glob("fleetwheel-drift.*"))
+        assert not [*state.glob("*.xml"), *(fleet.directory / "bin").glob("fleetwheel-drift*")]
         assert "unchanged" in fleet.schedule(present=False)

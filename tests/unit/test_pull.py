@@ -101,7 +101,7 @@ def test_a_host_that_pulls_sees_no_others(data: dict[str, Any], words: str) -> N
 
 def test_windows_does_not_pull() -> None:
     with pytest.raises(FleetwheelError, match="needs a Linux host"):
-        pull.PullJob(of(), "a").windows_files()
+        pull.PullJob(of(), "a").windows_files("C:\\x")
 
 
 def test_every_mode_is_a_job() -> None:

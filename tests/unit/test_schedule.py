@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -230,39 +229,3 @@ def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) ->
     assert (project / "hooked").exists() == (status != 0)
     if status:
         assert (project / "hooked").read_text() == "100% {}\n"
-
-
-WINDOWS = {"directory": r"C:\fleet of 50", "hook": [r"C:\tools\notify.exe", "100%"]}
-
-
-@pytest.mark.parametrize("at", ["hourly", "daily", "weekly", "monthly", "03:15"])
-def test_a_task_is_well_formed(at: str) -> None:
-    _, task = check.windows_files(of(**WINDOWS, at=at)).values()
-    tree = ElementTree.fromstring(task.decode("utf-16").replace('encoding="UTF-16"', ""))
-    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
-    start = tree.findtext(f".//{space}StartBoundary") or ""
-    assert start.endswith("03:15:00" if at == "03:15" else "00:00:00")
-    assert tree.findtext(f".//{space}StartWhenAvailable") == "true"
-    arguments = tree.findtext(f".//{space}Arguments")
-    assert arguments == r'/d /c ""C:\fleet of 50\schedule\fleetwheel-drift.cmd""'
-
-
-def test_a_batch_file_is_quoted() -> None:
-    batch = next(iter(check.windows_files(of(**WINDOWS)).values())).decode()
-    assert 'cd /d "C:\\fleet of 50"\r\nif errorlevel 1 exit /b 1\r\n' in batch
-    assert r'"C:\fleet of 50\.venv\Scripts\fleetwheel.exe" drift --json' in batch
-    assert r'if errorlevel 1 C:\tools\notify.exe "100%%" <' in batch
-    assert "\n" not in batch.replace("\r\n", "")
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"at": "Mon..Fri 06:30"}, "needs systemd"),
-        ({"user": "ops"}, "SYSTEM"),
-        ({"directory": "C:\\100%"}, "percent"),
-    ],
-)
-def test_what_task_scheduler_cannot_do(values: dict[str, str], words: str) -> None:
-    with pytest.raises(FleetwheelError, match=words):
-        check.windows_files(of(**{**WINDOWS, **values}))
