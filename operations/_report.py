@@ -20,7 +20,7 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
-from fleetwheel.terminal import printable
+from fleetwheel.terminal import INDENT, hanging, printable
 
 _reports: dict[str, HostReport] = {}
 _started = time.monotonic()
@@ -37,7 +37,7 @@ class _Errors(logging.Handler):
         name, _, text = click.unstyle(record.getMessage()[:1000]).strip().partition("] ")
         lines = _errors.setdefault(f"{name}]", [])
         if len(lines) < MOST_LINES:
-            lines.append(text.strip())
+            lines.append(text.strip().replace(f"\n{INDENT}", "\n"))
 
 
 def record(entry: HostReport) -> None:
@@ -59,9 +59,13 @@ def refuse(entry: HostReport) -> FunctionCommand:
     reason is logged at once as well, because a dry run never gets to the command.
     """
     record(entry)
-    why = printable(entry.why).replace("\n", "\n        ")
-    logger.error(f"{host.print_prefix}{why}")
+    log_failure(host, entry.why)
     return FunctionCommand(_fail, [], {})
+
+
+def log_failure(host: Host, why: str) -> None:
+    """Log why a host failed: what it said cannot steer the terminal, or pass for another host."""
+    logger.error(f"{host.print_prefix}{hanging(printable(why))}")
 
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:

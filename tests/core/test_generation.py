@@ -87,6 +87,14 @@ def test_a_build_is_complete_and_leaves_current_alone(root: Path, lock: str) -> 
     assert not (root / "current").exists()
 
 
+def test_what_another_controller_has_built_meanwhile_stays(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    made = (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns
+    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-1"}
+    assert (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns == made
+    assert built(root) == {"a-1"}
+
+
 def test_activation_points_current_and_writes_the_record(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
     assert run("activate", root, **activating("a-1")) == {
