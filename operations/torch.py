@@ -23,10 +23,12 @@ from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState
+from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _node, _report
+from fleetwheel.operations._damage import damaged_packages
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._host_state import fact, with_answer
@@ -138,15 +140,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         why = "\n".join([*lock.reasons, *ways, *notes])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
     python = require_python(lock, facts.profile, record)
-    steps = plan(
-        lock,
-        python,
-        facts,
-        record,
-        request=request,
-        smoke=settings.smoke,
-        rebuild=settings.rebuild,
-    )
+    steps = _plan(lock, python, facts, record, request, settings)
     return Deployment(
         name=host.name,
         settings=settings,
@@ -158,6 +152,35 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         plan=steps,
         notes=notes,
     )
+
+
+def _plan(
+    lock: Lock,
+    python: Python,
+    facts: HostState,
+    record: Record | None,
+    request: Request,
+    settings: Settings,
+) -> Plan:
+    """Return the steps for a host; what would stay as it is is looked at for damage first."""
+    damaged: dict[str, list[str]] = {}
+    while True:
+        steps = plan(
+            lock,
+            python,
+            facts,
+            record,
+            request=request,
+            smoke=settings.smoke,
+            rebuild=settings.rebuild,
+            damaged=damaged,
+        )
+        if steps.build:
+            return steps
+        found = damaged_packages(steps.generation, python, facts, record, settings)
+        if not found:
+            return steps
+        damaged[steps.generation] = found
 
 
 def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
