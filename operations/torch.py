@@ -19,6 +19,7 @@ from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, ne
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
+from fleetwheel.deploy.generations import before, package_changes
 from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
@@ -109,8 +110,8 @@ def _rollback(
     record = records.parse_record(facts.installation.record)
     if record is None:
         raise FleetwheelError("nothing was deployed here")
-    wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
+    wanted = generation or next((id for id in before(record) if id in built), None)
     if wanted == facts.installation.current:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
@@ -217,7 +218,7 @@ def _deployment_of(
         build=False,
         smoke=not passed and settings.smoke != "none",
         activate=True,
-        because=f"rolled back from {facts.installation.current}",
+        because=_changes(facts, generation),
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
     return Deployment(
@@ -231,6 +232,14 @@ def _deployment_of(
         plan=steps,
         hold=hold,
     )
+
+
+def _changes(facts: HostState, generation: str) -> str:
+    """Return from which generation a rollback leads, and which packages it changes."""
+    there = {generation.id: generation.packages for generation in facts.installation.generations}
+    current = facts.installation.current
+    changes = package_changes(there.get(current or "", {}), there.get(generation, {}))
+    return f"rolled back from {current}: {changes or 'no package changes'}"
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
