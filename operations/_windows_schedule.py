@@ -6,7 +6,7 @@ from io import BytesIO
 
 from paramiko import SSHException
 from pyinfra import host
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.deploy.preflight import distrusted
@@ -15,6 +15,8 @@ from fleetwheel.facts._question import windows_places
 from fleetwheel.facts.schedule import WindowsDriftSchedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report
+from fleetwheel.operations._host_state import fact
+from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.job import Job, Scheduling
 from fleetwheel.schedule.windows import TASK, same_task, windows_state
@@ -27,14 +29,10 @@ KEPT = rf"C:\Windows\System32\Tasks\{TASK}"
 def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
     wanted = job.schedule
-    try:
-        root = _root(settings)
-        files = job.windows_files(root) if wanted.present else {}
-        there = _look(settings, job, root)
-        found = {path: content for path in _paths(root) if (content := _content(path)) is not None}
-    except FleetwheelError as error:
-        yield _report.failed(error)
-        return
+    root = _root(settings)
+    files = job.windows_files(root) if wanted.present else {}
+    there = _look(settings, job, root)
+    found = {path: content for path in _paths(root) if (content := _content(path)) is not None}
     why = f"Task Scheduler has the host look at itself: {wanted.at}"
     if not wanted.present:
         why = "nothing is scheduled"
@@ -42,9 +40,10 @@ def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    _report.record(HostReport(name=host.name, status="would change", why=why))
+    about = HostReport(name=host.name, status="would change", why=why)
+    _report.record(about)
     yield from _put(job, files, root) if wanted.present else _take_away(job, list(found), there)
-    yield FunctionCommand(_done, [why], {})
+    yield step(about, _done, why)
 
 
 def _root(settings: Settings) -> str:
@@ -61,9 +60,7 @@ def _paths(root: str) -> tuple[str, str]:
 
 def _look(settings: Settings, job: Job, root: str) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
-    there = host.get_fact(
-        WindowsDriftSchedule, root=root, task=job.name, _timeout=settings.fact_timeout
-    )
+    there = fact(WindowsDriftSchedule, root=root, task=job.name, _timeout=settings.fact_timeout)
     if there is None:
         raise FleetwheelError("what it has for a schedule cannot be read")
     if job.schedule.present and not there.program:
@@ -111,6 +108,5 @@ def _take_away(job: Job, found: list[str], there: Scheduling) -> Generator[Pyinf
         yield StringCommand("del", QuoteString(path))
 
 
-def _done(state: State, host: Host, why: str) -> bool:
+def _done(host: Host, why: str) -> None:
     _report.record(HostReport(name=host.name, status="changed", why=why))
-    return True
