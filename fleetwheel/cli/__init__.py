@@ -12,7 +12,7 @@ from gevent import monkey
 from fleetwheel import __version__, terminal
 from fleetwheel.errors import LOG, FleetwheelError
 
-COMMANDS = ("add", "choose", "drift", "facts", "init", "outlook", "report")
+COMMANDS = ("add", "bootstrap-windows", "choose", "drift", "facts", "init", "outlook", "report")
 DEPLOYS = ("deploy", "mirror", "onboard", "rollback", "schedule", "smoke")
 """Those that run a file of deploys/."""
 FAILED = 1
@@ -34,6 +34,7 @@ class Group(click.Group):
             )
         if name not in COMMANDS:
             return None
+        name = name.replace("-", "_")
         found = getattr(importlib.import_module(f"fleetwheel.cli.{name}"), f"{name}_command")
         return cast(click.Command, found)
 
