@@ -152,9 +152,16 @@ def _windows_devices(section: Section) -> list[str]:
         if line.startswith("HKEY_"):
             key = line
         found = re.search(r"VEN_10DE&DEV_([0-9A-F]{4})[^\\]*\\([^\\]+)$", key)
-        if found and "CC_03" in line:
+        if found and "CC_03" in line and _connected(section, found[0]):
             devices.append(f"{found[2]} 0x{found[1].lower()}")
     return devices
+
+
+def _connected(section: Section, instance: str) -> bool:
+    """Whether a device is there now; where nobody can tell, all that the registry lists are."""
+    if "connected_known" not in section:
+        return True
+    return any(line.upper().endswith(instance.upper()) for line in section.get("connected", []))
 
 
 def _windows_drivers(section: Section) -> str | None:

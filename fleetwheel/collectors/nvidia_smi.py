@@ -57,6 +57,14 @@ SAID_BY_CODE = {
     28: "no GPU was found",
 }
 """What an exit code tells that its state does not."""
+CRASHES = {
+    0xC0000005: "an access violation",
+    0xC000007B: "a DLL for another processor, or a damaged one",
+    0xC0000135: "a DLL that it needs is missing",
+    0xC0000142: "a DLL failed as it was loaded",
+    0xC0000409: "it ended itself",
+}
+"""Exit codes of Windows, by their 32 bits (ntstatus.h); cmd shows them as negative numbers."""
 LOST = ("ERR!", "[GPU is lost]", "[GPU requires reset]", "[Unknown Error]")
 DRIVER_MODELS: tuple[Literal["WDDM", "TCC", "MCDM"], ...] = ("WDDM", "TCC", "MCDM")
 LAST_SIGNAL = 64
@@ -124,6 +132,8 @@ def _of_silence(state: DriverState, exit_code: int) -> str:
         return "nvidia-smi did not end in time"
     if exit_code in SAID_BY_CODE:
         return SAID_BY_CODE[exit_code]
+    if exit_code < 0 and (why := CRASHES.get(exit_code & 0xFFFFFFFF)):
+        return f"nvidia-smi crashed ({why}: {exit_code & 0xFFFFFFFF:#x})"
     crashed = exit_code < 0 or 128 < exit_code <= 128 + LAST_SIGNAL
     return f"nvidia-smi crashed (exit code {exit_code})" if crashed else ""
 

@@ -53,9 +53,17 @@ if exist "%at%" >>"%work%\places" echo "%at%"
 goto :eof
 
 :pythons
-for %%k in (HKLM HKCU) do for /f "tokens=2,*" %%a in ('%SystemRoot%\System32\reg.exe query %%k\SOFTWARE\Python\PythonCore /s 2^>nul') do if "%%a"=="REG_SZ" if exist "%%b\python.exe" call :python "%%~fb"
+for %%k in (HKLM HKCU) do for /f "delims=" %%l in ('%SystemRoot%\System32\reg.exe query %%k\SOFTWARE\Python\PythonCore /s 2^>nul') do call :registered "%%l"
 for %%d in ("%search:;=" "%") do if exist "%%~d\python.exe" call :python "%%~fd"
 for %%p in ("%SystemRoot:~0,2%" "%ProgramFiles%" "%LOCALAPPDATA%\Programs\Python" "%APPDATA%\uv\python" "%root%\pythons") do if exist "%%~p\*" call :below "%%~p"
+goto :eof
+
+rem The name of a key's own value is translated, and may have blanks: what counts stands behind.
+:registered
+set "line=%~1"
+set "value=%line:*REG_SZ    =%"
+if "%value%"=="%line%" goto :eof
+if exist "%value%\python.exe" call :python "%value%"
 goto :eof
 
 :below

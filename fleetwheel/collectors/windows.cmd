@@ -155,6 +155,7 @@ exit 0
 :ask_gpu
 for /f "delims=" %%k in ('%SystemRoot%\System32\reg.exe query HKLM\SYSTEM\CurrentControlSet\Enum\PCI 2^>nul') do call :ask_pci "%%k"
 for /f "delims=" %%k in ('%SystemRoot%\System32\reg.exe query "HKLM\SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}" 2^>nul') do for %%v in (MatchingDeviceId DriverVersion) do call :value gpu "%%k" %%v
+call :ask_connected
 for /l %%i in (1,1,%gpu_seconds%) do if exist "%work%\*.runs" "%SystemRoot%\System32\ping.exe" -n 2 127.0.0.1 >nul
 if exist "%work%\nvml.runs" echo gpu nvml_exit 124
 if not exist "%work%\nvml.runs" if exist "%work%\nvml" type "%work%\nvml"
@@ -164,6 +165,15 @@ if exist "%work%\smi.runs" echo gpu exit 124
 if not exist "%work%\smi.runs" type "%work%\smi"
 if exist "%work%\query" for /f "usebackq delims=" %%l in ("%work%\query") do echo gpu query %%l
 if exist "%work%\banner" for /f "usebackq delims=" %%l in ("%work%\banner") do echo gpu banner %%l
+goto :eof
+
+rem The registry keeps devices that were taken out; from Windows 10 1903 on pnputil leaves them out.
+:ask_connected
+%SystemRoot%\System32\pnputil.exe /enum-devices /connected >"%work%\devices" 2>nul
+"%SystemRoot%\System32\find.exe" "PCI\" "%work%\devices" >nul 2>&1
+if errorlevel 1 goto :eof
+echo gpu connected_known yes
+for /f "delims=" %%l in ('%SystemRoot%\System32\find.exe "VEN_10DE" "%work%\devices"') do echo gpu connected %%l
 goto :eof
 
 :ask_pci

@@ -2,10 +2,13 @@
 
 import re
 
+from fleetwheel.collectors.platform import SHORT_PATHS
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
 
+LONGEST_ROOT = 71
+"""Characters of a root on Windows: torch's longest file makes 213 with one of 25."""
 SHARED = frozenset(
     [
         "nfs",
@@ -77,10 +80,19 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
     names the root directory, and so means it.
     """
     there = facts.installation
+    windows = facts.profile.os == "windows"
     if not there.writable:
+        more = "connect as an administrator" if windows else "use sudo: true"
         raise FleetwheelError(
             f"{there.user or 'the user'} cannot write to {there.root}",
-            hint="name another root in the inventory, or use sudo: true",
+            hint=f"name another root in the inventory, or {more}",
+        )
+    if windows and SHORT_PATHS in facts.profile.problems and len(there.root) > LONGEST_ROOT:
+        raise FleetwheelError(
+            f"{there.root} has {len(there.root)} characters, and Windows cuts paths at 260 here, so"
+            f" that torch has room for {LONGEST_ROOT}",
+            hint="name a shorter root in the inventory, or have an administrator set"
+            r" HKLM\SYSTEM\CurrentControlSet\Control\FileSystem LongPathsEnabled to 1",
         )
     _check_mount(there, root_named)
     if there.free_bytes is not None and there.free_bytes < needed_bytes:

@@ -272,11 +272,30 @@ class Settings(Value):
 
 
 def misplaced(root: str | None, *, windows: bool) -> str | None:
-    """Return what is wrong with a root that is a path of the other system."""
-    if root is None or root.startswith(("/", "~")) != windows:
+    """Return what is wrong with a root: a path of the other system, or none of Windows."""
+    if root is None:
         return None
+    if root.startswith(("/", "~")) != windows:
+        return _no_windows_path(root) if windows else None
     there, example = ("Windows", r"C:\fleetwheel") if windows else ("Linux", "/opt/fleetwheel")
     return f"{root} is no absolute path on {there}, where it is such as {example}"
+
+
+def _no_windows_path(root: str) -> str | None:
+    """Return what Windows or cmd would read otherwise in a root; None where nothing is."""
+    parts = re.split(r"[\\/]+", root[2:].strip("\\/"))
+    if found := next((sign for sign in '"<>|?*:%^!' if sign in root[2:]), None):
+        return f"{root} cannot have a {found} on Windows"
+    for part in parts:
+        if part.endswith((".", " ")):
+            return f"{root}: Windows drops a dot or blank at the end of {part!r}"
+        if RESERVED.fullmatch(part):
+            return f"{root}: {part} is the name of a device on Windows"
+    return None
+
+
+RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+"""Source: "Naming Files, Paths, and Namespaces" of Microsoft's documentation."""
 
 
 def suggestion(key: str, known: Iterable[str]) -> str | None:

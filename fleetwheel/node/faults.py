@@ -317,8 +317,41 @@ FAULTS = (
         " room, and deploy again",
     ),
     Fault(
+        "application-control",
+        r"WinError 4551\b",
+        "an application control policy of this host does not let a file of {torch} run",
+        "have its administrators allow the root directory, or what its wheels' publishers signed",
+    ),
+    Fault(
+        "virus-scanner",
+        r"WinError 22[56]\b",
+        "the virus scanner of this host has taken a file of {torch} for malware",
+        "look at its history (Windows Security, Protection history), exclude the root directory if"
+        " the finding is false, and deploy again",
+    ),
+    Fault(
+        "page-file",
+        r"WinError 1455\b",
+        "the page file of this host is too small for the DLLs of {torch}",
+        "let Windows manage its size (Advanced system settings, Performance, Virtual memory), or"
+        " make room on its drive",
+    ),
+    Fault(
+        "wrong-architecture",
+        r"WinError 193\b",
+        "a DLL that {torch} loads is damaged, or for another processor than its Python",
+        "deploy again; on ARM64, deploy with a Python for ARM64",
+    ),
+    Fault(
+        "visual-c++",
+        r"WinError (126|127|1114)\b",
+        "a DLL that {torch} needs is missing or too old: most often Microsoft's Visual C++ runtime",
+        "install the latest Visual C++ redistributable for the processor (vc_redist.x64.exe), and"
+        " test again",
+    ),
+    Fault(
         "missing-library",
-        r"cannot open shared object file|DLL load failed|WinError 126|undefined symbol"
+        r"cannot open shared object file|DLL load failed|undefined symbol"
         r"|version `\S+' not found|Could not load library",
         "a library that {torch} needs cannot be loaded",
         "install the library if it is one of the system's; if not, deploy again",

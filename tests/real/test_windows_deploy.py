@@ -122,6 +122,21 @@ def test_what_others_can_change_is_not_run(rig: Rig, lab: Project, planted: Path
     assert "chown" not in lab.report()["why"]
 
 
+def test_a_python_whose_registry_speaks_french(rig: Rig, lab: Project) -> None:
+    """The name of a key's own value is translated, "(par d\u00e9faut)", and has a blank."""
+    place = rig.drive_c / "tools/py"
+    place.parent.mkdir()
+    shutil.copytree(rig.drive_c / "Python311", place, copy_function=os.link)
+    key = r"HKLM\SOFTWARE\Python\PythonCore\3.11\InstallPath"
+    for value in (f'reg add {key} /v "(par defaut)" /d C:\\tools\\py /f', f"reg delete {key} /f"):
+        command = [*lab.command()[:2], "-y", "exec", "--", value]
+        subprocess.run(command, cwd=lab.directory, capture_output=True, check=True, timeout=60)
+        found = ask(lab, "python.Pythons")["pythons"]
+        assert (r"C:\tools\py\python.exe" in [python["path"] for python in found]) == (
+            "reg add" in value
+        )
+
+
 def test_a_driver_that_does_not_know_the_capability(rig: Rig, lab: Project) -> None:
     rig.nvidia_smi('Field "compute_cap" is not a valid field to query.\n', name=QUERY[:KEY], code=2)
     rig.nvidia_smi(ROW.replace(" 8.9,", ""), name=QUERY.replace("-compute-cap", "")[:KEY])

@@ -68,6 +68,55 @@ def test_a_gpu_without_a_driver() -> None:
     assert nvidia.driver.state is DriverState.NO_DRIVER
 
 
+PNPUTIL = r"""
+Microsoft PnP Utility
+
+Instance ID:                PCI\VEN_8086&DEV_3E92&SUBSYS_872F1043&REV_00\3&11583659&0&10
+Device Description:         Intel(R) UHD Graphics 630
+Status:                     Started
+
+Instanz-ID:                 PCI\VEN_10DE&DEV_2684&SUBSYS_0&REV_A1\4&1fc990d7&0&0008
+"""
+"""What `pnputil /enum-devices /connected` prints, by its documentation; the last in German."""
+
+
+@pytest.mark.parametrize(
+    ("answers", "devices"),
+    [
+        ((), ("4&1fc990d7&0&0008 0x2684", "4&removed&0 0x1b80")),
+        (("connected_known yes",), ()),
+        (("connected_known yes", PNPUTIL), ("4&1fc990d7&0&0008 0x2684",)),
+    ],
+)
+def test_a_gpu_that_was_taken_out_is_none(
+    answers: tuple[str, ...], devices: tuple[str, ...]
+) -> None:
+    """The registry keeps its key; a host with nothing else had been refused: no driver."""
+    lines = [
+        r"gpu pci_key HKEY_X\PCI\VEN_10DE&DEV_2684&SUBSYS_0&REV_A1\4&1fc990d7&0&0008",
+        "gpu pci_key  PCI\\CC_0300",
+        r"gpu pci_key HKEY_X\PCI\VEN_10DE&DEV_1B80&SUBSYS_0&REV_A1\4&removed&0",
+        "gpu pci_key  PCI\\CC_0300",
+    ]
+    for answer in answers:
+        found = [line for line in answer.splitlines() if "VEN_10DE" in line]
+        lines += [f"gpu connected {line}" for line in found] or [f"gpu {answer}"]
+    nvidia = gpu.parse_gpus(sections([*lines, "gpu ended 0"], "gpu")["gpu"])
+    assert nvidia.installed_driver.devices == devices
+    state = DriverState.NO_DRIVER if devices else DriverState.NO_GPU
+    assert nvidia.driver.state is state
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("-1073741515", "a DLL that it needs is missing"), ("-1073741819", "an access violation")],
+)
+def test_an_nvidia_smi_that_crashes_has_not_hung(code: str, words: str) -> None:
+    driver = state("workstation.txt", GPU, f"gpu exit {code}", "gpu ended 0").profile.driver
+    assert driver.state is DriverState.UNPARSABLE
+    assert words in driver.detail
+
+
 def test_arm_and_short_paths() -> None:
     lines = ["platform uname Windows ARM64", "platform ended 0"]
     found = platform.parse_platform(sections(lines, "platform")["platform"])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetwheel.collectors.platform import SHORT_PATHS
 from fleetwheel.deploy import preflight
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
@@ -73,3 +74,27 @@ def test_a_clock_may_be_a_day_off(seconds: int) -> None:
 
 def test_what_a_host_does_not_say_stands_in_no_way() -> None:
     assert said(None, free_bytes=None, file_system="", mount_options=()) == ""
+
+
+def test_hints_of_a_windows_host_speak_windows() -> None:
+    windows = CPU_HOST.model_copy(update={"os": "windows", "problems": (SHORT_PATHS,)})
+    there = Installation(root="C:/" + "a" * 68, user="ada", writable=True)
+    state = HostState(profile=windows, installation=there)
+    preflight.refuse_unfit(state, 0, now=NOW, root_named=True)
+    longer = there.model_copy(update={"root": "C:/" + "a" * 69})
+    with pytest.raises(FleetwheelError, match="has 72 characters") as raised:
+        preflight.refuse_unfit(
+            state.model_copy(update={"installation": longer}), 0, now=NOW, root_named=True
+        )
+    assert "LongPathsEnabled" in raised.value.hint
+    closed = there.model_copy(update={"writable": False})
+    with pytest.raises(FleetwheelError, match="cannot write") as raised:
+        preflight.refuse_unfit(
+            state.model_copy(update={"installation": closed}), 0, now=NOW, root_named=True
+        )
+    assert "administrator" in raised.value.hint
+    assert "sudo" not in raised.value.hint
+    theirs = there.model_copy(update={"distrusted": "C:/a belongs to S-1-5-21-1"})
+    with pytest.raises(FleetwheelError) as raised:
+        preflight.refuse_distrusted(theirs)
+    assert "chown" not in raised.value.hint

@@ -10,7 +10,7 @@ from pyinfra.api.connectors import get_all_connectors
 
 from fleetwheel.choice.request import Request
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.settings import Settings
+from fleetwheel.inventory.settings import Settings, misplaced
 
 
 def refusal(data: dict[str, Any]) -> list[str]:
@@ -159,3 +159,25 @@ def test_a_pattern_that_no_name_can_fit_is_refused(pattern: str) -> None:
     bound = {"url": "https://wheels.example/simple", "packages": [pattern]}
     with pytest.raises(FleetwheelError, match="is no name of a package"):
         Settings.from_data({"sources": [bound]})
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("/opt/x", "no absolute path on Windows"),
+        ("C:\\con", "con is the name of a device"),
+        ("C:\\x\\Com1.txt", "Com1.txt is the name of a device"),
+        ("C:\\fw.", "drops a dot"),
+        ("D:/a /b", "drops a dot or blank"),
+        ('C:\\a"b', 'cannot have a "'),
+        ("C:\\a<b", "cannot have a <"),
+        ("C:\\100%", "cannot have a %"),
+        ("C:\\a:b", "cannot have a :"),
+        ("C:\\fleet wheel & co", None),
+        ("D:/wheels/", None),
+        ("C:\\console", None),
+    ],
+)
+def test_a_root_that_windows_would_read_otherwise(root: str, words: str | None) -> None:
+    said = misplaced(root, windows=True)
+    assert (words in said) if words and said else said is words

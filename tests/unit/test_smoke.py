@@ -167,8 +167,16 @@ REAL_WORDS = [
     (
         'OSError: [WinError 126] The specified module could not be found. Error loading "c10.dll"'
         " or one of its dependencies.",
-        "missing-library",
+        "visual-c++",
     ),
+    ("OSError: [WinError 1114] Eine DLL-Initialisierungsroutine ist fehlgeschlagen", "visual-c++"),
+    ("OSError: [WinError 193] %1 is not a valid Win32 application", "wrong-architecture"),
+    ("OSError: [WinError 1455] The paging file is too small for this operation", "page-file"),
+    (
+        "OSError: [WinError 4551] An Application Control policy has blocked this",
+        "application-control",
+    ),
+    ("OSError: [WinError 225] the file contains a virus", "virus-scanner"),
     ("ImportError: /lib/libc.so.6: version `GLIBC_2.28' not found", "missing-library"),
     ("ImportError: /opt/a.so: undefined symbol: _ZN3c105ErrorC2E", "missing-library"),
     ("ImportError: libtorch_cuda.so: undefined symbol: ncclCommShrink", "foreign-library"),
