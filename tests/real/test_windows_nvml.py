@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -102,11 +103,40 @@ def test_without_a_python_nvidia_smi_stands_alone(rig: Rig) -> None:
     assert [gpu.uuid for gpu in profile.gpus] == ["GPU-1"]
 
 
-def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> None:
+def keep_program(rig: Rig) -> Path:
+    """Put the program for hosts where a deploy leaves it."""
     home = rig.drive_c / f"kept & co/lib/node-{program.digest()}"
     for path, content in program.program_files().items():
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_bytes(content)
+    return home
+
+
+def test_a_record_that_a_reader_has_open_is_replaced_once_it_lets_go(rig: Rig) -> None:
+    """Wine refuses the rename as Windows does; a look at the host is such a reader."""
+    home = keep_program(rig)
+    state = home.parents[1] / "state.json"
+    state.write_text("old")
+    held = "import time; f = open(r'C:\\kept & co\\state.json'); time.sleep(4)"
+    python = r"C:\Python311\python.exe"
+    reader = Thread(
+        target=connect_and_call, args=(rig.data, {"run": [python, "-I -c", [held]]}), daemon=True
+    )
+    reader.start()
+    time.sleep(2)
+    given = json.dumps({"root": r"C:\kept & co", "record": "new"})
+    action = rf'{python} -I -B "C:\kept & co\lib\{home.name}" record'
+    call = {"run": [action], "arguments": {"_stdin": given}}
+    [answer] = connect_and_call(rig.data, call)
+    assert json.loads(answer["stdout"][-1]) == {"ok": True}
+    assert state.read_text() == "new"
+    assert answer["seconds"] > 0.5, "nobody had the file open"
+    reader.join()
+    state.unlink()
+
+
+def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> None:
+    home = keep_program(rig)
     rig.nvidia_smi(ROW)
     (rig.drive_c / "fake_nvml.txt").write_text(WDDM)
     question = program.short_batch_question(PLACES, r"C:\kept & co", 20)
