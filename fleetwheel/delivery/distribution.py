@@ -10,10 +10,9 @@ from fleetwheel.choice.request import requirement_of
 from fleetwheel.delivery.mirror import passes
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
-from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.address import host_of, local_path
 from fleetwheel.sources.given import wheel_of
 from fleetwheel.sources.survey import survey
-from fleetwheel.sources.web import host_of
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 from fleetwheel.value import Value
 

@@ -14,6 +14,7 @@ from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.sources.address import redacted
 from fleetwheel.value import Value
 
 PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
@@ -56,15 +57,11 @@ class Source(Value):
     @property
     def redacted(self) -> str:
         """The address without user name and password."""
-        scheme, separator, rest = self.url.partition("://")
-        if not separator:
-            return self.url
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+        return redacted(self.url)
 
 
-class Wheel(Value):
-    """One wheel file, as a source lists it."""
+class ListedFile(Value):
+    """A wheel file as a page or directory lists it."""
 
     filename: str
     url: str
@@ -77,6 +74,13 @@ class Wheel(Value):
     """When it came to the source, where that says so."""
     other_hash: str | None = None
     """Another hash than SHA-256, as ``sha512:HEX``, where the source gives only such a one."""
+    metadata_hash: str | None = None
+    """That of the metadata file beside it, as ``sha256:HEX``, where the source gives one."""
+
+
+class Wheel(ListedFile):
+    """A wheel file, and the source that lists it."""
+
     source: Source
 
     @property

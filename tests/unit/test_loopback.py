@@ -17,7 +17,7 @@ from fleetwheel.sources import metadata, remote_zip, web
 from fleetwheel.sources.catalogue import Catalogue
 from fleetwheel.sources.configured import pip_settings
 from fleetwheel.sources.loopback import served_index
-from fleetwheel.sources.survey import JSON, listing
+from fleetwheel.sources.listing import JSON, listing
 from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
@@ -189,4 +189,4 @@ def test_a_wheel_with_a_directory_without_end_is_given_up(
 def test_the_metadata_of_what_a_wheel_brings_along_is_not_its_own(tmp_path: Path) -> None:
     inside = {"acme/vendored/other-2.0.dist-info/METADATA": "Name: other\nVersion: 2.0\n"}
     wheel = make_wheel(tmp_path, "acme", "1.0", files=inside)
-    assert b"Name: acme" in metadata.metadata(wheel.as_uri(), [])
+    assert b"Name: acme" in metadata.metadata_inside(wheel)

@@ -23,7 +23,8 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import remedy
 from fleetwheel.sources import store, web
 from fleetwheel.sources.configured import pip_settings, unfollowed
-from fleetwheel.sources.survey import JSON, Survey, listing, sizes, survey
+from fleetwheel.sources.listing import JSON, listing
+from fleetwheel.sources.survey import Survey, sizes, survey
 from fleetwheel.sources.web import Page
 from fleetwheel.sources.wheel import Source
 from tests.serve_index import Index, Reply, serve_index, silent_server
@@ -223,9 +224,9 @@ def test_the_network_cannot_point_to_a_file_of_this_machine(
 def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     make_wheel(tmp_path, "torchaudio", "2.10.0")
-    page = '<a href="../torchaudio-2.10.0-py3-none-any.whl">x</a>'
-    (tmp_path / "torch/index.html").write_text(page)
-    assert survey([at(tmp_path.as_uri())], ["torch"]) == Survey()
+    page = '<a href="../{0}-2.10.0-py3-none-any.whl">x</a>'.format
+    (tmp_path / "torch/index.html").write_text(page("torchaudio") + page("torch"))
+    assert versions(survey([at(tmp_path.as_uri())], ["torch"])) == ["torch 2.10.0"]
 
 
 @pytest.mark.parametrize("fragment", ["", "#sha256=", "#sha256=$(id)", "#md5=" + "a" * 64])
@@ -456,7 +457,8 @@ def test_requests_say_who_asks(index: Index) -> None:
     assert {asked.headers["User-Agent"] for asked in index.asked} == {f"fleetwheel/{__version__}"}
 
 
-def test_every_page_is_asked_for_once(index: Index) -> None:
+def test_every_page_is_asked_for_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", index.url)
     sources = [at(f"{index.url}/cpu/"), at(f"{index.url}/cpu", "cpu"), at(f"{index.url}/cu130/")]
     first = survey(sources, PROJECTS)
     assert survey(sources, PROJECTS) == first
