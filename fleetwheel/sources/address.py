@@ -24,6 +24,15 @@ def host_of(url: str) -> str:
     return f"{parts.scheme}://{netloc.removesuffix(DEFAULT_PORTS.get(parts.scheme, ''))}"
 
 
+def is_address(url: str) -> bool:
+    """Whether an address can be taken apart at all."""
+    try:
+        host_of(split_login(url)[0])
+    except ValueError:
+        return False
+    return True
+
+
 def split_login(url: str) -> tuple[str, Login]:
     """Return an address without its credentials, and the credentials."""
     parts = urlsplit(url)
@@ -41,9 +50,8 @@ def redacted(url: str) -> str:
 
 def is_below(url: str, base: str) -> bool:
     """Whether an address is a base or lies below it, on the same server."""
-    path, prefix = [urlsplit(each).path.strip("/").split("/") for each in (url, base)]
-    same = host_of(url) == host_of(base) and ".." not in path
-    return same and path[: len(prefix)] == prefix
+    path, prefix = [f"{urlsplit(each).path.rstrip('/')}/" for each in (url, base)]
+    return host_of(url) == host_of(base) and path.startswith(prefix) and "/../" not in path
 
 
 def on_network(url: str) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.address import Login, local_path, redacted
-from fleetwheel.sources.address import local_path
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 
 FETCH_S = 3600
@@ -133,7 +132,7 @@ def _require(path: Path, accepted: Collection[str], place: str | Path) -> Path:
         raise FleetwheelError(
             f"{place} is another file than the one that is asked for: its sha256 is {found}, not"
             f" {' or '.join(sorted(accepted))}",
-            hint="if that is on purpose, write this hash behind it under packages:, or, where a lock"
-            " asks for the old one, run with --data relock=true",
+            hint="if that is on purpose: write this hash behind it under packages:, and where a"
+            " lock asks for the old one, run with --data relock=true",
         )
     return path

@@ -11,10 +11,11 @@ from urllib.parse import unquote, urlsplit
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
+from pydantic import field_validator
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
-from fleetwheel.sources.address import redacted
+from fleetwheel.sources.address import is_address, redacted
 from fleetwheel.value import Value
 
 PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
@@ -76,6 +77,20 @@ class ListedFile(Value):
     """Another hash than SHA-256, as ``sha512:HEX``, where the source gives only such a one."""
     metadata_hash: str | None = None
     """That of the metadata file beside it, as ``sha256:HEX``, where the source gives one."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not is_address(url):
+            raise ValueError("it is no address")
+        return url
+
+    @field_validator("filename", "url", "requires_python")
+    @classmethod
+    def _can_be_written(cls, text: str | None) -> str | None:
+        """Refuse lone surrogates, which JSON can hold and no file or request can."""
+        (text or "").encode()
+        return text
 
 
 class Wheel(ListedFile):

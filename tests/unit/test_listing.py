@@ -202,6 +202,10 @@ def test_an_index_on_disk(tmp_path: Path) -> None:
         ({"filename": "acme_utils-1.0-py3-none-any\udc80.whl", "url": "x.whl"}, HAS),
         ({"filename": WHEEL, "url": f"https://a.example/%ud800/{WHEEL}"}, HAS),
         ({"filename": WHEEL, "url": WHEEL, "requires-python": "\ud800"}, HAS),
+        (
+            {"filename": WHEEL, "url": WHEEL, "requires-python": "===\ud800"},
+            "no index page that can be read",
+        ),
     ],
 )
 def test_text_that_cannot_be_written_is_the_matter_of_its_source(

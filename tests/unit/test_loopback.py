@@ -16,8 +16,8 @@ from fleetwheel.lock.lock import Lock
 from fleetwheel.sources import metadata, remote_zip, web
 from fleetwheel.sources.catalogue import Catalogue
 from fleetwheel.sources.configured import pip_settings
-from fleetwheel.sources.loopback import served_index
 from fleetwheel.sources.listing import JSON, listing
+from fleetwheel.sources.loopback import served_index
 from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
