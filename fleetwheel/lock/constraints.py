@@ -15,6 +15,7 @@ from fleetwheel.sources.configured import pip_settings
 from fleetwheel.sources.given import wheel_of
 from fleetwheel.value import Value
 
+CONFIGURED = "correct what pip is configured with: see `pip config list` and PIP_CONSTRAINT"
 DEEPEST = 10
 """Files that may name one another."""
 
@@ -45,7 +46,9 @@ def configured_constraints() -> tuple[Constraint, ...]:
 
 def _of_file(place: str, depth: int) -> Iterator[Constraint]:
     if depth > DEEPEST:
-        raise FleetwheelError(f"{redacted(place)}: constraint files name one another without end")
+        raise FleetwheelError(
+            f"{redacted(place)}: constraint files name one another without end", hint=CONFIGURED
+        )
     text = re.sub(r"\\\r?\n", "", _read(place))
     for number, line in enumerate(text.splitlines(), 1):
         said = re.sub(r"(^|\s)#.*", "", line).strip()
@@ -93,10 +96,12 @@ def _read(place: str) -> str:
         raise FleetwheelError(
             f"the constraints that pip on this machine is configured with cannot be read: "
             f"{redacted(place)}: {getattr(error, 'strerror', None) or 'it is no text'}",
-            hint="see `pip config list` and PIP_CONSTRAINT",
+            hint=CONFIGURED,
         ) from error
     if page is None:
-        raise FleetwheelError(f"{redacted(place)}: there are no constraints at this address")
+        raise FleetwheelError(
+            f"{redacted(place)}: there are no constraints at this address", hint=CONFIGURED
+        )
     return page.content.decode("utf-8", "replace")
 
 

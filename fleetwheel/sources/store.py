@@ -11,6 +11,7 @@ from pathlib import Path
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.address import Login, local_path, redacted
+from fleetwheel.sources.remedy import file_remedy
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 
 FETCH_S = 3600
@@ -113,7 +114,10 @@ def _download(url: str, login: Login, accepted: Collection[str], store: Path) ->
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".") as directory:
         new = Path(directory) / file_name(url)
-        web.download(url, login, new)
+        try:
+            web.download(url, login, new)
+        except FleetwheelError as error:
+            raise FleetwheelError(error.message, hint=file_remedy(error.message)) from error
         hash = sha256(_require(new, accepted, url))
         path = store / hash / new.name
         path.parent.mkdir(exist_ok=True)

@@ -278,7 +278,8 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         )
     # requests lets some ValueErrors of others through, for addresses that cannot be one.
     except (OSError, ValueError) as error:
-        silent = isinstance(error, requests.ConnectionError | requests.Timeout)
+        heard = isinstance(error, requests.exceptions.SSLError)
+        silent = isinstance(error, requests.ConnectionError | requests.Timeout) and not heard
         says = "does not answer" if silent else "gives no answer that can be used"
         raise FleetwheelError(f"{host_of(url)} {says}: {_reason(error)}") from error
 
