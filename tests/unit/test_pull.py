@@ -45,7 +45,6 @@ def of(**values: Any) -> Schedule:
         ({"source": "fleet"}, "neither a URL"),
         ({"source": "http://git.example.org/x"}, "add verify: true"),
         ({"source": "git://git.example.org/x"}, "add verify: true"),
-        ({"source": "HTTP://git.example.org/x"}, "add verify: true"),
         ({"source": "/srv/nfs/fleet", "verify": True}, "only what comes from git"),
         ({"branch": "--force"}, "no branch"),
         ({"branch": "a b"}, "no branch"),
