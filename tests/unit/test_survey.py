@@ -555,6 +555,28 @@ def test_what_one_login_sees_is_no_answer_for_another(wheels: dict[str, list[Pat
     assert kept.read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.parametrize("place", ["pages", "files"])
+def test_a_redirect_takes_no_login_to_another_server(
+    wheels: dict[str, list[Path]], place: str
+) -> None:
+    """Another port is another server."""
+    wheel = wheels["cpu"][0]
+    with serve_index(wheels, login="user:secret") as index, serve_index(wheels) as stranger:
+        source = at(f"{index.with_login('user:secret')}/cpu/")
+        if place == "pages":
+            there = f"{stranger.url}/cpu/torch/"
+            index.replies["/whl/cpu/torch/"] = Reply(302, headers={"Location": there})
+            assert survey([source], ["torch"]).wheels
+        else:
+            there = f"{stranger.files_url}/{wheel.name}"
+            index.replies["/whl/x.whl"] = Reply(302, headers={"Location": there})
+            store.fetch(f"{index.url}/x.whl", {store.sha256(wheel)}, [source])
+    asked = [request for request in index.asked if request.method == "GET"]
+    assert all("Authorization" in request.headers for request in asked)
+    assert stranger.asked
+    assert not any("Authorization" in request.headers for request in stranger.asked)
+
+
 def test_the_official_index_and_another_source_at_its_address_are_asked_apart(
     index: Index,
 ) -> None:
