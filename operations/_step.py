@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Literal
 
-from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State
 
 from fleetwheel.errors import FleetwheelError, NotBegunError, unforeseen
@@ -11,7 +10,6 @@ from fleetwheel.operations import _report
 from fleetwheel.operations._host_state import last_profile
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.smoke.result import SmokeTestError
-from fleetwheel.terminal import printable
 
 
 def step(
@@ -44,7 +42,7 @@ def _attempt(
 
 def _fail(host: Host, about: HostReport | None, error: FleetwheelError | OSError) -> Literal[False]:
     """Report a step that failed; always false, for pyinfra."""
-    logger.error(f"{host.print_prefix}{printable(str(error))}")
+    _report.log_failure(host, str(error))
     if about is None:
         return False
     status = "not begun" if isinstance(error, NotBegunError) else "failed"
