@@ -494,6 +494,7 @@ def test_a_silent_host_is_given_up_once(monkeypatch: pytest.MonkeyPatch, index: 
 def test_a_host_that_refuses_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    pip_settings()
     begin = time.monotonic()
     found = survey([at(url)], PROJECTS)
     assert time.monotonic() - begin < 1
