@@ -9,7 +9,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -182,7 +182,11 @@ def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
     """
     links = RepositoryPage.from_html(NEWER.sub(rb"\1.0", page.content), page.url).links
     named = [(_name(link.url), link) for link in links]
-    wheels = [Link(text=n, url=x.url, attrs=x.attrs) for n, x in named if _is_wheel(n)]
+    wheels = [
+        Link(text=name, url=link.url, attrs=_renamed(link.attrs, "data-"))
+        for name, link in named
+        if _is_wheel(name)
+    ]
     names = [name for name, _ in named if _is_distribution(name)]
     return names, [DistributionPackage.from_link(link) for link in wheels]
 
@@ -192,10 +196,17 @@ def _from_json(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
     document = json.loads(page.content)
     names = [name for file in document["files"] if _is_distribution(name := file["filename"])]
     # Names are checked before pypi-simple sees them, whose patterns take very long for some.
-    document["files"] = [file for file in document["files"] if _is_wheel(file["filename"])]
+    wheels = [file for file in document["files"] if _is_wheel(file["filename"])]
+    document["files"] = [_renamed(wheel) for wheel in wheels]
     version = str(document["meta"]["api-version"])
     document["meta"]["api-version"] = re.sub(r"^1\.\d+$", "1.0", version)
     return names, ProjectPage.from_json_data(document, page.url).packages
+
+
+def _renamed(said: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return what a page says of a file, with the first name of core-metadata (PEP 714) as well."""
+    old = said.get(f"{prefix}dist-info-metadata")
+    return {**({f"{prefix}core-metadata": old} if old is not None else {}), **said}
 
 
 def _file(package: DistributionPackage, page: web.Page) -> ListedFile | None:

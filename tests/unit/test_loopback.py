@@ -112,6 +112,17 @@ def test_metadata_that_is_promised_and_not_there_is_read_out_of_the_wheel(
     assert ("/files/torch-2.13.0-py3-none-any.whl", "bytes=-65536") in server.asked
 
 
+@pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata"])
+def test_the_hash_of_metadata_is_read_under_both_of_its_names(key: str) -> None:
+    file = {"filename": "a-1-py3-none-any.whl", "url": "a.whl", "hashes": {}}
+    document = {"meta": {"api-version": "1.0"}, "name": "a", "files": [file]}
+    file[key] = {"sha256": "a" * 64}
+    text = f'<a href="a-1-py3-none-any.whl" data-{key}="sha256={"a" * 64}">a</a>'
+    for content, kind in [(json.dumps(document), JSON), (text, "text/html")]:
+        (found,) = listing(web.Page(content.encode(), kind, "https://a.example/")).wheels
+        assert found.metadata_hash == f"sha256:{'a' * 64}"
+
+
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_metadata_with_another_hash_than_the_page_says_is_refused(
     server: WheelServer, wheels: dict[str, Path], algorithm: str
