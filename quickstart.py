@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = (ROOT / ".venv").resolve()  # of a pull, a link to what stays when its tree is replaced
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+BIN = VENV / "bin"
 PYTHON = BIN / "python"
 PARALLEL = ["--numprocesses=auto", "--maxprocesses=8"]
 TESTS = (
@@ -29,6 +29,8 @@ TESTS = (
 def main(arguments):
     if sys.version_info < (3, 11):  # noqa: UP036 - it is here to be told
         sys.exit(f"fleetwheel needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    if os.name == "nt":
+        sys.exit("fleetwheel runs on Linux or macOS, and deploys to Windows: see docs/windows.md")
     os.chdir(ROOT)
     if arguments == ["install"]:
         install("requirements.txt")
