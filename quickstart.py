@@ -30,7 +30,7 @@ def main(arguments):
     if sys.version_info < (3, 11):  # noqa: UP036 - it is here to be told
         sys.exit(f"fleetwheel needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     if os.name == "nt":
-        sys.exit("fleetwheel runs on Linux or macOS, and deploys to Windows: see docs/windows.md")
+        sys.exit("fleetwheel runs on Linux, and deploys to Windows: see docs/windows.md")
     os.chdir(ROOT)
     if arguments == ["install"]:
         install("requirements.txt")
