@@ -2,9 +2,9 @@
 
 from pyinfra.api import Host, QuoteString, StringCommand
 
-from fleetwheel.collectors import rule
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.host.trust import Trust
+from fleetwheel.node.trust import rule
 
 SHARED = "umask 022;"
 """All users of a machine read what stands under the root, wherever root's own files are closed."""

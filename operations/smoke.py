@@ -97,7 +97,7 @@ def _about(used: _InUse, facts: HostState) -> HostReport:
 def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
     root = facts.installation.root
     if not _node.kept_program(host):
-        _probe.keep_program(host, used.python.path, root, settings.install_timeout)
+        _probe.keep_program(host, used.python.path, root, settings)
     environment = f"{root}/envs/{used.generation}"
     result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])

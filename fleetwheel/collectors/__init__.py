@@ -8,7 +8,7 @@ A Windows host is asked the same by a batch file, ``windows.cmd``.
 """
 
 from fleetwheel.collectors._answer import AnswerError, Section, sections
-from fleetwheel.collectors._script import rule, script
+from fleetwheel.collectors._script import script
 from fleetwheel.collectors._windows import batch
 
-__all__ = ["AnswerError", "Section", "batch", "rule", "script", "sections"]
+__all__ = ["AnswerError", "Section", "batch", "script", "sections"]
