@@ -3,6 +3,7 @@
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
+from fleetwheel.node.trust import way_out
 
 SHARED = frozenset(
     [
@@ -33,8 +34,7 @@ def refuse_distrusted(there: Installation) -> None:
             f"{there.root} is not used: {there.distrusted}, so what {user} runs from there could be"
             " replaced",
             hint=f"on the host, give it to {user} (chown) and close it to others (chmod"
-            " go-w, setfacl -b), or name another root in the inventory; if they are trusted as"
-            " root is, say so there: trust: {users: [NAME], groups: [NAME]}",
+            f" go-w, setfacl -b), or name another root in the inventory{way_out(there.distrusted)}",
         )
 
 

@@ -61,11 +61,11 @@ def why_distrusted(
 
 
 def way_out(why: str) -> str:
-    """Return how the inventory lets such an owner or group be; empty where it cannot."""
+    """Return, to end a hint, how the inventory allows such an owner or group, where it can."""
     owner = re.search(r" belongs to (\S+) \((\d+)\)$", why)
     group = re.match(r"group (\S+) \((\d+)\) can write to ", why)
     found, kind = owner or group, "users" if owner else "groups"
     if not found:
         return ""
     name = found[2] if found[1] == "unknown" else found[1]
-    return f"trust: {{{kind}: [{name}]}}"
+    return f"; if it is trusted as root is, say so in the inventory: trust: {{{kind}: [{name}]}}"

@@ -9,8 +9,8 @@ line_end=${line_end%_}
 know_trusted() {
     acting=$3
     uid=$(id -u $acting) || return
-    owners=" 0 $uid $(echo $(numbers_of passwd "$1")) "
-    writers=" $(own_group) $(echo $(numbers_of group "$2")) "
+    owners=" 0 $uid $(numbers_of passwd "$1" | tr '\n' ' ')"
+    writers=" $({ own_group; numbers_of group "$2"; } | tr '\n' ' ')"
     safe=$line_end closed=$line_end
 }
 
@@ -57,6 +57,7 @@ follow() {
     rest=$target${rest:+/$rest}
 }
 
+# shellcheck disable=SC2034,SC2046
 look_at() {
     open=
     case $safe in
@@ -73,7 +74,7 @@ look_at() {
 # removed by their owners (sticky), the next name on the way decides, so that $open is set. $shut is
 # set where some user cannot pass or run it.
 judge() {
-    open= shut=
+    open='' shut=
     case $owners in
     *" ${4:-unknown} "*) ;;
     *) why="$1 belongs to $(called passwd "$4")" && return 1 ;;
@@ -100,6 +101,7 @@ called() {
 # trusts_all PATH: the same of all that lies in it, and of the way to what links in it lead to.
 trusts_all() {
     trusts "$1" || return 1
+    [ -e "$at" ] || return 0
     why=$({ find "$at" -exec ls -ldn -- {} + || echo unread; } | first_distrusted)
     [ -z "$why" ]
 } 2>/dev/null
