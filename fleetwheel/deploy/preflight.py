@@ -3,7 +3,7 @@
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
-from fleetwheel.node.trust import way_out
+from fleetwheel.node.trust import closing
 
 SHARED = frozenset(
     [
@@ -33,8 +33,7 @@ def refuse_distrusted(there: Installation) -> None:
         raise FleetwheelError(
             f"{there.root} is not used: {there.distrusted}, so what {user} runs from there could be"
             " replaced",
-            hint=f"on the host, give it to {user} (chown) and close it to others (chmod"
-            f" go-w, setfacl -b), or name another root in the inventory{way_out(there.distrusted)}",
+            hint=closing(there.distrusted, user),
         )
 
 

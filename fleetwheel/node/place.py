@@ -25,7 +25,8 @@ LAUNCHER = """\
 for python in {python} python3; do
     if command -v "$python" >/dev/null; then exec "$python" -I -B {program} "$@"; fi
 done
-echo "fleetwheel-node: no Python is left on this host: run deploys/torch.py for it" >&2
+echo "fleetwheel-node: no Python is left on this host that you can run: run it as root, or run" \
+    "deploys/torch.py for this host" >&2
 exit 3
 """
 WINDOWS_LAUNCHER = """\

@@ -60,6 +60,14 @@ def why_distrusted(
     )
 
 
+def closing(why: str, user: str) -> str:
+    """Return what to do about a root that others than this user could change."""
+    return (
+        f"on the host, give it to {user} (chown) and close it to others (chmod go-w, setfacl -b),"
+        f" or name another root in the inventory{way_out(why)}"
+    )
+
+
 def way_out(why: str) -> str:
     """Return, to end a hint, how the inventory allows such an owner or group, where it can."""
     owner = re.search(r" belongs to (\S+) \((\d+)\)$", why)

@@ -7,8 +7,8 @@ line_end=${line_end%_}
 # know_trusted USERS GROUPS [USER]: whom the inventory trusts besides, by name or number, blanks
 # between; USER acts, or who asks.
 know_trusted() {
-    acting=$3
-    uid=$(id -u $acting) || return
+    acting=$3 uid=$3
+    case $uid in '' | *[!0-9]*) uid=$(id -u $acting) || return ;; esac
     owners=" 0 $uid $(numbers_of passwd "$1" | tr '\n' ' ')"
     writers=" $({ own_group; numbers_of group "$2"; } | tr '\n' ' ')"
     safe=$line_end closed=$line_end
@@ -24,7 +24,7 @@ numbers_of() {
 # 002 for those who have one.
 own_group() {
     group=$(id -g $acting) user=$(id -un $acting)
-    if [ "$uid" = 0 ] || [ "$(id -gn $acting)" != "$user" ]; then return; fi
+    if [ "$uid" = 0 ] || [ -z "$user" ] || [ "$(id -gn $acting)" != "$user" ]; then return; fi
     case $(getent group "$group" | cut -d : -f 4) in '' | "$user") ;; *) return ;; esac
     if [ "$(cut -d : -f 4 /etc/passwd | grep -c -x "$group")" -le 1 ]; then echo "$group"; fi
 }
