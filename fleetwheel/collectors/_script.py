@@ -10,7 +10,8 @@ from fleetwheel.node.trust import places, rule
 SECTIONS = ("platform", "pythons", "environments", "gpu")
 KEPT = "question.sh"
 """Where the program for hosts holds the text."""
-FIND = 'own_path=$PATH; PATH=/usr/bin:/bin:$PATH; know_trusted "$4" "$5"; asked_root=$1; find_root'
+KNOW = 'own_path=$PATH; PATH=/usr/bin:/bin:$PATH; know_trusted "$4" "$5"'
+"""Nothing on the user's own PATH runs before it is looked at."""
 OPEN = re.compile(r"(\b(do|then|else|in)|[{(|]|;;)$")
 """How a line ends after which a shell expects more of the same command."""
 
@@ -25,7 +26,8 @@ def script(*sections: str) -> str:
     carries the NVML probe: 80 KB, where a command may have 128.
     """
     sent = f"nvml_probe={nvml_probe()}" if "gpu" in sections else ""
-    return "\n".join([rule(), _text("root"), kept(*sections), "node=", sent, _answer(*sections)])
+    begin = [rule(), _text("root"), KNOW]
+    return "\n".join([*begin, kept(*sections), "node=", sent, _answer(*sections)])
 
 
 @cache
@@ -41,10 +43,11 @@ def short_script(digest: str, *sections: str) -> str:
     It is read from where the rule has found it, whatever becomes of the links to it meanwhile.
     Another host says ``node absent`` alone. The positional parameters are the same.
     """
-    begin = "; ".join([_one_line(rule()), _one_line(_text("root")), FIND])
+    begin = "; ".join([_one_line(rule()), _one_line(_text("root")), KNOW])
+    find = "asked_root=$1; find_root"
     found = f'trusts_all "$root/lib/node-{digest}" && [ -f "$at/{KEPT}" ]'
-    ask = f'node=$at PATH=$own_path; . "$node/{KEPT}"; {_answer(*sections)}'
-    return f"{begin}; if {found}; then {ask}; else echo node absent; fi"
+    ask = f'node=$at; . "$node/{KEPT}"; {_answer(*sections)}'
+    return f"{begin}; {find}; if {found}; then {ask}; else echo node absent; fi"
 
 
 def _answer(*sections: str) -> str:

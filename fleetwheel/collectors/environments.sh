@@ -15,7 +15,10 @@ ask_environments() {
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
     for version in "$root"/lib/node-*; do
-        if [ -d "$version" ] && trusts_all "$version"; then say node "${version##*/}"; fi
+        # The one that asks was looked at before it was read.
+        if [ "${version##*/}" = "${node##*/}" ] || { [ -d "$version" ] && trusts_all "$version"; }; then
+            say node "${version##*/}"
+        fi
     done
     cd "$root/cache/wheels" && for wheel in */*.whl; do say wheel "${wheel%%/*}"; done
     cd "$root/envs" && ask_generations

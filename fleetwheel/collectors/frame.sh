@@ -1,6 +1,12 @@
 # What every question shares. Positional parameters: the root (may be empty), the seconds that NVML
 # and nvidia-smi get, the tree that /etc, /proc, /sys and /dev are read from (may be empty), and the
 # users and groups that the inventory trusts.
+asked_root=$1 gpu_seconds=$2 tree=$3
+export LC_ALL=C
+asked_path=$own_path:/usr/local/bin:/usr/bin:/bin
+PATH=/usr/bin:/bin:$asked_path
+cd /
+
 # trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
 trusted_path() {
     trusted_path=
@@ -16,12 +22,6 @@ trusted_path() {
     done
 }
 
-asked_root=$1 gpu_seconds=$2 tree=$3
-export LC_ALL=C
-asked_path=$PATH:/usr/local/bin:/usr/bin:/bin
-PATH=/usr/bin:/bin:$asked_path
-cd /
-know_trusted "$4" "$5"
 trusted_path "$asked_path"
 PATH=$trusted_path
 
