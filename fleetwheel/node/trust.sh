@@ -111,12 +111,14 @@ trusts_all() {
 first_distrusted() {
     while read -r mode links owner group rest; do
         path=/${rest#*/}
+        path=${path%% -> *}
         case $mode in
         unread) why="some of it cannot be looked at" ;;
-        l?????????*) case $rest in *' -> '*/*) trusts "${path%% -> *}" ;; esac ;;
+        [-bcdlps]?????????*) judge "$path" "$mode" "$links" "$owner" "$group" || break ;;
         esac
-        case $mode in [-bcdlps]?????????*) judge "${path%% -> *}" "$mode" "$links" "$owner" "$group" ;; esac
+        case $mode$rest in l*' -> '*/*) trusts "$path" ;; esac
         why=${why:-$open}
-        if [ "$why" ]; then echo "$why" && return; fi
+        if [ "$why" ]; then break; fi
     done
+    echo "$why"
 }
