@@ -13,20 +13,28 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery import mirror
-from fleetwheel.delivery.distribution import require_own_files
+from fleetwheel.delivery.distribution import (
+    lenders,
+    require_own_files,
+    require_public,
+    require_unchanged,
+)
 from fleetwheel.delivery.proxy import variables
 from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
+from fleetwheel.deploy.generations import before, package_changes
 from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState
+from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _node, _report
+from fleetwheel.operations._damage import damaged_packages
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._host_state import fact, with_answer
@@ -107,8 +115,8 @@ def _rollback(
     record = records.parse_record(facts.installation.record)
     if record is None:
         raise FleetwheelError("nothing was deployed here")
-    wanted = generation or record.previous
     built = {generation.id for generation in facts.installation.generations}
+    wanted = generation or next((id for id in before(record) if id in built), None)
     if wanted == facts.installation.current:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
@@ -138,15 +146,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         why = "\n".join([*lock.reasons, *ways, *notes])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
     python = require_python(lock, facts.profile, record)
-    steps = plan(
-        lock,
-        python,
-        facts,
-        record,
-        request=request,
-        smoke=settings.smoke,
-        rebuild=settings.rebuild,
-    )
+    steps = _plan(lock, python, facts, record, request, settings)
     return Deployment(
         name=host.name,
         settings=settings,
@@ -158,6 +158,35 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         plan=steps,
         notes=notes,
     )
+
+
+def _plan(
+    lock: Lock,
+    python: Python,
+    facts: HostState,
+    record: Record | None,
+    request: Request,
+    settings: Settings,
+) -> Plan:
+    """Return the steps for a host; what would stay as it is is looked at for damage first."""
+    damaged: dict[str, list[str]] = {}
+    while True:
+        steps = plan(
+            lock,
+            python,
+            facts,
+            record,
+            request=request,
+            smoke=settings.smoke,
+            rebuild=settings.rebuild,
+            damaged=damaged,
+        )
+        if steps.build:
+            return steps
+        found = damaged_packages(steps.generation, python, facts, record, settings)
+        if not found:
+            return steps
+        damaged[steps.generation] = found
 
 
 def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
@@ -194,7 +223,7 @@ def _deployment_of(
         build=False,
         smoke=not passed and settings.smoke != "none",
         activate=True,
-        because=f"rolled back from {facts.installation.current}",
+        because=_changes(facts, generation),
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
     return Deployment(
@@ -208,6 +237,14 @@ def _deployment_of(
         plan=steps,
         hold=hold,
     )
+
+
+def _changes(facts: HostState, generation: str) -> str:
+    """Return from which generation a rollback leads, and which packages it changes."""
+    there = {generation.id: generation.packages for generation in facts.installation.generations}
+    current = facts.installation.current
+    changes = package_changes(there.get(current or "", {}), there.get(generation, {}))
+    return f"rolled back from {current}: {changes or 'no package changes'}"
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
@@ -256,7 +293,10 @@ def _prepare(deployment: Deployment) -> Transfer:
     lacking = [parcel for parcel in parcels.values() if parcel.sha256 not in there.wheels]
     pushed = {parcel.filename: parcel.url for parcel in lacking}
     wheels = fetched | pushed
-    known = sizes(list(wheels.values()), sources)
+    require_public(lock, wheels.values(), sources)
+    require_unchanged(lock, wheels.values())
+    lent = lenders(lock, sources)
+    known = sizes(list(wheels.values()), lent)
     ways = {"to fetch": fetched, "to send": pushed}
     amounts = [f"{amount(each, known)} {way}" for way, each in ways.items() if each]
     built = needed_bytes(lock, download_bytes(wheels, known))
@@ -264,10 +304,10 @@ def _prepare(deployment: Deployment) -> Transfer:
         summary=", ".join(amounts) or "nothing to fetch",
         uv=uv_to_send(deployment.facts),
         needed_bytes=built + download_bytes(pushed, known),
-        environment=uv_credentials(sources, fetched.values()) | _network(settings),
+        environment=uv_credentials(lent, fetched.values()) | _network(settings),
         delivery=how,
         places=places(settings, fetched.values()),
-        sources=sources,
+        sources=lent,
     )
 
 

@@ -12,12 +12,12 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import configured as sources
+from fleetwheel.sources.address import local_path
 from fleetwheel.sources.configured import (
     OwnSource,
     OwnSources,
     certificate,
     configured_sources,
-    local_path,
     official_source,
     parse_pip_settings,
     pip_settings,
@@ -288,6 +288,7 @@ def test_the_official_index_can_be_a_mirror(
     assert (source.url, source.variant, source.name) == (expected, "cu130", "official cu130")
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_one_bundle_is_found_as_pip_finds_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

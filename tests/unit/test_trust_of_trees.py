@@ -34,8 +34,11 @@ def test_what_is_roots_alone(base: Path) -> None:
     assert others(base / "a/b/program") == ""
     assert others(base) == ""
     assert others(base / "nothing/there") == ""
-    assert others("/tmp") == "/tmp", "everybody writes into it"
-    assert others("/tmp/new", function="trusts") == ""
+    everybodys = base / "everybodys"
+    everybodys.mkdir()
+    everybodys.chmod(0o1777)
+    assert others(everybodys) == str(everybodys), "everybody writes into it"
+    assert others(everybodys / "new", function="trusts") == ""
 
 
 @pytest.mark.parametrize("part", ["a", "a/b", "a/b/program"])
