@@ -1,6 +1,8 @@
 """What a fleet that is already right costs: fleetwheel against connecting alone, and Ansible.
 
-Run it with ``python -m benchmarks.fleet [--hosts 10 50 200] [--ansible PROGRAM] [--rounds 3]``.
+Run it with ``python -m benchmarks.fleet [--hosts 10 50 200] [--ansible PROGRAM] [--rounds 3]``;
+``--programs`` names those that are to run, such as ``question line``: the whole question about a
+host, and the line that asks the same of one that keeps the program for hosts.
 The hosts are names for one sshd on loopback and share one root, so that they and the controller
 work on the same cores, 40 hosts at once; a host has one interpreter, Debian's. Needs
 openssh-server, and a torch that pip's sources hold. The programs take turns, and medians are
@@ -17,11 +19,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from fleetwheel.collectors import program, script
+from fleetwheel.collectors.host import SECTIONS
 from tests.project import copy_of_checkout
 from tests.sshd import known_hosts, sshd
 
 TORCH = "2.13.0"
 PYINFRA = Path(sys.executable).with_name("pyinfra")
+PROGRAMS = ("question", "line", "deploy", "drift")
 PLAYBOOK = """\
 - hosts: all
   tasks:
@@ -90,6 +95,16 @@ class Fleet:
     def connect(self) -> Cost:
         return timed(self.directory, PYINFRA, "-y", "inventory.py", "exec", "--", "true")
 
+    def question(self) -> Cost:
+        return self.fact("Host")
+
+    def line(self) -> Cost:
+        return self.fact("KeptHost")
+
+    def fact(self, name: str) -> Cost:
+        fact = (f"fleetwheel.facts.host.{name}", f"root={self.base}/root")
+        return timed(self.directory, PYINFRA, "-y", "inventory.py", "fact", *fact)
+
     def deploy(self) -> Cost:
         return timed(self.directory, PYINFRA, "-y", "inventory.py", "deploys/torch.py")
 
@@ -104,6 +119,8 @@ class Fleet:
 
 
 def measure(base: Path, port: int, options: argparse.Namespace) -> None:
+    sent = {"question": script(*SECTIONS), "line": program.short_question()}
+    print(", ".join(f"{name}: {len(text)} bytes" for name, text in sent.items()))
     one = Fleet(base, port, 1)
     one.deploy()
     venv = base / "venv"
@@ -114,11 +131,11 @@ def measure(base: Path, port: int, options: argparse.Namespace) -> None:
     for count in options.hosts:
         fleet = Fleet(base, port, count)
         fleet.deploy()  # locks/ and the programs' own caches are there from now on
-        programs = {"connect only": fleet.connect, "deploy": fleet.deploy, "drift": fleet.drift}
+        programs = {name: getattr(fleet, name) for name in ("connect", *options.programs)}
         if options.ansible and count <= options.ansible_up_to:
             programs["Ansible"] = lambda fleet=fleet: fleet.ansible(options.ansible)
         rounds = [{name: run() for name, run in programs.items()} for _ in range(options.rounds)]
-        floor = statistics.median(found["connect only"].wall_s for found in rounds)
+        floor = statistics.median(found["connect"].wall_s for found in rounds)
         for name in programs:
             costs = zip(*(found[name] for found in rounds), strict=True)
             wall, cpu, memory = (statistics.median(figures) for figures in costs)
@@ -132,6 +149,7 @@ def measure(base: Path, port: int, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, nargs="+", default=[10, 50, 200])
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS)
     parser.add_argument("--ansible", help="the program ansible-playbook")
     parser.add_argument("--ansible-up-to", type=int, default=50, help="for as many hosts")
     parser.add_argument("--rounds", type=int, default=3)

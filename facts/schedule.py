@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
-from fleetwheel.schedule.job import OWNED, Scheduling
+from fleetwheel.host.trust import NOBODY, Trust
+from fleetwheel.node.trust import rule
+from fleetwheel.schedule.job import Scheduling
 
-QUESTION = f"""
-{OWNED}
-acting "$2" 2>/dev/null || acting root"""
-QUESTION += """
+QUESTION = (
+    rule()
+    + """
+know_trusted "$5" "$6" "$2" 2>/dev/null || know_trusted "$5" "$6" root
 for program in $4; do
     if test "$program" != python; then
         command -v "$program" >/dev/null && echo "has:$program"
         continue
     fi
     for python in python3.14 python3.13 python3.12 python3.11 python3; do
-        found=$(command -v "$python") && test -z "$(on_way "$found")" || continue
+        found=$(command -v "$python") && trusts "$found" || continue
         "$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
         echo has:python
         break
@@ -33,11 +35,10 @@ if test "$(id -u)" = 0; then echo root; fi
 if id "$2" >/dev/null 2>&1; then echo user; fi
 if test -d "$0"; then echo directory; fi
 if test -x "$1"; then echo program; fi
-runs=$5
-shift 5
+runs=$7
+shift 7
 while test "$runs" -gt 0; do
-    found=$(owned_by_others "$1")
-    if test -n "$found"; then echo "others $found"; fi
+    trusts_all "$1" || echo "others $why"
     runs=$((runs - 1))
     shift
 done
@@ -46,6 +47,7 @@ for file in "$@"; do
 done
 exit 0
 """
+)
 
 
 class HostSchedule(FactBase[Scheduling]):
@@ -60,6 +62,7 @@ class HostSchedule(FactBase[Scheduling]):
       root and that user can change
     + runs: paths of what that user would run
     + files: paths of all files that a schedule may have
+    + trust: whom the host believes besides root and that user
 
     .. code:: python
 
@@ -87,8 +90,10 @@ class HostSchedule(FactBase[Scheduling]):
         programs: Sequence[str],
         runs: Sequence[str],
         files: Sequence[str],
+        trust: Trust = NOBODY,
     ) -> StringCommand:
-        asked = (" ".join(programs), str(len(runs)), *runs, *files)
+        believed = (" ".join(trust.users), " ".join(trust.groups))
+        asked = (" ".join(programs), *believed, str(len(runs)), *runs, *files)
         values = (directory, program, user, timer, *asked)
         return StringCommand("sh", "-c", QuoteString(QUESTION), *map(QuoteString, values))
 

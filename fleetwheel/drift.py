@@ -12,7 +12,7 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
-from fleetwheel.deploy.record import Record, for_root_alone
+from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Gpu, HostState, Profile
 from fleetwheel.inventory.settings import Expect, Settings
@@ -23,8 +23,6 @@ from fleetwheel.node import compare
 from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
 from fleetwheel.reporting.report import Drift, HostReport
 
-FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
-OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
@@ -218,9 +216,8 @@ def _others(record: Record, profile: Profile) -> list[Drift]:
     """Return what keeps other users of the host from an environment that root has deployed."""
     used = record.choice.python
     python = next((python for python in profile.pythons if python.path == used.path), used)
-    why = for_root_alone(python, record.smoke.result if record.smoke else {})
-    repair = FOR_ALL if python.reach == "private" else OPEN_WAY
-    return [_drift("runtime", "other users", "they can run it", why, repair)] if why else []
+    result = record.smoke.result if record.smoke else {}
+    return [*map(_of, compare.others_differences(python.path, python.reach, result))]
 
 
 def _expected(profile: Profile, expect: Expect) -> list[Drift]:

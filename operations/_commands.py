@@ -2,9 +2,9 @@
 
 from pyinfra.api import Host, QuoteString, StringCommand
 
-from fleetwheel.collectors import rule
 from fleetwheel.connection.winssh import is_windows
 from fleetwheel.host.trust import Trust
+from fleetwheel.node.trust import rule
 from fleetwheel.operations import _windows_root
 
 SHARED = "umask 022;"

@@ -8,10 +8,11 @@ from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy.generations import before_next
 from fleetwheel.deploy.plan import Plan
-from fleetwheel.deploy.record import Hold, Record, SmokePass, for_root_alone
+from fleetwheel.deploy.record import Hold, Record, SmokePass
 from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
+from fleetwheel.node.compare import for_root_alone
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.sources.wheel import Source
 
@@ -62,7 +63,7 @@ class Deployment:
 
     def _warning(self, tested: SmokePass | None) -> str:
         """Return why other users of the host cannot run the environment; empty where they can."""
-        why = for_root_alone(self.python, tested.result if tested else {})
+        why = for_root_alone(self.python.path, self.python.reach, tested.result if tested else {})
         return f"warning: {why}" if why else ""
 
     def recorded(self, passed: SmokePass | None) -> Record:
@@ -82,6 +83,8 @@ class Deployment:
             smoke=passed or (old.smoke if old else None),
             tested=self.settings.smoke != "none",
             hold=self.hold,
+            user=self.facts.installation.user,
+            trust=self.settings.trust,
             deployed_at=datetime.now(UTC),
         )
 

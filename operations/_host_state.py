@@ -34,7 +34,7 @@ def host_state(settings: Settings) -> HostState | None:
     """
     with _mutexes.setdefault(host.name, Mutex()):
         if host.name not in _answers:
-            answer = _answer(settings)
+            answer = ask_host(settings)
             if answer is None:
                 return None
             _answers[host.name] = answer
@@ -75,8 +75,11 @@ def alone(steps: Iterable[PyinfraCommand]) -> Generator[PyinfraCommand]:
         yield _report.failed(unforeseen(error), last_profile())
 
 
-def _answer(settings: Settings) -> HostState | None:
-    """Ask by the question that the host keeps, or else by a whole one."""
+def ask_host(settings: Settings) -> HostState | None:
+    """Ask by the question that the host keeps, or else by a whole one; None without an answer.
+
+    Raises SudoPasswordError.
+    """
     watch(host.connector)
     found = _within_limit(KeptHost, settings)
     return _within_limit(Host, settings) if found == "absent" else found

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from fleetwheel.collectors import program
 from fleetwheel.connection import untrusted_json
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _commands, _node
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._host_state import forget_host_state
@@ -47,7 +48,7 @@ def run_probe(
     return believed(probe_document(host, python, action, input, timeout))
 
 
-def keep_program(host: Host, python: str, root: str, timeout: int) -> None:
+def keep_program(host: Host, python: str, root: str, settings: Settings) -> None:
     """
     Have a host keep the program for hosts under its root, compiled for this Python.
 
@@ -55,12 +56,14 @@ def keep_program(host: Host, python: str, root: str, timeout: int) -> None:
     """
     _node.forget_program(host)
     try:
-        given = {"root": root, "digest": program.digest()}
-        answer = run_probe(host, python, "place", given, timeout)
+        given = {"root": root, "digest": program.digest(), **settings.trust.model_dump()}
+        answer = run_probe(host, python, "place", given, settings.install_timeout)
     except FleetwheelError as error:
         logger.debug(f"{host.print_prefix}the program for hosts is sent along: {error}")
     else:
-        if answer.get("own"):
+        if why := answer.get("distrusted"):
+            logger.debug(f"{host.print_prefix}the program for hosts is sent along: {why}")
+        else:
             _node.remember_program(host, root)
 
 
@@ -105,7 +108,7 @@ class _Known(TypedDict, total=False):
     damaged: list[str]
     unrecorded: list[str]
     unreached: dict[str, str]
-    own: bool
+    distrusted: str
 
 
 def believed(answer: dict[str, Any]) -> dict[str, Any]:

@@ -115,8 +115,7 @@ def _generation(host: Host, deployment: Deployment, action: str, **input: Any) -
 
 def place_program(host: Host, deployment: Deployment) -> None:
     """Have the host keep the program that the actions of a deploy run."""
-    timeout = deployment.settings.install_timeout
-    _probe.keep_program(host, deployment.python.path, deployment.root, timeout)
+    _probe.keep_program(host, deployment.python.path, deployment.root, deployment.settings)
 
 
 def _build(host: Host, deployment: Deployment, transfer: Transfer) -> None:

@@ -57,7 +57,7 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
 
 def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand]:
     wanted = _wanted(settings.schedule, mode)
-    job = JOBS[wanted.mode](wanted, host.name)
+    job = JOBS[wanted.mode](wanted, host.name, settings.trust)
     if is_windows(host):
         yield from _windows_schedule.task_commands(settings, job)
         return
@@ -100,6 +100,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
         programs=job.programs,
         runs=job.runs,
         files=FILES,
+        trust=settings.trust,
         _timeout=settings.fact_timeout,
     )
     if there is None:

@@ -11,13 +11,14 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import require_python
 from fleetwheel.deploy.preflight import refuse_dead
-from fleetwheel.deploy.record import Record, for_root_alone, smoke_pass
+from fleetwheel.deploy.record import Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
+from fleetwheel.node.compare import for_root_alone
 from fleetwheel.operations import _node, _probe, _report, _smoke_test
 from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._step import step
@@ -97,11 +98,11 @@ def _about(used: _InUse, facts: HostState) -> HostReport:
 def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
     root = facts.installation.root
     if not _node.kept_program(host):
-        _probe.keep_program(host, used.python.path, root, settings.install_timeout)
+        _probe.keep_program(host, used.python.path, root, settings)
     environment = f"{root}/envs/{used.generation}"
     result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
-    if warning := for_root_alone(used.python, result):
+    if warning := for_root_alone(used.python.path, used.python.reach, result):
         said += f"\n  warning: {warning}"
     if not smoke.passed(result):
         raise SmokeTestError(said, result)

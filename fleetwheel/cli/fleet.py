@@ -12,16 +12,14 @@ from click import ClickException
 from pyinfra import logger
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.exceptions import ConnectError, PyinfraError
-from pyinfra.api.facts import get_fact
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
 from fleetwheel.connection import client, names
-from fleetwheel.connection.keepalive import SILENCE_S, watch
-from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
-from fleetwheel.facts.host import Host as HostFact
+from fleetwheel.connection.keepalive import watch
+from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
@@ -203,17 +201,7 @@ def _one(
 
 
 def _answer(host: Host, settings: Settings) -> HostSnapshot:
-    arguments = {
-        "root": settings.root,
-        "trust": settings.trust,
-        "_timeout": settings.fact_timeout,
-    }
-    limit = settings.fact_timeout + SILENCE_S
-    try:
-        with gevent.Timeout(limit, FleetwheelError(f"no answer within {limit} s")):
-            found = get_fact(host.state, host, HostFact, kwargs=arguments, apply_failed_hosts=False)
-    except EOFError:  # pyinfra asks for a password
-        raise SudoPasswordError from None
+    found = _host_state.ask_host(settings)
     if found is None:
         raise FleetwheelError("it gave no answer")
     return HostSnapshot(

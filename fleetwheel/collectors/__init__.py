@@ -9,7 +9,7 @@ has said what of it may be run there.
 """
 
 from fleetwheel.collectors._answer import AnswerError, Section, sections
-from fleetwheel.collectors._script import rule, script
+from fleetwheel.collectors._script import script
 from fleetwheel.collectors._windows import batch, places_batch
 
-__all__ = ["AnswerError", "Section", "batch", "places_batch", "rule", "script", "sections"]
+__all__ = ["AnswerError", "Section", "batch", "places_batch", "script", "sections"]

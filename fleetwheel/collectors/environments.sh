@@ -15,21 +15,14 @@ ask_environments() {
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
     for version in "$root"/lib/node-*; do
-        if [ -d "$version" ] && trusts "$version"; then say node "${version##*/}"; fi
+        # The one that asks was looked at before it was read.
+        if [ "${version##*/}" = "${node##*/}" ] || { [ -d "$version" ] && trusts_all "$version"; }; then
+            say node "${version##*/}"
+        fi
     done
     cd "$root/cache/wheels" && for wheel in */*.whl; do say wheel "${wheel%%/*}"; done
     cd "$root/envs" && ask_generations
 } 2>/dev/null
-
-# trusts_root: the same of everything under the root that is run or believed.
-trusts_root() {
-    for place in "$root" "$root"/bin/* "$root"/lib/* "$root"/pythons "$root"/cache/* \
-        "$root/state.json" "$root/.lock" "$root/certificates.pem" "$root/current" \
-        "$root"/environments/* "$root"/envs/*/pyvenv.cfg "$root"/envs/*/pylock.toml \
-        "$root"/envs/*/lib/python3*/site-packages; do
-        trusts "$place" || return 1
-    done
-}
 
 # One process reads a file of all generations. Their names begin with no dot, which `*` leaves out:
 # those are being built. With /dev/null there are always several files, so that grep names them.

@@ -3,10 +3,25 @@
 # users and groups that the inventory trusts.
 asked_root=$1 gpu_seconds=$2 tree=$3
 export LC_ALL=C
-asked_path=$PATH:/usr/local/bin:/usr/bin:/bin
+asked_path=$own_path:/usr/local/bin:/usr/bin:/bin
 PATH=/usr/bin:/bin:$asked_path
 cd /
-know_trusted "$4" "$5"
+
+# trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
+trusted_path() {
+    trusted_path=
+    set -f
+    IFS=:
+    set -- $1
+    unset IFS
+    set +f
+    for directory; do
+        case $directory in /*) if [ -d "$directory" ] && trusts "$directory"; then
+            trusted_path=$trusted_path${trusted_path:+:}$directory
+        fi ;; esac
+    done
+}
+
 trusted_path "$asked_path"
 PATH=$trusted_path
 
@@ -82,3 +97,16 @@ text_only() {
 
 # skipped PATH: what is not run or read, and why.
 skipped() { say skipped "$1: $why"; }
+
+# trusts_python PATH: an interpreter and its library.
+trusts_python() {
+    trusts "$1" || return 1
+    python_private=$private version=${at##*/python} prefix=${at%/*}
+    for library in "${prefix%/bin}"/lib*/python"${version:-3}"*; do
+        if [ -d "$library" ]; then
+            trusts "$library" || return 1
+            python_private=$python_private$private
+        fi
+    done
+    private=$python_private
+}

@@ -6,6 +6,7 @@ from fleetwheel.collectors.platform import SHORT_PATHS
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation
+from fleetwheel.node.trust import closing
 
 LONGEST_ROOT = 71
 """Characters of a root on Windows: torch's longest file makes 213 with one of 25."""
@@ -42,15 +43,7 @@ def distrusted(root: str, why: str, user: str) -> FleetwheelError:
     windows = re.match(r"[A-Za-z]:", root)
     return FleetwheelError(
         f"{root} is not used: {why}, so what {user} runs from there could be replaced",
-        hint=_close_on_windows(root) if windows else _close(user),
-    )
-
-
-def _close(user: str) -> str:
-    return (
-        f"on the host, give it to {user} (chown) and close it to others (chmod go-w,"
-        " setfacl -b), or name another root in the inventory; if they are trusted as root is, say"
-        " so there: trust: {users: [NAME], groups: [NAME]}"
+        hint=_close_on_windows(root) if windows else closing(why, user),
     )
 
 

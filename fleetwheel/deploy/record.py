@@ -1,6 +1,5 @@
 """The record of a host, ``<root>/state.json``: what was deployed, why, and how its test went."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,8 @@ from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
 from fleetwheel.connection.untrusted_json import Document
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.profile import Driver, Gpu, Profile, Python
+from fleetwheel.host.profile import Driver, Gpu, Profile
+from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.node import compare
 from fleetwheel.value import Value
 
@@ -81,6 +81,10 @@ class Record(Value):
     tested: bool = True
     """Whether a pass of the smoke test is expected: not with ``smoke: none`` in the inventory."""
     hold: Hold | None = None
+    user: str = ""
+    """Who deployed on the host, after sudo; empty in earlier records."""
+    trust: Trust = NOBODY
+    """Whom the inventory trusted on the host besides."""
     deployed_at: datetime
 
     def without(self, generation: str) -> "Record":
@@ -92,17 +96,6 @@ class Record(Value):
     def text(self) -> str:
         """The record as it is written on the host."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
-
-
-def for_root_alone(python: Python, result: Mapping[str, Any]) -> str:
-    """Return why only root can run an environment that is there for all; empty where others can.
-
-    ``result`` is the document of its smoke test, which starts it as another user.
-    """
-    if python.reach == "private":
-        return f"only root can run it: {python.path} lies where other users cannot go"
-    others = result.get("others")
-    return f"another user cannot start it: {others}" if others else ""
 
 
 def parse_record(text: str) -> Record | None:

@@ -19,6 +19,7 @@ from fleetwheel.node import compare, faults, look
 from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
 from fleetwheel.node.place import HERE
+from fleetwheel.node.trust import why_distrusted
 
 SCHEMA = "fleetwheel.state/1"
 """The record that this program reads; a newer one is beyond it."""
@@ -82,13 +83,35 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     record = read_record(root)
     if record is None:
         return judged([compare.NOTHING_DEPLOYED], [], {}, 0)
+    user = record.get("user") or look.owner(root / "state.json")
+    changeable = compare.root_differences(distrusted(root, record, user), user)
+    if changeable:
+        return judged(changeable, [], record, 0)
     generation = root / "envs" / record["generation"]
+    refuse_unreachable(generation, user)
     now = nvidia(NVML_S)
     found = [*environment_differences(root, record), *host_differences(record, now)]
     document = run_test(generation, record, now) if smoke else None
     found += failures(document) if document else []
     notes = [] if document else outdated(record, now)
     return judged(found, notes, record, len(now.gpus), document)
+
+
+def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
+    """Return why others than the user who deployed here could change what stands here."""
+    trust = record.get("trust") or {}
+    believed = {key: trust.get(key, ()) for key in ("users", "groups")}
+    return why_distrusted(root, "trusts_root", acting=user, **believed)
+
+
+def refuse_unreachable(generation: Path, user: str) -> None:
+    """Raise UnknownState for an environment that the asking user cannot look into or run."""
+    unseen = look.unreachable(generation)
+    if unseen:
+        raise UnknownState(
+            f"you cannot {unseen}, so nothing is known of the environment: run the check as {user},"
+            f" or {compare.FOR_ALL}"
+        )
 
 
 def environment_differences(root: Path, record: Mapping[str, Any]) -> list[Difference]:
@@ -107,16 +130,18 @@ def host_differences(record: Mapping[str, Any], now: SeenDriver) -> list[Differe
     """Compare driver and GPUs with the record, and what the GPUs say of themselves."""
     before = SeenDriver(record["driver"]["state"], record["driver"].get("version"))
     gpus = [gpu_of(gpu) for gpu in record["gpus"]]
-    passed = (record.get("smoke") or {}).get("generation")
+    passed, python = record.get("smoke") or {}, record["choice"]["python"]
+    reach = python.get("reach", "everyone")
     return [
         *compare.driver_differences(before, now, os_name()),
         *compare.library_differences(now.module, now.library, os_name()),
         *compare.hardware_differences(gpus, now.gpus),
         *(
-            compare.runtime_differences(record["generation"], passed, now.gpus)
+            compare.runtime_differences(record["generation"], passed.get("generation"), now.gpus)
             if record.get("tested", True)
             else compare.failing_memory(now.gpus)
         ),
+        *compare.others_differences(python["path"], reach, passed.get("result") or {}),
     ]
 
 

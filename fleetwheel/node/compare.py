@@ -7,14 +7,17 @@ controller adds in ``fleetwheel/drift.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fleetwheel.node.driver_states import explain_state
+from fleetwheel.node.trust import closing
 
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
 ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
 TEST = "run deploys/smoke.py for this host"
+FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
+OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 
 
 class Difference(NamedTuple):
@@ -233,6 +236,32 @@ def failing_memory(gpus: Sequence[GpuLike]) -> list[Difference]:
             words = ("sound", "a row waits to be replaced", "reboot, or reset the GPU")
             found.append(Difference("runtime", what, *words))
     return found
+
+
+def others_differences(python: str, reach: str, result: Mapping[str, Any]) -> list[Difference]:
+    """Return what keeps other users of the host from an environment that is there for all."""
+    why = for_root_alone(python, reach, result)
+    repair = FOR_ALL if reach == "private" else OPEN_WAY
+    return [Difference("runtime", "other users", "they can run it", why, repair)] if why else []
+
+
+def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
+    """Return why only root can run an environment that is there for all; empty where others can.
+
+    ``reach`` says who can run its interpreter, ``result`` is the document of its smoke test, which
+    starts it as another user.
+    """
+    if reach == "private":
+        return f"only root can run it: {python} lies where other users cannot go"
+    others = result.get("others")
+    return f"another user cannot start it: {others}" if others else ""
+
+
+def root_differences(why: str, user: str) -> list[Difference]:
+    """Return that others than this user could change what stands under a root (trust.sh)."""
+    who = " and ".join(dict.fromkeys(["root", user]))
+    expected = f"only {who} can change it"
+    return [Difference("runtime", "root", expected, why, closing(why, user))] if why else []
 
 
 def since(passed: Pass, now: Pass) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleetwheel.node.compare import Environment
 from fleetwheel.node.driver import text
-from fleetwheel.node.verify import site_packages
+from fleetwheel.node.verify import environment_python, site_packages
 from fleetwheel.node.versions import normal
 
 PACKAGE = re.compile(r'^name = "([^"]*)"$.*?^version = "([^"]*)"$', re.MULTILINE | re.DOTALL)
@@ -27,12 +27,40 @@ def current(root: Path) -> str | None:
     return link.resolve().name if link.exists() else None
 
 
+def owner(path: Path) -> str:
+    """Return the name of who owns a file, or the number of who has none."""
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError):
+        return str(path.stat().st_uid)
+
+
 def environment(generation: Path) -> Environment | None:
     """Return a generation as it stands here; None where there is none."""
     if not generation.is_dir():
         return None
-    python = generation / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python = environment_python(generation)
     return Environment(os.access(str(python), os.X_OK), packages_here(generation))
+
+
+def unreachable(generation: Path) -> str:
+    """Return what of a generation this user cannot ``run FILE`` or ``read FILE``; maybe nothing.
+
+    What is gone, or what nobody can run, is no matter of who asks.
+    """
+    python = environment_python(generation)
+    try:
+        runs = os.stat(str(python)).st_mode & 0o111  # noqa: PTH116 - exists() hides who may not look
+    except PermissionError:
+        return f"run {python}, which leads to {os.path.realpath(str(python))}"
+    except OSError:
+        runs = 0
+    if runs and not os.access(str(python), os.X_OK):
+        return f"run {python}"
+    sites = generation.glob("[Ll]ib/python3*/site-packages")
+    places = [generation, generation / "lib", *sites, generation / "pylock.toml"]
+    closed = [path for path in places if path.exists() and not os.access(str(path), os.R_OK)]
+    return f"read {closed[0]}" if closed else ""
 
 
 def packages_here(generation: Path) -> dict[str, str]:

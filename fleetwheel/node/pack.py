@@ -19,7 +19,7 @@ def program() -> dict[str, bytes]:
     here = Path(__file__).parent
     modules = {
         f"{PACKAGE}/{path.relative_to(here).as_posix()}": path.read_bytes()
-        for path in sorted(here.rglob("*.py"))
+        for path in sorted([*here.rglob("*.py"), *here.glob("*.sh")])
     }
     return {
         "__main__.py": modules[f"{PACKAGE}/__main__.py"],

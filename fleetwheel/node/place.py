@@ -6,14 +6,15 @@ import compileall
 import os
 import shlex
 import shutil
-import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.moving import move
 from fleetwheel.node.pack import digest_of
 from fleetwheel.node.root import Failure, exclusive, prepare
+from fleetwheel.node.trust import why_distrusted
 
 HERE = Path(__file__).resolve().parents[2]
 """The directory that this program runs from."""
@@ -25,7 +26,8 @@ LAUNCHER = """\
 for python in {python} python3; do
     if command -v "$python" >/dev/null; then exec "$python" -I -B {program} "$@"; fi
 done
-echo "fleetwheel-node: no Python is left on this host: run deploys/torch.py for it" >&2
+echo "fleetwheel-node: no Python is left on this host that you can run: run it as root, or run" \
+    "deploys/torch.py for this host" >&2
 exit 3
 """
 WINDOWS_LAUNCHER = """\
@@ -35,10 +37,12 @@ rem Written by fleetwheel: this host looks at itself. See fleetwheel-node check 
 """
 
 
-def place(root: str, digest: str) -> dict[str, Any]:
+def place(
+    root: str, digest: str, users: Sequence[str] = (), groups: Sequence[str] = ()
+) -> dict[str, Any]:
     """Keep this program, compiled for this Python; the versions before the last go.
 
-    ``own`` in the answer says whether a controller may run it from there.
+    ``distrusted`` in the answer says why a controller may not run it from there.
     """
     base = Path(root)
     with exclusive(base):
@@ -54,26 +58,7 @@ def place(root: str, digest: str) -> dict[str, Any]:
         versions = sorted(library.glob("node-*"), key=lambda path: path.stat().st_mtime)
         for old in versions[:-KEPT]:
             remove(old)
-    return {"placed": digest, "own": own(home)}
-
-
-def own(directory: Path) -> bool:
-    """Whether nobody but root and this user can have written it, as a question asks (root.sh)."""
-    if sys.platform == "win32":
-        return True
-    path = directory.resolve()
-    return all(safe(each.stat()) for each in (path, *path.parents))
-
-
-def safe(found: os.stat_result) -> bool:
-    """Whether a directory is root's or this user's; in root's with the sticky bit others may write.
-
-    There only its owner replaces a thing.
-    """
-    if found.st_mode & stat.S_ISVTX and found.st_uid == 0:
-        return True
-    writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return found.st_uid in (0, os.getuid()) and not writable
+    return {"placed": digest, "distrusted": why_distrusted(home, users=users, groups=groups)}
 
 
 def contents(directory: Path) -> dict[str, bytes]:

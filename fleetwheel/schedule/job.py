@@ -2,18 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import ClassVar
 
 from pydantic import Field
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.node.trust import way_out
 from fleetwheel.value import Value
-
-OWNED = (files("fleetwheel.schedule") / "owned.sh").read_text(encoding="utf-8")
-"""Shell functions that say what others than root and the user who acts could change."""
 
 
 class Scheduling(Value):
@@ -33,7 +31,7 @@ class Scheduling(Value):
     programs: frozenset[str] = frozenset()
     """Those that were asked for and are there."""
     others: str = ""
-    """The first place, of what would run, that others than root and that user could change."""
+    """Why others than root and that user could change what would run; empty where they cannot."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 
@@ -45,6 +43,8 @@ class Job(ABC):
     schedule: Schedule
     host: str
     """Name of the host in the inventory."""
+    trust: Trust = NOBODY
+    """Whom the host believes besides root and the user of the schedule."""
     name: ClassVar[str]
     """Of its units, its crontab and its task."""
     may_have: ClassVar[tuple[str, ...]]
@@ -74,10 +74,10 @@ class Job(ABC):
             return
         user = self.schedule.user or "root"
         raise FleetwheelError(
-            f"others than {'root' if user == 'root' else f'root and {user}'} can change"
-            f" {there.others}, which {user} would run",
+            f"{there.others}, and {user} would run what lies there",
             hint=f"chown -R root: and chmod -R go-w what belongs to others in"
-            f" {self.schedule.directory}; a check can also have user: NAME, the owner",
+            f" {self.schedule.directory}; a check can also have user: NAME, the owner"
+            f"{way_out(there.others)}",
         )
 
     @abstractmethod

@@ -5,12 +5,14 @@ import shlex
 from typing_extensions import override
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.node.trust import rule
 from fleetwheel.render import render
 from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule.files import cron_times, timer
-from fleetwheel.schedule.job import OWNED, Job, Scheduling
+from fleetwheel.schedule.job import Job, Scheduling
 
 NAME = "fleetwheel-pull"
 STATE = f"/var/lib/{NAME}"
@@ -52,7 +54,7 @@ class PullJob(Job):
 
     @override
     def files(self, *, systemd: bool) -> dict[str, str]:
-        return pull_files(self.schedule, self.host, systemd=systemd)
+        return pull_files(self.schedule, self.host, self.trust, systemd=systemd)
 
     @override
     def windows_files(self, root: str) -> dict[str, bytes]:
@@ -87,12 +89,14 @@ def refuse_sight_of_others(settings: Settings) -> None:
         )
 
 
-def pull_files(schedule: Schedule, host: str, *, systemd: bool) -> dict[str, str]:
+def pull_files(
+    schedule: Schedule, host: str, trust: Trust = NOBODY, *, systemd: bool
+) -> dict[str, str]:
     """Return the program of a pull and what starts it: path to text.
 
     Raises FleetwheelError for a time that cron cannot express.
     """
-    files = {PROGRAM: _program(schedule, host)}
+    files = {PROGRAM: _program(schedule, host, trust)}
     if systemd:
         files[SERVICE] = render("pull.service.j2", program=PROGRAM, unit=NAME)
         files[TIMER] = timer(schedule, "Pull of what this host should be")
@@ -102,7 +106,7 @@ def pull_files(schedule: Schedule, host: str, *, systemd: bool) -> dict[str, str
     return files
 
 
-def _program(schedule: Schedule, host: str) -> str:
+def _program(schedule: Schedule, host: str, trust: Trust) -> str:
     gauges = schedule.model_copy(update={"prometheus": f"{STATE}/drift.prom"})
     name = label(host).replace("\\", r"\\").replace('"', r"\"")
     return render(
@@ -112,7 +116,8 @@ def _program(schedule: Schedule, host: str) -> str:
         host=host,
         label=f'host="{name}"',
         state=STATE,
-        owned=OWNED,
+        rule=rule(),
+        trusted=shlex.join([" ".join(trust.users), " ".join(trust.groups)]),
         check=shlex.join(gauges.check(f"{STATE}/last.json")),
         hook=shlex.join(schedule.hook),
     )

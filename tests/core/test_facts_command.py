@@ -22,6 +22,7 @@ from fleetwheel.inventory.recorded import (
     save_snapshots,
 )
 from fleetwheel.inventory.settings import Settings
+from tests.node_program import placed
 from tests.project import copy_of_checkout
 
 RTX = HostSnapshot(
@@ -209,3 +210,13 @@ def test_a_record_that_cannot_be_written_ends_with_1(tmp_path: Path) -> None:
     result = run(str(tmp_path), "--save", "/dev/null/records")
     assert result.exit_code == 1
     assert "--save /dev/null/records: Not a directory" in result.stderr
+
+
+def test_a_host_that_keeps_the_program_is_asked_by_it(project: Path, tmp_path: Path) -> None:
+    question = placed(tmp_path / "root") / "question.sh"
+    said = 'ask_pythons() { say skipped "from what is kept"; }\n'
+    question.write_text(question.read_text() + said)
+    (project / "kept.py").write_text(f'lab = [("@local", {{"root": "{tmp_path}/root"}})]\n')
+    done = ask(project, "kept.py", "--json")
+    (host,) = json.loads(done.stdout)["hosts"]
+    assert host["profile"]["problems"] == ["skipped from what is kept"]

@@ -93,10 +93,12 @@ class Namespace:
             timeout=60,
         )
 
-    def schedule(self, said: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def schedule(
+        self, said: str, *options: str, trust: str = "{}"
+    ) -> subprocess.CompletedProcess[str]:
         """Run the deploy with a schedule in the inventory."""
         lab = self.project / "lab.yaml"
-        lab.write_text(f'hosts: {{"@local": {{schedule: {{{said}}}}}}}\n')
+        lab.write_text(f'hosts: {{"@local": {{schedule: {{{said}}}, trust: {trust}}}}}\n')
         return self.run(
             *(PYINFRA, "inventory.py", "deploys/schedule.py", *(options or ["-y"])),
             FLEETWHEEL_INVENTORY=str(lab),
@@ -178,35 +180,46 @@ def test_cron_where_there_is_no_systemd(machine: Namespace) -> None:
     machine.run("mkdir", "-p", "/run/systemd/system")
     refused = machine.schedule(DIRECTORY)
     assert refused.returncode == 1
-    assert "others than root can change /srv/fleet/reports, which root would run" in refused.stdout
+    reason = "/srv/fleet/reports belongs to daemon (1), and root would run what lies there"
+    assert reason in refused.stdout
+    assert "say so in the inventory: trust: {users: [daemon]}" in refused.stdout
     machine.run("chown", "root:", "/srv/fleet/reports")
     assert machine.schedule(DIRECTORY).returncode == 0
     assert machine.there() == {*FILES[:2]}
 
 
 @pytest.mark.parametrize(
-    ("command", "place"),
+    ("command", "why"),
     [
-        ("chown daemon /srv/fleet", "/srv/fleet"),
-        ("chown daemon /srv", "/srv"),
-        ("chmod 2775 /srv/fleet", "/srv/fleet"),
-        ("chown daemon /srv/fleet/.venv/bin/fleetwheel", "/srv/fleet/.venv/bin/fleetwheel"),
-        ("touch /srv/fleet/drift.py && chmod 666 /srv/fleet/drift.py", "/srv/fleet/drift.py"),
+        ("chown daemon /srv/fleet", "/srv/fleet belongs to daemon (1)"),
+        ("chown daemon /srv", "/srv belongs to daemon (1)"),
+        ("chmod 2775 /srv/fleet", "group root (0) can write to /srv/fleet"),
+        (
+            "chown daemon /srv/fleet/.venv/bin/fleetwheel",
+            "/srv/fleet/.venv/bin/fleetwheel belongs to daemon (1)",
+        ),
+        (
+            "touch /srv/fleet/drift.py && chmod 666 /srv/fleet/drift.py",
+            "everyone can write to /srv/fleet/drift.py",
+        ),
         (
             "install -o daemon /dev/null /srv/theirs"
             " && ln -s /srv/theirs /srv/fleet/.venv/bin/python",
-            "/srv/theirs",
+            "/srv/theirs belongs to daemon (1)",
         ),
-        ("install -d -o daemon /srv/theirs && ln -s ../theirs /srv/fleet/facts", "/srv/theirs"),
+        (
+            "install -d -o daemon /srv/theirs && ln -s ../theirs /srv/fleet/facts",
+            "/srv/theirs belongs to daemon (1)",
+        ),
     ],
 )
 def test_root_runs_nothing_that_others_can_change(
-    machine: Namespace, command: str, place: str
+    machine: Namespace, command: str, why: str
 ) -> None:
     machine.run("sh", "-c", command)
     done = machine.schedule(DIRECTORY)
     assert done.returncode == 1
-    assert f"others than root can change {place}, which root would run" in done.stdout, done.stdout
+    assert f"{why}, and root would run what lies there" in done.stdout, done.stdout
     assert machine.there() == set()
     assert machine.schedule(f"{DIRECTORY}, user: bin").returncode == 1
 
@@ -217,7 +230,9 @@ def test_a_user_runs_what_is_that_users_own_or_roots(machine: Namespace) -> None
     assert done.returncode == 0, done.stdout
     machine.run("chgrp", "-R", "users", "/srv/fleet")
     done = machine.schedule(f"{DIRECTORY}, user: daemon, at: hourly")
-    assert "others than root and daemon can change /srv/fleet, which daemon" in done.stdout
+    assert "group users (100) can write to /srv/fleet, and daemon would run" in done.stdout
+    trusted = machine.schedule(f"{DIRECTORY}, user: daemon, at: hourly", trust="{groups: [users]}")
+    assert trusted.returncode == 0, trusted.stdout
 
 
 def test_a_pull_takes_the_place_of_a_check(machine: Namespace) -> None:

@@ -1,5 +1,6 @@
 """The question that a host keeps: one short line, and the answer of the whole one."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -104,6 +105,19 @@ def test_every_shell_answers(machine: Machine, shell: list[str]) -> None:
     same(machine)
 
 
+def test_a_link_that_is_switched_meanwhile_changes_nothing(machine: Machine) -> None:
+    """The line reads the program that it has looked at."""
+    home = placed(machine.root)
+    theirs = machine.write(f"theirs/lib/{home.name}/question.sh", "echo theirs\n")
+    link = machine.home / "link"
+    link.symlink_to(machine.root)
+    switch = f"ln -sfn '{theirs.parents[2]}' '{link}'; node=$at"
+    line = program.short_question().replace("node=$at", switch)
+    said = machine.answer(root=str(link), question=line)
+    assert link.readlink() == theirs.parents[2]
+    assert "theirs" not in said.split() and "platform ended 0" in said
+
+
 @pytest.mark.parametrize("damage", ["no root", "another version", "open to others"])
 def test_a_host_without_it_says_so_alone(machine: Machine, damage: str) -> None:
     if damage != "no root":
@@ -118,8 +132,24 @@ def test_a_host_without_it_says_so_alone(machine: Machine, damage: str) -> None:
 def test_the_root_of_the_user_is_found(machine: Machine) -> None:
     """As ``find_root`` has it: /opt/fleetwheel for root, and for others below their home."""
     line = program.short_question().replace("uid=$(id -u)", "uid=1000", 1)
-    line = line.replace('own "$node"', "true").replace('. "$node/question.sh"; ', 'echo "$node"; ')
+    line = line.replace('if trusts_all "$root', 'if at="$root').replace(
+        '. "$node/question.sh"; ', 'echo "$node"; '
+    )
+    line = line.replace('[ -f "$at/question.sh" ]', "true")
     command = ["sh", "-c", line.replace("answer ", ": "), "sh", "", "", ""]
     env = {"HOME": "/home/a b"}
     found = subprocess.check_output(command, env=env, text=True)
     assert found == f"/home/a b/.local/share/fleetwheel/lib/node-{program.digest()}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_programs_of_others_are_not_run_by_the_line(machine: Machine) -> None:
+    placed(machine.root)
+    names = ("ls", "find", "id", "getent", "cut", "grep", "readlink")
+    for name in names:
+        theirs = machine.program(f"theirs/{name}", f"echo ran >>{machine.home}/mark; exit 1")
+        os.chown(theirs, 4711, 4711)
+    os.chown(theirs.parent, 4711, 4711)
+    machine.environment = {"PATH": f"{theirs.parent}:/usr/bin:/bin"}
+    assert "ended" in machine.answer(question=program.short_question())
+    assert not (machine.home / "mark").exists()

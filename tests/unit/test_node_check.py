@@ -15,6 +15,7 @@ import pytest
 from fleetwheel.collectors import program
 from fleetwheel.deploy.record import Hold
 from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
+from fleetwheel.host.trust import Trust
 from fleetwheel.node import check, driver, look
 from fleetwheel.node.smoke import children
 from tests import node_program
@@ -80,6 +81,19 @@ def elsewhere(host: Host) -> None:
     (host.root / "current").symlink_to("envs/other-1")
 
 
+def private(host: Host) -> None:
+    python = host.record.choice.python.model_copy(update={"reach": "private"})
+    choice = host.record.choice.model_copy(update={"python": python})
+    host.record = host.record.model_copy(update={"choice": choice})
+    host.profile = of(host.profile, pythons=(python,))
+
+
+def no_start_for_others(host: Host) -> None:
+    assert host.record.smoke
+    told = host.record.smoke.model_copy(update={"result": {"others": "Permission denied"}})
+    host.record = host.record.model_copy(update={"smoke": told})
+
+
 CHANGES: dict[str, Callable[[Host], Any]] = {
     "nothing": lambda host: None,
     "a package that came": lambda host: host.install("stray", "1.0"),
@@ -101,6 +115,8 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
     "a narrow link": second_gpu(pcie_width=8),
     "ECC off": second_gpu(ecc=False),
     "memory that waits": second_gpu(remapping_pending=True),
+    "a Python for root alone": private,
+    "another user cannot start it": no_start_for_others,
     "memory that fails": second_gpu(remapping_failed=True),
 }
 
@@ -270,9 +286,12 @@ def test_without_a_pass_a_document_is_never_green(real: Host) -> None:
     assert check.failures({**document, "passed": True}) == []
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root runs things as others")
-@NO_NVIDIA
-def test_nobody_can_check(real: Host) -> None:
+AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root has files of others")
+
+
+@pytest.fixture
+def shared(real: Host) -> Host:
+    """A host that every user can look at, with an interpreter that all can run."""
     shutil.rmtree(real.root / "lib")
     given = {"root": str(real.root), "digest": program.digest()}
     node_program.run_sent("/usr/bin/python3", "place", given)
@@ -281,8 +300,12 @@ def test_nobody_can_check(real: Host) -> None:
             path.chmod(0o755)
     real.generation.joinpath("bin/python").unlink()
     real.generation.joinpath("bin/python").symlink_to("/usr/bin/python3")
-    done = subprocess.run(
-        [real.root / "bin/fleetwheel-node", "check"],
+    return real
+
+
+def run_as_nobody(host: Host) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [host.root / "bin/fleetwheel-node", "check"],
         user="nobody",
         group="nogroup",
         extra_groups=[],
@@ -292,7 +315,69 @@ def test_nobody_can_check(real: Host) -> None:
         text=True,
         timeout=60,
     )
+
+
+@AS_ROOT
+@NO_NVIDIA
+def test_nobody_can_check(shared: Host) -> None:
+    done = run_as_nobody(shared)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("closed", "mode", "words"),
+    [
+        ("away", 0o700, "you cannot run {root}/envs/{id}/bin/python, which leads to {root}/away/"),
+        ("away/python3.11", 0o700, "you cannot run {root}/envs/{id}/bin/python"),
+        ("envs/{id}/lib/python3.11/site-packages", 0o711, "you cannot read {root}/envs/{id}/lib/"),
+        ("envs/{id}/pylock.toml", 0o600, "you cannot read {root}/envs/{id}/pylock.toml"),
+        ("envs", 0o700, "you cannot run {root}/envs/{id}/bin/python"),
+    ],
+)
+def test_what_a_user_cannot_run_or_read_is_unknown(
+    shared: Host, closed: str, mode: int, words: str
+) -> None:
+    away = shared.root / "away/python3.11"
+    away.parent.mkdir()
+    shutil.copy("/usr/bin/python3", away)
+    shared.generation.joinpath("bin/python").unlink()
+    shared.generation.joinpath("bin/python").symlink_to(away)
+    here = {"root": shared.root, "id": shared.generation.name}
+    (shared.root / closed.format(**here)).chmod(mode)
+    done = run_as_nobody(shared)
+    assert done.returncode == 3, done.stdout
+    assert words.format(**here) in done.stdout
+    assert "run the check as root, or run deploys/onboard.py" in done.stdout
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("place", "mode", "owner", "words"),
+    [
+        (".", 0o755, 4711, "{root} belongs to unknown (4711)"),
+        ("bin", 0o777, 0, "everyone can write to {root}/bin"),
+        ("envs", 0o2775, 0, "group root (0) can write to {root}/envs"),
+        ("state.json", 0o644, 4711, "{root}/state.json belongs to unknown (4711)"),
+    ],
+)
+def test_what_others_can_change_is_critical(
+    shared: Host, place: str, mode: int, owner: int, words: str
+) -> None:
+    record = shared.record.model_copy(update={"user": "root"})
+    (shared.root / "state.json").write_text(record.text())
+    (shared.root / place).chmod(mode)
+    os.chown(shared.root / place, owner, 0)
+    found = words.format(root=shared.root)
+    for done in (run_as_nobody(shared), run(shared.root)):
+        assert done.returncode == 2
+        said = f"runtime: root: expected only root can change it, found {found}"
+        assert done.stdout.splitlines()[0] == f"critical: {said}"
+        assert "repair: on the host, give it to root (chown)" in done.stdout
+    if not words.startswith("everyone"):
+        trust = Trust(users=("4711",), groups=("root",))
+        (shared.root / "state.json").write_text(record.model_copy(update={"trust": trust}).text())
+        assert "can change it" not in run(shared.root).stdout
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fleetwheel.collectors import environments, program, script, sections
 from fleetwheel.node import place
 from fleetwheel.node.pack import digest_of
 from fleetwheel.node.root import Failure
+from fleetwheel.node.trust import why_distrusted
 from tests import node_program
 
 DIGEST = program.digest()
@@ -20,7 +21,7 @@ DIGEST = program.digest()
 def placed(root: Path) -> Path:
     """Place the program as a deploy on a new host does; return its directory."""
     done = node_program.run_sent(sys.executable, "place", {"root": str(root), "digest": DIGEST})
-    assert json.loads(done.stdout) == {"ok": True, "placed": DIGEST, "own": True}, done.stderr
+    assert json.loads(done.stdout) == {"ok": True, "placed": DIGEST, "distrusted": ""}, done.stderr
     return root / "lib" / f"node-{DIGEST}"
 
 
@@ -134,6 +135,9 @@ def test_by_hand_it_starts_with_the_python_that_placed_it(tmp_path: Path) -> Non
         ("root", 0o777, 0, False),
         ("root/lib", 0o755, 1234, False),
         (f"root/lib/node-{DIGEST}", 0o775, 0, False),
+        (f"root/lib/node-{DIGEST}/question.sh", 0o644, 1234, False),
+        (f"root/lib/node-{DIGEST}/fleetwheel/node/look.py", 0o666, 0, False),
+        (f"root/lib/node-{DIGEST}/fleetwheel/node/smoke", 0o1777, 0, False),
     ],
 )
 def test_what_others_may_have_written_is_not_run(
@@ -145,7 +149,7 @@ def test_what_others_may_have_written_is_not_run(
     (tmp_path / path).chmod(mode)
     os.chown(tmp_path / path, owner, -1)
     assert seen(tmp_path / "root") == ((DIGEST,) if trusted else ())
-    assert place.own(tmp_path / f"root/lib/node-{DIGEST}") is trusted
+    assert bool(why_distrusted(tmp_path / f"root/lib/node-{DIGEST}")) is not trusted
 
 
 def test_a_link_is_followed_to_what_it_leads_to(tmp_path: Path) -> None:
@@ -154,3 +158,23 @@ def test_a_link_is_followed_to_what_it_leads_to(tmp_path: Path) -> None:
     assert seen(tmp_path / "link") == (DIGEST,)
     (tmp_path / "open").chmod(0o777)
     assert seen(tmp_path / "link") == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
+    home = node_program.placed(tmp_path / "root")
+    (tmp_path / "link").symlink_to("root")
+    os.lchown(tmp_path / "link", 1234, -1)
+    assert seen(tmp_path / "link") == ()
+    assert why_distrusted(tmp_path / "link/lib" / home.name).startswith(f"{tmp_path}/link belongs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_whom_the_inventory_trusts_may_own_it(tmp_path: Path) -> None:
+    home = node_program.placed(tmp_path / "root")
+    os.chown(home / "question.sh", 1234, 1235)
+    (home / "question.sh").chmod(0o664)
+    assert not why_distrusted(home, users=["1234"], groups=["1235"])
+    assert "group unknown (1235) can write" in why_distrusted(home, users=["1234"])
+    assert "belongs to unknown (1234)" in why_distrusted(home, groups=["1235"])
+    assert why_distrusted(home, acting="no-such-user") == "nobody knows no-such-user"

@@ -305,7 +305,7 @@ def test_a_host_is_asked_again_after_a_change(
         return facts
 
     monkeypatch.setattr(_host_state, "_answers", {})
-    monkeypatch.setattr(_host_state, "_answer", answer)
+    monkeypatch.setattr(_host_state, "ask_host", answer)
     with ctx_host.use(state.inventory.get_host(NAME)):
         assert _host_state.host_state(Settings()) is _host_state.host_state(Settings()) is facts
         assert len(asked) == 1
@@ -439,3 +439,17 @@ def test_a_host_on_hold_stays_where_its_record_holds_it(
     assert left(root)[0] == OLD
     kept = records.parse_record(left(root)[1])
     assert kept and kept.hold == hold
+
+
+def test_a_root_that_others_can_change_is_refused_whatever_there_is_to_do(
+    in_use: HostState, probe: FakeProbe
+) -> None:
+    """Before a deploy looks whether it has to build."""
+    why = "group lab (50) can write to it"
+    there = in_use.installation.model_copy(update={"distrusted": why})
+    _host_state._answers[NAME] = in_use.model_copy(update={"installation": there})
+    steps = _host_state.with_answer(Settings(), lambda *_: pytest.fail("it went on"))
+    assert len([*steps]) == 1
+    assert _report.status(NAME) == "failed"
+    assert why in look(Settings()).why
+    assert probe.calls == []

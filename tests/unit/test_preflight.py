@@ -60,7 +60,7 @@ def test_a_root_that_others_can_change_is_refused() -> None:
     changed = GOOD.model_copy(update={"distrusted": "group lab (50) can write to /opt/x"})
     with pytest.raises(FleetwheelError, match="/opt/x is not used: group lab") as refused:
         preflight.refuse_distrusted(changed)
-    assert "trust: {users: [NAME]" in refused.value.hint
+    assert "in the inventory: trust: {groups: [lab]}" in refused.value.hint
 
 
 def test_a_shared_root_that_the_inventory_names_is_meant() -> None:

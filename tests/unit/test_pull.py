@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host import itself
+from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.load import ListedHost, fleet
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
@@ -188,6 +189,7 @@ class Lab:
         self.state = base / "state"
         self.directory = base / UGLY
         self.textfile = base / "metrics of 50%.prom"
+        self.trust = Trust()
         for directory in (self.source, self.state, self.directory):
             directory.mkdir()
         (self.source / "inventory.py").write_text("first")
@@ -219,7 +221,7 @@ class Lab:
         # The schedule refuses paths below /tmp, which is where tests live.
         plain = {name: str(v) if isinstance(v, Path) else v for name, v in said.items()}
         schedule = of().model_copy(update=plain)
-        text = pull.pull_files(schedule, NAME, systemd=True)[pull.PROGRAM]
+        text = pull.pull_files(schedule, NAME, self.trust, systemd=True)[pull.PROGRAM]
         program = self.base / "program"
         program.write_text(text.replace(pull.STATE, str(self.state)))
         limit = f"ulimit -f {blocks}; " if blocks else ""
@@ -413,7 +415,8 @@ def test_nothing_runs_that_another_user_can_change(lab: Lab, theirs: str) -> Non
     code, said = lab.pull(**schedule)
     os.chown(lab.base, 0, 0)
     assert code == 1 or "fatal" in said
-    assert f"can change {(lab.directory / theirs).resolve()}: nothing" in said
+    place = (lab.directory / theirs).resolve()
+    assert f"{place} belongs to nobody ({NOBODY}) (trust: in the inventory can allow that)" in said
     assert "taken" not in said
     stages = lab.stages()
     assert stages.pop("source") != 0
@@ -426,8 +429,20 @@ def test_nothing_is_fetched_to_a_directory_of_another_user(lab: Lab) -> None:
     os.chown(lab.directory, NOBODY, NOBODY)
     code, said = lab.pull(source=lab.source)
     assert code == 1
-    assert f"can change {lab.directory}: nothing is fetched" in said
+    assert f"{lab.directory} belongs to nobody ({NOBODY})" in said
+    assert f": nothing is fetched to {lab.directory}" in said
     assert sorted(path.name for path in lab.directory.iterdir()) == [".venv"]
+
+
+@root
+def test_whom_the_inventory_trusts_may_own_what_a_pull_runs(lab: Lab) -> None:
+    os.chown(lab.directory, NOBODY, 1235)
+    lab.directory.chmod(0o2775)
+    lab.trust = Trust(users=("nobody",))
+    code, said = lab.pull(source=lab.source)
+    assert (code, "group unknown (1235) can write to" in said) == (1, True)
+    lab.trust = Trust(users=("nobody",), groups=("1235",))
+    assert lab.pull(source=lab.source) == (0, "")
 
 
 def test_what_was_never_verified_does_not_run(lab: Lab) -> None:
@@ -541,7 +556,7 @@ def test_gauges_do_not_follow_another_users_link_to_a_directory(lab: Lab) -> Non
     (theirs / "text").symlink_to(etc)
     code, said = lab.pull(source=lab.source, prometheus=theirs / "text/fleet.prom")
     assert code == 1
-    assert "another user could lead it elsewhere" in said
+    assert "is not written, for it could be led elsewhere" in said
     assert list(etc.iterdir()) == []
     (theirs / "text").unlink()
     (theirs / "text").mkdir()

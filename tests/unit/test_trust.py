@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fleetwheel import collectors
 from fleetwheel.host.trust import Trust
+from fleetwheel.node import trust
 from fleetwheel.operations import _commands
 from tests.deploying import hosts
 from tests.machine import Machine
 from tests.unit.test_asking import SHELLS, generation
 
-RULE = collectors.rule()
+RULE = trust.rule()
 ME, MY_GROUP, STRANGER, LAB = 1000, 1000, 4711, 4712
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others takes root")
 

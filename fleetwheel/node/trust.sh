@@ -1,14 +1,16 @@
 # Who else could change what is run, read or written here. Nothing of a path is used before `trusts`
-# says that root, the asking user and those whom the inventory trusts own every directory, link and
-# file on the way to it, and that nobody else can write to one of them.
-line_end='
-'
+# says that root, the acting user and those whom the inventory trusts own every directory, link and
+# file on the way to it, and that nobody else can write to one of them. Also sent as one line.
+line_end=$(printf '\n_')
+line_end=${line_end%_}
 
-# know_trusted USERS GROUPS: whom the inventory trusts besides, by name or number, blanks between.
+# know_trusted USERS GROUPS [USER]: whom the inventory trusts besides, by name or number, blanks
+# between; USER acts, or who asks.
 know_trusted() {
-    uid=$(id -u)
-    owners=" 0 $uid $(echo $(numbers_of passwd "$1")) "
-    writers=" $(own_group) $(echo $(numbers_of group "$2")) "
+    acting=$3 uid=$3
+    case $uid in '' | *[!0-9]*) uid=$(id -u $acting) || return ;; esac
+    owners=" 0 $uid $(numbers_of passwd "$1" | tr '\n' ' ')"
+    writers=" $({ own_group; numbers_of group "$2"; } | tr '\n' ' ')"
     safe=$line_end closed=$line_end
 }
 
@@ -21,9 +23,9 @@ numbers_of() {
 # own_group: the group that an ordinary user is alone in, and that has its name. Ubuntu's umask is
 # 002 for those who have one.
 own_group() {
-    group=$(id -g)
-    if [ "$uid" = 0 ] || [ "$(id -gn)" != "$(id -un)" ]; then return; fi
-    case $(getent group "$group" | cut -d : -f 4) in '' | "$(id -un)") ;; *) return ;; esac
+    group=$(id -g $acting) user=$(id -un $acting)
+    if [ "$uid" = 0 ] || [ -z "$user" ] || [ "$(id -gn $acting)" != "$user" ]; then return; fi
+    case $(getent group "$group" | cut -d : -f 4) in '' | "$user") ;; *) return ;; esac
     if [ "$(cut -d : -f 4 /etc/passwd | grep -c -x "$group")" -le 1 ]; then echo "$group"; fi
 }
 
@@ -55,15 +57,24 @@ follow() {
     rest=$target${rest:+/$rest}
 }
 
+# shellcheck disable=SC2034,SC2046
 look_at() {
     open=
-    case $safe in *"$line_end$1$line_end"*) ;; *) judge "$1" $(ls -ldn -- "$1") || return 1 ;; esac
+    case $safe in
+    *"$line_end$1$line_end"*) ;;
+    *) judge "$1" $(ls -ldn -- "$1") || return 1
+        if [ -z "$open" ]; then safe=$safe$1$line_end; fi
+        if [ "$shut" ]; then closed=$closed$1$line_end; fi
+        ;;
+    esac
     case $closed in *"$line_end$1$line_end"*) private=yes ;; esac
 } 2>/dev/null
 
 # judge PATH MODE LINKS OWNER GROUP...: the rule, for one line of `ls -ldn`. Where files can only be
-# removed by their owners (sticky), the next name on the way decides, so that $open is set.
+# removed by their owners (sticky), the next name on the way decides, so that $open is set. $shut is
+# set where some user cannot pass or run it.
 judge() {
+    open='' shut=
     case $owners in
     *" ${4:-unknown} "*) ;;
     *) why="$1 belongs to $(called passwd "$4")" && return 1 ;;
@@ -73,15 +84,12 @@ judge() {
     d????????[tT]*) open="everyone can write to $1" ;;
     ????????w*) why="everyone can write to $1" && return 1 ;;
     *+) why="an ACL lets others write to $1" && return 1 ;;
-    *)
-        case $writers in
+    *) case $writers in
         *" $5 "*) ;;
         *) why="group $(called group "$5") can write to $1" && return 1 ;;
-        esac
-        ;;
+        esac ;;
     esac
-    if [ -z "$open" ]; then safe=$safe$1$line_end; fi
-    case $2 in l* | ?????????[xt]*) ;; *) closed=$closed$1$line_end ;; esac
+    case $2 in l* | ?????????[xt]*) ;; *) shut=yes ;; esac
 }
 
 # called DATABASE NUMBER: the name of a user or group, and its number.
@@ -90,30 +98,27 @@ called() {
     echo "${name:-unknown} (${2:-no number})"
 }
 
-# trusts_python PATH: the same of an interpreter and of its library.
-trusts_python() {
+# trusts_all PATH: the same of all that lies in it, and of the way to what links in it lead to.
+trusts_all() {
     trusts "$1" || return 1
-    python_private=$private version=${at##*/python} prefix=${at%/*}
-    for library in "${prefix%/bin}"/lib*/python"${version:-3}"*; do
-        if [ -d "$library" ]; then
-            trusts "$library" || return 1
-            python_private=$python_private$private
-        fi
-    done
-    private=$python_private
-}
+    [ -e "$at" ] || return 0
+    why=$({ find "$at" -exec ls -ldn -- {} + || echo unread; } | first_distrusted)
+    [ -z "$why" ]
+} 2>/dev/null
 
-# trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
-trusted_path() {
-    trusted_path=
-    set -f
-    IFS=:
-    set -- $1
-    unset IFS
-    set +f
-    for directory; do
-        case $directory in /*) if [ -d "$directory" ] && trusts "$directory"; then
-            trusted_path=$trusted_path${trusted_path:+:}$directory
-        fi ;; esac
+# first_distrusted: why, for the first line of a listing that is not trusted. A name with a line
+# break has more lines than its first, which say nothing.
+first_distrusted() {
+    while read -r mode links owner group rest; do
+        path=/${rest#*/}
+        path=${path%% -> *}
+        case $mode in
+        unread) why="some of it cannot be looked at" ;;
+        [-bcdlps]?????????*) judge "$path" "$mode" "$links" "$owner" "$group" || break ;;
+        esac
+        case $mode$rest in l*' -> '*/*) trusts "$path" ;; esac
+        why=${why:-$open}
+        if [ "$why" ]; then break; fi
     done
+    echo "$why"
 }
