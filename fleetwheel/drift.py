@@ -71,6 +71,13 @@ def failed_test(fault: FleetwheelError) -> Drift:
     return drift.model_copy(update={"deep": True})
 
 
+def on_hold(found: Iterable[Drift]) -> list[Drift]:
+    """Return the same drift of a host on hold, with what helps there."""
+    return [
+        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair)}) for drift in found
+    ]
+
+
 def exit_status(hosts: Sequence[HostReport]) -> int:
     """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
     states = {host.status for host in hosts}
