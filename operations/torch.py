@@ -105,20 +105,25 @@ def _rollback(
     generation: str | None, settings: Settings, facts: HostState
 ) -> Generator[PyinfraCommand]:
     record = records.parse_record(facts.installation.record)
-    if record is None:
-        raise FleetwheelError("nothing was deployed here")
-    wanted = generation or record.previous
-    built = {generation.id for generation in facts.installation.generations}
-    if wanted == facts.installation.current:
+    wanted = generation or (record.previous if record else None)
+    if record and wanted == facts.installation.current:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
-    if wanted not in built:
-        why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
-        others = ", ".join(sorted(built - {facts.installation.current}))
-        there = f"; there are: {others}" if others else ""
-        raise FleetwheelError(f"{why} to go back to{there}")
+    if record is None or wanted not in (there.id for there in facts.installation.generations):
+        why = _no_way_back(wanted, facts) if record else "nothing was deployed here"
+        about = HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
+        yield _report.refuse(about)
+        return
     yield from _carry_out(_deployment_of(settings, facts, record, str(wanted)))
+
+
+def _no_way_back(wanted: str | None, facts: HostState) -> str:
+    """Return why a host cannot go back to a generation, and to which it could."""
+    why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
+    there = facts.installation
+    others = ", ".join(sorted({built.id for built in there.generations} - {there.current}))
+    return f"{why} to go back to{f'; there are: {others}' if others else ''}"
 
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
