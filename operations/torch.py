@@ -106,24 +106,28 @@ def _rollback(
 ) -> Generator[PyinfraCommand]:
     record = records.parse_record(facts.installation.record)
     wanted = generation or (record.previous if record else None)
+    built = {there.id for there in facts.installation.generations}
     if record and wanted == facts.installation.current:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
-    if record is None or wanted not in (there.id for there in facts.installation.generations):
-        why = _no_way_back(wanted, facts) if record else "nothing was deployed here"
+    if record is None or wanted not in built:
+        why = (
+            _no_way_back(wanted, built - {facts.installation.current})
+            if record
+            else "nothing was deployed here"
+        )
         about = HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
         yield _report.refuse(about)
         return
     yield from _carry_out(_deployment_of(settings, facts, record, str(wanted)))
 
 
-def _no_way_back(wanted: str | None, facts: HostState) -> str:
+def _no_way_back(wanted: str | None, others: set[str]) -> str:
     """Return why a host cannot go back to a generation, and to which it could."""
     why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
-    there = facts.installation
-    others = ", ".join(sorted({built.id for built in there.generations} - {there.current}))
-    return f"{why} to go back to{f'; there are: {others}' if others else ''}"
+    there = f"; there are: {', '.join(sorted(others))}" if others else ""
+    return f"{why} to go back to{there}"
 
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:

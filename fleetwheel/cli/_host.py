@@ -12,13 +12,16 @@ from fleetwheel.host.driver_version import from_windows
 from fleetwheel.host.profile import Driver, DriverState, OperatingSystem, Profile, Python
 from fleetwheel.matrix.matrix import numbers
 
+SEVERAL = ("gpus", "pythons", "packages")
+"""What can stand several times behind its option."""
+
 
 class Spreading(click.Command):
     """Takes several values after one option: ``--gpu A B`` is ``--gpu A --gpu B``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
-        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        several = {name for p in self.params if p.name in SEVERAL for name in p.opts}
         spread: list[str] = []
         option, bare = "", False
         for arg in args:

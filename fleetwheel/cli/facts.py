@@ -8,7 +8,16 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from fleetwheel.cli._fleet import SILENT, answers, limit_option
+from fleetwheel.cli._fleet import SILENT, answers
+from fleetwheel.cli._options import (
+    Scope,
+    data_option,
+    inventory_argument,
+    json_flag,
+    limit_option,
+    read_data,
+)
+from fleetwheel.cli._stderr import QUIET, verbosity_options
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.node.driver_states import explain_state
@@ -16,14 +25,21 @@ from fleetwheel.reporting.table import print_rows
 
 
 @click.command("facts")
-@click.argument("inventory", type=click.Path(), default="inventory.py")
+@inventory_argument
 @limit_option
+@data_option
 @click.option(
     "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
 )
-@click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
+@json_flag
+@verbosity_options
 def facts_command(
-    inventory: str, limit: Sequence[str], save_to: Path | None, as_json: bool
+    inventory: str,
+    limit: Sequence[str],
+    data: Sequence[str],
+    save_to: Path | None,
+    as_json: bool,
+    verbosity: int,
 ) -> None:
     """Say what every host is: system, GPUs, driver, free disk.
 
@@ -31,9 +47,11 @@ def facts_command(
     has written. Exits with 0 where all hosts answered, 4 where some did not, and 1 where the run
     itself failed.
     """
-    answered = answers(inventory, limit)
+    answered = answers(Scope(inventory, limit, read_data(data), verbosity))
     if save_to:
-        _save(save_to, answered)
+        count = _save(save_to, answered)
+        if verbosity != QUIET:
+            click.echo(f"recorded {count} of {len(answered)} hosts in {save_to}", err=True)
     if as_json:
         click.echo(json.dumps({"hosts": [answer.document() for answer in answered]}, indent=2))
     else:
@@ -42,12 +60,12 @@ def facts_command(
         raise SystemExit(SILENT)
 
 
-def _save(directory: Path, answers: Sequence[HostSnapshot]) -> None:
+def _save(directory: Path, answers: Sequence[HostSnapshot]) -> int:
+    """Record the hosts that answered, and return how many that are."""
     try:
-        written = save_snapshots(directory, answers)
+        return len(save_snapshots(directory, answers))
     except OSError as error:
         raise click.ClickException(f"--save {directory}: {error.strerror}") from error
-    click.echo(f"recorded {len(written)} of {len(answers)} hosts in {directory}", err=True)
 
 
 def _print_facts(answers: Sequence[HostSnapshot]) -> None:

@@ -21,7 +21,7 @@ from packaging.utils import (
 )
 from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import is_official, local_path
 from fleetwheel.sources.index import SourceAnswer, serving
@@ -91,6 +91,9 @@ def survey(sources: Sequence[Source], projects: Collection[str]) -> Survey:
             warnings[f"{failure}; going on without it"] = None
             silent.append(source)
         else:
+            LOG.log(
+                DETAIL, "%s holds %d wheels", source.redacted, sum(len(a.wheels) for a in heard)
+            )
             wheels += (wheel for answer in heard for wheel in answer.wheels)
     return Survey(wheels=tuple(wheels), warnings=tuple(warnings), silent=tuple(silent))
 

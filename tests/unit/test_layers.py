@@ -14,7 +14,6 @@ import pytest
 FOLDERS = ("deploys", "facts", "fleetwheel", "operations")
 MAY_IMPORT_PYINFRA = {
     "fleetwheel/cli/_run.py",
-    "fleetwheel/cli/deploys.py",
     "fleetwheel/cli/fleet.py",
     "fleetwheel/connection/bounds.py",
     "fleetwheel/connection/client.py",
