@@ -13,20 +13,11 @@ from pyinfra.api.arguments import all_argument_meta
 from pyinfra.api.connectors import get_all_connectors
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.command_line import WAYS, checked_data, data_value
+from fleetwheel.inventory.command_line import checked_data, data_value
+from fleetwheel.inventory.load import PYINFRA_NAMES
 from fleetwheel.project import SKELETON
 
 DATA_READ = re.compile(r"""\bhost\.data(?:\.get\(["']|\[["']|\.(?!get\b))(\w+)""")
-PYINFRA_NAMES = {
-    "address": "ssh_hostname",
-    "key": "ssh_key",
-    "known_hosts": "ssh_known_hosts_file",
-    "port": "ssh_port",
-    "ssh_config": "ssh_config_file",
-    "sudo": "_sudo",
-    "user": "ssh_user",
-}
-"""What pyinfra calls what the inventory says of the way to hosts."""
 PYINFRA_GROUPS = {"all", "inventory", "ungrouped"}
 
 
@@ -56,7 +47,7 @@ def refuse_idle_run() -> None:
         )
     pairs = (word.partition("=") for word in options["data"])
     data = {key: data_value(value) for key, _, value in pairs}
-    for key in data.keys() & WAYS:
+    for key in data.keys() & PYINFRA_NAMES.keys():
         raise FleetwheelError(f"--data {key}: pyinfra's name for it is {PYINFRA_NAMES[key]}")
     files = [Path(file) for file in options["operations"]]
     checked_data(data, known_names(files) if all(map(_is_ours, files)) else None)
@@ -78,7 +69,7 @@ def _is_ours(file: Path) -> bool:
     return file.parent.name == "deploys" and (SKELETON / "deploys" / file.name).is_file()
 
 
-def refuse_limit(hosts: Mapping[str, str | None]) -> None:
+def refuse_limit(hosts: Mapping[str, Collection[str]]) -> None:
     """Raise FleetwheelError for a ``--limit`` that means no host; ``hosts`` has their groups."""
     options = asked()
     for word in options["limit"] if options else ():
@@ -90,6 +81,6 @@ def refuse_limit(hosts: Mapping[str, str | None]) -> None:
             )
 
 
-def _matches(word: str, hosts: Mapping[str, str | None]) -> bool:
-    groups: Collection[str | None] = {*hosts.values(), *PYINFRA_GROUPS}
+def _matches(word: str, hosts: Mapping[str, Collection[str]]) -> bool:
+    groups = PYINFRA_GROUPS.union(*hosts.values())
     return word in groups or any(fnmatch(name, word) for name in hosts)

@@ -43,6 +43,9 @@ debootstrap:debootstrap
 mmdebstrap:mmdebstrap
 dpkg-deb:dpkg
 nsenter:util-linux
+ansible-inventory:ansible-core
+fish:fish
+zsh:zsh
 END
 [ -n "$packages" ] || exit 0
 

@@ -13,12 +13,17 @@ SILENT = 4
 
 def answers(scope: Scope) -> list[HostSnapshot]:
     """Return what the hosts say, or said when they were recorded."""
-    place = Path(str(scope.inventory))
-    if place.is_dir() or place.suffix == ".json":
-        return _recorded(place, scope)
+    if is_recorded(scope):
+        return _recorded(Path(str(scope.inventory)), scope)
     from fleetwheel.cli.fleet import gather
 
     return gather(scope)
+
+
+def is_recorded(scope: Scope) -> bool:
+    """Return whether hosts are meant that ``facts --save`` has recorded."""
+    place = Path(str(scope.inventory))
+    return place.is_dir() or (place.suffix == ".json" and place.parts[0][0] != "@")
 
 
 def _recorded(place: Path, scope: Scope) -> list[HostSnapshot]:

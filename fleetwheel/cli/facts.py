@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from fleetwheel.cli._fleet import SILENT, answers
+from fleetwheel.cli._fleet import SILENT, answers, is_recorded
 from fleetwheel.cli._options import (
     Scope,
     data_option,
@@ -18,6 +18,7 @@ from fleetwheel.cli._options import (
     read_data,
 )
 from fleetwheel.cli._stderr import QUIET, verbosity_options
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.node.driver_states import explain_state
@@ -31,6 +32,12 @@ from fleetwheel.reporting.table import print_rows
 @click.option(
     "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
 )
+@click.option(
+    "--settings",
+    "shows_settings",
+    is_flag=True,
+    help="Show each host's settings and where they come from; ask no host.",
+)
 @json_flag
 @verbosity_options
 def facts_command(
@@ -38,6 +45,7 @@ def facts_command(
     limit: Sequence[str],
     data: Sequence[str],
     save_to: Path | None,
+    shows_settings: bool,
     as_json: bool,
     verbosity: int,
 ) -> None:
@@ -46,8 +54,14 @@ def facts_command(
     INVENTORY is what pyinfra takes, such as inventory.py or @local, or a directory that --save
     has written. Exits with 0 where all hosts answered, 4 where some did not, and 1 where the run
     itself failed.
+
+    With --settings no host is contacted: 4 then means that a host's settings are not valid.
     """
-    answered = answers(Scope(inventory, limit, read_data(data), verbosity))
+    scope = Scope(inventory, limit, read_data(data), verbosity)
+    if shows_settings:
+        _show_settings(scope, save_to, as_json)
+        return
+    answered = answers(scope)
     if save_to:
         count = _save(save_to, answered)
         if verbosity != QUIET:
@@ -57,6 +71,22 @@ def facts_command(
     else:
         _print_facts(answered)
     if not all(answer.state for answer in answered):
+        raise SystemExit(SILENT)
+
+
+def _show_settings(scope: Scope, save_to: Path | None, as_json: bool) -> None:
+    from fleetwheel.cli._settings import print_settings, settings_of
+
+    if save_to or is_recorded(scope):
+        raise FleetwheelError(
+            "--settings is about an inventory", hint="name one, and leave --save out"
+        )
+    found = settings_of(scope)
+    if as_json:
+        click.echo(json.dumps({"hosts": [host.document() for host in found]}, indent=2))
+    else:
+        print_settings(found, Console(highlight=False))
+    if any(host.error for host in found):
         raise SystemExit(SILENT)
 
 

@@ -144,7 +144,7 @@ def prepare(scope: Scope) -> tuple[State, list[Host]]:
     except ClickException as error:
         raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
-        raise FleetwheelError(f"{shown}: {error}") from error
+        raise FleetwheelError(f"{shown}: {str(error).removeprefix(f'{shown}: ')}") from error
     ctx_inventory.set(found)
     hosts = _limited(found, scope.limit) if scope.limit else list(found)
     state.init(found, config, initial_limit=hosts)

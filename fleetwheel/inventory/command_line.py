@@ -11,12 +11,10 @@ from packaging.version import InvalidVersion, Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
-from fleetwheel.inventory.load import Connection
+from fleetwheel.inventory.load import PYINFRA_NAMES, Connection
 from fleetwheel.inventory.settings import Settings
 
 SEPARATOR = re.compile(r"\s*(<=|>=|<|>|=)\s*")
-WAYS = Connection.model_fields.keys() - {"os", "pyinfra"}
-"""What ``--data`` may say of the way to hosts, in the words of the inventory."""
 FACTS = ("driver", "glibc", "gpu", "os")
 """What a limit may compare, as in ``driver<580`` and ``gpu=H100``; gpu and cpu also stand alone."""
 
@@ -124,7 +122,7 @@ def checked_data(data: Mapping[str, Any], others: Collection[str] | None) -> dic
     and the deploy files read beside our settings; None where they are not known. Raises
     FleetwheelError for a value that is not valid, and for a name that nobody reads.
     """
-    ways = {key: value for key, value in data.items() if key in WAYS}
+    ways = {key: value for key, value in data.items() if key in PYINFRA_NAMES}
     rest = {key: value for key, value in data.items() if key not in ways}
     try:
         Settings.from_data(rest)
@@ -141,7 +139,7 @@ def checked_data(data: Mapping[str, Any], others: Collection[str] | None) -> dic
 def _no_setting(key: str) -> FleetwheelError:
     if key == "os":
         return FleetwheelError("--data os: is for the inventory: it decides how hosts are reached")
-    names = ", ".join(sorted({*Settings.model_fields, *WAYS}))
+    names = ", ".join(sorted({*Settings.model_fields, *PYINFRA_NAMES}))
     return FleetwheelError(
         f"--data {key}: no such setting; there are {names}",
         hint="docs/inventory.example.yaml explains them; names of pyinfra, such as ssh_user, work",
