@@ -42,11 +42,18 @@ HOST_OPTIONS = (
         type=click.Choice(["linux", "windows"]),
         default="linux",
         show_default=True,
+        help="System of the host.",
     ),
     click.option(
-        "--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True
+        "--arch",
+        type=click.Choice(["x86_64", "aarch64"]),
+        default="x86_64",
+        show_default=True,
+        help="Processor of the host.",
     ),
-    click.option("--wsl", is_flag=True, help="Linux under Windows, whose driver counts."),
+    click.option(
+        "--wsl", is_flag=True, help="The host is Linux under Windows, whose driver counts."
+    ),
     click.option(
         "--driver",
         metavar="VERSION",
@@ -62,7 +69,7 @@ HOST_OPTIONS = (
         "gpus",
         multiple=True,
         metavar="NAME-OR-CC...",
-        help='Such as "GTX 1080", or a compute capability: 8.9. None: a CPU host.',
+        help='GPUs, such as "GTX 1080" or a compute capability such as 8.9. Left out: a CPU host.',
     ),
     click.option(
         "--python",
@@ -70,9 +77,14 @@ HOST_OPTIONS = (
         multiple=True,
         metavar="VERSION...",
         default=["3.12"],
-        help="Those that the host has.  [default: 3.12]",
+        help="Python versions that the host has.  [default: 3.12]",
     ),
-    click.option("--glibc", default="2.35", metavar="VERSION", help="Of Linux.  [default: 2.35]"),
+    click.option(
+        "--glibc",
+        default="2.35",
+        metavar="VERSION",
+        help="Version of glibc, on Linux.  [default: 2.35]",
+    ),
 )
 HOST_NAMES = {"system", "arch", "wsl", "driver", "cuda", "gpus", "pythons", "glibc"}
 

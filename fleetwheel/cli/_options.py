@@ -17,15 +17,15 @@ limit_option = click.option(
     "--limit",
     multiple=True,
     metavar="HOST,GROUP,...",
-    help="These alone: names, groups, patterns, or facts of the last report, as in driver<580.",
+    help="Only these hosts: names, groups, patterns, or facts of the last report (driver<580).",
 )
 data_option = click.option(
     "--data",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting for all hosts, instead of what the inventory says; can be given again.",
+    help="Override a setting for all hosts; can be given again.",
 )
-json_flag = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Scope:
 def file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return an option that names a file to write, for ``write_output``."""
     path = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-    text = f"{what} - is standard output."
+    text = f"Write {what}; - is standard output."
     return click.option(f"--{name}", f"{name}_file", type=path, metavar="FILE", help=text)
 
 

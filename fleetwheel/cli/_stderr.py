@@ -31,9 +31,9 @@ def verbosity_options(command: Callable[..., None]) -> Callable[..., None]:
     It is -1, 0, 1 or more. This stands below the other decorators of a command.
     """
 
-    @click.option("--quiet", "-q", is_flag=True, help="Only the result, and what is wrong.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print only the result and what is wrong.")
     @click.option(
-        "--verbose", "-v", count=True, help="Also what is asked and done; -vv: every command."
+        "--verbose", "-v", count=True, help="Also print what is asked and done; -vv: commands too."
     )
     @wraps(command)
     def with_verbosity(*arguments: Any, quiet: bool, verbose: int, **options: Any) -> None:

@@ -53,12 +53,18 @@ def _print_of(ctx: click.Context, option: click.Parameter, texts: Sequence[str])
 
 @click.command("add")
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
-@click.option("--file", type=click.Path(path_type=Path), help="Default: inventory/fleet.yaml")
-@click.option("--group", metavar="NAME", help="Made if there is none; see above.")
-@click.option("--user", metavar="NAME", help="SSH user.")
-@click.option("--port", type=click.IntRange(1, 65535), help="SSH port.")
-@click.option("--key", metavar="FILE", help="Private key.")
-@click.option("--address", metavar="A", help="Where one HOST is reached, if not by its name.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="Inventory file to write to.  [default: inventory/fleet.yaml]",
+)
+@click.option("--group", metavar="NAME", help="Group to put the hosts in; a new one is made.")
+@click.option("--user", metavar="NAME", help="SSH user of the hosts.")
+@click.option("--port", type=click.IntRange(1, 65535), help="SSH port of the hosts.")
+@click.option("--key", metavar="FILE", help="Private key file to log in with.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Where the one HOST is reached, if not by its name."
+)
 @click.option(
     "--fingerprint",
     "prints",
@@ -79,10 +85,11 @@ def add_command(
 ) -> None:
     """Ask new hosts what they are, and write them into the inventory.
 
-    A host key that known_hosts does not have is shown, and trusted only if you say so or a
-    --fingerprint is its own; for a host that is in the inventory already, too. Without --group, a
-    host goes to the group that holds most hosts with the same system and GPUs, as the newest
-    reports know them, if that group reaches them in the same way; else it goes to no group.
+    A host key that known_hosts does not have is shown, and trusted only if you say so, or if
+    --fingerprint names it. Hosts that are in the inventory already get their keys in this way, too.
+
+    Without --group, a host joins the group that has most hosts with the same system and GPUs
+    (by the newest reports) and that reaches its hosts in the same way, or else no group.
 
     Exits with 0 where all hosts are in the inventory now, and 1 where some are not.
     """

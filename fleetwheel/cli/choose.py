@@ -37,26 +37,42 @@ REFUSED = 3
     "--profile",
     type=click.Path(),
     metavar="FILE",
-    help="A host that `facts --save` has recorded, instead of --os to --glibc.",
+    help="A host that `fleetwheel facts --save` has recorded, instead of --os to --glibc.",
 )
-@click.option("--torch", metavar="SPEC", help='"2.14.1", "2.14" or ">=2.10,<2.13".')
+@click.option(
+    "--torch",
+    metavar="SPEC",
+    help='Release: "2.14.1", "2.14" or ">=2.10,<2.13". Left out: the newest that runs.',
+)
 @click.option(
     "--accelerator",
     default="auto",
     metavar="auto|cpu|cuda|cuNNN",
-    help="auto: CUDA where there is a GPU.",
+    show_default=True,
+    help="auto takes CUDA where there is a GPU.",
 )
 @click.option(
-    "--packages", multiple=True, metavar="REQUIREMENT...", help="Such as torchvision or numpy>=2."
+    "--packages",
+    multiple=True,
+    metavar="REQUIREMENT...",
+    help="What to install beside torch, such as torchvision or numpy>=2.",
 )
 @click.option(
     "--smoke",
     type=click.Choice(["auto", "none"]),
     default="auto",
-    help="none: a host that only holds the environment may get CUDA wheels without a GPU.",
+    show_default=True,
+    help="none: the host only holds the environment, and may get CUDA wheels without a GPU.",
 )
-@click.option("--offline", is_flag=True, help="Decide by the matrix alone.")
-@click.option("--explain", "explaining", is_flag=True, help="Every release and variant.")
+@click.option(
+    "--offline", is_flag=True, help="Ask no wheel source; decide by the matrix of releases alone."
+)
+@click.option(
+    "--explain",
+    "explaining",
+    is_flag=True,
+    help="Also show what became of every release and variant.",
+)
 @json_flag
 @verbosity_options
 def choose_command(

@@ -23,12 +23,21 @@ from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
 
 DEPLOYS = {
-    "deploy": (Deploy("torch"), "Give every host the newest PyTorch that runs on it, tested."),
+    "deploy": (
+        Deploy("torch"),
+        "Give every host the newest PyTorch that runs on it, tested.",
+    ),
     "smoke": (Deploy("smoke", "smoke", asks=False), "Test the environment in use on every host."),
-    "rollback": (Deploy("rollback"), "Put every host back on the generation before."),
+    "rollback": (
+        Deploy("rollback"),
+        "Put every host back on the generation before.",
+    ),
     "onboard": (Deploy("onboard"), "Give bare hosts a Python and a driver, then PyTorch."),
     "mirror": (Deploy("mirror"), "Make the host that the inventory names a mirror of wheels."),
-    "schedule": (Deploy("schedule"), "Have hosts look for drift, or pull, at regular times."),
+    "schedule": (
+        Deploy("schedule"),
+        "Have hosts look for drift, or pull, at regular times.",
+    ),
 }
 
 
@@ -45,7 +54,7 @@ could not be reached; 1 where the run itself failed. With --detailed-exitcodes i
 where hosts changed, or would change, and with 6 where both is so."""
 TESTING = f"""This runs deploys/FILE.py, as pyinfra does, on the hosts of INVENTORY. It changes no
 environment and never asks: --yes and --detailed-exitcodes are taken, as by the other commands, and
-make no difference. `--data smoke=full` tests for some minutes.
+make no difference.
 
 {INVENTORY}
 
@@ -53,21 +62,40 @@ Exits with 0 where all tests passed; 4 where one failed, or a host could not be 
 run itself failed."""
 
 
+NOTES = {
+    "deploy": """A host that is right is left alone, also when there is a newer release:
+`--data relock=true` takes that.""",
+    "rollback": """`--data generation=ID` names another one. Deploys then leave the host alone, until
+`fleetwheel deploy --data lift_hold=true`.""",
+    "schedule": """Which hosts and when stands in the inventory, under schedule; `--data mode=pull` has
+those hosts pull.""",
+    "smoke": """`--data smoke=full` tests for some minutes.""",
+}
+
+
 def command(name: str) -> click.Command:
     """Return one of the commands."""
     deploy, summary = DEPLOYS[name]
     text = CHANGING if deploy.asks else TESTING
 
-    @click.command(name, help=f"{summary}\n\n{text}".replace("FILE.py", f"{deploy.name}.py"))
+    @click.command(
+        name,
+        help="\n\n".join([summary, NOTES.get(name, ""), text]).replace(
+            "FILE.py", f"{deploy.name}.py"
+        ),
+    )
     @inventory_argument
     @limit_option
     @data_option
     @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
     @click.option("--yes", "-y", is_flag=True, help="Do not ask before it changes anything.")
     @click.option(
-        "--detailed-exitcodes", "detailed", is_flag=True, help="Also exit with 2 or 6; see above."
+        "--detailed-exitcodes",
+        "detailed",
+        is_flag=True,
+        help="Say by 2 or 6 that hosts changed.",
     )
-    @file_option("json", "The report.")
+    @file_option("json", "the report as JSON")
     @verbosity_options
     def run_deploy(
         inventory: str, limit: Sequence[str], data: Sequence[str], dry_run: bool, yes: bool,

@@ -27,12 +27,14 @@ from fleetwheel.terminal import printable
 @inventory_argument
 @limit_option
 @data_option
-@click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
-@click.option("--repair", is_flag=True, help="Print the deploys that mend the drifted hosts.")
-@file_option("json", "The report.")
-@file_option("junit", "One test case for each host and class.")
-@file_option("prometheus", "Gauges for node_exporter's textfile collector.")
-@file_option("html", "One page to look at.")
+@click.option(
+    "--deep", is_flag=True, help="Also check every installed file and run the smoke test."
+)
+@click.option("--repair", is_flag=True, help="Print the deploys that repair the drifted hosts.")
+@file_option("json", "the report as JSON")
+@file_option("junit", "a JUnit test case for each host and class")
+@file_option("prometheus", "gauges for node_exporter's textfile collector")
+@file_option("html", "one page to look at")
 @verbosity_options
 def drift_command(
     inventory: str,

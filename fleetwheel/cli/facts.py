@@ -30,13 +30,17 @@ from fleetwheel.reporting.table import print_rows
 @limit_option
 @data_option
 @click.option(
-    "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
+    "--save",
+    "save_to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what each host says to a file in DIR.",
 )
 @click.option(
     "--settings",
     "shows_settings",
     is_flag=True,
-    help="Show each host's settings and where they come from; ask no host.",
+    help="Show every setting of each host and where it comes from; no host is asked.",
 )
 @json_flag
 @verbosity_options

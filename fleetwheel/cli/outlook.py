@@ -42,7 +42,8 @@ def outlook_command(
 ) -> None:
     """Say which hosts the newest PyTorch no longer serves.
 
-    With what would keep them; by the matrix alone, whichever release the inventory pins today.
+    And say what would keep them. The matrix of releases alone decides, whichever release the
+    inventory pins today.
     INVENTORY and exit status are those of `fleetwheel facts`. The options --os to --glibc describe
     one host instead.
     """

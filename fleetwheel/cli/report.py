@@ -26,10 +26,14 @@ STDOUT = Path("-")
     type=click.Choice(get_args(history.Kind)),
     default="drift",
     show_default=True,
-    help="Which of those in reports/.",
+    help="Which kind of report in reports/.",
 )
-@click.option("--compare", is_flag=True, help="What is new, mended and unchanged since then.")
-@file_option("html", "One page to look at.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Show what is new, repaired and unchanged since the report before.",
+)
+@file_option("html", "one page to look at")
 @json_flag
 @verbosity_options
 def report_command(

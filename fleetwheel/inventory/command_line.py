@@ -142,7 +142,7 @@ def _no_setting(key: str) -> FleetwheelError:
     names = ", ".join(sorted({*Settings.model_fields, *PYINFRA_NAMES}))
     return FleetwheelError(
         f"--data {key}: no such setting; there are {names}",
-        hint="docs/inventory.example.yaml explains them; names of pyinfra, such as ssh_user, work",
+        hint="docs/inventory.example.yaml has every key; names of pyinfra, such as ssh_user, work",
     )
 
 
