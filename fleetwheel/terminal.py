@@ -11,11 +11,17 @@ LINE = 300
 """Characters of what a stranger said that are shown."""
 COLOUR = re.compile(r"(\x1b\[(?:0|1|2|4|[34]\d|9[0-7])m)")
 """What click.style writes, and nothing else that steers a terminal."""
+INDENT = " " * 8
 
 
 def printable(text: str) -> str:
     """Return text without control characters."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def hanging(message: str) -> str:
+    """Return a message with its further lines indented: at the margin they look like another's."""
+    return re.sub(rf"\n(?!{INDENT}|$)", f"\n{INDENT}", message)
 
 
 def single_line(text: str) -> str:
@@ -47,5 +53,5 @@ def _record(*arguments: Any, **options: Any) -> logging.LogRecord:
     record = logging.LogRecord(*arguments, **options)
     clean = single_line if record.name.startswith("paramiko") else cleaned
     with suppress(TypeError, ValueError):  # a wrong format: its handler tells that
-        record.msg, record.args = clean(record.getMessage()), ()
+        record.msg, record.args = hanging(clean(record.getMessage())), ()
     return record

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
+from fleetwheel.deploy.generations import before_next
 from fleetwheel.deploy.plan import Plan
 from fleetwheel.deploy.record import Hold, Record, SmokePass, for_root_alone
 from fleetwheel.host.profile import HostState, Python
@@ -67,9 +68,11 @@ class Deployment:
     def recorded(self, passed: SmokePass | None) -> Record:
         """Return the host's record once the generation is in use; the last pass without another."""
         old = self.record
+        earlier = before_next(old, self.plan.generation, rolled_back=self.hold is not None)
         return Record(
             generation=self.plan.generation,
-            previous=self._previous(),
+            previous=earlier[0] if earlier else None,
+            older=earlier[1:],
             request=self.request,
             lock=self.lock.name,
             choice=self.lock.choice.model_copy(update={"python": self.python}),
@@ -81,13 +84,6 @@ class Deployment:
             hold=self.hold,
             deployed_at=datetime.now(UTC),
         )
-
-    def _previous(self) -> str | None:
-        """Return the generation that a rollback goes back to."""
-        if self.record is None:
-            return None
-        same = self.record.generation == self.plan.generation
-        return self.record.previous if same else self.record.generation
 
     def _still_failed(self) -> tuple[str, ...]:
         """Return the failed generations that may stay: a process still runs from them."""

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 from paramiko import SSHException
 from pyinfra import host, logger
-from pyinfra.api import FunctionCommand, Host, State, StringCommand
+from pyinfra.api import Host, StringCommand
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import clear_askpass_cache
@@ -17,7 +17,7 @@ from fleetwheel.node.driver_states import EXPLANATIONS
 from fleetwheel.onboarding.driver_plan import DriverPlan
 from fleetwheel.operations import _packages, _probe, _report
 from fleetwheel.operations._host_state import forget_host_state, host_state
-from fleetwheel.operations._step import fail
+from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport, Status
 from fleetwheel.terminal import printable
 
@@ -47,13 +47,14 @@ def ready(
     if plan.nothing:
         return True
     _say(profile, "would change", plan.summary)
+    about = HostReport(name=host.name, status="failed", profile=profile)
     if plan.steps:
-        yield FunctionCommand(_install, [plan, profile, settings], {})
+        yield step(about, _install, plan, settings)
     obstacle = _reboot_obstacle(plan, settings) if plan.reboot else None
     if obstacle is None:
         if plan.reboot:
-            yield FunctionCommand(_reboot, [profile], {})
-        yield FunctionCommand(_check, [settings], {})
+            yield step(about, _reboot, profile)
+        yield step(about, _check, settings)
         return True
     why = f"{obstacle}\n{plan.summary}"
     if plan.steps:
@@ -74,24 +75,23 @@ def _reboot_obstacle(plan: DriverPlan, settings: Settings) -> str | None:
     return None
 
 
-def _install(
-    state: State, host: Host, plan: DriverPlan, profile: Profile, settings: Settings
-) -> bool:
+def _install(host: Host, plan: DriverPlan, settings: Settings) -> None:
     """Run the steps up to the first that fails, and look what driver that has brought."""
-    for step in plan.steps:
-        logger.info(f"{host.print_prefix}{step.what}")
-        done, said = _packages.run_package_step(host, step.command, settings)
+    for each in plan.steps:
+        logger.info(f"{host.print_prefix}{each.what}")
+        done, said = _packages.run_package_step(host, each.command, settings)
         if not done:
-            why = "\n".join([f"the driver is not ready, for this failed: {step.what}", *said])
-            return _fail(host, profile, FleetwheelError(why, hint=step.hint))
+            why = "\n".join([f"the driver is not ready, for this failed: {each.what}", *said])
+            raise FleetwheelError(why, hint=each.hint)
     forget_host_state()
     facts = host_state(settings)
     wrong = plan.mismatch(facts.profile) if facts else None
-    return _fail(host, profile, wrong) if wrong else True
+    if wrong:
+        raise wrong
 
 
-def _reboot(state: State, host: Host, profile: Profile) -> bool:
-    """Reboot the host and wait until it has booted anew; pyinfra's own would end the whole run."""
+def _reboot(host: Host, profile: Profile) -> None:
+    """Reboot the host and wait until it has booted; pyinfra's own would end the whole run."""
     logger.info(f"{host.print_prefix}rebooting, for at most {REBOOT_LIMIT_S} s")
     host.run_shell_command(REBOOT, **_probe.connector_arguments(host))
     deadline = time.monotonic() + REBOOT_LIMIT_S
@@ -99,13 +99,13 @@ def _reboot(state: State, host: Host, profile: Profile) -> bool:
         time.sleep(PAUSE_S)
         if _boot_id(host) not in (None, profile.boot_id):
             forget_host_state()
-            return True
+            return
     why = f"the host was rebooted for its driver, and is not back after {REBOOT_LIMIT_S} s"
-    return _fail(host, profile, FleetwheelError(why, hint="look at its console, then run again"))
+    raise FleetwheelError(why, hint="look at its console, then run again")
 
 
 def _boot_id(host: Host) -> str | None:
-    """Connect anew and return which boot it is; None while the host cannot be reached."""
+    """Connect again and return which boot it is; None while the host cannot be reached."""
     clear_askpass_cache(host)
     try:
         host.disconnect()
@@ -118,7 +118,7 @@ def _boot_id(host: Host) -> str | None:
     return output.stdout.strip() or None
 
 
-def _check(state: State, host: Host, settings: Settings) -> bool:
+def _check(host: Host, settings: Settings) -> None:
     """Look whether the driver works now, or begins to within the time that it may take."""
     begun = time.monotonic()
     facts = host_state(settings)
@@ -127,22 +127,15 @@ def _check(state: State, host: Host, settings: Settings) -> bool:
         forget_host_state()
         facts = host_state(settings)
     if facts is None:
-        why = "its facts cannot be read any more"
-        _report.record(HostReport(name=host.name, status="failed", why=why))
-        return False
+        raise FleetwheelError("its facts cannot be read any more")
     driver = facts.profile.driver
     if driver.state is DriverState.OK:
-        return True
+        return
     meaning, repair = EXPLANATIONS[driver.state]
     why = f"the driver still does not work: {meaning} {driver.detail}".rstrip()
-    return _fail(host, facts.profile, FleetwheelError(why, hint=repair))
+    raise FleetwheelError(why, hint=repair)
 
 
 def _say(profile: Profile, status: Status, why: str) -> None:
     _report.record(HostReport(name=host.name, status=status, why=why, profile=profile))
     logger.info(f"{host.print_prefix}{printable(why.splitlines()[0])}")
-
-
-def _fail(host: Host, profile: Profile, error: FleetwheelError) -> bool:
-    """Report a step that failed; always false, for pyinfra."""
-    return fail(host, HostReport(name=host.name, status="failed", profile=profile), error)

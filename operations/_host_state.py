@@ -1,7 +1,7 @@
 """One answer per host and run to everything that fleetwheel asks; dropped after a change."""
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from threading import Lock as Mutex
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from fleetwheel.connection.keepalive import SILENCE_S, watch
 from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.errors import FleetwheelError, SudoPasswordError, unforeseen
 from fleetwheel.facts.host import Host, KeptHost
-from fleetwheel.host.profile import HostState
+from fleetwheel.host.profile import HostState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _node, _report
 
@@ -53,18 +53,26 @@ def answered(settings: Settings) -> HostState:
 
 
 def with_answer(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
-    """Yield the steps for what the host has answered; what keeps it from them fails it alone."""
-    facts = None
+    """Yield the steps for what the host has answered."""
+    yield from alone(_answered_steps(settings, steps))
+
+
+def _answered_steps(settings: Settings, steps: Steps) -> Generator[PyinfraCommand]:
+    facts = answered(settings)
+    refuse_distrusted(facts.installation)
+    yield from steps(settings, facts)
+
+
+def alone(steps: Iterable[PyinfraCommand]) -> Generator[PyinfraCommand]:
+    """Yield the steps of an operation; what goes wrong in planning them fails this host alone."""
     try:
-        facts = answered(settings)
-        refuse_distrusted(facts.installation)
-        yield from steps(settings, facts)
+        yield from steps
     except (FleetwheelError, OSError, ConnectError) as error:
-        yield _report.failed(error, facts.profile if facts else None)
+        yield _report.failed(error, last_profile())
     except PyinfraError:  # no host is left
         raise
     except Exception as error:
-        yield _report.failed(unforeseen(error), facts.profile if facts else None)
+        yield _report.failed(unforeseen(error), last_profile())
 
 
 def _answer(settings: Settings) -> HostState | None:
@@ -103,6 +111,12 @@ def no_answer(said: str) -> FleetwheelError:
         )
     lines = [line for line in said.splitlines() if "could not load fact" not in line]
     return FleetwheelError("\n".join(lines) or "its facts cannot be read")
+
+
+def last_profile() -> Profile | None:
+    """Return what the host was when it was last asked; None where it was not, or has changed."""
+    answer = _answers.get(host.name)
+    return answer.profile if answer else None
 
 
 def forget_host_state() -> None:

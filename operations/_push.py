@@ -10,7 +10,7 @@ from typing import IO
 
 import gevent
 from pyinfra import logger
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api import FunctionCommand, Host, QuoteString, StringCommand
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.util import get_file_io
@@ -21,7 +21,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations._commands import SHARED
 from fleetwheel.operations._connection import noticed
 from fleetwheel.operations._probe import connector_arguments
-from fleetwheel.terminal import printable
+from fleetwheel.operations._step import step
 
 RSYNC_FLAGS = ("--partial", "--chmod=F644", f"--timeout={SILENCE_S}")
 """What was sent before a link broke stays, and only the rest is sent."""
@@ -43,16 +43,7 @@ def upload(source: str | IO[str] | IO[bytes], path: str) -> FunctionCommand:
 
     pyinfra's own FileUploadCommand ends the run for every host when a connection breaks in it.
     """
-    return FunctionCommand(_try_file, [source, path], {})
-
-
-def _try_file(state: State, host: Host, source: str | IO[str] | IO[bytes], path: str) -> bool:
-    try:
-        file(host, source, path)
-    except FleetwheelError as error:
-        logger.error(f"{host.print_prefix}{printable(str(error))}")
-        return False
-    return True
+    return step(None, file, source, path)
 
 
 def put_text(text: str, path: str, mode: str) -> Iterator[PyinfraCommand]:

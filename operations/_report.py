@@ -20,9 +20,10 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
-from fleetwheel.terminal import printable
+from fleetwheel.terminal import INDENT, hanging, printable
 
 _reports: dict[str, HostReport] = {}
+_deep: set[str] = set()
 _started = time.monotonic()
 _errors: dict[str, list[str]] = {}
 """The first errors about each host, by its name in brackets."""
@@ -37,11 +38,16 @@ class _Errors(logging.Handler):
         name, _, text = click.unstyle(record.getMessage()[:1000]).strip().partition("] ")
         lines = _errors.setdefault(f"{name}]", [])
         if len(lines) < MOST_LINES:
-            lines.append(text.strip())
+            lines.append(text.strip().replace(f"\n{INDENT}", "\n"))
 
 
-def record(entry: HostReport) -> None:
-    """Keep what was done on a host; a later entry takes the place of an earlier one."""
+def record(entry: HostReport, *, deep: bool = False) -> None:
+    """Keep what was done on a host; a later entry takes the place of an earlier one.
+
+    ``deep`` says that every file was looked at.
+    """
+    if deep:
+        _deep.add(entry.name)
     seconds = round(time.monotonic() - _started, 1)
     _reports[entry.name] = entry.model_copy(update={"seconds": seconds})
 
@@ -51,17 +57,21 @@ def status(name: str) -> Status | None:
     return _reports[name].status if name in _reports else None
 
 
-def refuse(entry: HostReport) -> FunctionCommand:
+def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
     """
     Return a command that fails on this host, with the reason of its report.
 
     An exception raised in an operation ends the run for every host; a failed command does not. The
     reason is logged at once as well, because a dry run never gets to the command.
     """
-    record(entry)
-    why = printable(entry.why).replace("\n", "\n        ")
-    logger.error(f"{host.print_prefix}{why}")
+    record(entry, deep=deep)
+    log_failure(host, entry.why)
     return FunctionCommand(_fail, [], {})
+
+
+def log_failure(host: Host, why: str) -> None:
+    """Log why a host failed: what it said cannot steer the terminal, or pass for another host."""
+    logger.error(f"{host.print_prefix}{hanging(printable(why))}")
 
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
@@ -114,7 +124,7 @@ def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
     """Return the report of the run so far; a host that was begun and has not ended has failed."""
     entries = [_settled(entry, unfinished) for entry in _reports.values()]
     found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
-    return found.model_copy(update={"kind": kind})
+    return found.model_copy(update={"kind": kind, "deep": bool(_deep) and _deep >= set(_reports)})
 
 
 def keep_errors() -> None:

@@ -6,13 +6,15 @@ from io import BytesIO
 
 from paramiko import SSHException
 from pyinfra import host
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
+from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.schedule import WindowsDriftSchedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report
+from fleetwheel.operations._host_state import fact
+from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import windows_state
 from fleetwheel.schedule.job import Job, Scheduling
@@ -21,12 +23,8 @@ from fleetwheel.schedule.job import Job, Scheduling
 def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     """Yield what it takes to have the task, or to have it no more."""
     wanted = job.schedule
-    try:
-        files = job.windows_files()
-        there = _look(settings, job)
-    except FleetwheelError as error:
-        yield _report.failed(error)
-        return
+    files = job.windows_files()
+    there = _look(settings, job)
     why = f"Task Scheduler {job.does}"
     if not wanted.present:
         why = "no drift check is scheduled"
@@ -35,16 +33,17 @@ def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    _report.record(HostReport(name=host.name, status="would change", why=why))
+    about = HostReport(name=host.name, status="would change", why=why)
+    _report.record(about)
     yield from _put(job, files) if wanted.present else _take_away(job, list(found), there)
-    yield FunctionCommand(_done, [why], {})
+    yield step(about, _done, why)
 
 
 def _look(settings: Settings, job: Job) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
     wanted = job.schedule
     program = wanted.check("", "\\")[0]
-    there = host.get_fact(
+    there = fact(
         WindowsDriftSchedule,
         directory=wanted.directory,
         program=program,
@@ -87,6 +86,5 @@ def _take_away(job: Job, found: list[str], there: Scheduling) -> Generator[Pyinf
         yield StringCommand("del", QuoteString(path))
 
 
-def _done(state: State, host: Host, why: str) -> bool:
+def _done(host: Host, why: str) -> None:
     _report.record(HostReport(name=host.name, status="changed", why=why))
-    return True

@@ -32,7 +32,7 @@ def check(settings: Settings, deep: bool = False) -> Generator[PyinfraCommand]:
     """
     found = look(settings, deep)
     if found.status in ("clean", "on hold"):
-        _report.record(found)
+        _report.record(found, deep=deep)
         host.noop(found.why or "as it should be")
     else:
-        yield _report.refuse(found)
+        yield _report.refuse(found, deep=deep)

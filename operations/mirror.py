@@ -11,11 +11,9 @@ from pathlib import Path
 
 from pyinfra import host, inventory, logger
 from pyinfra.api import (
-    FunctionCommand,
     Host,
     OperationError,
     QuoteString,
-    State,
     StringCommand,
     operation,
 )
@@ -32,7 +30,8 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.matrix.variant import CPU
 from fleetwheel.operations import _push, _report
 from fleetwheel.operations._delivery import mirror_address
-from fleetwheel.operations._host_state import host_state
+from fleetwheel.operations._host_state import alone, answered, fact
+from fleetwheel.operations._step import step
 from fleetwheel.operations._steps import LOCKS
 from fleetwheel.render import render
 from fleetwheel.reporting.report import HostReport
@@ -79,17 +78,17 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    try:
-        if not _is_mirror(settings):
-            host.noop(f"{settings.mirror} is the mirror")
-            return
-        directory, ground = _directory(settings)
-        upstreams = _upstreams(settings)
-        texts = _texts(settings, directory, ground, upstreams)
-        address = mirror_address(settings)
-    except FleetwheelError as error:
-        yield _report.failed(error)
+    yield from alone(_caching_proxy(settings))
+
+
+def _caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
+    if not _is_mirror(settings):
+        host.noop(f"{settings.mirror} is the mirror")
         return
+    directory, ground = _directory(settings)
+    upstreams = _upstreams(settings)
+    texts = _texts(settings, directory, ground, upstreams)
+    address = mirror_address(settings)
     served = tuple(upstream.url for upstream in upstreams)
     why = f"{address} serves wheels from {', '.join(served)}"
     as_it_should_be = all(
@@ -99,16 +98,13 @@ def caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    _report.record(HostReport(name=host.name, status="would change", why=why))
-    try:
-        yield from _own(directory, ground)
-        for name, text in texts.items():
-            yield from _push.put_text(text, _path(directory, name), "644")
-        yield from _start(directory, ground)
-    except OperationError as error:
-        yield _report.failed(error)
-        return
-    yield FunctionCommand(_await, [address, served, why], {})
+    about = HostReport(name=host.name, status="would change", why=why)
+    _report.record(about)
+    yield from _own(directory, ground)
+    for name, text in texts.items():
+        yield from _push.put_text(text, _path(directory, name), "644")
+    yield from _start(directory, ground)
+    yield step(about, _await, address, served, why)
 
 
 def _is_mirror(settings: Settings) -> bool:
@@ -127,18 +123,14 @@ def _is_mirror(settings: Settings) -> bool:
 
 def _directory(settings: Settings) -> tuple[str, Ground]:
     """Return the mirror's directory and what the host has for it."""
-    facts = host_state(settings)
-    if facts is None:
-        raise FleetwheelError("its facts cannot be read")
+    facts = answered(settings)
     directory = f"{facts.installation.root}/mirror"
     if facts.profile.os != "linux" or not re.fullmatch(r"[\w./+-]+", directory):
         raise FleetwheelError(
             f"{directory} cannot be the directory of a mirror",
             hint="take a Linux host, and a root directory of plain letters",
         )
-    ground = host.get_fact(
-        MirrorGround, directory=directory, unit=UNIT, _timeout=settings.fact_timeout
-    )
+    ground = fact(MirrorGround, directory=directory, unit=UNIT, _timeout=settings.fact_timeout)
     if ground is None or not (ground.nginx and ground.nameservers):
         lacks = "a name server in /etc/resolv.conf" if ground and ground.nginx else "nginx"
         raise FleetwheelError(
@@ -208,14 +200,14 @@ def _path(directory: str, name: str) -> str:
 
 
 def _own(directory: str, ground: Ground) -> Iterator[PyinfraCommand]:
-    """Yield what makes the directories, and takes back what the mirror's user must not change.
-
-    Raises OperationError for a host that cannot have a user for it.
-    """
+    """Yield what makes the directories, and takes back what the mirror's user must not change."""
     if ground.root:
-        yield from server.user._inner(  # noqa: S604 (the shell is that of a user)
-            USER, system=True, shell="/usr/sbin/nologin", home="/", ensure_home=False
-        )
+        try:
+            yield from server.user._inner(  # noqa: S604 (the shell is that of a user)
+                USER, system=True, shell="/usr/sbin/nologin", home="/", ensure_home=False
+            )
+        except OperationError as error:  # it cannot have one
+            raise FleetwheelError(str(error)) from error
     values = (DIRECTORIES, directory, ground.user, _daemon(ground))
     yield StringCommand("sh", "-c", *map(QuoteString, values))
 
@@ -243,18 +235,16 @@ def _answer(address: str) -> tuple[str, ...]:
         return ()
 
 
-def _await(state: State, host: Host, address: str, served: tuple[str, ...], why: str) -> bool:
+def _await(host: Host, address: str, served: tuple[str, ...], why: str) -> None:
     """Wait until the mirror answers with what it is to serve."""
     deadline = time.monotonic() + START_S
     while _answer(address) != served:
         if time.monotonic() > deadline:
-            why = f"{address} does not answer: see run/error.log, and the host's firewall"
-            _report.record(HostReport(name=host.name, status="failed", why=why))
-            logger.error(f"{host.print_prefix}{why}")
-            return False
+            raise FleetwheelError(
+                f"{address} does not answer", hint="see run/error.log there, and its firewall"
+            )
         time.sleep(0.2)
     _report.record(HostReport(name=host.name, status="changed", why=why))
-    return True
 
 
 def _sha256(text: str) -> str:

@@ -5,10 +5,8 @@ from collections.abc import Generator, Iterator, Mapping
 
 from pyinfra import host
 from pyinfra.api import (
-    FunctionCommand,
     Host,
     QuoteString,
-    State,
     StringCommand,
     operation,
 )
@@ -20,6 +18,8 @@ from fleetwheel.facts.schedule import HostSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report, _windows_schedule
+from fleetwheel.operations._host_state import alone, fact
+from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import CheckJob
 from fleetwheel.schedule.files import calendar
@@ -49,21 +49,20 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
             settings=settings(),
         )
     """
-    wanted = settings.schedule
-    if wanted is None and not mode:
+    if settings.schedule is None and not mode:
         host.noop("the inventory gives this host no schedule")
         return
-    try:
-        wanted = _wanted(wanted, mode)
-        job = JOBS[wanted.mode](wanted, host.name)
-        if is_windows(host):
-            yield from _windows_schedule.task_commands(settings, job)
-            return
-        there = _look(settings, job)
-        files = job.files(systemd=there.systemd) if wanted.present else {}
-    except FleetwheelError as error:
-        yield _report.failed(error)
+    yield from alone(_regularly(settings, mode))
+
+
+def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand]:
+    wanted = _wanted(settings.schedule, mode)
+    job = JOBS[wanted.mode](wanted, host.name)
+    if is_windows(host):
+        yield from _windows_schedule.task_commands(settings, job)
         return
+    there = _look(settings, job)
+    files = job.files(systemd=there.systemd) if wanted.present else {}
     stale = [path for path in there.files if path not in files]
     changed = {path: text for path, text in files.items() if there.files.get(path) != _hash(text)}
     by = "systemd" if there.systemd else "cron"
@@ -72,11 +71,12 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
-    _report.record(HostReport(name=host.name, status="would change", why=why))
+    about = HostReport(name=host.name, status="would change", why=why)
+    _report.record(about)
     yield from _take_away(stale, there)
     if wanted.present:
         yield from _put(job, changed, there)
-    yield FunctionCommand(_done, [why], {})
+    yield step(about, _done, why)
 
 
 def _wanted(said: Schedule | None, mode: str | None) -> Schedule:
@@ -91,7 +91,7 @@ def _wanted(said: Schedule | None, mode: str | None) -> Schedule:
 def _look(settings: Settings, job: Job) -> Scheduling:
     """Return what the host has; FleetwheelError where there can be no schedule."""
     wanted = job.schedule
-    there = host.get_fact(
+    there = fact(
         HostSchedule,
         directory=wanted.directory,
         program=wanted.check("")[0],
@@ -153,6 +153,5 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _done(state: State, host: Host, why: str) -> bool:
+def _done(host: Host, why: str) -> None:
     _report.record(HostReport(name=host.name, status="changed", why=why))
-    return True

@@ -19,14 +19,17 @@ from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, ne
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
+from fleetwheel.deploy.generations import before, package_changes
 from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState
+from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
+from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _node, _report
+from fleetwheel.operations._damage import damaged_packages
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._host_state import fact, with_answer
@@ -105,18 +108,16 @@ def _rollback(
     generation: str | None, settings: Settings, facts: HostState
 ) -> Generator[PyinfraCommand]:
     record = records.parse_record(facts.installation.record)
-    wanted = generation or (record.previous if record else None)
     built = {there.id for there in facts.installation.generations}
-    if record and wanted == facts.installation.current:
+    earlier = (id for id in (before(record) if record else ()) if id in built)
+    wanted = generation or next(earlier, None)
+    if record and wanted and wanted == facts.installation.current:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
     if record is None or wanted not in built:
-        why = (
-            _no_way_back(wanted, built - {facts.installation.current})
-            if record
-            else "nothing was deployed here"
-        )
+        others = built - {facts.installation.current}
+        why = _no_way_back(wanted, others) if record else "nothing was deployed here"
         about = HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
         yield _report.refuse(about)
         return
@@ -147,15 +148,7 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         why = "\n".join([*lock.reasons, *ways, *notes])
         return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
     python = require_python(lock, facts.profile, record)
-    steps = plan(
-        lock,
-        python,
-        facts,
-        record,
-        request=request,
-        smoke=settings.smoke,
-        rebuild=settings.rebuild,
-    )
+    steps = _plan(lock, python, facts, record, request, settings)
     return Deployment(
         name=host.name,
         settings=settings,
@@ -167,6 +160,35 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
         plan=steps,
         notes=notes,
     )
+
+
+def _plan(
+    lock: Lock,
+    python: Python,
+    facts: HostState,
+    record: Record | None,
+    request: Request,
+    settings: Settings,
+) -> Plan:
+    """Return the steps for a host; what would stay as it is is looked at for damage first."""
+    damaged: dict[str, list[str]] = {}
+    while True:
+        steps = plan(
+            lock,
+            python,
+            facts,
+            record,
+            request=request,
+            smoke=settings.smoke,
+            rebuild=settings.rebuild,
+            damaged=damaged,
+        )
+        if steps.build:
+            return steps
+        found = damaged_packages(steps.generation, python, facts, record, settings)
+        if not found:
+            return steps
+        damaged[steps.generation] = found
 
 
 def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
@@ -203,7 +225,7 @@ def _deployment_of(
         build=False,
         smoke=not passed and settings.smoke != "none",
         activate=True,
-        because=f"rolled back from {facts.installation.current}",
+        because=_changes(facts, generation),
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
     return Deployment(
@@ -217,6 +239,14 @@ def _deployment_of(
         plan=steps,
         hold=hold,
     )
+
+
+def _changes(facts: HostState, generation: str) -> str:
+    """Return from which generation a rollback leads, and which packages it changes."""
+    there = {generation.id: generation.packages for generation in facts.installation.generations}
+    current = facts.installation.current
+    changes = package_changes(there.get(current or "", {}), there.get(generation, {}))
+    return f"rolled back from {current}: {changes or 'no package changes'}"
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:

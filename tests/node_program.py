@@ -1,11 +1,13 @@
 """The program for hosts as they have it: unpacked into a directory, maybe with changed files."""
 
 import atexit
+import compileall
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -24,10 +26,41 @@ def source(path: str) -> str:
 def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
     """Write the program into a directory, with other texts for some files below node/."""
     directory = place / "node"
-    changed = {f"fleetwheel/node/{path}": text.encode() for path, text in (changes or {}).items()}
-    for path, content in {**program.program_files(), **changed}.items():
+    shutil.copytree(_compiled(), directory, dirs_exist_ok=True)
+    for path, text in (changes or {}).items():
+        file = directory / "fleetwheel/node" / path
+        for bytecode in file.parent.glob(f"__pycache__/{file.stem}.*"):
+            bytecode.unlink()
+        file.write_text(text)
+    return directory
+
+
+@cache
+def _compiled() -> Path:
+    """Return a copy with its bytecode, as a host has it."""
+    directory = _scratch()
+    for path, content in program.program_files().items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content)
+    assert compileall.compile_dir(directory, quiet=1)
+    return directory
+
+
+@cache
+def bare_python() -> str:
+    """Return an interpreter with the standard library alone, which starts in a third of the time.
+
+    The one that runs the tests imports what this project's environment starts by itself.
+    """
+    directory = _scratch()
+    venv.create(directory, symlinks=True)
+    return str(directory / "bin/python")
+
+
+def _scratch() -> Path:
+    """Return a directory that goes with this process."""
+    directory = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, directory)
     return directory
 
 
@@ -58,8 +91,7 @@ def run_sent(python: str | Path, action: str, input: Any) -> "subprocess.Complet
 
 @cache
 def _placed() -> Path:
-    root = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, root)
+    root = _scratch()
     done = run_sent(sys.executable, "place", {"root": str(root), "digest": program.digest()})
     assert json.loads(done.stdout)["ok"], done.stdout
     return root

@@ -16,10 +16,11 @@ def make_wheel(
     requires: tuple[str, ...] = (),
     requires_python: str = "",
     record: dict[str, str] | None = None,
+    sizes: dict[str, int] | None = None,
 ) -> Path:
     """Write a wheel with these files (by default one module named like the project).
 
-    ``record`` holds hashes that RECORD shall state in place of the right ones.
+    ``record`` holds hashes, and ``sizes`` bytes, that RECORD states in place of the right ones.
     """
     info = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
@@ -29,7 +30,8 @@ def make_wheel(
     contents[f"{info}/METADATA"] = "".join(metadata)
     contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
     hashes = {path: _record_hash(text) for path, text in contents.items()} | (record or {})
-    rows = [f"{path},{hashes[path]},{len(text)}\n" for path, text in contents.items()]
+    bytes = {path: len(text) for path, text in contents.items()} | (sizes or {})
+    rows = [f"{path},{hashes[path]},{bytes[path]}\n" for path in contents]
     contents[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}-{version}-{tag}.whl"

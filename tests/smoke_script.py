@@ -1,6 +1,7 @@
 """The smoke test with scripted children in the place of smoke/device.py: no torch and no GPU."""
 
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -108,7 +109,8 @@ def in_process(given: dict[str, Any]) -> dict[str, Any]:
     changes, asked = split(given)
     with TemporaryDirectory() as place:
         directory = node_program.unpacked(Path(place), changes)
-        with patch.object(children, "PROGRAM", directory):
+        bare = patch.object(sys, "executable", node_program.bare_python())
+        with patch.object(children, "PROGRAM", directory), bare:
             return probe.test({**probe.DEFAULTS, **asked})
 
 

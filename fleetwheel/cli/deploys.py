@@ -65,10 +65,10 @@ run itself failed."""
 NOTES = {
     "deploy": """A host that is right is left alone, also when there is a newer release:
 `--data relock=true` takes that.""",
-    "rollback": """`--data generation=ID` names another one. Deploys then leave the host alone, until
-`fleetwheel deploy --data lift_hold=true`.""",
-    "schedule": """Which hosts and when stands in the inventory, under schedule; `--data mode=pull` has
-those hosts pull.""",
+    "rollback": """`--data generation=ID` names another one. Deploys then leave the host alone,
+until `fleetwheel deploy --data lift_hold=true`.""",
+    "schedule": """Which hosts and when stands in the inventory, under schedule;
+`--data mode=pull` has those hosts pull.""",
     "smoke": """`--data smoke=full` tests for some minutes.""",
 }
 
@@ -76,14 +76,9 @@ those hosts pull.""",
 def command(name: str) -> click.Command:
     """Return one of the commands."""
     deploy, summary = DEPLOYS[name]
-    text = CHANGING if deploy.asks else TESTING
+    texts = [summary, NOTES.get(name, ""), CHANGING if deploy.asks else TESTING]
 
-    @click.command(
-        name,
-        help="\n\n".join([summary, NOTES.get(name, ""), text]).replace(
-            "FILE.py", f"{deploy.name}.py"
-        ),
-    )
+    @click.command(name, help="\n\n".join(texts).replace("FILE.py", f"{deploy.name}.py"))
     @inventory_argument
     @limit_option
     @data_option

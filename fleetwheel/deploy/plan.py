@@ -1,6 +1,8 @@
 """What has to happen on a host so that it runs its lock: a pure comparison."""
 
 import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from fleetwheel.choice.request import Request, read_pins
 from fleetwheel.deploy.record import Record
@@ -8,6 +10,8 @@ from fleetwheel.host.profile import Generation, HostState, Python
 from fleetwheel.inventory.settings import SmokeMode
 from fleetwheel.lock.lock import Lock
 from fleetwheel.value import Value
+
+NOTHING_DAMAGED: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Plan(Value):
@@ -36,15 +40,18 @@ def plan(
     request: Request,
     smoke: SmokeMode,
     rebuild: bool = False,
+    damaged: Mapping[str, Sequence[str]] = NOTHING_DAMAGED,
 ) -> Plan:
     """Compare a host with its lock, and its record with what is asked for now.
 
     A generation is never repaired in place: one whose packages differ from the lock is left as it
-    is, and the same wheels are built again under the next build number.
+    is, and the same wheels are built again under the next build number. So is one of which a look
+    at its files has found packages ``damaged``.
     """
     name = lock.generation(python)
     builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
-    good = [id for id, generation in builds.items() if _as_locked(generation, lock)]
+    locked = [id for id, generation in builds.items() if _as_locked(generation, lock)]
+    good = [id for id in locked if id not in damaged]
     if rebuild or not good:
         number = max((_build_of(id, name) or 0 for id in builds), default=0) + 1
         return Plan(
@@ -52,7 +59,7 @@ def plan(
             build=True,
             smoke=smoke != "none",
             activate=True,
-            because=_why_build(bool(builds), bool(good)),
+            because=_why_build(bool(builds), bool(good), damaged),
         )
     current = host.installation.current
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
@@ -110,9 +117,12 @@ def _as_locked(generation: Generation, lock: Lock) -> bool:
     return generation.packages == lock.packages and bool(generation.python)
 
 
-def _why_build(built: bool, good: bool) -> str:
+def _why_build(built: bool, good: bool, damaged: Mapping[str, Sequence[str]]) -> str:
     if good:
         return "a new build was asked for"
+    if damaged:
+        found = [f"{', '.join(packages)} in {id}" for id, packages in damaged.items()]
+        return f"its files are not those of its wheels: {'; '.join(found)}"
     if built:
         return "the environment's packages differ from the lock"
     return "there is no environment with these wheels yet"

@@ -67,6 +67,8 @@ class Record(Value):
     generation: str
     previous: str | None = None
     """The generation that was in use before, which a rollback goes back to."""
+    older: tuple[str, ...] = ()
+    """Those that were in use before that one, newest first."""
     failed: tuple[str, ...] = ()
     """Generations whose smoke test failed, kept for a look until the next one passes."""
     request: Request

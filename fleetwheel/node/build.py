@@ -56,6 +56,8 @@ def build(
     base = Path(root)
     with exclusive(base):
         place_uv(base, uv_name, uv_sha256)
+        if (base / "envs" / id).exists():  # since the controller looked, another one made it
+            return {"built": id}
         sweep(base)
         require_space(base, needed_bytes)
         missing = place_wheels(base, wheels or {})

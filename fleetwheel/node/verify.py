@@ -9,15 +9,24 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+EVERYTHING = "every package"
+"""What is damaged where an environment has lost its lib/."""
 NAMED = 20
 """Files that no RECORD names, of which an answer has so many."""
 
 
-def verify(root: str, id: str) -> dict[str, Any]:
-    """Name packages with files that differ from their RECORD, and files that none names."""
+def verify(root: str, id: str, hashes: bool = True) -> dict[str, Any]:
+    """Name packages with files that differ from their RECORD, and files that none names.
+
+    Without ``hashes``, files are looked at for their sizes alone.
+    """
     generation = Path(root) / "envs" / id
+    if not site_packages(generation).is_dir():
+        return {"damaged": [EVERYTHING], "unrecorded": []}
+    if not hashes:
+        return {"damaged": damaged_packages(generation, hashes=False)}
     return {
         "damaged": damaged_packages(generation),
         "unrecorded": unrecorded_files(generation)[:NAMED],
@@ -27,36 +36,58 @@ def verify(root: str, id: str) -> dict[str, Any]:
 def site_packages(stage: Path) -> Path:
     if sys.platform == "win32":
         return stage / "Lib" / "site-packages"
-    return next((stage / "lib").glob("python3*/site-packages"))
+    lib = stage / "lib"
+    return next(lib.glob("python3*/site-packages"), lib / "python3/site-packages")
 
 
 def environment_python(stage: Path) -> Path:
     return stage / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def damaged_packages(stage: Path) -> list[str]:
-    """Return the names of installed packages with a file that differs from its RECORD hash."""
-    files = [file for file in recorded_files(stage) if file[2].startswith("sha256=")]
+def damaged_packages(stage: Path, *, hashes: bool = True) -> list[str]:
+    """Return the names of installed packages with a file that differs from its RECORD hash.
+
+    Without ``hashes``, only a file that is gone or of another size than RECORD states is read.
+    """
+    files = [file for file in recorded_files(stage) if file.hash.startswith("sha256=")]
+    suspects = files if hashes else [file for file in files if size_of(file.path) != file.size]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        intact = pool.map(lambda file: recorded_hash(file[1]) == file[2], files)
+        intact = pool.map(lambda file: recorded_hash(file.path) == file.hash, suspects)
     # strict= came with Python 3.10
-    checked = zip(files, intact)  # noqa: B905
-    return sorted({file[0] for file, same in checked if not same})
+    checked = zip(suspects, intact)  # noqa: B905
+    return sorted({file.package for file, same in checked if not same})
 
 
-def recorded_files(stage: Path) -> list[tuple[str, Path, str]]:
-    """Return package, path and hash of every file that a RECORD names.
+def size_of(path: Path) -> str:
+    """Return the size of a file as RECORD writes it; empty where there is no file."""
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return ""
+
+
+class RecordedFile(NamedTuple):
+    """A row of a RECORD: hash and size are as it writes them, and may be empty."""
+
+    package: str
+    path: Path
+    hash: str
+    size: str
+
+
+def recorded_files(stage: Path) -> list[RecordedFile]:
+    """Return every file that a RECORD names.
 
     A package without METADATA is none: nobody would miss it, and its RECORD could name anything.
     """
     site = site_packages(stage)
     records = [(m.parent.name.split("-")[0], m.parent) for m in site.glob("*.dist-info/METADATA")]
     return [
-        (package, Path(os.path.normpath(str(site / row[0]))), row[1])
+        RecordedFile(package, Path(os.path.normpath(str(site / row[0]))), row[1], row[2])
         for package, place in [*records, ("fleetwheel", stage)]
         if (place / "RECORD").exists()
         for row in csv.reader((place / "RECORD").read_text(encoding="utf-8").splitlines())
-        if len(row) > 1
+        if len(row) > 2
     ]
 
 
@@ -88,7 +119,7 @@ def unrecorded_files(stage: Path) -> list[str]:
 
     What Python compiled of a module that one names is exempt.
     """
-    recorded = {path for _, path, _ in recorded_files(stage)}
+    recorded = {file.path for file in recorded_files(stage)}
     return sorted(
         str(path.relative_to(stage))
         for path in programs_and_modules(stage)

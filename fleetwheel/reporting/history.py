@@ -1,6 +1,7 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +91,15 @@ def last_profiles(directory: Path) -> dict[str, Profile]:
             continue
         found |= {host.name: host.profile for host in hosts if host.profile}
     return found
+
+
+def last_deep_report(directory: Path) -> Report | None:
+    """Return the newest report of a deep drift check; None where there is none."""
+    for path in sorted(directory.glob("*.json"), reverse=True):
+        with suppress(FleetwheelError, OSError):
+            if b'"deep": true' in path.read_bytes() and (report := read_report(path)).deep:
+                return report
+    return None
 
 
 def read_report(path: Path) -> Report:

@@ -1,6 +1,9 @@
 """Root directories and hosts for the tests of this folder."""
 
+import os
+import platform
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 import uv
 
 from tests.project import Project, copy_of_checkout
+from tests.small_wheels import make_wheel
 
 
 @pytest.fixture
@@ -17,6 +21,32 @@ def root(tmp_path: Path) -> Path:
     (root / "bin").mkdir(parents=True)
     shutil.copy(uv.find_uv_bin(), root / "bin" / "uv.new")
     return root
+
+
+def small_wheels(directory: Path) -> list[Path]:
+    """Make a torch of one module, and the numpy that it needs, for the Python that runs this."""
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    tag = f"{python}-{python}-manylinux_2_28_{platform.machine()}"
+    return [
+        make_wheel(directory, "torch", "2.13.0+cpu", tag=tag, requires=("numpy",)),
+        make_wheel(directory, "numpy", "2.4.0"),
+    ]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose only source has the small wheels; deploy it with ``smoke="none"``."""
+    small_wheels(tmp_path / "wheels")
+    for name, value in {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+        "FLEETWHEEL_PYTORCH_INDEX": "http://127.0.0.1:9",
+        "XDG_CACHE_HOME": str(tmp_path / "xdg"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "one").mkdir()
+    return Project(copy_of_checkout(tmp_path / "one"), tmp_path / "root")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -85,6 +86,14 @@ def test_a_build_is_complete_and_leaves_current_alone(root: Path, lock: str) -> 
     assert said == b"1.0+cpu\n"
     assert (root / "envs/a-1/pylock.toml").read_text() == lock
     assert not (root / "current").exists()
+
+
+def test_what_another_controller_has_built_meanwhile_stays(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    made = (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns
+    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-1"}
+    assert (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns == made
+    assert built(root) == {"a-1"}
 
 
 def test_activation_points_current_and_writes_the_record(root: Path, lock: str) -> None:
@@ -180,6 +189,29 @@ def test_an_edit_of_our_own_files_is_found(root: Path, lock: str) -> None:
     hook = next((root / "envs/a-1").glob("lib/python3*/site-packages/fleetwheel_generation.py"))
     hook.write_text("import os\n")
     assert run("verify", root, id="a-1")["damaged"] == ["fleetwheel"]
+
+
+def test_a_quick_look_finds_what_is_gone_or_cut(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    site = next((root / "envs/a-1").glob("lib/python3*/site-packages"))
+    quick = {"id": "a-1", "hashes": False}
+    assert run("verify", root, **quick) == {"ok": True, "damaged": []}
+    module = site / "alpha.py"
+    text = module.read_text()
+    for content, damaged in ((text.upper(), []), (text[:-1], ["alpha"]), (None, ["alpha"])):
+        module.unlink()
+        if content is not None:
+            module.write_text(content)
+        assert run("verify", root, **quick)["damaged"] == damaged
+    shutil.rmtree(root / "envs/a-1/lib")
+    for hashes in (False, True):
+        assert run("verify", root, id="a-1", hashes=hashes)["damaged"] == ["every package"]
+
+
+def test_a_wheel_whose_record_has_wrong_sizes_is_whole(root: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "wheels", "beta", "1.0", sizes={"beta.py": 7})
+    run("build", root, **building(lock_of(wheel)))
+    assert run("verify", root, id="a-1", hashes=False)["damaged"] == []
 
 
 def test_a_generation_loses_its_bytecode_alone(root: Path, lock: str) -> None:

@@ -83,6 +83,17 @@ def test_a_generation_without_interpreter_is_not_good() -> None:
     assert steps(host(current=broken.id, generations=(broken,)), None)[1]
 
 
+def test_a_damaged_build_is_made_again_and_a_sound_one_beside_it_used() -> None:
+    alone = host(current=f"{NAME}-1", generations=(generation(),))
+    of, damaged = record(f"{NAME}-1"), {f"{NAME}-1": ["torch", "numpy"]}
+    made = plan(LOCK, PYTHON, alone, of, request=REQUEST, smoke="auto", damaged=damaged)
+    assert (made.generation, made.build) == (f"{NAME}-2", True)
+    assert f"torch, numpy in {NAME}-1" in made.because
+    both = host(current=f"{NAME}-1", generations=(generation(), generation(2)))
+    made = plan(LOCK, PYTHON, both, of, request=REQUEST, smoke="auto", damaged=damaged)
+    assert (made.generation, made.build, made.activate) == (f"{NAME}-2", False, True)
+
+
 def test_a_pass_holds_for_one_boot_driver_and_set_of_gpus() -> None:
     good = Generation(id=f"{NAME}-1", python=PYTHON.path, packages=PACKAGES)
     of = record(good.id, GPU_HOST)

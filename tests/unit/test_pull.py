@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +18,6 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations.schedule import JOBS
 from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import pull
-from tests.project import CHECKOUT
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""
@@ -366,17 +364,6 @@ def test_the_clone_installs_itself(lab: Lab) -> None:
     )
     assert lab.pull(source=lab.source) == (0, "")
     assert lab.stages() == GOOD
-
-
-def test_quickstart_makes_its_environment_where_no_new_tree_replaces_it(tmp_path: Path) -> None:
-    for name in (".venv", "tree"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "tree/.venv").symlink_to("../.venv")
-    shutil.copy(CHECKOUT / "quickstart.py", tmp_path / "tree")
-    make = "import quickstart; quickstart.make_environment()"
-    subprocess.run([sys.executable, "-c", make], cwd=tmp_path / "tree", check=True)
-    (tmp_path / "tree").rename(tmp_path / "old")
-    subprocess.run([tmp_path / ".venv/bin/python", "-c", "import pip"], check=True)
 
 
 def test_nothing_is_deployed_by_what_is_half_installed(lab: Lab) -> None:

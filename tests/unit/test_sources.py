@@ -288,6 +288,7 @@ def test_the_official_index_can_be_a_mirror(
     assert (source.url, source.variant, source.name) == (expected, "cu130", "official cu130")
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_one_bundle_is_found_as_pip_finds_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

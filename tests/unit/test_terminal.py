@@ -42,6 +42,12 @@ def test_colours_of_pyinfra_stay() -> None:
     assert terminal.cleaned(text) == text.replace("\t", "    ")
 
 
+def test_further_lines_of_a_message_are_indented() -> None:
+    said = terminal.hanging("[a] no\n[b] yes\n  hint: x\n")
+    assert said == "[a] no\n        [b] yes\n          hint: x\n"
+    assert terminal.hanging(said) == said
+
+
 def test_a_stranger_gets_one_line() -> None:
     said = terminal.single_line("a\n[healthy] Connected\r\n" + "x" * 1000)
     assert said.startswith("a [healthy] Connected xxx")
@@ -61,7 +67,7 @@ def test_logs_are_cleaned_whoever_writes_them(
     finally:
         logging.setLogRecordFactory(before)
     assert [record.getMessage() for record in caplog.records] == [
-        "[host] ?]52;c;aGk=?\nnext",
+        "[host] ?]52;c;aGk=?\n        next",
         "Disconnect: x [healthy] Connected",
         "?[2J",
         "5%",

@@ -1,0 +1,61 @@
+"""Whether the environment that a deploy would leave as it is has lost files, or was edited."""
+
+from functools import cache
+from pathlib import Path
+
+from pyinfra import host
+
+from fleetwheel.deploy.record import Record
+from fleetwheel.host import itself
+from fleetwheel.host.profile import HostState, Python
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _probe
+from fleetwheel.reporting import history
+from fleetwheel.reporting.report import Report
+
+
+def damaged_packages(
+    generation: str, python: Python, facts: HostState, record: Record | None, settings: Settings
+) -> list[str]:
+    """
+    Return the packages of a generation whose files are changed or missing.
+
+    + generation: one that stands on the host
+    + python: the interpreter that looks
+
+    Hashing torch takes its time, so only sizes are compared, unless the last smoke test of the
+    generation failed, or the last deep look at this host found files that differ.
+    """
+    if host.name.startswith("@fake/") or not facts.installation.runs(generation):
+        return []
+    hashes = _has_failed(generation, record) or _was_found_damaged(generation)
+    limit = settings.smoke_timeout if hashes else settings.fact_timeout
+    root = facts.installation.root
+    answer = _probe.generation(
+        host, python.path, "verify", root, limit, id=generation, hashes=hashes
+    )
+    return list(answer.get("damaged", ())) + list(answer.get("unrecorded", ()))
+
+
+def _has_failed(generation: str, record: Record | None) -> bool:
+    if record is None:
+        return False
+    of_this = record.generation == generation and record.tested and record.smoke is None
+    return of_this or generation in record.failed
+
+
+def _was_found_damaged(generation: str) -> bool:
+    """Whether the newest deep look at the fleet found files of it on this host that differ."""
+    report = _last_deep_report()
+    name = itself.inventory_name(host.name)
+    return report is not None and any(
+        drift.deep and drift.class_ == "package"
+        for entry in report.hosts
+        if (entry.name, entry.generation) == (name, generation)
+        for drift in entry.drift
+    )
+
+
+@cache
+def _last_deep_report() -> Report | None:
+    return history.last_deep_report(Path("reports"))

@@ -1,0 +1,83 @@
+"""When a deploy compares hashes in what it would leave alone, and when sizes are enough."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.context import ctx_host
+
+from fleetwheel.deploy.record import Record
+from fleetwheel.drift import damaged
+from fleetwheel.host.profile import Generation
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations import _damage, _probe
+from fleetwheel.reporting.report import HostReport, report_of, save_report
+from tests.deploying import hosts
+from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of
+
+LOCK = lock_with({"torch": "2.13.0+cpu"})
+ID = f"{LOCK.generation(PYTHON)}-1"
+NAME = "@local"
+BUILT = Generation(id=ID, python=PYTHON.path, packages=LOCK.packages)
+RECORD = record_of(LOCK, ID, CPU_HOST)
+
+
+@pytest.fixture(autouse=True)
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What the host of the moment is asked to look at."""
+    inputs: list[dict[str, Any]] = []
+
+    def answer(*_: object, **input: Any) -> dict[str, Any]:
+        inputs.append(input)
+        return {"damaged": ["torch"]}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_probe, "generation", answer)
+    _damage._last_deep_report.cache_clear()
+    with hosts(NAME) as state, ctx_host.use(state.inventory.get_host(NAME)):
+        yield inputs
+    _damage._last_deep_report.cache_clear()
+
+
+def look(record: Record | None) -> list[str]:
+    there = host(CPU_HOST, current=ID, generations=(BUILT,))
+    return _damage.damaged_packages(ID, PYTHON, there, record, Settings())
+
+
+@pytest.mark.parametrize(
+    ("record", "hashes"),
+    [
+        (RECORD, False),
+        (None, False),
+        (RECORD.without(ID), True),
+        (RECORD.model_copy(update={"smoke": None}), True),
+        (RECORD.model_copy(update={"smoke": None, "tested": False}), False),
+        (RECORD.without("another-1"), False),
+    ],
+)
+def test_hashes_are_compared_after_a_failed_test(
+    asked: list[dict[str, Any]], record: Record | None, hashes: bool
+) -> None:
+    assert look(record) == ["torch"]
+    assert asked == [{"id": ID, "hashes": hashes}]
+
+
+@pytest.mark.parametrize(
+    ("generation", "deep", "hashes"), [(ID, True, True), (ID, False, False), ("x-1", True, False)]
+)
+def test_and_after_a_deep_look_that_found_damage(
+    asked: list[dict[str, Any]], generation: str, deep: bool, hashes: bool
+) -> None:
+    drift = tuple(damaged(["torch"]))
+    found = HostReport(name=NAME, status="drifted", generation=generation, drift=drift)
+    save_report(Path("reports"), report_of([found], kind="drift", deep=deep))
+    save_report(Path("reports"), report_of([HostReport(name=NAME, status="unchanged")]))
+    look(RECORD)
+    assert asked[0]["hashes"] is hashes
+
+
+def test_an_environment_that_does_not_run_is_the_plans_matter(asked: list[dict[str, Any]]) -> None:
+    there = host(CPU_HOST, current=ID)
+    assert _damage.damaged_packages(ID, PYTHON, there, RECORD, Settings()) == []
+    assert asked == []

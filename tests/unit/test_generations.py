@@ -1,0 +1,92 @@
+"""The way back: which generation a rollback goes to, and what that changes."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwheel.deploy.generations import REMEMBERED, before, before_next, package_changes
+from fleetwheel.deploy.record import Hold, Record
+from tests.samples import CPU_HOST, lock_with, record_of
+
+AT = datetime(2026, 11, 30, tzinfo=UTC)
+LOCK = lock_with({"torch": "2.13.0+cpu"})
+
+
+def deployed(record: Record | None, generation: str) -> Record:
+    return _next(record, generation, None)
+
+
+def rolled_back(record: Record, generation: str | None = None) -> Record:
+    return _next(record, generation or before(record)[0], record.generation)
+
+
+def _next(record: Record | None, generation: str, left: str | None) -> Record:
+    earlier = before_next(record, generation, rolled_back=left is not None)
+    return record_of(LOCK, generation, CPU_HOST).model_copy(
+        update={
+            "previous": earlier[0] if earlier else None,
+            "older": earlier[1:],
+            "hold": Hold(since=AT, rolled_back_from=left) if left else None,
+        }
+    )
+
+
+def four() -> Record:
+    record = None
+    for generation in "abcd":
+        record = deployed(record, generation)
+    assert record
+    return record
+
+
+def test_a_second_rollback_goes_further_back() -> None:
+    record = four()
+    assert before(record) == ("c", "b", "a")
+    record = rolled_back(record)
+    assert (record.generation, before(record)) == ("c", ("b", "a"))
+    record = rolled_back(record)
+    assert (record.generation, before(record)) == ("b", ("a",))
+
+
+def test_a_named_generation_is_a_place_on_the_way() -> None:
+    assert before(rolled_back(four(), "a")) == ()
+    assert before(rolled_back(four(), "other")) == ("c", "b", "a")
+
+
+def test_a_deploy_after_a_hold_can_be_rolled_back_to_what_was_held() -> None:
+    record = deployed(rolled_back(four()), "d")
+    assert before(record) == ("c", "b", "a")
+    assert before(deployed(record, "d")) == ("c", "b", "a")
+
+
+def test_a_hold_of_an_earlier_fleetwheel_leads_back_too() -> None:
+    """Its record named what the rollback had left as the one before."""
+    hold = Hold(since=AT, rolled_back_from="d")
+    record = record_of(LOCK, "c", CPU_HOST).model_copy(update={"previous": "d", "hold": hold})
+    assert before(record) == ()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=60))
+def test_no_way_back_leads_to_itself_or_to_what_was_left(steps: list[tuple[str, bool]]) -> None:
+    record: Record | None = None
+    for generation, back in steps:
+        if back and record and before(record):
+            left = record.generation
+            record = rolled_back(record)
+            assert left not in before(record)
+        else:
+            record = deployed(record, generation)
+        assert record.generation not in before(record)
+        assert len(set(before(record))) == len(before(record)) <= REMEMBERED
+
+
+def test_the_changes_between_two_sets_begin_with_torch() -> None:
+    old = {"torch": "2.14.1+cu130", "numpy": "2.4.0", "timm": "1.0"}
+    new = {"torch": "2.13.0+cu126", "numpy": "2.4.0", "extra": "3"}
+    assert package_changes(old, new) == (
+        "torch 2.14.1+cu130 -> 2.13.0+cu126, extra none -> 3, timm 1.0 -> none"
+    )
+    assert package_changes(old, old) == ""
+    many = {f"p{number}": "1" for number in range(9)}
+    assert package_changes({}, many).endswith("p5 none -> 1, and 3 more")
