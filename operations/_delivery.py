@@ -11,8 +11,7 @@ from fleetwheel.delivery.distribution import Delivery, deliver, parcels, unserve
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
-from fleetwheel.sources.configured import local_path
-from fleetwheel.sources.web import host_of
+from fleetwheel.sources.address import host_of, local_path
 
 
 def delivery(settings: Settings, lock: Lock, root: str) -> Delivery:

@@ -13,7 +13,12 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery import mirror
-from fleetwheel.delivery.distribution import require_own_files
+from fleetwheel.delivery.distribution import (
+    lenders,
+    require_own_files,
+    require_public,
+    require_unchanged,
+)
 from fleetwheel.delivery.proxy import variables
 from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes
 from fleetwheel.deploy import preflight
@@ -295,7 +300,10 @@ def _prepare(deployment: Deployment) -> Transfer:
     lacking = [parcel for parcel in parcels.values() if parcel.sha256 not in there.wheels]
     pushed = {parcel.filename: parcel.url for parcel in lacking}
     wheels = fetched | pushed
-    known = sizes(list(wheels.values()), sources)
+    require_public(lock, wheels.values(), sources)
+    require_unchanged(lock, wheels.values())
+    lent = lenders(lock, sources)
+    known = sizes(list(wheels.values()), lent)
     ways = {"to fetch": fetched, "to send": pushed}
     amounts = [f"{amount(each, known)} {way}" for way, each in ways.items() if each]
     built = needed_bytes(lock, download_bytes(wheels, known))
@@ -303,10 +311,10 @@ def _prepare(deployment: Deployment) -> Transfer:
         summary=", ".join(amounts) or "nothing to fetch",
         uv=uv_to_send(deployment.facts),
         needed_bytes=built + download_bytes(pushed, known),
-        environment=uv_credentials(sources, fetched.values()) | _network(settings),
+        environment=uv_credentials(lent, fetched.values()) | _network(settings),
         delivery=how,
         places=places(settings, fetched.values()),
-        sources=sources,
+        sources=lent,
     )
 
 

@@ -1,6 +1,20 @@
 """Indexes as the usual products lay them out, on loopback: links, answers and redirects.
 
-What is known of the products, without their documentation at hand; none of them was run.
+None of the products was run. What is known of them, read on 2026-11-30:
+
+- Nexus: ``../../packages/NAME/VERSION/FILE#md5=`` in sonatype/nexus-public, PyPiHostedFacet.java;
+  a whole page of a newer one, with sha256, in github.com/pyodide/micropip/pull/174
+- Artifactory: address and login in jfrog/jfrog-cli-artifactory, commands/setup/setup_test.go;
+  hashes in github.com/jazzband/pip-tools/issues/1135. Its links: not verified
+- devpi: page and form in devpi/devpi, server/devpi_server/views.py (``_simple_list_project``),
+  ``+f/HASH/HASH/FILE`` in main.py, redirects with ``mirror_use_external_urls``
+- GitLab: page and absolute links in gitlabhq/gitlabhq, app/presenters/packages/pypi; forwarding in
+  docs.gitlab.com/user/packages/pypi_repository; redirects of files to signed addresses in
+  gitlab.com/gitlab-org/gitlab-qa/-/merge_requests/1135
+- CodeArtifact: address and login in docs.aws.amazon.com/codeartifact/latest/ug/python-configure-pip
+  and links in github.com/astral-sh/uv/issues/1388
+- ProGet: address and login in docs.inedo.com/docs/proget-feeds-pypi. Links and hash: not verified
+- S3: + for a space, and 403 for what is not there, in yetanothermichael.com/coding/2022/10/11
 """
 
 import base64
@@ -32,17 +46,34 @@ class Layout(NamedTuple):
     """Whether the files are redirected to a store, which wants no password."""
     forwards: bool = False
     """Whether names that it lacks are redirected to another index."""
+    head: str = "<title>Links for {project}</title>"
+    """What a page begins with."""
 
 
 LAYOUTS = {
-    "Nexus": Layout("/repository/pypi/simple", "../../packages/{project}/{version}/{file}", "md5"),
+    "Nexus": Layout(
+        "/repository/pypi/simple",
+        "../../packages/{project}/{version}/{file}",
+        "md5",
+        head='<title>Links for {project}</title><meta name="api-version" value="2"/>',
+    ),
+    "Nexus of today": Layout(
+        "/repository/pypi/simple",
+        "../../packages/{project}/{version}/{file}",
+        head='<title>Links for {project}</title><meta name="api-version" value="2"/>',
+    ),
     "Artifactory": Layout(
         "/artifactory/api/pypi/lab/simple", "../../{project}/{version}/{file}", login=True
     ),
-    "devpi": Layout("/root/lab/+simple", "../../+f/0a1/{digest}/{file}", redirects=True),
+    "devpi": Layout(
+        "/root/lab/+simple",
+        "../../+f/{digest:.3}/{rest:.13}/{file}",
+        redirects=True,
+        head='<title>root/lab: links for {project}</title><form method="post"><input></form>',
+    ),
     "GitLab": Layout(
         "/api/v4/projects/7/packages/pypi/simple",
-        "/api/v4/projects/7/packages/pypi/files/{digest}/{file}",
+        "{server}/api/v4/projects/7/packages/pypi/files/{digest}/{file}",
         login=True,
         redirects=True,
         forwards=True,
@@ -112,9 +143,11 @@ def _server(
         def page(self, project: str) -> None:
             if not self.path.endswith("/"):
                 return self.answer(302, headers={"Location": f"{self.path}/"})
-            links = [_link(layout, w) for w in wheels if _project(w) == project]
+            server = f"http://{self.headers['Host']}"
+            links = [_link(layout, w, server) for w in wheels if _project(w) == project]
             if links:
-                return self.answer(200, "".join(links).encode(), {"Content-Type": "text/html"})
+                text = layout.head.format(project=project) + "".join(links)
+                return self.answer(200, text.encode(), {"Content-Type": "text/html"})
             if elsewhere:
                 return self.answer(302, headers={"Location": f"{elsewhere}/simple/{project}/"})
             return self.answer(layout.missing)
@@ -152,13 +185,15 @@ def _server(
         thread.join()
 
 
-def _link(layout: Layout, wheel: Path) -> str:
+def _link(layout: Layout, wheel: Path, server: str) -> str:
     digest = hashlib.new(layout.hash, wheel.read_bytes()).hexdigest()
     place = layout.link.format(
         project=_project(wheel),
         version=quote(wheel.name.split("-")[1]),
         file=quote(wheel.name),
         digest=digest,
+        rest=digest[3:],
+        server=server,
     )
     return f'<a href="{place}#{layout.hash}={digest}" rel="internal">{wheel.name}</a><br/>\n'
 

@@ -1,7 +1,7 @@
 """How the wheels of a lock reach one host: fetched by itself, through a mirror, or pushed."""
 
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import tomli_w
@@ -10,10 +10,10 @@ from fleetwheel.choice.request import requirement_of
 from fleetwheel.delivery.mirror import passes
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
-from fleetwheel.sources.configured import local_path
+from fleetwheel.sources import store
+from fleetwheel.sources.address import host_of, local_path
 from fleetwheel.sources.given import wheel_of
 from fleetwheel.sources.survey import survey
-from fleetwheel.sources.web import host_of
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 from fleetwheel.value import Value
 
@@ -86,6 +86,33 @@ def require_own_files(lock: Lock, sources: Sequence[Source], packages: Sequence[
             f"the host's copy of its lock names {file}, which is in no wheel source here",
             hint="add its directory to the sources, or run with --data relock=true",
         )
+
+
+def lenders(lock: Lock, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return the sources whose logins may be used for what a lock names.
+
+    None for a copy that a host sent back: whoever wrote it would get them, or a file behind them.
+    """
+    return () if lock.from_host else tuple(sources)
+
+
+def require_public(lock: Lock, urls: Iterable[str], sources: Sequence[Source]) -> None:
+    """Refuse a lock that a host sent back, where its wheels need the login of a source."""
+    closed = {host_of(source.url) for source in sources if source.url != source.redacted}
+    needed = sorted(closed & {host_of(url) for url in urls})
+    if needed and lock.from_host:
+        raise FleetwheelError(
+            f"the host's copy of its lock names wheels on {', '.join(needed)}, which takes a"
+            " login, and no login is used for what a host alone names",
+            hint=f"bring back locks/{lock.name}, or run with --data relock=true",
+        )
+
+
+def require_unchanged(lock: Lock, urls: Collection[str]) -> None:
+    """Refuse wheels on this machine that are no longer those of the lock, before a host does."""
+    for wheel in parcels(lock, "push", here=True):
+        if wheel.url in urls and local_path(wheel.url) is not None:
+            store.fetch(wheel.url, {wheel.sha256})
 
 
 def _given(package: str) -> Wheel | None:

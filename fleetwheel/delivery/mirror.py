@@ -7,7 +7,7 @@ from pydantic_core import from_json
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.address import host_of, local_path
 from fleetwheel.sources.wheel import Source
 from fleetwheel.value import Value
 
@@ -72,7 +72,7 @@ def served_sources(address: str) -> tuple[str, ...]:
 
 def passes(url: str) -> bool:
     """Whether a mirror that serves a wheel's source passes the wheel on."""
-    path = url.removeprefix(web.host_of(url))
+    path = url.removeprefix(host_of(url))
     return re.fullmatch(WHEEL, path) is not None
 
 
@@ -98,8 +98,8 @@ def upstreams(sources: Sequence[Source], urls: Iterable[str]) -> tuple[Upstream,
 
     A source with a password is left out: the mirror would show its wheels to everyone.
     """
-    private = {web.host_of(s.url) for s in sources if s.url != s.redacted}
+    private = {host_of(s.url) for s in sources if s.url != s.redacted}
     addresses = [*(source.url for source in sources), *urls]
-    hosts = {web.host_of(url) for url in addresses if local_path(url) is None}
+    hosts = {host_of(url) for url in addresses if local_path(url) is None}
     sound = (host for host in hosts - private if re.fullmatch(r"https?://[\w.:-]+", host))
     return tuple(Upstream(url=host) for host in sorted(sound))

@@ -10,10 +10,12 @@ from packaging.utils import canonicalize_name
 from fleetwheel.choice.request import PARTNERS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import local_path, pip_settings
+from fleetwheel.sources.address import local_path, redacted, split_login
+from fleetwheel.sources.configured import pip_settings
 from fleetwheel.sources.given import wheel_of
 from fleetwheel.value import Value
 
+CONFIGURED = "correct what pip is configured with: see `pip config list` and PIP_CONSTRAINT"
 DEEPEST = 10
 """Files that may name one another."""
 
@@ -44,7 +46,9 @@ def configured_constraints() -> tuple[Constraint, ...]:
 
 def _of_file(place: str, depth: int) -> Iterator[Constraint]:
     if depth > DEEPEST:
-        raise FleetwheelError(f"{_shown(place)}: constraint files name one another without end")
+        raise FleetwheelError(
+            f"{redacted(place)}: constraint files name one another without end", hint=CONFIGURED
+        )
     text = re.sub(r"\\\r?\n", "", _read(place))
     for number, line in enumerate(text.splitlines(), 1):
         said = re.sub(r"(^|\s)#.*", "", line).strip()
@@ -61,13 +65,13 @@ def _constraint(said: str, place: str, number: int) -> Constraint:
         requirement = Requirement(re.split(r"\s--?\w", said)[0])
     except InvalidRequirement as error:
         raise FleetwheelError(
-            f"{_shown(place)}, line {number}: {said!r} is no constraint",
+            f"{redacted(place)}, line {number}: {said!r} is no constraint",
             hint="pip on this machine is configured with it: `pip config list`",
         ) from error
     requirement.name = str(canonicalize_name(requirement.name))
     if requirement.url and requirement.name in ("torch", *PARTNERS):
         raise FleetwheelError(
-            f"{_shown(place)}, line {number}: {requirement.name} is bound to an address, but"
+            f"{redacted(place)}, line {number}: {requirement.name} is bound to an address, but"
             " fleetwheel chooses the build of torch that suits each host",
             hint="write a version there, such as torch==2.14.1",
         )
@@ -75,10 +79,10 @@ def _constraint(said: str, place: str, number: int) -> Constraint:
         wheel_of(requirement)
     except ValueError as error:
         raise FleetwheelError(
-            f"{_shown(place)}, line {number}: {error}",
+            f"{redacted(place)}, line {number}: {error}",
             hint="only wheels are locked: name one, or write a version there",
         ) from error
-    return Constraint(requirement=str(requirement), place=_shown(place))
+    return Constraint(requirement=str(requirement), place=redacted(place))
 
 
 def _read(place: str) -> str:
@@ -86,16 +90,18 @@ def _read(place: str) -> str:
     try:
         if path is not None:
             return path.read_text(encoding="utf-8")
-        url, login = web.split_login(place)
+        url, login = split_login(place)
         page = web.page(url, login)
     except (OSError, ValueError) as error:
         raise FleetwheelError(
             f"the constraints that pip on this machine is configured with cannot be read: "
-            f"{_shown(place)}: {getattr(error, 'strerror', None) or 'it is no text'}",
-            hint="see `pip config list` and PIP_CONSTRAINT",
+            f"{redacted(place)}: {getattr(error, 'strerror', None) or 'it is no text'}",
+            hint=CONFIGURED,
         ) from error
     if page is None:
-        raise FleetwheelError(f"{_shown(place)}: there are no constraints at this address")
+        raise FleetwheelError(
+            f"{redacted(place)}: there are no constraints at this address", hint=CONFIGURED
+        )
     return page.content.decode("utf-8", "replace")
 
 
@@ -105,7 +111,3 @@ def _beside(place: str, other: str) -> str:
         return other
     path = local_path(place)
     return urljoin(place, other) if path is None else str(path.parent / other)
-
-
-def _shown(place: str) -> str:
-    return web.split_login(place)[0]

@@ -5,24 +5,20 @@ from collections.abc import Iterable, Sequence
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources.catalogue import Catalogue
-from fleetwheel.sources.index import NameOffer, serving
+from fleetwheel.sources.index import NameOffer, SourceAnswer, serving
+from fleetwheel.sources.remedy import file_remedy, source_remedy
 from fleetwheel.sources.wheel import Source
 
 OTHERWISE = "change the packages or the torch version that the inventory asks for"
-FIRST = ", or put what is missing into the first source that holds the package: {}"
+UNFIT = (
+    "ask for another version (packages:) or another Python (python:), or build the wheel that is"
+    " missing (docs/distribution.md, Without a wheel)"
+)
+BIND = "bind {0} to the source that you trust with it: sources: [{{url: ADDRESS, packages: [{0}]}}]"
 BUILD = (
-    "build its wheel on this machine, `pip wheel --no-deps --wheel-dir DIRECTORY NAME==VERSION`,"
+    "build its wheel on this machine, `pip wheel --no-deps --wheel-dir DIRECTORY {}==VERSION`,"
     " and name DIRECTORY under sources: (docs/distribution.md, Without a wheel)"
 )
-REMEDIES = {
-    r"CERTIFICATE|SSL": "give pip the authority behind it: pip config set global.cert FILE",
-    r"status (401|403)": "put user name and password into its address in pip.conf or sources:",
-    r"status (404|410)": "its page names a file that is not there: ask who keeps it",
-    r"status 5\d\d": "run again when its server is well",
-    r"does not exist": "mount or make the directory, or take it out of the configuration",
-}
-"""What to do about a source that gave no answer, by a pattern of what it said."""
-UNREACHED = "check its address, the network and the proxy that pip is configured with"
 
 
 class NoSolutionError(FleetwheelError):
@@ -42,67 +38,83 @@ class NoSolutionError(FleetwheelError):
 class UnheardError(FleetwheelError):
     """A name has no wheel, or one from a source behind another that gave no answer for it."""
 
-
-def remedy(failure: str) -> str:
-    """Return what to do about a source or wheel, by what was said when it was asked for."""
-    return next((do for said, do in REMEDIES.items() if re.search(said, failure)), UNREACHED)
+    def __init__(self, message: str, ways: Sequence[str]) -> None:
+        """``ways`` are what would change it, each by itself."""
+        super().__init__(message, hint="; or ".join(ways))
+        self.ways = tuple(ways)
 
 
 def require_heard(names: Iterable[str], catalogue: Catalogue) -> None:
     """Refuse to take wheels from behind a source that gave no answer for their name."""
     refused = [offer for name in names if (offer := catalogue.offer(name)).refusal]
     if refused:
-        first = refused[0].unheard[0]
-        raise UnheardError(
-            "\n".join(str(offer.refusal) for offer in refused),
-            hint=f"{remedy(str(first.failure))}; or bind names to their sources with packages:, or"
-            f" let locks do without it: optional_sources: [{first.source.redacted!r}]",
-        )
+        silent = {offer.unheard[0].source.redacted: None for offer in refused}
+        ways = [
+            *remedies_for_silence(offer.unheard[0] for offer in refused),
+            *(BIND.format(offer.name) for offer in refused),
+            "where none of its names is your own, let locks do without it: optional_sources:"
+            f" {list(silent)}",
+        ]
+        raise UnheardError("\n".join(str(offer.refusal) for offer in refused), ways)
 
 
 def explained(said: str, catalogue: Catalogue) -> FleetwheelError:
     """Return the error for what uv said when it failed, with what the sources had said before."""
     if catalogue.unread:
         file, why = next(iter(catalogue.unread.items()))
-        return FleetwheelError(f"{file} cannot be read: {why}", hint=remedy(why))
+        return FleetwheelError(f"{file} cannot be read: {why}", hint=file_remedy(why))
     if "No solution found" not in said:
-        return FleetwheelError(f"uv finds no wheel set: {said}", hint="this is uv's own failure")
+        return FleetwheelError(
+            f"uv finds no wheel set: {said}",
+            hint="uv itself failed, no source did: run again, and report these words if it stays",
+        )
     about = [offer for name, offer in catalogue.offers.items() if _names(said, name)]
     missing = [offer for offer in about if not offer.wheels]
-    if silent := [offer for offer in missing if offer.unheard]:
-        return _unheard(silent)
-    words = f"uv finds no wheel set: {said}"
-    if unbuilt := [offer for offer in missing if offer.holder]:
-        return NoSolutionError("\n".join([words, *map(without_wheel, unbuilt)]), hint=BUILD)
-    return NoSolutionError(words, hint=OTHERWISE + _first_sources(about, catalogue.sources))
+    reasons = [reason for offer in missing for reason in missing_reasons(offer, catalogue.sources)]
+    ways = [way for offer in missing for way in missing_remedies(offer)]
+    if any(offer.unheard for offer in missing):
+        return UnheardError("\n".join(reasons), ways)
+    words = "\n".join([f"uv finds no wheel set: {said}", *reasons])
+    unfit = re.search(r"no wheels with a matching|requires Python", said)
+    ways = ways or [UNFIT if unfit else OTHERWISE, *_behind(about, catalogue.sources)]
+    return NoSolutionError(words, hint="; or ".join(ways))
 
 
-def without_wheel(offer: NameOffer) -> str:
-    """Say that a name is held, but not as a wheel."""
-    where = offer.holder.redacted if offer.holder else "its source"
-    return f"{offer.name} has no wheel in {where}, only the source or yanked files"
+def missing_reasons(offer: NameOffer, sources: Sequence[Source]) -> list[str]:
+    """Say why there is no wheel of a name."""
+    if offer.holder:
+        behind = f"; {offer.behind.redacted} has one, but stands behind it" if offer.behind else ""
+        held = "only source distributions, other formats or yanked files"
+        return [f"{offer.name} has no wheel in {offer.holder.redacted}, {held}{behind}"]
+    asked = serving(offer.name, sources)
+    places = [f"{s.redacted}{' (bound to it)' if s.packages else ''}" for s in asked]
+    nowhere = f"no source that answers has a wheel of {offer.name}; asked: {', '.join(places)}"
+    return [nowhere, *(f"{a.source.redacted} gave no answer: {a.failure}" for a in offer.unheard)]
 
 
-def silence(offers: Iterable[NameOffer]) -> list[str]:
-    """Return one sentence for each source that gave no answer for one of these names."""
-    every = [(offer.name, answer) for offer in offers for answer in offer.unheard]
-    return [f"{a.source.redacted} gave no answer for {name}: {a.failure}" for name, a in every]
+def missing_remedies(offer: NameOffer) -> list[str]:
+    """Say what would bring a wheel of a name."""
+    if offer.holder:
+        return [BUILD.format(offer.name), *([BIND.format(offer.name)] if offer.behind else [])]
+    if offer.unheard:
+        return remedies_for_silence(offer.unheard)
+    return [f"correct the name {offer.name}, or name the source that has it under sources:"]
 
 
-def _unheard(offers: Sequence[NameOffer]) -> UnheardError:
-    names = ", ".join(offer.name for offer in offers)
-    words = [f"no source that answers has a wheel of {names}", *silence(offers)]
-    return UnheardError("\n".join(words), hint=remedy(str(offers[0].unheard[0].failure)))
+def remedies_for_silence(answers: Iterable[SourceAnswer]) -> list[str]:
+    """Say what to do about each source that gave no answer."""
+    failures = {answer.source.redacted: str(answer.failure) for answer in answers}
+    return [f"{place}: {source_remedy(failure)}" for place, failure in failures.items()]
 
 
-def _first_sources(offers: Iterable[NameOffer], sources: Sequence[Source]) -> str:
+def _behind(offers: Iterable[NameOffer], sources: Sequence[Source]) -> list[str]:
     """Name the sources that stand first for these names while others stand behind them."""
-    first = [
-        f"{offer.name} from {offer.holder.redacted}"
+    return [
+        f"put what is missing into {offer.holder.redacted}, the first source that holds"
+        f" {offer.name}"
         for offer in offers
         if offer.holder and serving(offer.name, sources)[-1] != offer.holder
     ]
-    return FIRST.format(", ".join(first)) if first else ""
 
 
 def _names(said: str, name: str) -> bool:

@@ -17,6 +17,7 @@ from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Target
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Python
+from fleetwheel.sources.address import is_address
 from fleetwheel.value import Value
 
 V = TypeVar("V", bound=Value)
@@ -68,9 +69,11 @@ class Lock(Value):
             ) from error
         for package in document.packages:
             for wheel in package.wheels or ():
+                words = f"locks/{self.name}: a wheel of {package.name} has"
                 if not re.fullmatch("[0-9a-f]{64}", wheel.hashes.get("sha256", "")):
-                    words = f"locks/{self.name}: a wheel of {package.name} has no sha256"
-                    raise FleetwheelError(words, hint=RELOCK)
+                    raise FleetwheelError(f"{words} no sha256", hint=RELOCK)
+                if not is_address(wheel.url or ""):
+                    raise FleetwheelError(f"{words} an address that is none", hint=RELOCK)
         return document
 
     @cached_property

@@ -25,6 +25,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
 from fleetwheel.render import render
+from fleetwheel.sources import store
 from fleetwheel.sources.catalogue import Catalogue
 from fleetwheel.sources.given import by_version, wheel_of
 from fleetwheel.sources.loopback import key_in, served_index
@@ -54,7 +55,7 @@ def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int
     """
     pins = [f"{name}=={version}" for name, version in choice.packages.items()]
     limits = _others(target.constraints, choice.packages)
-    given = _given([*limits, *choice.requirements])
+    given = _given([*limits, *choice.requirements], sources)
     catalogue = Catalogue(sources, choice.source, choice.packages, given)
     text = _compile(
         target,
@@ -92,7 +93,7 @@ def pick_freely(
     text = _compile(
         target,
         python,
-        Catalogue(sources, given=_given([*limits, *target.requirements])),
+        Catalogue(sources, given=_given([*limits, *target.requirements], sources)),
         requirements=[*target.requirements, *names],
         constraints=limits,
         timeout=timeout,
@@ -111,10 +112,16 @@ def picked(text: str) -> dict[str, Picked]:
     }
 
 
-def _given(requirements: Iterable[str]) -> dict[str, Wheel]:
-    """Return the wheels that are asked for by their address, by project."""
+def _given(requirements: Iterable[str], sources: Sequence[Source]) -> dict[str, Wheel]:
+    """Return the wheels that are asked for by their address, by project.
+
+    Each is fetched and compared with its hash: else a host would be the first to find out.
+    """
     found = map(wheel_of, map(Requirement, requirements))
-    return {wheel.project: wheel for wheel in found if wheel}
+    given = {wheel.project: wheel for wheel in found if wheel}
+    for wheel in given.values():
+        store.fetch_listed(wheel, sources)
+    return given
 
 
 def _others(constraints: Sequence[str], family: Iterable[str]) -> list[str]:

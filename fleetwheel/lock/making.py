@@ -77,7 +77,7 @@ def make(
     try:
         locked = _first_that_locks(target, ask, matrix, vetoes)
     except UnheardError as error:
-        return Refusal(reasons=(error.message,), unlocks=(str(error.hint),))
+        return Refusal(reasons=tuple(error.message.splitlines()), unlocks=error.ways)
     if isinstance(locked, Refusal):
         notes = kept_to(constraints, family(target))
         return locked.model_copy(update={"reasons": (*locked.reasons, *notes)})

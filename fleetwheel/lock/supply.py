@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from fleetwheel.choice.candidates import Stock, stock_of
 from fleetwheel.choice.choose import Refusal, candidate_variants, family
 from fleetwheel.choice.target import Target
-from fleetwheel.lock.failures import BUILD, silence, without_wheel
+from fleetwheel.lock.failures import missing_reasons, missing_remedies
 from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.sources.configured import (
     OwnSources,
@@ -44,12 +44,9 @@ class Supply(NamedTuple):
         missing = [offer for offer in offers if not offer.wheels]
         if not missing:
             return None
-        names = ", ".join(offer.name for offer in missing)
-        unbuilt = [without_wheel(offer) for offer in missing if offer.holder]
-        return Refusal(
-            reasons=(f"no source that answers has a wheel of {names}", *unbuilt, *silence(missing)),
-            unlocks=(BUILD,) if unbuilt else (),
-        )
+        reasons = [why for offer in missing for why in missing_reasons(offer, self.ordinary)]
+        ways = [way for offer in missing for way in missing_remedies(offer)]
+        return Refusal(reasons=tuple(reasons), unlocks=tuple(dict.fromkeys(ways)))
 
 
 def supply(targets: Iterable[Target], matrix: Matrix, own: OwnSources | None = None) -> Supply:

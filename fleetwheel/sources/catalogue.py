@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import store
 from fleetwheel.sources.index import WEIGHED, NameOffer, offered
-from fleetwheel.sources.metadata import metadata
+from fleetwheel.sources.metadata import metadata, metadata_inside
 from fleetwheel.sources.survey import ask_sources
 from fleetwheel.sources.wheel import Source, Wheel
 
@@ -49,9 +49,11 @@ class Catalogue:
     def metadata(self, wheel: Wheel) -> bytes | None:
         """Return the METADATA of a wheel, None where it cannot be read."""
         try:
-            return metadata(wheel.url, self.sources)
+            if wheel in self._given.values():
+                return metadata_inside(store.fetch_listed(wheel, self.sources))
+            return metadata(wheel, self.sources)
         except FleetwheelError as error:
-            self.unread[wheel.filename] = str(error.args[0])
+            self.unread[wheel.filename] = error.message
             return None
 
     def sha256(self, wheel: Wheel) -> str:
@@ -71,5 +73,8 @@ class Catalogue:
 
 
 def key_of(wheel: Wheel) -> str:
-    """Return a name for a wheel's address that tells nothing of it: 64 hexadecimal digits."""
-    return hashlib.sha256(wheel.url.encode()).hexdigest()
+    """Return a name for a wheel, by all that is known of it: 64 hexadecimal digits.
+
+    Two wheels may have one address: what a page says of another source's file is its own word.
+    """
+    return hashlib.sha256(wheel.model_dump_json().encode()).hexdigest()

@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.sources.address import host_of, is_below, local_path, on_network, redacted
 from fleetwheel.sources.wheel import Source
 from fleetwheel.value import Value
 
@@ -71,13 +71,13 @@ class OwnSources(Value):
     @property
     def redacted(self) -> tuple[str, ...]:
         """Each source in one line, without user name and password."""
-        shown = [(_redacted(source.url), source.packages) for source in self.sources]
+        shown = [(redacted(source.url), source.packages) for source in self.sources]
         return tuple(f"{url} for {','.join(names)}" if names else url for url, names in shown)
 
     @property
     def optional_redacted(self) -> tuple[str, ...]:
         """The optional ones, without user name and password, sorted."""
-        return tuple(sorted({_redacted(url).rstrip("/") for url in self.optional}))
+        return tuple(sorted({redacted(url).rstrip("/") for url in self.optional}))
 
 
 def configured_sources(own: OwnSources | None = None) -> tuple[Source, ...]:
@@ -110,10 +110,6 @@ def name_pattern(text: str) -> str:
     return re.sub(r"[-_.]+", "-", text).lower()
 
 
-def _redacted(url: str) -> str:
-    return Source(name="inventory", url=url).redacted
-
-
 def official_source(variant: Variant) -> Source:
     """Return the official PyTorch index of a variant, such as ``cpu`` or ``cu130``."""
     base = os.environ.get(OFFICIAL_INDEX_VARIABLE) or OFFICIAL_INDEX
@@ -124,8 +120,7 @@ def official_source(variant: Variant) -> Source:
 def is_official(source: Source) -> bool:
     """Whether a source is the official PyTorch index, or the mirror that stands for it."""
     bases = (OFFICIAL_INDEX, os.environ.get(OFFICIAL_INDEX_VARIABLE) or OFFICIAL_INDEX)
-    places = [f"{base.rstrip('/')}/" for base in bases]
-    return source.variant is not None or f"{source.redacted.rstrip('/')}/".startswith(tuple(places))
+    return source.variant is not None or any(is_below(source.url, base) for base in bases)
 
 
 def certificate() -> str | None:
@@ -160,9 +155,8 @@ def uv_credentials(sources: Sequence[Source], urls: Iterable[str]) -> dict[str, 
     ``urls`` are the addresses of the wheels: the passwords of other sources stay here. uv leaves
     them out of locks; they reach it by environment, never by command line or file.
     """
-    places = {urlsplit(url)[:2] for url in urls}
-    bare = [(source.url, urlsplit(source.redacted)[:2]) for source in sources]
-    secret = [url for url, place in bare if place in places and "@" in urlsplit(url).netloc]
+    places = {host_of(url) for url in urls}
+    secret = [s.url for s in sources if s.url != s.redacted and host_of(s.url) in places]
     return {"UV_INDEX": " ".join(secret)} if secret else {}
 
 
@@ -220,17 +214,6 @@ def parse_pip_settings(text: str) -> dict[str, str]:
     return {key: value for section in PIP_SECTIONS for key, value in settings[section].items()}
 
 
-def local_path(url: str) -> Path | None:
-    """Return the path of a source on this machine, None for one on the network."""
-    if url.lower().startswith(("http:", "https:")):
-        return None
-    if not url.lower().startswith("file:"):
-        return Path(url)
-    parts = urlsplit(url)
-    share = "" if parts.netloc in ("", "localhost") else f"//{parts.netloc}"
-    return Path(url2pathname(share + parts.path))
-
-
 def _pip_command() -> list[str] | None:
     if find_spec("pip"):
         return [sys.executable, "-P", "-m", "pip"]
@@ -267,7 +250,7 @@ def _layout(entry: str) -> Layout:
         return "flat"
     if path is None:
         return "simple"
-    is_index = entry.lower().startswith("file:") and not any(path.glob("*.whl"))
+    is_index = re.match("file:", entry, re.IGNORECASE) and not any(path.glob("*.whl"))
     return "simple" if is_index else "flat"
 
 
@@ -275,11 +258,11 @@ def _source(name: str, entry: str, layout: Layout | None = "simple") -> Source:
     """Return a source with a sound address, a directory made absolute; None tells the layout."""
     try:
         parts = urlsplit(entry)
-        on_network = parts.scheme in ("http", "https")
-        sound = parts.hostname if on_network else parts.scheme == "file" or "://" not in entry
+        remote = on_network(entry)
+        sound = parts.hostname if remote else parts.scheme == "file" or "://" not in entry
         if not (sound and entry.strip() and entry.isprintable()) or parts.port == 0:
             raise ValueError
-        if not on_network and parts.scheme != "file":
+        if not remote and parts.scheme != "file":
             entry = str(Path(entry).expanduser().absolute())
         return Source(name=name, url=entry, layout=layout or _layout(entry))
     except (ValueError, RuntimeError, OSError) as error:

@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources.address import redacted
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 
 HASHED = re.compile(r"sha256=([0-9a-f]{64})")
@@ -31,12 +32,12 @@ def as_requirement(text: str) -> str:
         raise ValueError(f"{text!r} names a file of requirements: list them under packages")
     place, _, fragment = text.partition("#")
     if not place.endswith(".whl"):
-        raise ValueError(f"{_shown(text)} is no wheel: {BUILT.format(_shown(text))}")
+        raise ValueError(f"{redacted(text)} is no wheel: {BUILT.format(redacted(text))}")
     url = place if "://" in place else Path(place).expanduser().absolute().as_uri()
     try:
         name = str(parse_wheel_filename(file_name(url))[0])
     except (InvalidWheelFilename, FleetwheelError) as error:
-        raise ValueError(f"{_shown(place)} has no file name of a wheel") from error
+        raise ValueError(f"{redacted(place)} has no file name of a wheel") from error
     return f"{name} @ {url}#{fragment}"
 
 
@@ -87,8 +88,3 @@ def by_version(text: str) -> str:
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     marker = f"; {requirement.marker}" if requirement.marker else ""
     return f"{requirement.name}{extras}=={wheel.version}{marker}"
-
-
-def _shown(text: str) -> str:
-    """Return what was written without what may be a password."""
-    return re.sub(r"//[^/@]*@", "//", text)

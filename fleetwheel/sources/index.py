@@ -27,6 +27,8 @@ class NameOffer(Value):
     wheels: tuple[Wheel, ...] = ()
     holder: Source | None = None
     """The source that stands first for the name; None for one that is weighed, or held nowhere."""
+    behind: Source | None = None
+    """Where the holder has no wheel: the next source that has one."""
     unheard: tuple[SourceAnswer, ...] = ()
     """Sources that gave no answer and stand before the holder; all such where there is none."""
 
@@ -61,15 +63,14 @@ def offered(name: str, answers: Sequence[SourceAnswer]) -> NameOffer:
     """
     if name in WEIGHED:
         return NameOffer(name=name, wheels=_once_each(answers))
-    unheard: list[SourceAnswer] = []
-    for answer in answers:
-        if answer.failure is None and answer.holds:
-            return NameOffer(
-                name=name, wheels=answer.wheels, holder=answer.source, unheard=tuple(unheard)
-            )
-        if answer.failure is not None and not answer.source.optional:
-            unheard.append(answer)
-    return NameOffer(name=name, unheard=tuple(unheard))
+    first = next((place for place, answer in enumerate(answers) if answer.holds), len(answers))
+    silent = [a for a in answers[:first] if a.failure is not None and not a.source.optional]
+    offer = NameOffer(name=name, unheard=tuple(silent))
+    if first == len(answers):
+        return offer
+    wheels, holder = answers[first].wheels, answers[first].source
+    behind = None if wheels else next((a.source for a in answers[first:] if a.wheels), None)
+    return offer.model_copy(update={"wheels": wheels, "holder": holder, "behind": behind})
 
 
 def _once_each(answers: Iterable[SourceAnswer]) -> tuple[Wheel, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
+from fleetwheel.sources.address import Login
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -19,7 +20,7 @@ MOST_BYTES = 2**26
 class RemoteFile(io.RawIOBase):
     """A seekable file that is fetched by range requests; FleetwheelError where there are none."""
 
-    def __init__(self, url: str, login: web.Login) -> None:
+    def __init__(self, url: str, login: Login) -> None:
         self._url, self._login = url, login
         self._tail, self._length = web.piece(url, login, f"bytes=-{TAIL_BYTES}")
         self._place = 0

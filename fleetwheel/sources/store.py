@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.configured import local_path
+from fleetwheel.sources.address import Login, local_path, redacted
+from fleetwheel.sources.remedy import file_remedy
 from fleetwheel.sources.wheel import Source, Wheel, file_name
 
 FETCH_S = 3600
@@ -29,20 +30,22 @@ def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -
 
     A wheel on this machine's own disk stays where it is. Whoever asks first in this process
     fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
-    the same host. Raises FleetwheelError when the wheel does not come, or is another.
+    the same server. Raises FleetwheelError when the wheel does not come, or is another.
     """
-    late = f"{file_name(url)} did not come within {FETCH_S} s"
-    key = ("wheel", url, frozenset(accepted))
-    return web.once(key, partial(_fetch, url, accepted, sources), FETCH_S, late).answer()
+    return _once(*web.with_login(url, sources), frozenset(accepted))
 
 
-def keep(url: str, sources: Sequence[Source] = ()) -> Path:
+def fetch_listed(wheel: Wheel, sources: Sequence[Source] = ()) -> Path:
+    """Return the path of a wheel with the hash that its source tells, if it tells one; as above."""
+    return fetch(wheel.url, {wheel.sha256} if wheel.sha256 else (), sources)
+
+
+def keep(url: str, login: Login = None) -> Path:
     """Return the path of a wheel whose hash is not known yet, fetched once into the store.
 
     Raises FleetwheelError when it does not come.
     """
-    late = f"{file_name(url)} did not come within {FETCH_S} s"
-    return web.once(("wheel", url), partial(_fetch, url, (), sources), FETCH_S, late).answer()
+    return _once(url, login, frozenset())
 
 
 def measured(wheel: Wheel, sources: Sequence[Source] = ()) -> str:
@@ -50,11 +53,11 @@ def measured(wheel: Wheel, sources: Sequence[Source] = ()) -> str:
 
     Raises FleetwheelError when the file does not come, or has not the hash that its source tells.
     """
-    path = keep(wheel.url, sources)
+    path = keep(*web.with_login(wheel.url, sources))
     algorithm, _, expected = (wheel.other_hash or "").partition(":")
     if expected and _hash(path, algorithm) != expected:
         raise FleetwheelError(
-            f"{web.split_login(wheel.url)[0]} has another {algorithm} than its source says",
+            f"{redacted(wheel.url)} has another {algorithm} than its source says",
             hint="the wheel was changed or damaged there: ask who keeps the source",
         )
     return sha256(path)
@@ -80,44 +83,60 @@ def _hash(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm)).hexdigest()
 
 
-def _fetch(url: str, accepted: Collection[str], sources: Sequence[Source]) -> Path:
+def _once(url: str, login: Login, accepted: frozenset[str]) -> Path:
+    late = f"{file_name(url)} did not come within {FETCH_S} s"
+    key = ("wheel", url, login, accepted)
+    return web.once(key, partial(_fetch, url, login, accepted), FETCH_S, late).answer()
+
+
+def _fetch(url: str, login: Login, accepted: Collection[str]) -> Path:
     """Return where a wheel is; without accepted hashes it may have any."""
     store = cache_directory() / "wheels"
     local = local_path(url)
-    kept = [local] if local else [store / hash / file_name(url) for hash in accepted]
+    kept = [store / hash / file_name(url) for hash in accepted]
     try:
+        if local:
+            return _require(local, accepted, local)
         for path in kept:
-            if path.exists() and (not accepted or sha256(path) in accepted):
+            if path.exists() and sha256(path) in accepted:
                 return path
-        return _download(url, accepted, sources, store)
+        return _download(url, login, accepted, store)
     except OSError as error:
         reason = error.strerror or "it cannot be read or written"
         raise FleetwheelError(
-            f"{file_name(url)} does not get to this machine: {reason}",
-            hint=f"check the disk with {store}, or set XDG_CACHE_HOME",
+            f"{local or file_name(url)} does not get to this machine: {reason}",
+            hint=f"check the disk with {local or store}, or set XDG_CACHE_HOME",
         ) from error
 
 
-def _download(url: str, accepted: Collection[str], sources: Sequence[Source], store: Path) -> Path:
+def _download(url: str, login: Login, accepted: Collection[str], store: Path) -> Path:
     """Fetch a wheel into the store, where it only gets with a hash that is accepted."""
-    if local_path(url):
-        raise _other(url)
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".") as directory:
         new = Path(directory) / file_name(url)
-        bare, login = web.split_login(url)
-        web.download(bare, login or web.logins(sources).get(web.host_of(bare)), new)
-        hash = sha256(new)
-        if accepted and hash not in accepted:
-            raise _other(url)
+        try:
+            web.download(url, login, new)
+        except FleetwheelError as error:
+            raise FleetwheelError(error.message, hint=file_remedy(error.message)) from error
+        hash = sha256(_require(new, accepted, url))
         path = store / hash / new.name
         path.parent.mkdir(exist_ok=True)
         new.replace(path)
         return path
 
 
-def _other(url: str) -> FleetwheelError:
-    return FleetwheelError(
-        f"{web.split_login(url)[0]} is not there, or is another file than the one that was locked",
-        hint="a wheel or the lock was changed: run with --data relock=true",
-    )
+def _require(path: Path, accepted: Collection[str], place: str | Path) -> Path:
+    """Return a file that is there with an accepted hash; FleetwheelError where it is another."""
+    if not path.is_file():
+        raise FleetwheelError(
+            f"{place} is not there",
+            hint="put the file back, name another under packages:, or run with --data relock=true",
+        )
+    if accepted and (found := sha256(path)) not in accepted:
+        raise FleetwheelError(
+            f"{place} is another file than the one that is asked for: its sha256 is {found}, not"
+            f" {' or '.join(sorted(accepted))}",
+            hint="if that is on purpose: write this hash behind it under packages:, and where a"
+            " lock asks for the old one, run with --data relock=true",
+        )
+    return path

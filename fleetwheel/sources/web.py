@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
-from urllib.parse import urlsplit
 
 import requests
 from pypi_simple import ACCEPT_ANY
@@ -16,6 +15,7 @@ from urllib3.util import Retry
 
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources.address import Login, host_of, split_login
 from fleetwheel.sources.configured import certificate, proxies
 from fleetwheel.sources.wheel import Source
 
@@ -43,8 +43,6 @@ ABSENT_IN_BUCKETS = (403, *ABSENT)
 """The same where files are kept in a bucket that shows no list, as those of the official index."""
 
 Answer = TypeVar("Answer")
-Login = tuple[str, str] | None
-"""User name and password."""
 
 
 class Page(NamedTuple):
@@ -92,7 +90,11 @@ _errands: dict[Hashable, BackgroundCall[Any]] = {}
 def once(
     key: Hashable, function: Callable[[], Answer], seconds: float, late: str
 ) -> BackgroundCall[Answer]:
-    """Return the errand of this key, started by whoever asks first in this process."""
+    """Return the errand of this key, started by whoever asks first in this process.
+
+    The key holds all that an answer depends on, a login too; authorities and proxy are those of
+    the process.
+    """
     new = BackgroundCall(function, seconds, late)
     kept = _errands.setdefault(key, new)
     if kept is new:
@@ -103,22 +105,6 @@ def once(
 def forget_pages() -> None:
     """Ask everything anew from now on."""
     _errands.clear()
-
-
-def split_login(url: str) -> tuple[str, Login]:
-    """Return an address without its credentials, and the credentials."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return parts.geturl(), None
-    login = requests.utils.get_auth_from_url(url)
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return bare, login if any(login) else None
-
-
-def host_of(url: str) -> str:
-    """Return scheme, host and port of an address, without credentials."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | None:
@@ -247,14 +233,19 @@ def _append(response: requests.Response, url: str, path: Path) -> None:
 
 
 def _require_encryption(response: requests.Response, url: str) -> None:
-    way = [step.url for step in (*response.history, response)]
-    if url.startswith("https:") and not all(step.startswith("https:") for step in way):
+    way = [host_of(step.url) for step in (*response.history, response)]
+    if host_of(url).startswith("https:") and not all(step.startswith("https:") for step in way):
         raise FleetwheelError(f"{url} redirects to an address without encryption")
 
 
-def logins(sources: Iterable[Source]) -> dict[str, Login]:
-    """Return the credentials of each host that a source has some for."""
-    return {host_of(s.url): split_login(s.url)[1] for s in sources if "@" in s.url}
+def with_login(url: str, sources: Iterable[Source]) -> tuple[str, Login]:
+    """Return an address without credentials, and those that it is asked with.
+
+    They are its own, or those of a source on the same server: scheme, host and port are equal.
+    """
+    bare, login = split_login(url)
+    lent = {host_of(source.url): split_login(source.url)[1] for source in sources}
+    return bare, login or lent.get(host_of(bare))
 
 
 def _require_answer(host: str) -> None:
@@ -287,7 +278,8 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         )
     # requests lets some ValueErrors of others through, for addresses that cannot be one.
     except (OSError, ValueError) as error:
-        silent = isinstance(error, requests.ConnectionError | requests.Timeout)
+        heard = isinstance(error, requests.exceptions.SSLError)
+        silent = isinstance(error, requests.ConnectionError | requests.Timeout) and not heard
         says = "does not answer" if silent else "gives no answer that can be used"
         raise FleetwheelError(f"{host_of(url)} {says}: {_reason(error)}") from error
 

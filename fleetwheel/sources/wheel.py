@@ -11,9 +11,11 @@ from urllib.parse import unquote, urlsplit
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
+from pydantic import field_validator
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
+from fleetwheel.sources.address import is_address, redacted
 from fleetwheel.value import Value
 
 PYPI_TORCH = Path(__file__).with_name("pypi-torch.txt")
@@ -56,15 +58,11 @@ class Source(Value):
     @property
     def redacted(self) -> str:
         """The address without user name and password."""
-        scheme, separator, rest = self.url.partition("://")
-        if not separator:
-            return self.url
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+        return redacted(self.url)
 
 
-class Wheel(Value):
-    """One wheel file, as a source lists it."""
+class ListedFile(Value):
+    """A wheel file as a page or directory lists it."""
 
     filename: str
     url: str
@@ -77,6 +75,27 @@ class Wheel(Value):
     """When it came to the source, where that says so."""
     other_hash: str | None = None
     """Another hash than SHA-256, as ``sha512:HEX``, where the source gives only such a one."""
+    metadata_hash: str | None = None
+    """That of the metadata file beside it, as ``sha256:HEX``, where the source gives one."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not is_address(url):
+            raise ValueError("it is no address")
+        return url
+
+    @field_validator("filename", "url", "requires_python")
+    @classmethod
+    def _can_be_written(cls, text: str | None) -> str | None:
+        """Refuse lone surrogates, which JSON can hold and no file or request can."""
+        (text or "").encode()
+        return text
+
+
+class Wheel(ListedFile):
+    """A wheel file, and the source that lists it."""
+
     source: Source
 
     @property

@@ -76,7 +76,9 @@ def test_no_lock_takes_a_name_from_behind_a_source_that_gave_no_answer(
     assert "acme-utils would come from" in found.reasons[0]
     assert f"{private} (inventory) stands before it" in found.reasons[0]
     assert f"HTTP status {status}" in found.reasons[0]
-    assert f"optional_sources: ['{private}']" in found.unlocks[0]
+    assert found.unlocks[0].startswith(f"{private}: ")
+    assert "[{url: ADDRESS, packages: [acme-utils]}]" in found.unlocks[1]
+    assert f"optional_sources: ['{private}']" in found.unlocks[2]
 
 
 def test_the_name_of_a_dependency_is_as_safe(indexes: tuple[Index, Index], tmp_path: Path) -> None:
@@ -123,7 +125,9 @@ def test_a_bound_name_comes_from_its_source_or_not_at_all(
     indexes[0].replies[PAGE] = Reply(status)
     found = decided(tmp_path, own, "acme-utils")
     assert isinstance(found, Refusal)
-    assert found.reasons[0] == "no source that answers has a wheel of acme-utils"
+    asked = f"asked: {indexes[0].url}/private/ (bound to it)"
+    assert found.reasons[0] == f"no source that answers has a wheel of acme-utils; {asked}"
+    assert found.unlocks
     assert "/whl/public/acme-utils/" not in indexes[1].pages()
 
 
@@ -169,8 +173,47 @@ def test_a_source_distribution_holds_its_name(indexes: tuple[Index, Index], tmp_
     indexes[0].replies[PAGE] = Reply(200, b'<a href="acme_utils-1.0.tar.gz">acme_utils</a>')
     found = decided(tmp_path, sources(f"{indexes[0].url}/private/"), "acme-utils")
     assert isinstance(found, Refusal)
-    assert "acme-utils has no wheel in" in found.reasons[1]
-    assert "pip wheel" in found.unlocks[0]
+    assert "pip wheel --no-deps --wheel-dir DIRECTORY acme-utils==" in found.unlocks[0]
+
+
+@pytest.mark.parametrize("file", ["acme_utils-1.0-py3.11.egg", "acme-utils-1.0-1.noarch.rpm"])
+def test_a_file_of_another_format_holds_its_name_and_the_refusal_says_what_stands_behind(
+    indexes: tuple[Index, Index], tmp_path: Path, file: str
+) -> None:
+    indexes[0].replies[PAGE] = Reply(200, f'<a href="{file}">{file}</a>'.encode())
+    found = decided(tmp_path, sources(f"{indexes[0].url}/private/"), "acme-utils")
+    assert isinstance(found, Refusal)
+    assert f"acme-utils has no wheel in {indexes[0].url}/private/" in found.reasons[0]
+    assert f"{indexes[1].url}/public/ has one, but stands behind it" in found.reasons[0]
+    assert "packages: [acme-utils]" in found.unlocks[1]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<title>Sign in</title><form><input name=password></form>",
+        b'<a href="/">Home</a>',
+        b"Our servers are taking a rest.",
+        b'<a href="numpy-2.4.0-py3-none-any.whl">numpy</a>',
+    ],
+)
+def test_a_page_that_is_not_that_of_the_name_lets_no_other_source_have_it(
+    indexes: tuple[Index, Index], tmp_path: Path, page: bytes
+) -> None:
+    indexes[0].replies[PAGE] = Reply(200, page)
+    found = decided(tmp_path, sources(f"{indexes[0].url}/private/"), "acme-utils")
+    assert isinstance(found, Refusal)
+    assert "stands before it and gave no answer" in found.reasons[0]
+
+
+def test_a_directory_or_page_of_links_that_is_gone_lets_no_other_source_have_a_name(
+    indexes: tuple[Index, Index], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for url in (str(tmp_path / "empty"), f"{indexes[0].url}/gone.html"):
+        found = decided(tmp_path, sources(url), "acme-utils")
+        assert isinstance(found, Refusal), url
+        assert "stands before it and gave no answer" in found.reasons[0]
 
 
 def test_a_page_that_unpacks_without_end_reaches_nobody(

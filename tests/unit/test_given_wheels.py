@@ -14,6 +14,7 @@ from fleetwheel.lock.unmet import unmet
 from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
+from tests.wheel_server import serve_wheels
 
 ADDRESS = "https://wheels.example/acme_utils-1.0-py3-none-any.whl"
 HASH = "0" * 64
@@ -96,6 +97,32 @@ def test_the_wheel_itself_is_locked_and_pushed(sources: Source, tmp_path: Path) 
     assert lock.packages == {"acme-utils": "1.0", "numpy": "2.4.0", "torch": "2.13.0+cpu"}
     assert lock.urls["acme-utils"] == own.as_uri()
     assert own.as_uri() in {parcel.url for parcel in parcels(lock, "direct", here=False)}
+
+
+def test_a_wrong_hash_is_refused_where_the_lock_is_made(sources: Source, tmp_path: Path) -> None:
+    """And so in a dry run too; not by the host that is to install it."""
+    own = make_wheel(tmp_path / "own", "acme_utils", "1.0")
+    with pytest.raises(FleetwheelError, match="is another file") as caught:
+        locked(sources, f"{own}#sha256={HASH}")
+    assert sha256(own) in caught.value.message
+    assert "under packages:" in caught.value.hint
+    with pytest.raises(FleetwheelError, match=r"gone-1\.0-py3-none-any\.whl is not there"):
+        locked(sources, f"{tmp_path}/gone-1.0-py3-none-any.whl#sha256={HASH}")
+
+
+@pytest.mark.usefixtures("quick_pip")
+def test_a_wrong_hash_of_a_wheel_on_the_network_too(
+    sources: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = make_wheel(tmp_path / "own", "acme_utils", "1.0")
+    with serve_wheels(own.parent) as server:
+        address = f"{server.url}/{own.name}"
+        with pytest.raises(FleetwheelError, match="is another file"):
+            locked(sources, f"{address}#sha256={HASH}")
+        lock = locked(sources, f"{address}#sha256={sha256(own)}")
+    assert lock.urls["acme-utils"] == address
+    assert len([path for path, _ in server.asked if path.endswith(".whl")]) == 2
 
 
 def test_another_wheel_under_the_name_is_another_request(sources: Source, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources import metadata, survey, web
+from fleetwheel.sources import listing, metadata, web
 
 PLACE = "x-1.0.dist-info/METADATA"
 
@@ -35,9 +35,9 @@ def test_metadata_that_unpacks_to_too_much_is_refused(packed: int) -> None:
 
 def test_a_name_that_stands_for_many_tags_is_no_wheel() -> None:
     letters = ".".join("abcdefghijklmnopqrstuvwxyz")
-    assert survey._project(f"torch-2.9.1-{letters}-{letters}-{letters}.whl") is None
+    assert listing._project(f"torch-2.9.1-{letters}-{letters}-{letters}.whl") is None
     real = "numpy-2.4.0-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"
-    assert survey._project(real) == "numpy"
+    assert listing._project(real) == "numpy"
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_a_name_that_stands_for_many_tags_is_no_wheel() -> None:
     [None, datetime(2026, 1, 1), datetime(1, 1, 1, tzinfo=UTC)],
 )
 def test_a_moment_that_no_source_can_mean_is_none(told: datetime | None) -> None:
-    assert survey._moment(told) is None
-    assert survey._moment(datetime(2026, 1, 1, tzinfo=UTC)) is not None
+    assert listing._moment(told) is None
+    assert listing._moment(datetime(2026, 1, 1, tzinfo=UTC)) is not None
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def test_a_source_with_source_distributions_alone_holds_the_name() -> None:
     """Else a wheel of this name elsewhere would take their place."""
     sdists = SourceAnswer(source=source(1), holds=True)
     offer = offered("acme-utils", [sdists, holding(source(2), version="99.0")])
-    assert (offer.wheels, offer.holder) == ((), source(1))
+    assert (offer.wheels, offer.holder, offer.behind) == ((), source(1), source(2))
+    assert offered("acme-utils", [sdists, silent(source(2))]).behind is None
+    assert offered("acme-utils", [holding(source(1)), holding(source(2))]).behind is None
 
 
 def test_the_refusal_names_the_name_and_both_sources() -> None:

@@ -14,10 +14,10 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock
 from fleetwheel.sources import metadata, remote_zip, web
-from fleetwheel.sources.catalogue import Catalogue
+from fleetwheel.sources.catalogue import Catalogue, key_of
 from fleetwheel.sources.configured import pip_settings
+from fleetwheel.sources.listing import JSON, listing
 from fleetwheel.sources.loopback import served_index
-from fleetwheel.sources.survey import JSON, listing
 from fleetwheel.sources.wheel import Source
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
@@ -112,6 +112,61 @@ def test_metadata_that_is_promised_and_not_there_is_read_out_of_the_wheel(
     assert ("/files/torch-2.13.0-py3-none-any.whl", "bytes=-65536") in server.asked
 
 
+@pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata"])
+def test_the_hash_of_metadata_is_read_under_both_of_its_names(key: str) -> None:
+    file = {"filename": "a-1-py3-none-any.whl", "url": "a.whl", "hashes": {}}
+    document = {"meta": {"api-version": "1.0"}, "name": "a", "files": [file]}
+    file[key] = {"sha256": "a" * 64}
+    text = f'<a href="a-1-py3-none-any.whl" data-{key}="sha256={"a" * 64}">a</a>'
+    for content, kind in [(json.dumps(document), JSON), (text, "text/html")]:
+        (found,) = listing(web.Page(content.encode(), kind, "https://a.example/")).wheels
+        assert found.metadata_hash == f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_metadata_with_another_hash_than_the_page_says_is_refused(
+    server: WheelServer, wheels: dict[str, Path], algorithm: str
+) -> None:
+    """As pip does: whoever changed it decides what is installed beside the wheel."""
+    beside = wheels["numpy"].with_name(f"{wheels['numpy'].name}.metadata")
+    beside.write_bytes(metadata.metadata_inside(wheels["numpy"]))
+    said = f'data-core-metadata="{algorithm}={digest(beside, algorithm)}"'
+    link(server, "numpy", wheels["numpy"], more=said)
+    assert locked(server).packages["numpy"] == "2.4.0"
+    web.forget_pages()
+    beside.write_bytes(beside.read_bytes() + b"Requires-Dist: evil\n")
+    with pytest.raises(FleetwheelError, match=f"another {algorithm} than its index says") as caught:
+        locked(server)
+    assert "who keeps" in caught.value.hint
+
+
+def test_what_two_pages_say_of_one_address_stays_apart(server: WheelServer) -> None:
+    """A page may name another source's file: its hash for it is its own word."""
+    url = "/files/numpy-2.4.0-py3-none-any.whl"
+    other = json.dumps(
+        {
+            "meta": {"api-version": "1.0"},
+            "name": "acme",
+            "files": [
+                {
+                    "filename": "acme-1.0-py3-none-any.whl",
+                    "url": url,
+                    "hashes": {"sha256": "0" * 64},
+                }
+            ],
+        }
+    )
+    server.pages["/simple/acme/"] = other.encode()
+    catalogue = Catalogue([Source(name="lab", url=f"{server.url}/simple/")])
+    server.media_type = JSON
+    (acme,) = catalogue.offer("acme").wheels
+    server.media_type = "text/html"
+    (numpy,) = catalogue.offer("numpy").wheels
+    assert acme.url == numpy.url
+    assert catalogue.wheel(key_of(numpy)) == numpy
+    assert catalogue.wheel(key_of(acme)) == acme
+
+
 def test_a_file_that_is_no_wheel_is_named(server: WheelServer, wheels: dict[str, Path]) -> None:
     wheels["numpy"].write_bytes(b"<html>Please log in</html>")
     with pytest.raises(FleetwheelError) as caught:
@@ -124,7 +179,7 @@ def test_a_file_that_is_not_there_is_named(server: WheelServer, wheels: dict[str
     wheels["numpy"].unlink()
     with pytest.raises(FleetwheelError, match=r"numpy-2\.4\.0.*HTTP status 404") as caught:
         locked(server)
-    assert "ask who keeps it" in caught.value.hint
+    assert "ask who keeps the source" in caught.value.hint
 
 
 def test_versions_that_do_not_go_together_are_told_in_uvs_words(
@@ -189,4 +244,4 @@ def test_a_wheel_with_a_directory_without_end_is_given_up(
 def test_the_metadata_of_what_a_wheel_brings_along_is_not_its_own(tmp_path: Path) -> None:
     inside = {"acme/vendored/other-2.0.dist-info/METADATA": "Name: other\nVersion: 2.0\n"}
     wheel = make_wheel(tmp_path, "acme", "1.0", files=inside)
-    assert b"Name: acme" in metadata.metadata(wheel.as_uri(), [])
+    assert b"Name: acme" in metadata.metadata_inside(wheel)

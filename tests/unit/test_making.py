@@ -91,7 +91,9 @@ def test_packages_that_no_torch_goes_with_are_told_in_uvs_words(wheels: Path) ->
 def test_a_package_that_no_source_has_is_named(wheels: Path) -> None:
     found = answer(wheels, Request(packages=("nosuchpkg", "numpy")))
     assert isinstance(found, Refusal)
-    assert found.reasons == ("no source that answers has a wheel of nosuchpkg",)
+    (reason,) = found.reasons
+    assert reason.startswith("no source that answers has a wheel of nosuchpkg; asked: ")
+    assert found.unlocks[0].startswith("correct the name nosuchpkg")
 
 
 def test_partners_that_others_bring_come_from_the_source_of_torch(wheels: Path) -> None:

@@ -12,12 +12,12 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import configured as sources
+from fleetwheel.sources.address import local_path
 from fleetwheel.sources.configured import (
     OwnSource,
     OwnSources,
     certificate,
     configured_sources,
-    local_path,
     official_source,
     parse_pip_settings,
     pip_settings,

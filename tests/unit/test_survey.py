@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 
 from fleetwheel import __version__
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.lock.failures import remedy
 from fleetwheel.sources import store, web
 from fleetwheel.sources.configured import pip_settings, unfollowed
-from fleetwheel.sources.survey import JSON, Survey, listing, sizes, survey
+from fleetwheel.sources.listing import JSON, listing
+from fleetwheel.sources.metadata import metadata
+from fleetwheel.sources.remedy import source_remedy
+from fleetwheel.sources.survey import Survey, sizes, survey
 from fleetwheel.sources.web import Page
 from fleetwheel.sources.wheel import Source
 from tests.serve_index import Index, Reply, serve_index, silent_server
@@ -222,10 +224,11 @@ def test_the_network_cannot_point_to_a_file_of_this_machine(
 
 def test_other_projects_on_a_page_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
-    make_wheel(tmp_path, "torchaudio", "2.10.0")
-    page = '<a href="../torchaudio-2.10.0-py3-none-any.whl">x</a>'
-    (tmp_path / "torch/index.html").write_text(page)
-    assert survey([at(tmp_path.as_uri())], ["torch"]) == Survey()
+    for project in ("torch", "torchaudio"):
+        make_wheel(tmp_path, project, "2.10.0")
+    page = '<a href="../{0}-2.10.0-py3-none-any.whl">x</a>'.format
+    (tmp_path / "torch/index.html").write_text(page("torchaudio") + page("torch"))
+    assert versions(survey([at(tmp_path.as_uri())], ["torch"])) == ["torch 2.10.0"]
 
 
 @pytest.mark.parametrize("fragment", ["", "#sha256=", "#sha256=$(id)", "#md5=" + "a" * 64])
@@ -430,7 +433,7 @@ def test_what_pip_trusts_without_a_certificate_is_refused_and_named(
     with serve_index(wheels, tls=tls) as index:
         (warning,) = survey([at(f"{index.url}/cu130/")], ["torch"]).warnings
     assert "CERTIFICATE_VERIFY_FAILED" in warning
-    assert "global.cert" in remedy(warning)
+    assert "global.cert" in source_remedy(warning)
     said = unfollowed()
     assert said and "trusted-host" in said and "give pip the authority" in said
     pip_settings.cache_clear()
@@ -456,7 +459,8 @@ def test_requests_say_who_asks(index: Index) -> None:
     assert {asked.headers["User-Agent"] for asked in index.asked} == {f"fleetwheel/{__version__}"}
 
 
-def test_every_page_is_asked_for_once(index: Index) -> None:
+def test_every_page_is_asked_for_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEETWHEEL_PYTORCH_INDEX", index.url)
     sources = [at(f"{index.url}/cpu/"), at(f"{index.url}/cpu", "cpu"), at(f"{index.url}/cu130/")]
     first = survey(sources, PROJECTS)
     assert survey(sources, PROJECTS) == first
@@ -490,6 +494,7 @@ def test_a_silent_host_is_given_up_once(monkeypatch: pytest.MonkeyPatch, index: 
 def test_a_host_that_refuses_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    pip_settings()
     begin = time.monotonic()
     found = survey([at(url)], PROJECTS)
     assert time.monotonic() - begin < 1
@@ -531,9 +536,55 @@ def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) 
     with serve_index(wheels, login="user:secret") as index:
         address = f"{index.url}/cpu/torch/"
         assert sizes([address]) == {address: None}
-        web.forget_pages()
         found = sizes([address], [at(index.with_login("user:secret"))])
     assert found[address]
+
+
+def test_what_one_login_sees_is_no_answer_for_another(wheels: dict[str, list[Path]]) -> None:
+    """Hosts of one run may have sources of their own."""
+    wheel = wheels["cpu"][0]
+    with serve_index(wheels, login="user:secret", one_address=True) as index:
+        open_, closed = f"{index.url}/cpu/", f"{index.with_login('user:secret')}/cpu/"
+        assert survey([at(open_)], ["torch"]).silent
+        (found, *_) = survey([at(closed)], ["torch"]).wheels
+        with pytest.raises(FleetwheelError, match="HTTP status 401"):
+            store.fetch(found.url, {store.sha256(wheel)}, [at(open_)])
+        kept = store.fetch(found.url, {store.sha256(wheel)}, [at(closed)])
+        with pytest.raises(FleetwheelError, match="401"):
+            metadata(found, [at(open_)])
+        assert metadata(found, [at(closed)]).startswith(b"Metadata-Version")
+    assert kept.read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["pages", "files"])
+def test_a_redirect_takes_no_login_to_another_server(
+    wheels: dict[str, list[Path]], place: str
+) -> None:
+    """Another port is another server."""
+    wheel = wheels["cpu"][0]
+    with serve_index(wheels, login="user:secret") as index, serve_index(wheels) as stranger:
+        source = at(f"{index.with_login('user:secret')}/cpu/")
+        if place == "pages":
+            there = f"{stranger.url}/cpu/torch/"
+            index.replies["/whl/cpu/torch/"] = Reply(302, headers={"Location": there})
+            assert survey([source], ["torch"]).wheels
+        else:
+            there = f"{stranger.files_url}/{wheel.name}"
+            index.replies["/whl/x.whl"] = Reply(302, headers={"Location": there})
+            store.fetch(f"{index.url}/x.whl", {store.sha256(wheel)}, [source])
+    asked = [request for request in index.asked if request.method == "GET"]
+    assert all("Authorization" in request.headers for request in asked)
+    assert stranger.asked
+    assert not any("Authorization" in request.headers for request in stranger.asked)
+
+
+def test_the_official_index_and_another_source_at_its_address_are_asked_apart(
+    index: Index,
+) -> None:
+    """403 means another thing in each."""
+    index.replies["/whl/cpu/torch/"] = Reply(403)
+    assert survey([at(f"{index.url}/cpu/", "cpu")], ["torch"]) == Survey()
+    assert survey([at(f"{index.url}/cpu/")], ["torch"]).silent
 
 
 @pytest.mark.parametrize("first", ["", "from gevent import monkey; monkey.patch_all()"])

@@ -1,0 +1,299 @@
+"""What an index page or a directory lists, and when that is an answer: the one reading of both."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from html.parser import HTMLParser
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.sources import web
+from fleetwheel.sources.address import local_path, redacted
+from fleetwheel.sources.configured import Layout, is_official
+from fleetwheel.sources.wheel import PLAIN, ListedFile, Source, pypi_torch
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = ("text/html", "application/vnd.pypi.simple.v1+html")
+NEWER = re.compile(rb"""(repository-version["'][^>]{0,99}content=["']?1)\.\d+""")
+"""Minor versions of the index API add to what is known, which can be read as ever."""
+HASHES = {"sha256": 64, "sha512": 128, "sha384": 96, "sha224": 56, "sha1": 40, "md5": 32}
+"""Hashes that an index may give, with their hexadecimal digits; the strongest first."""
+MOST_TAGS = 1000
+"""Tags that a wheel's name may stand for; real ones have under 100."""
+LONGEST_NAME = 255
+"""Characters that a file name may have; longer ones can stand for billions of tags."""
+FORMATS = (
+    *(".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".tar.Z"),
+    *(".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg"),
+)
+"""How the names of distributions end; PyPI has taken all of these."""
+EMPTY_BYTES = 2**16
+"""The largest page that may count as an index page without files."""
+EMPTY_HAS = frozenset(["html", "head", "meta", "title", "body", "h1", "h2", "br", "hr", "p", "pre"])
+"""Elements of an index page without files."""
+
+
+class Listing(NamedTuple):
+    """What a page or directory lists."""
+
+    place: str = ""
+    """Its address or path, without credentials."""
+    wheels: tuple[ListedFile, ...] = ()
+    """Without the yanked ones."""
+    files: frozenset[str] = frozenset()
+    """Names of all distributions, yanked ones and other formats included."""
+    strange: str = ""
+    """Why a page without files does not count as an index page; empty where it does."""
+
+
+def absent_statuses(source: Source) -> tuple[int, ...]:
+    """Return the HTTP status codes by which a source says that it lacks a name.
+
+    A flat one has a single page: where that is missing, nothing is said of any name.
+    """
+    if source.layout == "flat":
+        return ()
+    return web.ABSENT_IN_BUCKETS if is_official(source) else web.ABSENT
+
+
+def holds(found: Listing | None, project: str, layout: Layout) -> bool:
+    """Whether a source has files of a project, by what it lists; None: it has no such page.
+
+    Raises FleetwheelError where that is no answer. A source counts as one that lacks the name only
+    where it says so: by a status code, by an index page that is empty, or, for a flat one, by a
+    list of other files.
+    """
+    if found is None:
+        return False
+    if any(is_of(name, project) for name in found.files):
+        return True
+    if layout == "flat" and not found.files:
+        raise FleetwheelError(f"{found.place} has no wheel and no source distribution in it")
+    if layout == "simple" and found.files:
+        raise FleetwheelError(f"{found.place} lists files of other names alone")
+    if layout == "simple" and found.strange:
+        raise FleetwheelError(f"{found.place} is no index page: {found.strange}")
+    return False
+
+
+def is_of(filename: str, project: str) -> bool:
+    """Whether a file is a distribution of a project, in whatever format."""
+    said = _project(filename)
+    pattern = rf"{re.escape(project)}-v?\d"
+    return said == project or (not said and bool(re.match(pattern, canonicalize_name(filename))))
+
+
+def listing(page: web.Page, project: str = "") -> Listing:
+    """Return what an index page lists; ``project`` is the one that it was asked for.
+
+    Names and addresses are data: what is no wheel's name, or leads from the network to a file of
+    this machine, is left out of the wheels. Raises FleetwheelError for a page that cannot be read.
+    """
+    if page.media_type not in (JSON, *HTML):
+        raise FleetwheelError(f"{page.url} is no index page: it is of type {page.media_type!r}")
+    try:
+        names, packages = _from_json(page) if page.media_type == JSON else _from_html(page)
+        wheels = [package for package in packages if not package.is_yanked]
+        files = [_file(wheel, page) for wheel in wheels]
+        strange = "" if names or page.media_type == JSON else _strange(page.content, project)
+    except Exception as error:  # the parsers meet hostile text with exceptions of any kind
+        raise FleetwheelError(f"{page.url} is no index page that can be read") from error
+    return Listing(page.url, tuple(file for file in files if file), frozenset(names), strange)
+
+
+def directory_listing(path: Path) -> Listing:
+    """Return what a directory of wheels has in it."""
+    files = [file for file in sorted(path.iterdir()) if _is_distribution(file.name)]
+    wheels = [file for file in files if _is_wheel(file.name) and file.is_file()]
+    listed = [
+        ListedFile(filename=p.name, url=p.as_uri(), sha256=_known(p), size=p.stat().st_size)
+        for p in wheels
+    ]
+    return Listing(str(path), tuple(listed), frozenset(file.name for file in files))
+
+
+class _Outline(HTMLParser):
+    """The elements and the words of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        if any(
+            name.startswith("on") or (value or "").lower() == "refresh" for name, value in attrs
+        ):
+            self.elements.add("script")
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def _strange(content: bytes, project: str) -> str:
+    """Return why a page that links to no file is not the empty page of a project."""
+    outline = _Outline()
+    outline.feed(content[:EMPTY_BYTES].decode("utf-8", "replace"))
+    outline.close()
+    if outline.elements & {"form", "input"}:
+        return "it asks for input, as a login page does"
+    if "a" in outline.elements:
+        return "its links lead to no wheel and no source distribution"
+    if len(content) > EMPTY_BYTES or not outline.elements <= EMPTY_HAS:
+        return "it lists nothing, and has more on it than a heading"
+    words = canonicalize_name(outline.words.strip())
+    if words and project not in words:
+        return "it lists nothing, and does not name the package"
+    return ""
+
+
+def _known(path: Path) -> str | None:
+    """Return the hash of a file that has the name of one of PyPI's torch wheels.
+
+    Their names do not tell their variant, so it has to be known whether it is that file.
+    """
+    if path.name not in pypi_torch():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
+    """Return the names of all distributions on a page, and the wheels among them.
+
+    Files are named by their addresses: servers shorten the texts of links.
+    """
+    links = RepositoryPage.from_html(NEWER.sub(rb"\1.0", page.content), page.url).links
+    named = [(_name(link.url), link) for link in links]
+    wheels = [
+        Link(text=name, url=link.url, attrs=_renamed(link.attrs, "data-"))
+        for name, link in named
+        if _is_wheel(name)
+    ]
+    names = [name for name, _ in named if _is_distribution(name)]
+    return names, [DistributionPackage.from_link(link) for link in wheels]
+
+
+def _from_json(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
+    """Return the same of a page in JSON."""
+    document = json.loads(page.content)
+    names = [name for file in document["files"] if _is_distribution(name := file["filename"])]
+    # Names are checked before pypi-simple sees them, whose patterns take very long for some.
+    wheels = [file for file in document["files"] if _is_wheel(file["filename"])]
+    document["files"] = [_renamed(wheel) for wheel in wheels]
+    version = str(document["meta"]["api-version"])
+    document["meta"]["api-version"] = re.sub(r"^1\.\d+$", "1.0", version)
+    return names, ProjectPage.from_json_data(document, page.url).packages
+
+
+def _renamed(said: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return what a page says of a file, with the first name of core-metadata (PEP 714) as well."""
+    old = said.get(f"{prefix}dist-info-metadata")
+    return {**({f"{prefix}core-metadata": old} if old is not None else {}), **said}
+
+
+def _file(package: DistributionPackage, page: web.Page) -> ListedFile | None:
+    url = redacted(package.url)
+    size, scheme = package.size, urlsplit(url).scheme
+    if scheme == "file" and urlsplit(page.url).scheme == "file":
+        size = size_on_disk(url)
+        if size is None:
+            return None
+    elif scheme not in ("http", "https"):
+        return None
+    known, path = _digests(package.digests).get("sha256"), local_path(url)
+    if known is None and path is not None:
+        known = _known(path)
+    return ListedFile(
+        filename=package.filename,
+        url=url,
+        sha256=known,
+        size=size if size is None or 0 <= size < 2**63 else None,
+        requires_python=_specifiers(package.requires_python),
+        uploaded=_moment(package.upload_time),
+        other_hash=None if known else _strongest(package.digests),
+        metadata_hash=_strongest(package.metadata_digests or {}),
+    )
+
+
+def _moment(told: datetime | None) -> datetime | None:
+    """Return when a file came to its source; None for what no source can mean."""
+    return told if told and told.tzinfo and told.year > 1990 else None
+
+
+def _strongest(digests: Mapping[str, str]) -> str | None:
+    """Return the strongest hash that can be checked, as ``sha256:HEX``."""
+    return next((f"{name}:{digest}" for name, digest in _digests(digests).items()), None)
+
+
+def _digests(digests: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes that can be checked, the strongest first."""
+    found = {name: digests.get(name, "").lower() for name in HASHES}
+    return {
+        name: digest
+        for name, digest in found.items()
+        if re.fullmatch("[0-9a-f]+", digest) and len(digest) == HASHES[name]
+    }
+
+
+@lru_cache(maxsize=2**10)
+def _specifiers(text: str | None) -> str | None:
+    """Return what a page says of interpreters; None for what cannot be read."""
+    try:
+        return str(SpecifierSet(text)) if text else None
+    except InvalidSpecifier:
+        return None
+
+
+def _name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _is_distribution(filename: str) -> bool:
+    return filename.endswith(FORMATS)
+
+
+def _is_wheel(filename: str) -> bool:
+    return bool(PLAIN.fullmatch(filename)) and _project(filename) is not None
+
+
+@lru_cache(maxsize=2**16)
+def _project(filename: str) -> str | None:
+    """Return the project of a wheel or source distribution; None for what is neither."""
+    if len(filename) > LONGEST_NAME or _tags(filename) > MOST_TAGS:
+        return None
+    try:
+        is_wheel = filename.endswith(".whl")
+        read = parse_wheel_filename if is_wheel else parse_sdist_filename
+        return str(read(filename)[0])
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None
+
+
+def _tags(filename: str) -> int:
+    """Return how many tags a wheel's name stands for: each part may name several with dots."""
+    parts = filename.removesuffix(".whl").split("-")[-3:]
+    return prod(part.count(".") + 1 for part in parts) if filename.endswith(".whl") else 1
+
+
+def size_on_disk(url: str) -> int | None:
+    """Return the bytes of a file on this machine, None when there is no such file."""
+    path = local_path(url)
+    return path.stat().st_size if path and path.is_file() else None
