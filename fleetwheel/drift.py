@@ -84,14 +84,18 @@ def exit_status(hosts: Sequence[HostReport]) -> int:
     return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
 
 
-def repairs(hosts: Sequence[HostReport], inventory: str) -> list[str]:
-    """Return the deploys that mend what hosts differ in, as far as deploys can."""
+def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = ()) -> list[str]:
+    """Return the deploys that mend what hosts differ in, as far as deploys can.
+
+    ``data`` is what the check was told with ``--data``.
+    """
+    told = [word for pair in data for word in ("--data", pair)]
     drifted = [host for host in hosts if host.status == "drifted"]
     anew = [host for host in drifted if any(drift.repair == REBUILD for drift in host.drift)]
     mended = [host for host in drifted if any("deploys/" in drift.repair for drift in host.drift)]
     others = [host for host in mended if host not in anew]
     return [
-        shlex.join(["pyinfra", inventory, "deploys/torch.py", *how, *_limits(group)])
+        shlex.join(["pyinfra", inventory, "deploys/torch.py", *told, *how, *_limits(group)])
         for group, how in ((others, []), (anew, ["--data", "rebuild=true"]))
         if group
     ]
