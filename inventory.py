@@ -19,7 +19,7 @@ except ModuleNotFoundError as _error:
 try:
     _demand()
     _hosts = _fleet()
-    _refuse_limit({_host.name: _host.group for _host in _hosts})
+    _refuse_limit({_host.name: _host.groups for _host in _hosts})
 except _FleetwheelError as _error:
     raise _InventoryError(f"the inventory cannot be used\n{_error}") from None
 
@@ -28,4 +28,5 @@ for _warning in _leave_out_unusable(_hosts):
 
 # pyinfra takes every public list for a group, and "all" for everything.
 for _host in _hosts:
-    globals().setdefault(_host.group or "ungrouped", []).append((_host.name, _host.data))
+    for _group in _host.groups or ["ungrouped"]:
+        globals().setdefault(_group, []).append((_host.name, _host.data))

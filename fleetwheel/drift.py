@@ -71,20 +71,31 @@ def failed_test(fault: FleetwheelError) -> Drift:
     return drift.model_copy(update={"deep": True})
 
 
+def on_hold(found: Iterable[Drift]) -> list[Drift]:
+    """Return the same drift of a host on hold, with what helps there."""
+    return [
+        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair)}) for drift in found
+    ]
+
+
 def exit_status(hosts: Sequence[HostReport]) -> int:
     """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
     states = {host.status for host in hosts}
     return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
 
 
-def repairs(hosts: Sequence[HostReport], inventory: str) -> list[str]:
-    """Return the deploys that mend what hosts differ in, as far as deploys can."""
+def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = ()) -> list[str]:
+    """Return the deploys that mend what hosts differ in, as far as deploys can.
+
+    ``data`` is what the check was told with ``--data``.
+    """
+    told = [word for pair in data for word in ("--data", pair)]
     drifted = [host for host in hosts if host.status == "drifted"]
     anew = [host for host in drifted if any(drift.repair == REBUILD for drift in host.drift)]
     mended = [host for host in drifted if any("deploys/" in drift.repair for drift in host.drift)]
     others = [host for host in mended if host not in anew]
     return [
-        shlex.join(["pyinfra", inventory, "deploys/torch.py", *how, *_limits(group)])
+        shlex.join(["pyinfra", inventory, "deploys/torch.py", *told, *how, *_limits(group)])
         for group, how in ((others, []), (anew, ["--data", "rebuild=true"]))
         if group
     ]

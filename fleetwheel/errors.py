@@ -7,6 +7,8 @@ LONGEST = 500
 """Characters that are shown of an exception's text: a host may have written it."""
 LOG = logging.getLogger("pyinfra.fleetwheel")
 """Shown where pyinfra shows its own debug messages."""
+DETAIL = 15
+"""The level of what ``--verbose`` shows: more than INFO, and less than DEBUG."""
 
 
 class FleetwheelError(Exception):

@@ -1,6 +1,7 @@
 """Text from elsewhere on its way to a terminal, which it must not steer."""
 
 import logging
+import os
 import re
 from contextlib import suppress
 from typing import Any
@@ -31,10 +32,14 @@ def single_line(text: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """Return text without control characters but colours, tabs and line breaks."""
+    """Return text without control characters but colours, tabs and line breaks.
+
+    Colours stay out where NO_COLOR asks for that (no-color.org).
+    """
     if text.isprintable():
         return text
-    parts = COLOUR.split(text.replace("\t", "    "))
+    coloured = click.unstyle(text) if os.environ.get("NO_COLOR") else text
+    parts = COLOUR.split(coloured.replace("\t", "    "))
     return "".join(part if COLOUR.fullmatch(part) else printable(part) for part in parts)
 
 

@@ -1,17 +1,23 @@
 """What pyinfra's command line asks for: refused where it would end with 0 and nothing done."""
 
+import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import click
 import pyinfra
+from pyinfra.api.arguments import all_argument_meta
+from pyinfra.api.connectors import get_all_connectors
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.command_line import checked_data, data_value
+from fleetwheel.inventory.load import PYINFRA_NAMES
+from fleetwheel.project import SKELETON
 
+DATA_READ = re.compile(r"""\bhost\.data(?:\.get\(["']|\[["']|\.(?!get\b))(\w+)""")
 PYINFRA_GROUPS = {"all", "inventory", "ungrouped"}
 
 
@@ -41,13 +47,29 @@ def refuse_idle_run() -> None:
         )
     pairs = (word.partition("=") for word in options["data"])
     data = {key: data_value(value) for key, _, value in pairs}
-    for key in data.keys() & {"user", "port", "key", "address"}:
-        name = {"address": "hostname"}.get(key, key)
-        raise FleetwheelError(f"--data {key}: pyinfra's name for it is ssh_{name}")
-    checked_data(data)
+    for key in data.keys() & PYINFRA_NAMES.keys():
+        raise FleetwheelError(f"--data {key}: pyinfra's name for it is {PYINFRA_NAMES[key]}")
+    files = [Path(file) for file in options["operations"]]
+    checked_data(data, known_names(files) if all(map(_is_ours, files)) else None)
 
 
-def refuse_limit(hosts: Mapping[str, str | None]) -> None:
+def known_names(files: Iterable[Path]) -> set[str]:
+    """
+    Return the names of data that pyinfra, its connectors or these deploy files read.
+
+    + files: they are searched for ``host.data.NAME`` and ``host.data.get("NAME")``
+    """
+    connectors = get_all_connectors().values()
+    read = (name for file in files for name in DATA_READ.findall(file.read_text("utf-8")))
+    return {*all_argument_meta, *read}.union(*(c.data_cls.__annotations__ for c in connectors))
+
+
+def _is_ours(file: Path) -> bool:
+    """Return whether a file has the name of one that fleetwheel brings, which it may replace."""
+    return file.parent.name == "deploys" and (SKELETON / "deploys" / file.name).is_file()
+
+
+def refuse_limit(hosts: Mapping[str, Collection[str]]) -> None:
     """Raise FleetwheelError for a ``--limit`` that means no host; ``hosts`` has their groups."""
     options = asked()
     for word in options["limit"] if options else ():
@@ -59,6 +81,6 @@ def refuse_limit(hosts: Mapping[str, str | None]) -> None:
             )
 
 
-def _matches(word: str, hosts: Mapping[str, str | None]) -> bool:
-    groups: Collection[str | None] = {*hosts.values(), *PYINFRA_GROUPS}
+def _matches(word: str, hosts: Mapping[str, Collection[str]]) -> bool:
+    groups = PYINFRA_GROUPS.union(*hosts.values())
     return word in groups or any(fnmatch(name, word) for name in hosts)

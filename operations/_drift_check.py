@@ -52,6 +52,8 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
             seen["smoke"] = passed.result if passed and of_this else None
         if deep and record and lock:
             found += _deeper(settings, facts, record, lock, seen)
+        if record and record.hold:
+            found = drift.on_hold(found)
     except (FleetwheelError, OSError) as error:
         return HostReport(status="failed", why=str(error), **seen)
     except PyinfraError:  # no host is left, or this one cannot be reached

@@ -117,20 +117,27 @@ def _rollback(
     generation: str | None, settings: Settings, facts: HostState
 ) -> Generator[PyinfraCommand]:
     record = records.parse_record(facts.installation.record)
-    if record is None:
-        raise FleetwheelError("nothing was deployed here")
-    built = {generation.id for generation in facts.installation.generations}
-    wanted = generation or next((id for id in before(record) if id in built), None)
-    if wanted == facts.installation.current == record.generation:
+    built = {there.id for there in facts.installation.generations}
+    earlier = (id for id in (before(record) if record else ()) if id in built)
+    wanted = generation or next(earlier, None)
+    if record and wanted and wanted == facts.installation.current == record.generation:
         _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
         host.noop(f"{wanted} is in use")
         return
-    if wanted not in built:
-        why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
-        others = ", ".join(sorted(built - {facts.installation.current}))
-        there = f"; there are: {others}" if others else ""
-        raise FleetwheelError(f"{why} to go back to{there}")
+    if record is None or wanted not in built:
+        others = built - {facts.installation.current}
+        why = _no_way_back(wanted, others) if record else "nothing was deployed here"
+        about = HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
+        yield _report.refuse(about)
+        return
     yield from _carry_out(_deployment_of(settings, facts, record, str(wanted)))
+
+
+def _no_way_back(wanted: str | None, others: set[str]) -> str:
+    """Return why a host cannot go back to a generation, and to which it could."""
+    why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
+    there = f"; there are: {', '.join(sorted(others))}" if others else ""
+    return f"{why} to go back to{there}"
 
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:

@@ -34,6 +34,7 @@ sshd:openssh-server:ssh
 nginx:nginx-light:nginx
 rsync:rsync:rsync
 git:git
+gpg:gnupg
 wine64:wine64
 x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64-win32
 ssh-keygen:openssh-client
@@ -43,6 +44,9 @@ debootstrap:debootstrap
 mmdebstrap:mmdebstrap
 dpkg-deb:dpkg
 nsenter:util-linux
+ansible-inventory:ansible-core
+fish:fish
+zsh:zsh
 END
 [ -n "$packages" ] || exit 0
 

@@ -61,7 +61,7 @@ def _failing() -> Iterator[None]:
         raise SystemExit(FAILED) from error
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option("--debug", is_flag=True, help="Print where an error of fleetwheel itself comes from.")
 def commands(debug: bool) -> None:
@@ -73,7 +73,6 @@ def commands(debug: bool) -> None:
     terminal.clean_logs()
     if debug:
         LOG.setLevel(logging.DEBUG)
-        LOG.addHandler(logging.StreamHandler())
 
 
 def main() -> None:

@@ -12,13 +12,16 @@ from fleetwheel.host.driver_version import from_windows
 from fleetwheel.host.profile import Driver, DriverState, OperatingSystem, Profile, Python
 from fleetwheel.matrix.matrix import numbers
 
+SEVERAL = ("gpus", "pythons", "packages")
+"""What can stand several times behind its option."""
+
 
 class Spreading(click.Command):
     """Takes several values after one option: ``--gpu A B`` is ``--gpu A --gpu B``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
-        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        several = {name for p in self.params if p.name in SEVERAL for name in p.opts}
         spread: list[str] = []
         option, bare = "", False
         for arg in args:
@@ -39,11 +42,18 @@ HOST_OPTIONS = (
         type=click.Choice(["linux", "windows"]),
         default="linux",
         show_default=True,
+        help="System of the host.",
     ),
     click.option(
-        "--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", show_default=True
+        "--arch",
+        type=click.Choice(["x86_64", "aarch64"]),
+        default="x86_64",
+        show_default=True,
+        help="Processor of the host.",
     ),
-    click.option("--wsl", is_flag=True, help="Linux under Windows, whose driver counts."),
+    click.option(
+        "--wsl", is_flag=True, help="The host is Linux under Windows, whose driver counts."
+    ),
     click.option(
         "--driver",
         metavar="VERSION",
@@ -59,7 +69,7 @@ HOST_OPTIONS = (
         "gpus",
         multiple=True,
         metavar="NAME-OR-CC...",
-        help='Such as "GTX 1080", or a compute capability: 8.9. None: a CPU host.',
+        help='GPUs, such as "GTX 1080" or a compute capability such as 8.9. Left out: a CPU host.',
     ),
     click.option(
         "--python",
@@ -67,9 +77,14 @@ HOST_OPTIONS = (
         multiple=True,
         metavar="VERSION...",
         default=["3.12"],
-        help="Those that the host has.  [default: 3.12]",
+        help="Python versions that the host has.  [default: 3.12]",
     ),
-    click.option("--glibc", default="2.35", metavar="VERSION", help="Of Linux.  [default: 2.35]"),
+    click.option(
+        "--glibc",
+        default="2.35",
+        metavar="VERSION",
+        help="Version of glibc, on Linux.  [default: 2.35]",
+    ),
 )
 HOST_NAMES = {"system", "arch", "wsl", "driver", "cuda", "gpus", "pythons", "glibc"}
 

@@ -3,10 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pyinfra.api import State
 from pyinfra.api.connect import connect_all, disconnect_all
@@ -17,6 +17,7 @@ from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
 from pyinfra_cli.util import load_deploy_file
 from rich.console import Console
 
+from fleetwheel.cli._options import Scope
 from fleetwheel.cli.fleet import prepare
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations import _report
@@ -45,23 +46,14 @@ Confirm = Callable[[Report], bool]
 """Is given what would change, and says whether that shall be done."""
 
 
-def run(
-    deploy: Deploy,
-    inventory: str,
-    limit: Sequence[str],
-    data: Mapping[str, Any],
-    confirm: Confirm,
-    verbosity: int = 0,
-) -> tuple[Report, bool]:
+def run(deploy: Deploy, scope: Scope, confirm: Confirm) -> tuple[Report, bool]:
     """Return what a deploy did on every host, and whether it was carried out.
 
-    Where nothing would change there is nothing to confirm. Raises FleetwheelError where the
-    inventory cannot be used, names no host, or where the deploy file itself fails.
+    Where nothing would change there is nothing to confirm. Raises FleetwheelError as ``prepare``
+    does, and where the deploy file itself fails.
     """
-    state, _ = prepare(inventory, limit, data)
+    state, _ = prepare(scope)
     _report.keep_errors()
-    state.print_noop_info = state.print_fact_info = verbosity > 0
-    state.print_input = state.print_output = verbosity > 1
     signal.signal(signal.SIGINT, lambda number, frame: _interrupted(deploy.kind))
     try:
         _plan(state, deploy)

@@ -13,7 +13,8 @@ from paramiko import PKey
 from rich.console import Console
 
 from fleetwheel import terminal
-from fleetwheel.cli._fleet import warn
+from fleetwheel.cli._options import Scope
+from fleetwheel.cli._stderr import QUIET, verbosity_options
 from fleetwheel.cli.fleet import gather
 from fleetwheel.connection import host_keys, known_hosts
 from fleetwheel.connection.host_keys import Offer
@@ -52,12 +53,18 @@ def _print_of(ctx: click.Context, option: click.Parameter, texts: Sequence[str])
 
 @click.command("add")
 @click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
-@click.option("--file", type=click.Path(path_type=Path), help="Default: inventory/fleet.yaml")
-@click.option("--group", metavar="NAME", help="Made if there is none; see above.")
-@click.option("--user", metavar="NAME", help="SSH user.")
-@click.option("--port", type=click.IntRange(1, 65535), help="SSH port.")
-@click.option("--key", metavar="FILE", help="Private key.")
-@click.option("--address", metavar="A", help="Where one HOST is reached, if not by its name.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="Inventory file to write to.  [default: inventory/fleet.yaml]",
+)
+@click.option("--group", metavar="NAME", help="Group to put the hosts in; a new one is made.")
+@click.option("--user", metavar="NAME", help="SSH user of the hosts.")
+@click.option("--port", type=click.IntRange(1, 65535), help="SSH port of the hosts.")
+@click.option("--key", metavar="FILE", help="Private key file to log in with.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Where the one HOST is reached, if not by its name."
+)
 @click.option(
     "--fingerprint",
     "prints",
@@ -66,22 +73,25 @@ def _print_of(ctx: click.Context, option: click.Parameter, texts: Sequence[str])
     callback=_print_of,
     help="Trust the host key that has it, and no other host; can be given again.",
 )
+@verbosity_options
 def add_command(
     hosts: Sequence[str],
     file: Path | None,
     group: str | None,
     address: str | None,
     prints: Collection[str],
+    verbosity: int,
     **way: str | int | None,
 ) -> None:
     """Ask new hosts what they are, and write them into the inventory.
 
-    A host key that known_hosts does not have is shown, and trusted only if you say so or a
-    --fingerprint is its own; for a host that is in the inventory already, too. Without --group, a
-    host goes to the group that holds most hosts with the same system and GPUs, as the newest
-    reports know them, if that group reaches them in the same way; else it goes to no group.
+    A host key that known_hosts does not have is shown, and trusted only if you say so, or if
+    --fingerprint names it. Hosts that are in the inventory already get their keys in this way, too.
 
-    Exits with 0 where all hosts are in the inventory now, 1 where some are not, 2 on bad usage.
+    Without --group, a host joins the group that has most hosts with the same system and GPUs
+    (by the newest reports) and that reaches its hosts in the same way, or else no group.
+
+    Exits with 0 where all hosts are in the inventory now, and 1 where some are not.
     """
     if address and len(hosts) > 1:
         raise click.UsageError("--address is for one HOST")
@@ -95,8 +105,8 @@ def add_command(
     new, there, failed = _new(draft, wanted)
     unknown = _learn_keys(there, prints)
     trusted = _trust_all(draft, new, prints)
-    found = _ask(draft, trusted)
-    _write(Draft(file), found)
+    found = _ask(draft, trusted, verbosity)
+    _write(Draft(file), found, verbosity)
     if failed or unknown or len(found) < len(new):
         raise SystemExit(1)
 
@@ -217,7 +227,7 @@ def _confirm(name: str, offer: Offer) -> None:
         raise FleetwheelError("is not trusted; nothing was written")
 
 
-def _ask(draft: Draft, trusted: Sequence[Trusted]) -> list[AskedHost]:
+def _ask(draft: Draft, trusted: Sequence[Trusted], verbosity: int) -> list[AskedHost]:
     """Return the hosts that answer what they are; why others do not is told."""
     if not trusted:
         return []
@@ -228,7 +238,8 @@ def _ask(draft: Draft, trusted: Sequence[Trusted]) -> list[AskedHost]:
         path = Path(directory, "known_hosts")
         lines = (known_hosts.line(there.offer.name, key) for there in trusted for key in there.keys)
         path.write_text("".join(lines), encoding="utf-8")
-        answers = gather([_checked(hosts[there.name], path) for there in asked], (), warn)
+        scope = Scope([_checked(hosts[there.name], path) for there in asked], verbosity=verbosity)
+        answers = gather(scope)
     for there, answer in zip(trusted, answers, strict=True):
         if answer.profile:
             found.append(AskedHost(there, answer.profile))
@@ -250,8 +261,8 @@ def _no_answer(error: str) -> FleetwheelError:
     )
 
 
-def _write(draft: Draft, found: Sequence[AskedHost]) -> None:
-    """Write the hosts into known_hosts and the inventory, and say what comes next."""
+def _write(draft: Draft, found: Sequence[AskedHost], verbosity: int) -> None:
+    """Write the hosts into known_hosts and the inventory."""
     if not found:
         return
     newcomers = [_placed(draft, there) for there in found]
@@ -267,6 +278,12 @@ def _write(draft: Draft, found: Sequence[AskedHost]) -> None:
     headings = ("host", "system", "GPUs", "driver", "group")
     print_rows(headings, rows, Console(highlight=False))
     click.echo(f"\nwritten to {', '.join(map(str, written))}")
+    if verbosity != QUIET:
+        _explain(draft, names)
+
+
+def _explain(draft: Draft, names: Sequence[str]) -> None:
+    """Say what the hosts change, and what comes next."""
     if not any(file.document.groups or file.document.hosts for file in draft.files):
         click.echo("These are the fleet now: deploys no longer go to this machine by themselves.")
     limits = [word for name in names for word in ("--limit", name)]

@@ -17,6 +17,8 @@ from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described_host, given, host_options, split
+from fleetwheel.cli._options import json_flag
+from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.inventory.recorded import read_snapshot
@@ -35,27 +37,44 @@ REFUSED = 3
     "--profile",
     type=click.Path(),
     metavar="FILE",
-    help="A host that `facts --save` has recorded, instead of --os to --glibc.",
+    help="A host that `fleetwheel facts --save` has recorded, instead of --os to --glibc.",
 )
-@click.option("--torch", metavar="SPEC", help='"2.14.1", "2.14" or ">=2.10,<2.13".')
+@click.option(
+    "--torch",
+    metavar="SPEC",
+    help='Release: "2.14.1", "2.14" or ">=2.10,<2.13". Left out: the newest that runs.',
+)
 @click.option(
     "--accelerator",
     default="auto",
     metavar="auto|cpu|cuda|cuNNN",
-    help="auto: CUDA where there is a GPU.",
+    show_default=True,
+    help="auto takes CUDA where there is a GPU.",
 )
 @click.option(
-    "--packages", multiple=True, metavar="REQUIREMENT...", help="Such as torchvision or numpy>=2."
+    "--packages",
+    multiple=True,
+    metavar="REQUIREMENT...",
+    help="What to install beside torch, such as torchvision or numpy>=2.",
 )
 @click.option(
     "--smoke",
     type=click.Choice(["auto", "none"]),
     default="auto",
-    help="none: a host that only holds the environment may get CUDA wheels without a GPU.",
+    show_default=True,
+    help="none: the host only holds the environment, and may get CUDA wheels without a GPU.",
 )
-@click.option("--offline", is_flag=True, help="Decide by the matrix alone.")
-@click.option("--explain", "explaining", is_flag=True, help="Every release and variant.")
-@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+@click.option(
+    "--offline", is_flag=True, help="Ask no wheel source; decide by the matrix of releases alone."
+)
+@click.option(
+    "--explain",
+    "explaining",
+    is_flag=True,
+    help="Also show what became of every release and variant.",
+)
+@json_flag
+@verbosity_options
 def choose_command(
     profile: str | None,
     torch: str | None,
@@ -65,12 +84,13 @@ def choose_command(
     offline: bool,
     explaining: bool,
     as_json: bool,
+    verbosity: int,
     **options: Any,
 ) -> None:
     """Say which wheels a host would get, and why.
 
     The host is the one that the options describe, not this machine. Exits with 0 where there is a
-    choice, 3 where there is none, and 2 on bad usage.
+    choice, 3 where there is none, and 1 on bad usage.
     """
     request = Request(torch=torch, accelerator=accelerator, packages=tuple(split(packages)))
     if profile:
@@ -123,7 +143,7 @@ def _online(host: Profile, request: Request, matrix: Matrix, tested: bool) -> _S
     targets = [target] if isinstance(target, Target) else ways_out(host, request, matrix, read)
     there = supply(targets, matrix)
     for warning in there.warnings:
-        terminal.echo(f"warning: {warning}", err=True)
+        warn(warning)
     if isinstance(target, Blocker):
         return _Seen(refusal_of(target, host, request, matrix, there.stock, read), ())
     found = _made(target, request, matrix, constraints)

@@ -1,39 +1,49 @@
 """`fleetwheel drift`: what differs on every host from what it should be."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from fleetwheel import drift
-from fleetwheel.cli._fleet import limit_option, warn
+from fleetwheel.cli._options import (
+    Scope,
+    data_option,
+    file_option,
+    inventory_argument,
+    limit_option,
+    read_data,
+)
+from fleetwheel.cli._stderr import QUIET, verbosity_options, warn
 from fleetwheel.cli.fleet import check_drift
-from fleetwheel.cli.report import REPORTS, write_output
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.cli.report import REPORTS, STDOUT, save, write_output
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
 from fleetwheel.terminal import printable
 
-Command = Callable[..., None]
-
-
-def _file(name: str, what: str) -> Callable[[Command], Command]:
-    path = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-    return click.option(f"--{name}", name, type=path, metavar="FILE", help=what)
-
 
 @click.command("drift")
-@click.argument("inventory", type=click.Path(), default="inventory.py")
+@inventory_argument
 @limit_option
-@click.option("--deep", is_flag=True, help="Check every installed file and run the smoke test.")
-@click.option("--repair", is_flag=True, help="Print the deploys that mend the drifted hosts.")
-@_file("json", "The report; - is standard output.")
-@_file("junit", "One test case for each host and class.")
-@_file("prometheus", "Gauges for node_exporter's textfile collector.")
-@_file("html", "One page to look at.")
+@data_option
+@click.option(
+    "--deep", is_flag=True, help="Also check every installed file and run the smoke test."
+)
+@click.option("--repair", is_flag=True, help="Print the deploys that repair the drifted hosts.")
+@file_option("json", "the report as JSON")
+@file_option("junit", "a JUnit test case for each host and class")
+@file_option("prometheus", "gauges for node_exporter's textfile collector")
+@file_option("html", "one page to look at")
+@verbosity_options
 def drift_command(
-    inventory: str, limit: Sequence[str], deep: bool, repair: bool, **outputs: Path | None
+    inventory: str,
+    limit: Sequence[str],
+    data: Sequence[str],
+    deep: bool,
+    repair: bool,
+    verbosity: int,
+    **outputs: Path | None,
 ) -> None:
     """Compare every host with what it should be; change nothing.
 
@@ -41,42 +51,36 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    found = report.report_of(
-        check_drift(inventory, limit, warn, deep=deep), kind="drift", deep=deep
-    )
+    scope = Scope(inventory, limit, read_data(data), verbosity)
+    found = report.report_of(check_drift(scope, deep=deep), kind="drift", deep=deep)
     earlier = history.load_reports(REPORTS, "drift", warn)
-    to_stdout = outputs["json"] == Path("-")
-    console = Console(stderr=to_stdout)
+    console = Console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)
     for sentence in drift.odd_ones_out(found.hosts):
         console.print(f"  {printable(sentence)}", markup=False, highlight=False)
     if repair:
-        _print_repair(inventory, found, console)
+        _print_repair(inventory, data, found, console)
     _write(found, earlier, outputs)
-    try:
-        console.print(f"\n{report.save_report(REPORTS, found)}", style="dim")
-    except OSError as error:
-        raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
+    saved = save(found)
+    if verbosity != QUIET:
+        console.print(f"\n{saved}", style="dim")
     raise SystemExit(drift.exit_status(found.hosts))
 
 
-def _print_repair(inventory: str, found: Report, console: Console) -> None:
+def _print_repair(inventory: str, data: Sequence[str], found: Report, console: Console) -> None:
     """Print the deploys for the hosts that drifted; nothing is repaired by itself."""
-    commands = drift.repairs(found.hosts, inventory)
+    commands = drift.repairs(found.hosts, inventory, data)
     lines = "\n".join(commands) or "there is nothing that a deploy would mend"
     console.print(f"\n{lines}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:
-    document = report.report_json(found) + "\n"
-    if outputs["json"] == Path("-"):
-        click.echo(document, nl=False)
-    elif outputs["json"]:
-        write_output(outputs["json"], document)
-    if outputs["junit"]:
-        write_output(outputs["junit"], junit.junit(found))
-    if outputs["prometheus"]:
+    if path := outputs["json_file"]:
+        write_output(path, report.report_json(found) + "\n")
+    if path := outputs["junit_file"]:
+        write_output(path, junit.junit(found))
+    if path := outputs["prometheus_file"]:
         # node_exporter, another user, reads it
-        write_output(outputs["prometheus"], prometheus.metrics(found, earlier), 0o644)
-    if outputs["html"]:
-        write_output(outputs["html"], page.render_page(found, earlier))
+        write_output(path, prometheus.metrics(found, earlier), 0o644)
+    if path := outputs["html_file"]:
+        write_output(path, page.render_page(found, earlier))

@@ -8,7 +8,17 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from fleetwheel.cli._fleet import SILENT, answers, limit_option
+from fleetwheel.cli._fleet import SILENT, answers, is_recorded
+from fleetwheel.cli._options import (
+    Scope,
+    data_option,
+    inventory_argument,
+    json_flag,
+    limit_option,
+    read_data,
+)
+from fleetwheel.cli._stderr import QUIET, verbosity_options
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.node.driver_states import explain_state
@@ -16,24 +26,50 @@ from fleetwheel.reporting.table import print_rows
 
 
 @click.command("facts")
-@click.argument("inventory", type=click.Path(), default="inventory.py")
+@inventory_argument
 @limit_option
+@data_option
 @click.option(
-    "--save", "save_to", type=click.Path(path_type=Path), metavar="DIR", help="Record each host."
+    "--save",
+    "save_to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what each host says to a file in DIR.",
 )
-@click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
+@click.option(
+    "--settings",
+    "shows_settings",
+    is_flag=True,
+    help="Show every setting of each host and where it comes from; no host is asked.",
+)
+@json_flag
+@verbosity_options
 def facts_command(
-    inventory: str, limit: Sequence[str], save_to: Path | None, as_json: bool
+    inventory: str,
+    limit: Sequence[str],
+    data: Sequence[str],
+    save_to: Path | None,
+    shows_settings: bool,
+    as_json: bool,
+    verbosity: int,
 ) -> None:
     """Say what every host is: system, GPUs, driver, free disk.
 
     INVENTORY is what pyinfra takes, such as inventory.py or @local, or a directory that --save
     has written. Exits with 0 where all hosts answered, 4 where some did not, and 1 where the run
     itself failed.
+
+    With --settings no host is contacted: 4 then means that a host's settings are not valid.
     """
-    answered = answers(inventory, limit)
+    scope = Scope(inventory, limit, read_data(data), verbosity)
+    if shows_settings:
+        _show_settings(scope, save_to, as_json)
+        return
+    answered = answers(scope)
     if save_to:
-        _save(save_to, answered)
+        count = _save(save_to, answered)
+        if verbosity != QUIET:
+            click.echo(f"recorded {count} of {len(answered)} hosts in {save_to}", err=True)
     if as_json:
         click.echo(json.dumps({"hosts": [answer.document() for answer in answered]}, indent=2))
     else:
@@ -42,12 +78,28 @@ def facts_command(
         raise SystemExit(SILENT)
 
 
-def _save(directory: Path, answers: Sequence[HostSnapshot]) -> None:
+def _show_settings(scope: Scope, save_to: Path | None, as_json: bool) -> None:
+    from fleetwheel.cli._settings import print_settings, settings_of
+
+    if save_to or is_recorded(scope):
+        raise FleetwheelError(
+            "--settings is about an inventory", hint="name one, and leave --save out"
+        )
+    found = settings_of(scope)
+    if as_json:
+        click.echo(json.dumps({"hosts": [host.document() for host in found]}, indent=2))
+    else:
+        print_settings(found, Console(highlight=False))
+    if any(host.error for host in found):
+        raise SystemExit(SILENT)
+
+
+def _save(directory: Path, answers: Sequence[HostSnapshot]) -> int:
+    """Record the hosts that answered, and return how many that are."""
     try:
-        written = save_snapshots(directory, answers)
+        return len(save_snapshots(directory, answers))
     except OSError as error:
         raise click.ClickException(f"--save {directory}: {error.strerror}") from error
-    click.echo(f"recorded {len(written)} of {len(answers)} hosts in {directory}", err=True)
 
 
 def _print_facts(answers: Sequence[HostSnapshot]) -> None:

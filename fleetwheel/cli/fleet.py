@@ -3,9 +3,9 @@
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gevent
 from click import ClickException
@@ -17,9 +17,11 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
+from fleetwheel.cli._options import Scope
+from fleetwheel.cli._stderr import ToStderr, warn
 from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
-from fleetwheel.errors import FleetwheelError, unforeseen
+from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen
 from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
@@ -29,9 +31,6 @@ from fleetwheel.reporting import history
 from fleetwheel.reporting.report import HostReport, Status
 
 T = TypeVar("T")
-Hosts = Sequence[tuple[str, dict[str, Any]]]
-"""Names with their data."""
-
 CONNECT_S = 180
 """A connection that takes longer is given up; behind a jump host of many it has to wait."""
 
@@ -40,19 +39,21 @@ MOST_LINES, LONGEST = 50, 4000
 
 
 class Heard(logging.Handler):
-    """Keeps what pyinfra logs about each host; the rest goes to ``warn``."""
+    """Keeps what pyinfra warns of about each host, and prints the rest."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self.warn = warn
+    def __init__(self) -> None:
+        super().__init__()
+        self.details = ToStderr()
         self.lines: dict[object, list[str]] = defaultdict(list)
         """The words of each greenlet."""
         self.main = gevent.getcurrent()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
-        if gevent.getcurrent() is self.main:
-            self.warn(record.getMessage())
+        """Keep or print one message."""
+        if record.levelno < logging.WARNING:
+            self.details.emit(record)
+        elif gevent.getcurrent() is self.main:
+            warn(record.getMessage())
         elif len(lines := self.lines[gevent.getcurrent()]) < MOST_LINES:
             lines.append(record.getMessage()[:LONGEST])
 
@@ -62,26 +63,20 @@ class Heard(logging.Handler):
         return "\n".join(line.removeprefix(host.print_prefix).strip() for line in lines)
 
 
-def gather(
-    inventory: str | Hosts, limit: Sequence[str], warn: Callable[[str], None]
-) -> list[HostSnapshot]:
-    """Ask every host of an inventory what it is, all at once; a host that fails says why.
+def gather(scope: Scope) -> list[HostSnapshot]:
+    """Ask every host what it is, all at once; a host that fails says why.
 
-    ``inventory`` is what pyinfra takes, or hosts by themselves; ``limit`` names hosts or groups,
-    ``*`` included.
-    Raises FleetwheelError outside a project directory, and where there is no host to ask.
+    Raises FleetwheelError as ``prepare`` does.
     """
 
     def failed(host: Host, settings: Settings, error: str) -> HostSnapshot:
         return HostSnapshot(name=host.name, settings=settings, error=error)
 
-    return _visit(inventory, limit, warn, _answer, failed)
+    return _visit(scope, _answer, failed)
 
 
-def check_drift(
-    inventory: str, limit: Sequence[str], warn: Callable[[str], None], *, deep: bool
-) -> list[HostReport]:
-    """Look for drift on every host of an inventory, all at once; as ``gather`` in all else."""
+def check_drift(scope: Scope, *, deep: bool) -> list[HostReport]:
+    """Look for drift on every host, all at once; as ``gather`` in all else."""
 
     def look(host: Host, settings: Settings) -> HostReport:
         return HostReport.model_validate(_drift_check.look(settings, deep))
@@ -96,13 +91,11 @@ def check_drift(
             trust=settings.trust,
         )
 
-    return _visit(inventory, limit, warn, look, failed)
+    return _visit(scope, look, failed)
 
 
 def _visit(
-    inventory: str | Hosts,
-    limit: Sequence[str],
-    warn: Callable[[str], None],
+    scope: Scope,
     look: Callable[[Host, Settings], T],
     failed: Callable[[Host, Settings, str], T],
 ) -> list[T]:
@@ -110,47 +103,48 @@ def _visit(
 
     ``look`` runs in the context of its host, and may raise what pyinfra raises.
     """
-    heard = Heard(warn)
+    heard = Heard()
     logger.handlers, logger.propagate = [heard], False
-    state, hosts = prepare(inventory, limit, {})
+    logger.setLevel(DETAIL if scope.verbosity > 0 else logging.WARNING)
+    state, hosts = prepare(scope)
     state.set_stage(StateStage.Prepare)
     visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
     gevent.joinall(visits)
     return [visit.get() for visit in visits]
 
 
-def prepare(
-    inventory: str | Hosts, limit: Sequence[str], data: Mapping[str, Any]
-) -> tuple[State, list[Host]]:
+def prepare(scope: Scope) -> tuple[State, list[Host]]:
     """Read config.py and the inventory, and return the hosts that are meant, in their order.
 
-    ``data`` is for every host and comes before what the inventory says.
+    Raises FleetwheelError where the inventory cannot be used, or names no host.
     """
+    inventory, shown, data = scope.inventory, scope.shown, dict(scope.data)
     if isinstance(inventory, str) and not all(inventory.split(",")):
         raise FleetwheelError(
             f"{inventory!r} names a host without a name",
             hint="no comma at either end; one host alone is @ssh/HOST",
         )
     sys.path.insert(0, str(Path.cwd()))
-    shown = inventory if isinstance(inventory, str) else ", ".join(name for name, _ in inventory)
     client.install_client()
     state, config = State(), Config()
     state.cwd = str(Path.cwd())
+    state.print_noop_info = state.print_fact_info = scope.verbosity > 0
+    state.print_input = state.print_output = scope.verbosity > 1
     ctx_state.set(state)
     ctx_config.set(config)
     try:
         if Path("config.py").exists():
             exec_file("config.py")
         if isinstance(inventory, str):
-            found = make_inventory(inventory, cwd=state.cwd, override_data=dict(data))
+            found = make_inventory(inventory, cwd=state.cwd, override_data=data)
         else:
-            found = Inventory((list(inventory), {}), override_data=dict(data))
+            found = Inventory((list(inventory), {}), override_data=data)
     except ClickException as error:
         raise FleetwheelError(f"{shown}: {error.message}") from error
     except (PyinfraError, OSError, SyntaxError, TypeError, ValueError) as error:
-        raise FleetwheelError(f"{shown}: {error}") from error
+        raise FleetwheelError(f"{shown}: {str(error).removeprefix(f'{shown}: ')}") from error
     ctx_inventory.set(found)
-    hosts = _limited(found, limit) if limit else list(found)
+    hosts = _limited(found, scope.limit) if scope.limit else list(found)
     state.init(found, config, initial_limit=hosts)
     names.install_resolver(config.PARALLEL or len(found))
     if not hosts and shown.endswith(".py") and not Path(shown).exists():

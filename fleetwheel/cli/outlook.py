@@ -10,6 +10,15 @@ from rich.console import Console
 from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described_host, given, host_options
+from fleetwheel.cli._options import (
+    INVENTORY,
+    Scope,
+    data_option,
+    json_flag,
+    limit_option,
+    read_data,
+)
+from fleetwheel.cli._stderr import verbosity_options
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.matrix.matrix import load_matrix
@@ -19,23 +28,32 @@ from fleetwheel.reporting.table import print_rows
 @click.command("outlook", cls=Spreading)
 @click.argument("inventory", required=False, type=click.Path())
 @host_options
-@click.option("--limit", multiple=True, metavar="HOST-OR-GROUP", help="Ask these alone.")
-@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+@limit_option
+@data_option
+@json_flag
+@verbosity_options
 def outlook_command(
-    inventory: str | None, limit: Sequence[str], as_json: bool, **options: Any
+    inventory: str | None,
+    limit: Sequence[str],
+    data: Sequence[str],
+    as_json: bool,
+    verbosity: int,
+    **options: Any,
 ) -> None:
     """Say which hosts the newest PyTorch no longer serves.
 
-    With what would keep them; by the matrix alone, whichever release the inventory pins today.
-    INVENTORY and exit status are those of `fleetwheel facts`; without INVENTORY, the options
-    describe one host.
+    And say what would keep them. The matrix of releases alone decides, whichever release the
+    inventory pins today.
+    INVENTORY and exit status are those of `fleetwheel facts`. The options --os to --glibc describe
+    one host instead.
     """
-    if inventory and given() & HOST_NAMES:
+    described = bool(given() & HOST_NAMES)
+    if described and (inventory or limit or data):
         raise FleetwheelError("give an inventory, or describe one host, not both")
-    if inventory:
-        answered = answers(inventory, limit)
-    else:
+    if described:
         answered = [HostSnapshot(name="the host", profile=described_host(**options))]
+    else:
+        answered = answers(Scope(inventory or INVENTORY, limit, read_data(data), verbosity))
     matrix = load_matrix()
     seen = {
         answer.name: outlook(answer.profile, answer.settings.request, matrix)

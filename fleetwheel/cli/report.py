@@ -9,12 +9,14 @@ import click
 from rich.console import Console
 
 from fleetwheel import files
-from fleetwheel.cli._fleet import warn
+from fleetwheel.cli._options import file_option, json_flag
+from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, page, report
 from fleetwheel.reporting.report import Report
 
 REPORTS = Path("reports")
+STDOUT = Path("-")
 
 
 @click.command("report")
@@ -24,15 +26,23 @@ REPORTS = Path("reports")
     type=click.Choice(get_args(history.Kind)),
     default="drift",
     show_default=True,
-    help="Which of those in reports/.",
+    help="Which kind of report in reports/.",
 )
-@click.option("--compare", is_flag=True, help="What is new, mended and unchanged since then.")
 @click.option(
-    "--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write one page."
+    "--compare",
+    is_flag=True,
+    help="Show what is new, repaired and unchanged since the report before.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+@file_option("html", "one page to look at")
+@json_flag
+@verbosity_options
 def report_command(
-    paths: Sequence[Path], kind: history.Kind, compare: bool, html: Path | None, as_json: bool
+    paths: Sequence[Path],
+    kind: history.Kind,
+    compare: bool,
+    html_file: Path | None,
+    as_json: bool,
+    verbosity: int,
 ) -> None:
     """Show the last report in reports/ again, or FILE.
 
@@ -45,25 +55,26 @@ def report_command(
     if len(paths) == 2:
         found = [history.read_report(paths[0]), found[-1]]
     last = found[-1]
-    if html:
-        write_output(html, page.render_page(last, found[:-1]))
+    if html_file:
+        write_output(html_file, page.render_page(last, found[:-1]))
+    console = Console(stderr=html_file == STDOUT)
     if compare:
-        _show_comparison(found, as_json)
+        _show_comparison(found, as_json, console)
     elif as_json:
         click.echo(report.report_json(last))
     else:
-        click.echo(f"{last.kind} of {last.at:%Y-%m-%d %H:%M} UTC\n")
-        report.print_table(last, Console())
+        click.echo(f"{last.kind} of {last.at:%Y-%m-%d %H:%M} UTC\n", err=console.stderr)
+        report.print_table(last, console)
 
 
-def _show_comparison(found: Sequence[Report], as_json: bool) -> None:
+def _show_comparison(found: Sequence[Report], as_json: bool, console: Console) -> None:
     if len(found) < 2:
         raise FleetwheelError(f"there is no {found[-1].kind} report before the last one")
     comparison = history.compare(found[-2], found[-1])
     if as_json:
         click.echo(json.dumps(comparison.document(), indent=2))
     else:
-        history.print_comparison(comparison, Console())
+        history.print_comparison(comparison, console)
 
 
 def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
@@ -80,8 +91,22 @@ def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
     return found
 
 
+def save(found: Report) -> Path:
+    """Keep a report in reports/; FleetwheelError where that cannot be done."""
+    try:
+        return report.save_report(REPORTS, found)
+    except OSError as error:
+        raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
+
+
 def write_output(path: Path, text: str, mode: int | None = None) -> None:
-    """Write a file in one step; FleetwheelError where that cannot be done."""
+    """Write a file in one step, or to standard output for ``-``.
+
+    Raises FleetwheelError where that cannot be done.
+    """
+    if path == STDOUT:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
     if not path.parent.is_dir():
         raise FleetwheelError(f"{path} cannot be written: there is no directory {path.parent}")
     try:

@@ -15,7 +15,7 @@ from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory import edit as inventory_edit
 from fleetwheel.inventory import load as inventory
 from fleetwheel.inventory.edit import Entry
-from fleetwheel.inventory.load import Document, ListedHost
+from fleetwheel.inventory.load import PYINFRA_NAMES, Document, ListedHost
 from fleetwheel.inventory.settings import error_text
 from fleetwheel.reporting import history
 
@@ -23,8 +23,6 @@ DEFAULT_FILE = "fleet.yaml"
 REPORTS = 10
 """The newest reports that are read to see what hosts are."""
 WINDOWS = "@winssh/"
-DATA = {"address": "ssh_hostname", "user": "ssh_user", "port": "ssh_port", "key": "ssh_key"}
-"""What pyinfra calls what the inventory says of the way to a host."""
 
 
 class NewHost(NamedTuple):
@@ -67,8 +65,13 @@ class Draft:
         there = (host for host in inventory.hosts(self.files) if _bare(host) == name)
         if (host := next(there, None)) is None:
             return None
-        place = ("groups", host.group, "hosts", name) if host.group else ("hosts", name)
-        file = next(file for file in self.files if place in file.reading.lines)
+        groups = [("groups", group, "hosts", name) for group in host.groups]
+        file, place = next(
+            (file, place)
+            for file in self.files
+            for place in (*groups, ("hosts", name))
+            if place in file.reading.lines
+        )
         return KnownHost(file.path, file.reading.line(place), host)
 
     def edited(self, newcomers: Sequence[NewHost]) -> dict[Path, str]:
@@ -103,9 +106,10 @@ class Draft:
         """
         known = _profiles()
         votes = Counter(
-            host.group
+            group
             for host in inventory.hosts(self.files)
-            if host.group and host.name in known and _kind(known[host.name]) == _kind(profile)
+            if host.name in known and _kind(known[host.name]) == _kind(profile)
+            for group in host.groups
         )
         way = _way(self.hosts([self.with_system(newcomer, windows)])[newcomer.name])
         for group, _ in votes.most_common() if _kind(profile) else ():
@@ -157,15 +161,16 @@ def conflicts(standing: KnownHost, wanted: NewHost) -> list[str]:
     """Return in which values a host that is there differs from the one that is wanted."""
     host = standing.host
     said = {"address": _bare(host), "port": 22} | {
-        key: host.data[name] for key, name in DATA.items() if name in host.data
+        key: host.data[name] for key, name in PYINFRA_NAMES.items() if name in host.data
     }
     different = [
         f"{key} {said.get(key, 'not said')}, not {value}"
         for key, value in wanted.entry.items()
         if said.get(key) != value
     ]
-    if wanted.group and wanted.group != host.group:
-        different.append(f"in {host.group or 'no group'}, not {wanted.group}")
+    if wanted.group and wanted.group not in host.groups:
+        there = ", ".join(host.groups)
+        different.append(f"in {there or 'no group'}, not {wanted.group}")
     return different
 
 

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
-from fleetwheel.inventory.load import Connection
+from fleetwheel.inventory.load import PYINFRA_NAMES, Connection
 from fleetwheel.inventory.settings import Settings
 
 SEPARATOR = re.compile(r"\s*(<=|>=|<|>|=)\s*")
@@ -115,21 +115,35 @@ def data_value(text: str) -> Any:
     return text
 
 
-def checked_data(data: Mapping[str, Any]) -> dict[str, Any]:
+def checked_data(data: Mapping[str, Any], others: Collection[str] | None) -> dict[str, Any]:
     """Return what ``--data`` says for pyinfra's hosts, in pyinfra's words.
 
-    ``user``, ``port`` and so on are those of the inventory. Raises FleetwheelError for a value that
-    is not valid and for a key that is nearly ours; others may be those of a deploy file.
+    ``user``, ``port`` and so on are those of the inventory. ``others`` has the names that pyinfra
+    and the deploy files read beside our settings; None where they are not known. Raises
+    FleetwheelError for a value that is not valid, and for a name that nobody reads.
     """
-    ways = {key: value for key, value in data.items() if key in Connection.model_fields}
-    others = {key: value for key, value in data.items() if key not in ways}
+    ways = {key: value for key, value in data.items() if key in PYINFRA_NAMES}
+    rest = {key: value for key, value in data.items() if key not in ways}
     try:
-        Settings.from_data(others)
-        way = Connection.model_validate(ways).data() if ways else {}
+        Settings.from_data(rest)
+        connection = Connection.model_validate(ways)
     except (FleetwheelError, ValueError) as error:
         raise FleetwheelError(f"--data {_text(error)}", hint=getattr(error, "hint", "")) from None
+    for key in rest.keys() - Settings.model_fields.keys() - set(rest if others is None else others):
+        raise _no_setting(key)
+    way = {key: value for key, value in connection.data().items() if ways}
     way.pop("ssh_strict_host_key_checking", None)
-    return others | way
+    return rest | way | ({"_sudo": connection.sudo} if "sudo" in ways else {})
+
+
+def _no_setting(key: str) -> FleetwheelError:
+    if key == "os":
+        return FleetwheelError("--data os: is for the inventory: it decides how hosts are reached")
+    names = ", ".join(sorted({*Settings.model_fields, *PYINFRA_NAMES}))
+    return FleetwheelError(
+        f"--data {key}: no such setting; there are {names}",
+        hint="docs/inventory.example.yaml has every key; names of pyinfra, such as ssh_user, work",
+    )
 
 
 def _text(error: FleetwheelError | ValueError) -> str:

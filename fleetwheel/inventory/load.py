@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -38,6 +40,18 @@ RESERVED = ("all", "inventory", "ungrouped")
 HINT = "docs/inventory.example.yaml has every key"
 
 
+PYINFRA_NAMES = {
+    "address": "ssh_hostname",
+    "port": "ssh_port",
+    "user": "ssh_user",
+    "key": "ssh_key",
+    "known_hosts": "ssh_known_hosts_file",
+    "ssh_config": "ssh_config_file",
+    "sudo": "_sudo",
+}
+"""What pyinfra calls what the inventory says of the way to a host."""
+
+
 def _pyinfra_key(key: str) -> str:
     if "password" in key:
         raise ValueError(
@@ -71,21 +85,18 @@ class Connection(Value):
 
     def data(self) -> dict[str, Any]:
         """Return what pyinfra's SSH connector reads; host keys are checked unless it says no."""
-        named = {
-            "ssh_hostname": self.address,
-            "ssh_port": self.port,
-            "ssh_user": self.user,
-            "ssh_key": self.key,
-            "ssh_known_hosts_file": self.known_hosts,
-            "ssh_config_file": self.ssh_config,
-            "_sudo": self.sudo or None,
-            "ssh_strict_host_key_checking": "yes",
-        }
-        return {key: value for key, value in named.items() if value is not None} | self.pyinfra
+        named = {name: getattr(self, key) for key, name in PYINFRA_NAMES.items()}
+        said = {name: value for name, value in named.items() if value not in (None, False)}
+        return {**said, "ssh_strict_host_key_checking": "yes", **self.pyinfra}
 
 
 class HostEntry(Connection, Settings):
     """What one host, a group or the defaults may say."""
+
+    @property
+    def stated(self) -> list[str]:
+        """The keys that are written down."""
+        return [key for key in HostEntry.model_fields if key in self.model_fields_set]
 
     @field_validator("relock", "lift_hold", "rebuild")
     @classmethod
@@ -140,11 +151,13 @@ class Document(BaseModel):
 
 
 class ListedHost(NamedTuple):
-    """One host: its name, its group if it is in one, and its data for pyinfra."""
+    """One host: its name, the groups it is in, and its data for pyinfra."""
 
     name: str
-    group: str | None
+    groups: tuple[str, ...]
     data: dict[str, Any]
+    origins: Mapping[str, str] = {}
+    """Where each of the data stands, such as ``group lab, inventory/lab.yaml:7``."""
 
 
 class InventoryFile(NamedTuple):
@@ -153,6 +166,44 @@ class InventoryFile(NamedTuple):
     path: Path
     document: Document
     reading: Reading
+
+
+class Layer(NamedTuple):
+    """What one entry says: the defaults, a group, or a host of itself."""
+
+    file: InventoryFile
+    place: Place
+    entry: HostEntry
+
+    def said(self, key: str) -> Any:
+        """Return what this layer says of a key."""
+        return getattr(self.entry, key)
+
+    def where(self, *key: str) -> str:
+        """Return the file and line of a key of this layer."""
+        return f"{self.file.path}:{self.file.reading.line((*self.place, *key))}"
+
+    def origins(self) -> dict[str, str]:
+        """Return where each of the data stands that this layer says, by pyinfra's names."""
+        group = f"group {self.place[-1]}" if _is_group(self.place) else "defaults"
+        kind = "host" if _is_host(self.place) else group
+        named = {PYINFRA_NAMES.get(key, key): self.where(key) for key in self.entry.stated}
+        others = {key: self.where("pyinfra", key) for key in self.entry.pyinfra}
+        return {name: f"{kind}, {place}" for name, place in (named | others).items()}
+
+
+_origins: dict[str, Mapping[str, str]] = {}
+"""Where hosts that were read here have their data from, by their names."""
+
+
+def origin(host: str, key: str) -> str | None:
+    """Return where one of a host's data stands; None for a host that was not read here."""
+    return _origins[host].get(key, "default") if host in _origins else None
+
+
+def note_origins(origins: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep for ``origin`` where hosts have their data from."""
+    _origins.update(origins)
 
 
 def fleet() -> list[ListedHost]:
@@ -165,7 +216,7 @@ def fleet() -> list[ListedHost]:
     named = os.environ.get(VARIABLE)
     if named and not _files(Path(named)) and any(Path(named).glob("*.json")):
         return [
-            ListedHost(f"@fake/{host.name}", None, replay(host)) for host in recorded(Path(named))
+            ListedHost(f"@fake/{host.name}", (), replay(host)) for host in recorded(Path(named))
         ]
     hosts = (
         load_hosts(Path(named)) if named else load_hosts(DIRECTORY) if DIRECTORY.exists() else []
@@ -176,7 +227,8 @@ def fleet() -> list[ListedHost]:
         )
     if name := os.environ.get(SELF):
         return [_itself(hosts, name)]
-    return hosts or [ListedHost("@local", None, {})]
+    note_origins({host.name: host.origins for host in hosts})
+    return hosts or [ListedHost("@local", (), {})]
 
 
 def _itself(hosts: Sequence[ListedHost], name: str) -> ListedHost:
@@ -191,7 +243,7 @@ def _itself(hosts: Sequence[ListedHost], name: str) -> ListedHost:
     if said.get("mirror"):
         addresses = {host.name: host.data.get("ssh_hostname", host.name) for host in hosts}
         said["mirror"] = mirror.address(said["mirror"], addresses)
-    return ListedHost("@local", None, said)
+    return ListedHost("@local", (), said)
 
 
 def load_hosts(place: Path) -> list[ListedHost]:
@@ -218,17 +270,19 @@ def read_inventory(place: Path, instead: Mapping[Path, str] | None = None) -> li
     paths = sorted({*_files(place), *instead}) if place.is_dir() else [place]
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, instead.get(path), problems))]
-    problems += [*_duplicates(files), *_misplaced_roots(files)]
+    problems += [*_duplicates(files), *_contradictions(files), *_misplaced_roots(files)]
     if problems:
         raise FleetwheelError("\n".join(problems), hint=HINT)
     return files
 
 
 def hosts(files: Sequence[InventoryFile]) -> list[ListedHost]:
-    """Return the hosts of some files, with what the defaults and their groups say of them."""
-    documents = [file.document for file in files]
-    defaults = next(filter(_states_defaults, documents), Document()).defaults
-    return [host for document in documents for host in _hosts(document, defaults)]
+    """Return the hosts of some files, with what the defaults and their groups say of them.
+
+    A host takes what the defaults say, then its groups in the order in which they stand in the
+    files, so that a later group wins over an earlier one, and last what it says of itself.
+    """
+    return [_listed(name, layers) for name, layers in _layers(files).items()]
 
 
 def group_of(names: Iterable[str]) -> str:
@@ -246,14 +300,26 @@ def _states_defaults(document: Document) -> bool:
     return "defaults" in document.model_fields_set
 
 
-def _hosts(document: Document, defaults: HostEntry) -> Iterator[ListedHost]:
-    for name, group in document.groups.items():
-        for host, entry in group.hosts.items():
-            data = _data(defaults, group, entry)
-            named = {"uniform": name} if data.get("uniform") is True else {}
-            yield ListedHost(_named(host, defaults, group, entry), name, data | named)
-    for host, entry in document.hosts.items():
-        yield ListedHost(_named(host, defaults, entry), None, _data(defaults, entry))
+def _listed(name: str, layers: Sequence[Layer]) -> ListedHost:
+    groups = tuple(str(place[1]) for _, place, _ in layers if _is_group(place))
+    data = _data(*(layer.entry for layer in layers))
+    if data.get("uniform") is True and groups:
+        *_, place = (place for _, place, entry in layers if "uniform" in entry.stated)
+        data["uniform"] = str(place[1]) if _is_group(place) else groups[0]
+    return ListedHost(
+        name=_named(name, *(layer.entry for layer in layers)),
+        groups=groups,
+        data=data,
+        origins={name: at for layer in layers for name, at in layer.origins().items()},
+    )
+
+
+def _is_group(place: Place) -> bool:
+    return place[0] == "groups" and len(place) == 2
+
+
+def _is_host(place: Place) -> bool:
+    return len(place) > 1 and place[-2] == "hosts"
 
 
 def _named(name: str, *entries: HostEntry) -> str:
@@ -268,8 +334,7 @@ def _data(*entries: HostEntry) -> dict[str, Any]:
     said: dict[str, Any] = {}
     raw: dict[str, Any] = {}
     for entry in entries:
-        stated = (key for key in HostEntry.model_fields if key in entry.model_fields_set)
-        said |= {key: getattr(entry, key) for key in stated}
+        said |= {key: getattr(entry, key) for key in entry.stated}
         raw |= entry.pyinfra
     way = {key: value for key, value in said.items() if key in Connection.model_fields}
     settings = {key: value for key, value in said.items() if key in Settings.model_fields}
@@ -322,7 +387,7 @@ def _unknown(place: Place) -> str:
 
 
 def _duplicates(files: Sequence[InventoryFile]) -> list[str]:
-    """Return a problem for every host, group or defaults that stands in two places."""
+    """Return a problem for every group and defaults that stands in two places."""
     first: dict[tuple[str, str], str] = {}
     problems = []
     for path, document, reading in files:
@@ -335,44 +400,48 @@ def _duplicates(files: Sequence[InventoryFile]) -> list[str]:
     return problems
 
 
+def _contradictions(files: Sequence[InventoryFile]) -> Iterator[str]:
+    """Return a problem for everything that a host says of itself in two ways."""
+    for layers in _layers(files).values():
+        own = [layer for layer in layers if _is_host(layer.place)]
+        for first, second in combinations(own, 2):
+            for key in first.entry.stated:
+                if key in second.entry.stated and first.said(key) != second.said(key):
+                    place = (*second.place, key)
+                    text = f"{first.where(key)} says something else"
+                    problem = Problem(second.file.reading.line(place), place, text)
+                    yield _told(second.file.path, problem)
+
+
 def _misplaced_roots(files: Sequence[InventoryFile]) -> Iterator[str]:
     """Return a problem for every host whose root is a path of another system than its own."""
+    for name, layers in _layers(files).items():
+        windows = _named(name, *(layer.entry for layer in layers)).startswith("@winssh/")
+        stating = [layer for layer in layers if "root" in layer.entry.model_fields_set]
+        for file, place, entry in stating[-1:]:
+            if wrong := misplaced(entry.root, windows=windows):
+                line = file.reading.line((*place, "root"))
+                yield _told(file.path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
+
+
+def _layers(files: Sequence[InventoryFile]) -> dict[str, list[Layer]]:
+    """Return what is said of each host, by its name; of two that differ the later one counts."""
     stating = (file for file in files if _states_defaults(file.document))
-    defaults = [(file, ("defaults",), file.document.defaults) for file in stating][:1]
+    common = [Layer(file, ("defaults",), file.document.defaults) for file in stating][:1]
+    groups: dict[str, list[Layer]] = defaultdict(list)
+    own: dict[str, list[Layer]] = defaultdict(list)
     for file in files:
-        for kind, name, place in _names(file.document):
-            if kind == "host":
-                yield from _misplaced_root(name, [*defaults, *_layers(file, place)])
-
-
-def _misplaced_root(
-    name: str, layers: Sequence[tuple[InventoryFile, Place, HostEntry]]
-) -> Iterator[str]:
-    windows = _named(name, *(entry for _, _, entry in layers)).startswith("@winssh/")
-    stating = [layer for layer in layers if "root" in layer[2].model_fields_set]
-    for (path, _, reading), place, entry in stating[-1:]:
-        if wrong := misplaced(entry.root, windows=windows):
-            line = reading.line((*place, "root"))
-            yield _told(path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
-
-
-def _layers(file: InventoryFile, place: Place) -> Iterator[tuple[InventoryFile, Place, HostEntry]]:
-    """Return what a file says of the host at a place: by its group, and by itself."""
-    section, name = file.document, place[-1]
-    if place[0] == "groups":
-        group = section.groups[str(place[1])]
-        yield file, place[:2], group
-        yield file, place, group.hosts[str(name)]
-    else:
-        yield file, place, section.hosts[str(name)]
+        for name, group in file.document.groups.items():
+            for host, entry in group.hosts.items():
+                groups[host].append(Layer(file, ("groups", name), group))
+                own[host].append(Layer(file, ("groups", name, "hosts", host), entry))
+        for host, entry in file.document.hosts.items():
+            own[host].append(Layer(file, ("hosts", host), entry))
+    return {host: [*common, *groups[host], *layers] for host, layers in own.items()}
 
 
 def _names(document: Document) -> Iterator[tuple[str, str, Place]]:
     if _states_defaults(document):
         yield "defaults", "", ("defaults",)
-    for group, entry in document.groups.items():
+    for group in document.groups:
         yield "group", group, ("groups", group)
-        for host in entry.hosts:
-            yield "host", host, ("groups", group, "hosts", host)
-    for host in document.hosts:
-        yield "host", host, ("hosts", host)

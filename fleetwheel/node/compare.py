@@ -16,6 +16,10 @@ DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
 ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
 TEST = "run deploys/smoke.py for this host"
+HELD = (
+    "it is on hold, and deploys leave it alone: end the hold with --data lift_hold=true, or roll"
+    " back to another generation"
+)
 FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
 OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 
@@ -93,6 +97,13 @@ class Recorded(NamedTuple):
     """The lock's name."""
     packages: Mapping[str, str] | None
     """The lock's packages; None where nobody has it any more."""
+
+
+def repair_on_hold(repair: str) -> str:
+    """Return a repair for a host on hold, which no deploy repairs."""
+    for deploy in (REBUILD, DEPLOY, ACCEPT):
+        repair = repair.replace(deploy, HELD)
+    return repair
 
 
 NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was deployed", DEPLOY)

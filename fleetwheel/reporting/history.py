@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting.report import HostReport, Report, Status
 from fleetwheel.terminal import printable
@@ -104,6 +104,7 @@ def last_deep_report(directory: Path) -> Report | None:
 
 def read_report(path: Path) -> Report:
     """Return the report in a file; FleetwheelError where there is none."""
+    LOG.log(DETAIL, "read %s", path)
     try:
         return Report.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -13,7 +13,10 @@ WIDE = 110
 """Columns from which on the reasons have room in the table."""
 REASONS = ("why", "what would keep it")
 """Headings of columns that hold sentences."""
-UNBROKEN = ("result", "torch", "python", "smoke", "driver", "state", "free disk", "last release")
+UNBROKEN = (
+    *("result", "torch", "python", "smoke", "driver", "state", "free disk", "last release"),
+    *("setting", "from"),
+)
 """Headings of columns that hold short words, which stay on one line."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.address import Login, local_path, split_login
 from fleetwheel.sources.index import SourceAnswer, serving
@@ -53,6 +53,9 @@ def survey(sources: Sequence[Source], projects: Collection[str]) -> Survey:
             warnings[f"{failure}; going on without it"] = None
             silent.append(source)
         else:
+            LOG.log(
+                DETAIL, "%s holds %d wheels", source.redacted, sum(len(a.wheels) for a in heard)
+            )
             wheels += (wheel for answer in heard for wheel in answer.wheels)
     return Survey(wheels=tuple(wheels), warnings=tuple(warnings), silent=tuple(silent))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.project import Project, copy_of_checkout, run_pyinfra
 
 pytestmark = pytest.mark.real
 FLEETWHEEL = Path(sys.executable).with_name("fleetwheel")
+PYINFRA = FLEETWHEEL.with_name("pyinfra")
+COLOUR = re.compile(r"\x1b\[(\d+;)*[349]\d(;\d+)*m")
 INVENTORY = """\
 defaults: {{root: "{root}", accelerator: cpu}}
 hosts: {{"@local": {{}}}}
@@ -65,7 +68,7 @@ LINES = [
     (f"{DEPLOY} {UP}", 1, "--dry only looks", f"deploy {UP}", 1, "--dry-run to look alone"),
     (f"{DEPLOY} -y --data user=x", 1, "ssh_user", "deploy --data user", 1, "is not KEY=VALUE"),
     (f"{DEPLOY} -y --data keep=x", 1, "has every key", "deploy --data keep=x", 1, "every key"),
-    (f"{DEPLOY} -y --data kep=3", 1, "has every key", "deploy --data kep=3", 1, "every key"),
+    (f"{DEPLOY} -y --data hue=3", 1, "has every key", "deploy --data hue=3", 1, "every key"),
     (f"{DEPLOY} --dry {UP}", 0, "constraint", f"deploy --dry-run {UP}", 0, "constraint"),
     (None, 0, "", f"deploy --dry-run --detailed-exitcodes {UP}", 2, "constraint"),
     (f"{DEPLOY} -y {UP}", 0, ".json", None, 0, ""),
@@ -73,7 +76,7 @@ LINES = [
     (None, 0, "", f"deploy --detailed-exitcodes {UP}", 0, ".json"),
     (f"{DEPLOY} -y --limit lab", 1, "", "deploy --yes --limit lab", 4, ".json"),
     (None, 0, "", f"deploy --detailed-exitcodes --yes {UP} --data rebuild=true", 2, ".json"),
-    (None, 0, "", f"smoke {UP}", 0, ".json"),
+    (None, 0, "", f"smoke --detailed-exitcodes {UP}", 0, ".json"),
     (None, 0, "", f"rollback --dry-run {UP} --data generation=no-such", 4, "no-such"),
     ("inventory.py deploys/mirror.py -y", 1, "", f"mirror {UP}", 4, ".json"),
     (None, 0, "", "deploy --nonsense", 1, "No such option"),
@@ -124,12 +127,14 @@ def test_quiet_says_nothing_but_the_table(lab: Project) -> None:
     assert ours(lab, f"deploy --dry-run --quiet {UP}").stderr == ""
 
 
-def at_a_terminal(lab: Project, line: str, answer: str = "", **env: str) -> tuple[int, str]:
+def at_a_terminal(
+    lab: Project, line: str, answer: str = "", program: Path = FLEETWHEEL, **env: str
+) -> tuple[int, str]:
     """Return exit status and all output of a command that a person runs at a terminal."""
     mine, theirs = pty.openpty()
     os.write(mine, answer.encode())
     process = subprocess.Popen(
-        [FLEETWHEEL, *line.split()],
+        [program, *line.split()],
         cwd=lab.directory, env={**os.environ, **env}, stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
@@ -157,10 +162,19 @@ def test_at_a_terminal_it_asks_once(lab: Project, answer: str, applied: bool) ->
     assert (len(list((lab.directory / "reports").glob("*.json"))) > before) == applied
 
 
-def test_no_colour_where_it_is_not_wanted(lab: Project) -> None:
-    line = f"deploy --dry-run {UP} --data rebuild=true"
-    assert "\x1b[33m" in at_a_terminal(lab, line, TERM="xterm")[1]
-    assert "\x1b[3" not in at_a_terminal(lab, line, TERM="xterm", NO_COLOR="1")[1]
+COLOURED = [
+    (FLEETWHEEL, f"deploy --dry-run {UP} --data rebuild=true"),
+    (FLEETWHEEL, f"drift {UP} --data accelerator=cuda"),
+    (FLEETWHEEL, "report --kind smoke"),
+    (PYINFRA, f"{DEPLOY} --dry {UP} --data rebuild=true"),
+]
+
+
+@pytest.mark.parametrize(("program", "line"), COLOURED)
+def test_no_colour_where_it_is_not_wanted(lab: Project, program: Path, line: str) -> None:
+    assert COLOUR.search(at_a_terminal(lab, line, program=program, TERM="xterm")[1])
+    said = at_a_terminal(lab, line, program=program, TERM="xterm", NO_COLOR="1")[1]
+    assert not COLOUR.search(said)
 
 
 def test_it_runs_as_a_module() -> None:

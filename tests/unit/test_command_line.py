@@ -1,13 +1,18 @@
 """Which hosts a command line means, what its data says, and how a run ends for scripts."""
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from pyinfra.api.arguments import all_argument_meta
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.command_line import checked_data, data_value, select
+from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations._command_line import known_names
 from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
 from tests.samples import CPU_HOST, GPU_HOST
 
@@ -76,9 +81,42 @@ def test_no_report_is_read_for_names() -> None:
 
 
 def test_data_is_in_the_words_of_the_inventory_or_of_pyinfra() -> None:
-    assert checked_data({"user": "ops", "port": 22, "keep": 3, "ssh_key": "k", "mine": 1}) == {
-        **{"ssh_user": "ops", "ssh_port": 22, "keep": 3, "ssh_key": "k", "mine": 1}
-    }
+    said = {"user": "ops", "port": 22, "keep": 3, "ssh_key": "k", "mine": 1}
+    expected = {"ssh_user": "ops", "ssh_port": 22, "keep": 3, "ssh_key": "k", "mine": 1}
+    assert checked_data(said, {"ssh_key", "mine"}) == expected
+    assert checked_data(said, None) == expected
+
+
+@pytest.mark.parametrize("sudo", [True, False])
+def test_sudo_can_be_taken_back(sudo: bool) -> None:
+    assert checked_data({"sudo": sudo}, ()) == {"_sudo": sudo}
+
+
+@pytest.mark.parametrize("key", ["colour", "torch_version", "pyinfra", "_typo", "ssh_usr"])
+def test_data_that_nobody_reads_is_refused_with_the_names_that_there_are(key: str) -> None:
+    with pytest.raises(FleetwheelError) as caught:
+        checked_data({"keep": 3, key: 1}, known_names([]))
+    message = caught.value.message
+    assert message.startswith(f"--data {key}: no such setting; there are ")
+    for name in (*Settings.model_fields, "address", "sudo"):
+        assert re.search(rf"\b{name}\b", message), name
+
+
+def test_data_of_the_way_to_windows_is_for_the_inventory() -> None:
+    with pytest.raises(FleetwheelError, match="--data os: is for the inventory"):
+        checked_data({"os": "windows"}, known_names([]))
+
+
+def test_data_that_pyinfra_or_the_deploy_file_reads_is_let_through(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "a, b = host.data.colour, host.data.get('size')\nc = host.data['form'].strip()\n"
+    )
+    names = known_names([file])
+    assert {"colour", "size", "form"} <= names
+    assert not {"get", "strip", "data"} & names
+    assert {*all_argument_meta, "ssh_user", "docker_platform", "fake_delay"} <= names
+    assert checked_data({"colour": 1, "_timeout": 5}, names) == {"colour": 1, "_timeout": 5}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +130,7 @@ def test_data_is_in_the_words_of_the_inventory_or_of_pyinfra() -> None:
 )
 def test_data_that_is_not_valid_is_refused(data: dict[str, object], words: str) -> None:
     with pytest.raises(FleetwheelError, match=f"--data {words}"):
-        checked_data(data)
+        checked_data(data, None)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +152,14 @@ def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
         deploy_exit_status(found, detailed=False),
         deploy_exit_status(found, detailed=True),
     ) == (plain, detailed)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("changed", 0), ("would change", 0), ("failed", 4), ("refused", 4)]
+)
+def test_a_smoke_test_changes_nothing(status: Status, code: int) -> None:
+    found = Report(kind="smoke", at=datetime.now(UTC), hosts=(HostReport(name="a", status=status),))
+    assert deploy_exit_status(found, detailed=True) == code
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fleetwheel.drift import (
     exit_status,
     failed_test,
     odd_ones_out,
+    on_hold,
     repairs,
     unrecorded,
 )
@@ -33,7 +34,7 @@ from fleetwheel.host.profile import (
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
-from fleetwheel.node.compare import ACCEPT, DEPLOY, REBUILD
+from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, HostReport, Report, report_of
@@ -385,3 +386,16 @@ def test_a_host_on_hold_can_have_drifted_too() -> None:
     record = record_of(LOCK, ID).model_copy(update={"hold": hold})
     assert found(state(), record) == {}
     assert found(state(current=None), record) == {"package current": (ID, "nothing")}
+
+
+def test_no_deploy_is_advised_for_a_host_on_hold() -> None:
+    said = (DEPLOY, REBUILD, f"look for the GPU; {ACCEPT}", "replace the GPU")
+    plain = [
+        Drift.model_validate(
+            {"class": "package", "what": "x", "expected": "", "found": "", "repair": r}
+        )
+        for r in said
+    ]
+    held = on_hold(plain)
+    assert [each.repair for each in held] == [HELD, HELD, f"look for the GPU; {HELD}", said[3]]
+    assert repairs([HostReport(name="a", status="drifted", drift=tuple(held))], "i.py") == []

@@ -43,7 +43,7 @@ def test_no_files_no_hosts(tmp_path: Path) -> None:
 
 
 def test_a_bare_name_is_a_host_whose_key_is_checked(tmp_path: Path) -> None:
-    assert loaded(tmp_path, lab="hosts:\n  a:\n") == [ListedHost("a", None, STRICT)]
+    assert loaded(tmp_path, lab="hosts:\n  a:\n") == [ListedHost("a", (), STRICT)]
 
 
 def test_host_wins_over_group_and_group_over_defaults(tmp_path: Path) -> None:
@@ -59,12 +59,8 @@ hosts:
   b:
 """
     a, b = loaded(tmp_path, lab=text)
-    assert a == ListedHost(
-        "a", "ws", {**STRICT, "keep": 5, "accelerator": "cuda", "ssh_user": "ops"}
-    )
-    assert b == ListedHost(
-        "b", None, {**STRICT, "keep": 2, "accelerator": "cpu", "ssh_user": "ops"}
-    )
+    assert a[:3] == ("a", ("ws",), {**STRICT, "keep": 5, "accelerator": "cuda", "ssh_user": "ops"})
+    assert b[:3] == ("b", (), {**STRICT, "keep": 2, "accelerator": "cpu", "ssh_user": "ops"})
 
 
 def test_defaults_of_one_file_are_for_all(tmp_path: Path) -> None:
@@ -116,9 +112,9 @@ hosts:
   "@local": {os: windows}
 """
     a, b, c, local = loaded(tmp_path, lab=text)
-    assert a == ListedHost("@winssh/a", "ws", {**STRICT, "ssh_hostname": "192.0.2.1"})
-    assert b == ListedHost("b", "ws", STRICT)
-    assert c == ListedHost("@winssh/c", None, STRICT)
+    assert a[:3] == ("@winssh/a", ("ws",), {**STRICT, "ssh_hostname": "192.0.2.1"})
+    assert b[:3] == ("b", ("ws",), STRICT)
+    assert c[:3] == ("@winssh/c", (), STRICT)
     assert local.name == "@local"
 
 
@@ -178,18 +174,10 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
             """ --data 'torch="2.10"' on the command line""",
         ),
         ("hosts:\n  a:\n  b:\n  a:\n", "lab.yaml:4: hosts.a: stands in line 2 already"),
-        (
-            "groups:\n  g:\n    hosts: {a: }\nhosts:\n  a:\n",
-            "lab.yaml:5: hosts.a: host stands at lab.yaml:3 already",
-        ),
         ("a: &x [1]\nb: *x\n", "lab.yaml:2: aliases (*name) are not used here"),
         (
             "hosts: !!python/object:os.system {}\n",
             "lab.yaml:1: tags (tag:yaml.org,2002:python/object:os.system) are not used here",
-        ),
-        (
-            "{groups: {g: {hosts: {x: }}}, hosts: {x: }}",
-            "lab.yaml:1: hosts.x: host stands at lab.yaml:1 already",
         ),
         (
             "hosts: [a\n",
@@ -301,9 +289,76 @@ def test_a_windows_host_has_a_root_of_its_own(tmp_path: Path, root: str) -> None
     assert host.data["root"] == yaml.safe_load(root)["root"]
 
 
-def test_a_host_in_two_files(tmp_path: Path) -> None:
-    found = problems(tmp_path, a="hosts: {x: }\n", b="hosts: {x: }\n")
-    assert found == ["b.yaml:1: hosts.x: host stands at a.yaml:1 already"]
+GROUPS = """\
+defaults: {keep: 2, smoke: always}
+groups:
+  wide: {keep: 3, torch: "2.13", user: ops, hosts: {a: , b: }}
+  narrow:
+    torch: "2.14"
+    hosts: {a: {address: 192.0.2.1}}
+"""
+
+
+def test_of_two_groups_the_later_one_wins(tmp_path: Path) -> None:
+    a, b = loaded(tmp_path, lab=GROUPS, more="groups: {last: {keep: 9, hosts: {b: {keep: 5}}}}\n")
+    assert a.groups == ("wide", "narrow")
+    assert a.data == {
+        **STRICT,
+        **{"ssh_user": "ops", "ssh_hostname": "192.0.2.1"},
+        **{"keep": 3, "smoke": "always", "torch": "2.14"},
+    }
+    assert (b.groups, b.data["keep"], b.data["torch"]) == (("wide", "last"), 5, "2.13")
+
+
+def test_files_come_in_the_order_of_their_names_whatever_their_groups_are_called(
+    tmp_path: Path,
+) -> None:
+    texts = {name: f"groups: {{g{9 - int(name[1])}: {{keep: {name[1]}, hosts: {{x: }}}}}}\n"
+             for name in ("f1", "f2", "f3")}  # fmt: skip
+    (host,) = loaded(tmp_path, **texts)
+    assert (host.groups, host.data["keep"]) == (("g8", "g7", "g6"), 3)
+
+
+def test_every_setting_says_where_it_stands(tmp_path: Path) -> None:
+    a, _ = loaded(tmp_path, lab=GROUPS)
+    at = {key: origin.replace(f"{tmp_path}/", "") for key, origin in a.origins.items()}
+    assert at == {
+        "keep": "group wide, lab.yaml:3",
+        "smoke": "defaults, lab.yaml:1",
+        "torch": "group narrow, lab.yaml:5",
+        "ssh_user": "group wide, lab.yaml:3",
+        "ssh_hostname": "host, lab.yaml:6",
+    }
+
+
+def test_a_host_of_a_group_can_say_more_among_the_hosts(tmp_path: Path) -> None:
+    text = "groups: {g: {keep: 4, hosts: {a: {user: ops}}}}\nhosts: {a: {torch: '2.14'}, b: }\n"
+    a, b = loaded(tmp_path, lab=text)
+    assert a[:3] == ("a", ("g",), {**STRICT, "ssh_user": "ops", "keep": 4, "torch": "2.14"})
+    assert (b.name, b.groups) == ("b", ())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("hosts: {x: {keep: 4}}\n", "hosts:\n  x: {keep: 5}\n"),
+        ("groups: {g: {hosts: {x: {keep: 4}}}}\n", "hosts:\n  x: {keep: 5}\n"),
+    ],
+)
+def test_a_host_that_says_two_things_of_itself(tmp_path: Path, first: str, second: str) -> None:
+    found = problems(tmp_path, a=first, b=second)
+    assert found == ["b.yaml:2: hosts.x.keep: a.yaml:1 says something else"]
+    assert loaded(tmp_path, a=first, b=second.replace("5", "4"))[0].data["keep"] == 4
+
+
+def test_a_uniform_group_is_the_one_that_says_so(tmp_path: Path) -> None:
+    text = "groups:\n  rack: {hosts: {a: , b: }}\n  jobs: {uniform: true, hosts: {a: }}\n"
+    a, b = loaded(tmp_path, lab=text)
+    assert (a.data["uniform"], b.data.get("uniform")) == ("jobs", None)
+    a, b = loaded(
+        tmp_path, lab=f"defaults: {{uniform: true}}\n{text.replace('uniform: true, ', '')}"
+    )
+    assert (a.data["uniform"], b.data["uniform"]) == ("rack", "rack")
 
 
 def test_defaults_in_two_files(tmp_path: Path) -> None:
@@ -350,7 +405,7 @@ class TestFleet:
     def test_without_a_file_it_is_this_machine(self, place: str | None) -> None:
         if place:
             Path(place).mkdir()
-        assert fleet() == [ListedHost("@local", None, {})]
+        assert fleet() == [ListedHost("@local", (), {})]
 
     def test_inventory_is_read(self) -> None:
         Path("inventory").mkdir()
@@ -420,7 +475,7 @@ def test_any_text_gives_hosts_or_a_sentence(tmp_path: Path, text: str) -> None:
 def test_the_example_is_an_inventory_and_names_every_key() -> None:
     example = Path("docs/inventory.example.yaml")
     hosts = load_hosts(example)
-    assert {host.group for host in hosts} == {"workstations", "servers", None}
+    assert {host.groups for host in hosts} == {("workstations",), ("servers",), ()}
     text = example.read_text()
     for key in [*Settings.model_fields, *Connection.model_fields]:
         assert f"{key}:" in text or f"{key}=" in text, key

@@ -14,8 +14,9 @@ import pytest
 FOLDERS = ("deploys", "facts", "fleetwheel", "operations")
 MAY_IMPORT_PYINFRA = {
     "fleetwheel/cli/_run.py",
-    "fleetwheel/cli/deploys.py",
+    "fleetwheel/cli/_settings.py",
     "fleetwheel/cli/fleet.py",
+    "fleetwheel/inventory/ansible_connector.py",
     "fleetwheel/connection/bounds.py",
     "fleetwheel/connection/client.py",
     "fleetwheel/connection/winssh.py",

@@ -10,7 +10,7 @@ from fleetwheel.inventory.login_keys import leave_out_unusable
 
 
 def host(name: str, **data: object) -> ListedHost:
-    return ListedHost(name=name, group="", data=data)
+    return ListedHost(name=name, groups=(), data=data)
 
 
 @pytest.mark.parametrize("options", [["-t", "rsa", "-m", "PEM"], ["-t", "ed25519", "-N", "secret"]])

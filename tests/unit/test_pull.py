@@ -127,7 +127,7 @@ def test_a_host_of_the_inventory_is_this_machine(
     monkeypatch.setenv(itself.SELF, "a")
     data = {"keep": 7, "mirror": "http://192.0.2.9:8765"}
     (host,) = fleet()
-    assert host == ListedHost("@local", None, {**data, "mirror": host.data["mirror"]})
+    assert host == ListedHost("@local", (), {**data, "mirror": host.data["mirror"]})
     assert host.data["mirror"].startswith("http://192.0.2.9:")
     entry = HostReport(name="@local", status="clean", why="")
     assert [found.name for found in report_of([entry]).hosts] == ["a"]

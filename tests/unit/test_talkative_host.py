@@ -15,7 +15,7 @@ import gevent, logging
 from types import SimpleNamespace
 
 host = SimpleNamespace(print_prefix={PREFIX!r})
-heard = Heard(print)
+heard = Heard()
 
 def say(text):
     heard.emit(logging.LogRecord("pyinfra", logging.ERROR, "", 0, text, None, None))

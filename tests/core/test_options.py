@@ -1,0 +1,199 @@
+"""What the options of ``fleetwheel`` do, the same in every command that has them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetwheel import cli
+from fleetwheel.inventory.load import VARIABLE
+from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
+from tests.project import copy_of_checkout
+from tests.samples import GPU_HOST, host
+
+Options = dict[str, dict[str, dict[str, Any]]]
+FLEETWHEEL = Path(sys.executable).with_name("fleetwheel")
+HOST = "@fake/ws-01"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project directory whose inventory is one recorded host with nothing on it."""
+    directory = copy_of_checkout(tmp_path_factory.mktemp("project"))
+    state = host(GPU_HOST)
+    recorded = HostSnapshot(name="ws-01", profile=state.profile, installation=state.installation)
+    save_snapshots(directory / "recorded", [recorded])
+    return directory
+
+
+def run(project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FLEETWHEEL, *words],
+        cwd=project,
+        env={**os.environ, "COLUMNS": "200", VARIABLE: "recorded", **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("how", ["--dry-run", "--yes"])
+def test_a_rollback_of_a_host_with_nothing_on_it_is_refused(project: Path, how: str) -> None:
+    done = run(project, "rollback", how, "--json", "-")
+    (found,) = json.loads(done.stdout)["hosts"]
+    assert (found["status"], found["why"]) == ("refused", "nothing was deployed here")
+    assert done.returncode == 4
+
+
+EVERY = sorted([*cli.COMMANDS, *cli.DEPLOYS])
+ASKING = ["drift", "facts", "outlook", *cli.DEPLOYS]
+"""Those that take an inventory."""
+
+
+LIST_OPTIONS = """
+import json
+import click
+from gevent import monkey
+monkey.patch_all()
+from fleetwheel.cli import commands
+
+context = click.Context(commands)
+found = {}
+for name in commands.list_commands(context):
+    params = commands.get_command(context, name).params
+    found[name] = {max(param.opts, key=len): param.to_info_dict() for param in params}
+print(json.dumps(found, default=repr))
+"""
+SAME = ("opts", "type", "multiple", "nargs", "is_flag")
+"""What of an option decides how it is written."""
+
+
+@pytest.fixture(scope="module")
+def options() -> Options:
+    """Return the options and arguments of every command, by their longest names."""
+    text = subprocess.check_output([sys.executable, "-c", LIST_OPTIONS], text=True)
+    found: Options = json.loads(text)
+    assert sorted(found) == EVERY
+    return found
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_can_be_quiet_and_verbose(name: str, options: Options) -> None:
+    for option in ("--quiet", "--verbose"):
+        assert options[name][option] == options["deploy"][option]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_asks_hosts_takes_the_same_hosts_and_data(name: str, options: Options) -> None:
+    for option in ("--limit", "--data"):
+        assert options[name][option] == options["deploy"][option]
+    assert options[name]["inventory"]["type"] == options["deploy"]["inventory"]["type"]
+
+
+def test_options_of_one_name_are_one_option(options: Options) -> None:
+    """``--json`` alone is two: a report goes to a FILE, an answer to standard output."""
+    seen: dict[str, dict[str, Any]] = {}
+    for name in EVERY:
+        for option, said in options[name].items():
+            kind = "--json as a flag" if option == "--json" and said["is_flag"] else option
+            first = seen.setdefault(kind, said)
+            if option.startswith("-"):
+                assert [first[key] for key in SAME] == [said[key] for key in SAME], (name, option)
+
+
+USAGE = [
+    (["--limit", "nobody"], "--limit nobody: no such host or group"),
+    (["--limit", "driver<1"], "no host fits"),
+    (["--limit", "colour=red"], "no such fact"),
+    (["--limit", "a,"], "--limit a: no such host or group"),
+    (["--data", "keep"], "--data keep: is not KEY=VALUE"),
+    (["--data", "keep=none"], "--data keep: must be a valid integer"),
+    (["--data", "kep=3"], 'did you mean "keep"'),
+    (["--data", "colour=red"], "--data colour: no such setting; there are accelerator, "),
+    (["--quiet", "--verbose"], "--quiet and --verbose contradict each other"),
+    (["nowhere.py"], "there is no nowhere.py here"),
+    (["inventory.py", "another.py"], "unexpected extra argument (another.py)"),
+    (["--nonsense"], "No such option"),
+    (["--limit"], "requires an argument"),
+]
+RUN_ALL = """
+import json, sys
+from gevent import monkey
+monkey.patch_all()
+from click.testing import CliRunner
+from fleetwheel.cli import commands
+
+for words in json.load(sys.stdin):
+    done = CliRunner().invoke(commands, words)
+    error = None if isinstance(done.exception, SystemExit) else repr(done.exception)
+    print(json.dumps([done.exit_code, done.stdout, done.stderr, error]), flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_bad_usage_ends_every_command_in_the_same_way(project: Path, name: str) -> None:
+    lines = [[name, *words] for words, _ in USAGE]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL],
+        cwd=project,
+        env={**os.environ, VARIABLE: "recorded"},
+        input=json.dumps(lines),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    for (words, said), (code, out, err, error) in zip(USAGE, ends, strict=True):
+        assert (code, out, error) == (1, "", None), (words, err)
+        assert said in err, words
+
+
+@pytest.mark.parametrize("name", ["facts", "drift", "outlook", "deploy"])
+def test_quiet_leaves_the_result_and_verbose_says_more(project: Path, name: str) -> None:
+    only = ["--dry-run"] if name == "deploy" else []
+    quiet, loud = (run(project, name, *only, "-q"), run(project, name, *only, "-v"))
+    assert "ws-01" in quiet.stdout or name == "outlook"
+    assert ".json" not in quiet.stdout
+    assert "Loaded fact" in loud.stderr
+    assert all("going on without it" in line for line in quiet.stderr.splitlines())
+
+
+@pytest.mark.parametrize("name", ["facts", "outlook"])
+def test_recorded_hosts_take_limits_and_data(project: Path, name: str) -> None:
+    def hosts(*words: str) -> list[str]:
+        done = run(project, name, "recorded", "--json", *words)
+        return [host["name"] for host in json.loads(done.stdout)["hosts"]]
+
+    assert hosts("--limit", "gpu", "--data", "keep=3") == ["ws-01"]
+    assert run(project, name, "recorded", "--limit", "cpu").returncode == 1
+
+
+def test_an_inventory_stands_behind_a_limit(project: Path) -> None:
+    done = run(project, "outlook", "--limit", HOST, "inventory.py")
+    assert done.returncode == 0, done.stderr
+
+
+def test_drift_compares_with_what_the_command_line_says(project: Path) -> None:
+    done = run(project, "drift", "--data", "torch=newest")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--data torch: 'newest' is no version" in done.stderr
+    done = run(project, "drift", "--repair", "--json", "-", "--data", "accelerator=cpu")
+    assert done.returncode == 2
+    command = f"pyinfra inventory.py deploys/torch.py --data accelerator=cpu --limit {HOST}"
+    assert command in done.stderr
+
+
+def test_verbose_tells_which_sources_were_asked_and_files_read(
+    project: Path, tmp_path: Path
+) -> None:
+    assert " holds " in run(project, "choose", "-v").stderr
+    assert run(project, "choose", "-q", "--offline").stderr == ""
+    loud = run(project, "init", "-v", str(tmp_path / "a"))
+    assert f"wrote {tmp_path}/a/inventory.py" in loud.stderr
+    assert run(project, "init", "-q", str(tmp_path / "b")).stdout == ""
+    assert "read reports/" in run(project, "report", "-v").stderr
