@@ -14,8 +14,14 @@ from tests.project import Project, copy_of_checkout
 matrix.PATH = Path(__file__).parent / "fixtures/matrix/matrix.yaml"
 
 # How long an example takes says more of a shared machine than of the code.
-settings.register_profile("fleetwheel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("fleetwheel")
+for name, examples in (("quick", 50), ("thorough", 300)):  # .ci/run asks for the second
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,14 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from fleetwheel.sources import configured
 from tests.machine import WORKING, Machine
-
-settings.register_profile("quick", max_examples=30)
-settings.register_profile("thorough", max_examples=200)  # .ci/run asks for it
-settings.load_profile("quick")
 
 FAKE = Path("tests/fixtures/nvml/fake_nvml.c")
 

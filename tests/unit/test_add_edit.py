@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
@@ -164,7 +164,6 @@ def inventories(draw: st.DrawFn) -> str:
     return text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
 
 
-@settings(max_examples=40)
 @given(
     text=inventories(),
     group=st.sampled_from([None, "g", "new"]),

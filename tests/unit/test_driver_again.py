@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
@@ -144,7 +144,6 @@ def after(host: Profile, done: DriverPlan, state: str, booted_s: int) -> Profile
     )
 
 
-@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES))
 def test_what_a_plan_has_done_is_not_done_again(host: Profile, wish: str) -> None:
     done = planned(host, wish)
@@ -164,7 +163,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~]*(-[A-Za-z0-9._+~]+)*(-?=|-)?")
 """A package, perhaps to be removed, or to get the driver's version."""
 
 
-@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES), st.booleans())
 def test_what_a_plan_names_can_exist(host: Profile, wish: str, hold: bool) -> None:
     done = planned(host, wish, hold=hold)
@@ -186,7 +184,6 @@ def packages_of(step: Step) -> list[str]:
     return [word for word in asked if not re.match("-|https://|DPkg::", word)]
 
 
-@settings(max_examples=200)
 @given(hosts(), st.sampled_from(WISHES))
 def test_a_branch_is_one_that_the_system_has(host: Profile, wish: str) -> None:
     done = planned(host, wish)

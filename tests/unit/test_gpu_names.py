@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.matrix.gpu_names import (
@@ -174,7 +174,6 @@ ALIKE += ["{} 8GB", "{}-16Q", "{}-4-40C", "{}-SXM4-80GB"]
 
 
 @given(st.sampled_from(sorted(MEANINGS)), st.sampled_from(ALIKE), st.data())
-@settings(deadline=None)
 def test_a_name_reads_alike_however_it_is_written(
     name: str, form: str, data: st.DataObject
 ) -> None:
@@ -187,7 +186,6 @@ NUMBERED = {name: word for name in MEANINGS for word in name_words(name) if word
 
 
 @given(st.sampled_from(sorted(NUMBERED)), st.sampled_from(["RTY {}", "GeForze {} Ti", "X{}"]))
-@settings(deadline=None)
 def test_suggestions_share_the_number_and_tell_a_capability(name: str, form: str) -> None:
     suggested = nearest(form.format(NUMBERED[name]))
     telling = [
@@ -217,7 +215,6 @@ def test_other_vendors(name: str, vendor: str | None) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None)
 def test_any_text_is_taken(name: str) -> None:
     found = capability_of(name)
     assert found is None or float(found) >= 2.0

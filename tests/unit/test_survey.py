@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel import __version__
@@ -290,7 +290,6 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     st.text().map(str.encode) | st.binary() | LINKS.map(lambda text: text.encode(errors="replace")),
     st.sampled_from(["text/html", JSON, ""]),
@@ -303,7 +302,6 @@ def test_any_page_is_read_or_refused(content: bytes, media_type: str) -> None:
     assert all(file.url.startswith(("http://", "https://")) for file in files)
 
 
-@settings(deadline=None)
 @given(DOCUMENTS | VALUES)
 def test_any_json_is_read_or_refused(document: object) -> None:
     try:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fleetwheel.choice
@@ -95,7 +95,6 @@ def test_nothing_of_the_choice_takes_a_profile_but_the_reading_of_one() -> None:
 
 
 @given(profiles(), requests, st.data())
-@settings(max_examples=300, deadline=None)
 def test_what_is_not_in_the_target_changes_no_answer(
     profile: Profile, request_: Request, data: st.DataObject
 ) -> None:
@@ -123,7 +122,6 @@ FIELDS = ("os", "arch", "glibc", "wsl", "pythons", "driver", "gpus", "problems")
 
 
 @given(profiles(), profiles(), requests, requests, st.sets(st.sampled_from([*FIELDS, "request"])))
-@settings(max_examples=500, deadline=None)
 def test_hosts_that_differ_in_what_decides_have_different_targets(
     one: Profile, another: Profile, first: Request, third: Request, changed: set[str]
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -85,7 +85,6 @@ def listed(kind: str, mode: int) -> str:
 
 
 @given(bits, numbers, numbers, st.sampled_from([0, ME]))
-@settings(max_examples=60)
 def test_nobody_but_owner_and_root_writes_to_what_is_safe(
     mode: int, owner: int, group: int, uid: int
 ) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel import drift
@@ -87,7 +87,6 @@ requests = st.builds(
 
 
 @given(requests, requests)
-@settings(max_examples=200, deadline=None)
 def test_after_a_deploy_that_went_well_drift_is_clean(before: Request, now: Request) -> None:
     """Where the lock is kept, the record that the plan has written leaves no drift."""
     target = target_of(CPU_HOST, now)
