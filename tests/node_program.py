@@ -92,7 +92,7 @@ def run_sent(python: str | Path, action: str, input: Any) -> "subprocess.Complet
 @cache
 def _placed() -> Path:
     root = _scratch()
-    done = run_sent(sys.executable, "place", {"root": str(root), "digest": program.digest()})
+    done = run_sent(bare_python(), "place", {"root": str(root), "digest": program.digest()})
     assert json.loads(done.stdout)["ok"], done.stdout
     return root
 

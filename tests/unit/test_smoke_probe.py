@@ -26,7 +26,7 @@ from tests.smoke_script import expected, in_process, run, scripted, split
 
 
 def test_all_devices_pass() -> None:
-    document, code = run(sys.executable, expected(scripted("pass", 8)))
+    document, code = run(node_program.bare_python(), expected(scripted("pass", 8)))
     result = smoke.parse_smoke(json.dumps(document))
     assert (code, result.passed, len(result.devices)) == (0, True, 8)
     assert result.torch == "2.14.1+cu130"
@@ -76,7 +76,7 @@ def test_one_device_fails_alone(
 
 
 def test_one_of_eight_devices_crashes() -> None:
-    document, code = run(sys.executable, expected(scripted("os.abort()", 8)))
+    document, code = run(node_program.bare_python(), expected(scripted("os.abort()", 8)))
     assert (code, document["passed"]) == (2, False)
     states = [device["status"] for device in document["devices"]]
     assert states == ["passed"] * 3 + ["failed"] + ["passed"] * 4
@@ -86,13 +86,15 @@ BUSY = "tell(error='CUDA out of memory: only 3 MiB are free'); os._exit(0)"
 
 
 def test_devices_that_pass_do_not_excuse_the_environment() -> None:
-    document, code = run(sys.executable, expected(scripted("pass"), packages={"absent": "1"}))
+    document, code = run(
+        node_program.bare_python(), expected(scripted("pass"), packages={"absent": "1"})
+    )
     assert {device["status"] for device in document["devices"]} == {"passed"}
     assert (code, document["passed"], names(document)) == (2, False, ["wrong-version"])
 
 
 def test_a_busy_gpu_is_skipped() -> None:
-    document, code = run(sys.executable, expected(scripted(BUSY)))
+    document, code = run(node_program.bare_python(), expected(scripted(BUSY)))
     assert (code, document["passed"]) == (0, True)
     assert document["devices"][3]["status"] == "skipped"
     assert "other processes hold the GPU's memory" in smoke.explain_smoke(document)
@@ -100,7 +102,7 @@ def test_a_busy_gpu_is_skipped() -> None:
 
 def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
     program = scripted(BUSY, 1).replace('"cuda:3"', '"cuda:0"')
-    document, code = run(sys.executable, expected(program))
+    document, code = run(node_program.bare_python(), expected(program))
     assert (code, document["passed"]) == (3, False)
     assert document["devices"][0]["fault"]["name"] == "memory-held"
 
@@ -120,7 +122,7 @@ def test_a_child_that_cannot_be_killed_is_given_up() -> None:
     changes = {"smoke/children.py": text.replace("self.process.kill()", "pass")}
     given = expected("import time\ntime.sleep(6)", accelerator="cpu", device_deadline_s=0.3)
     started = time.monotonic()
-    document, code = run(sys.executable, given, changes)
+    document, code = run(node_program.bare_python(), given, changes)
     assert time.monotonic() - started < 4
     assert code == 2
     assert "SIGKILL does not end it" in document["devices"][0]["summary"]
@@ -300,7 +302,7 @@ def test_no_torch_at_all() -> None:
 
 @pytest.mark.parametrize("changes", [{"level": "thorough"}, {"accelerator": "rocm"}, {"colour": 1}])
 def test_input_that_it_does_not_know_is_refused(changes: dict[str, Any]) -> None:
-    document, code = run(sys.executable, expected("", **changes))
+    document, code = run(node_program.bare_python(), expected("", **changes))
     assert (code, names(document)) == (3, ["bad-input"])
     assert not smoke.parse_smoke(json.dumps(document)).passed
 
