@@ -5,7 +5,6 @@ import compileall
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import venv
 from collections.abc import Mapping
