@@ -136,8 +136,9 @@ def _rollback(
 def _no_way_back(wanted: str | None, others: set[str]) -> str:
     """Return why a host cannot go back to a generation, and to which it could."""
     why = f"there is no generation {wanted}" if wanted else "there is no earlier generation"
-    there = f"; there are: {', '.join(sorted(others))}" if others else ""
-    return f"{why} to go back to{there}"
+    there = ", ".join(sorted(others))
+    hint = f"; --data generation=ID takes one of these: {there}" if others else ""
+    return f"{why} to go back to{hint}"
 
 
 def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
@@ -227,6 +228,12 @@ def _deployment_of(
     if text is None:
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
     preflight.refuse_dead(facts.installation, generation)
+    python = require_python(locks.from_copy(text, record.lock), facts.profile)
+    if damaged := damaged_packages(generation, python, facts, record, settings):
+        raise FleetwheelError(
+            f"{generation} is not whole: files of {', '.join(damaged)} are changed",
+            hint="name another one with --data generation=ID",
+        )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
     passed = record.smoke is not None and record.smoke.holds(generation, facts.profile)
     steps = Plan(
@@ -248,18 +255,18 @@ def _deployment_of(
         record=record,
         request=lock.origin.request.model_copy(update={"gpus": record.request.gpus}),
         lock=lock,
-        python=require_python(lock, facts.profile),
+        python=python,
         plan=steps,
         hold=hold,
     )
 
 
 def _changes(facts: HostState, generation: str) -> str:
-    """Return from which generation a rollback leads, and which packages it changes."""
+    """Return where a rollback leads from and to, and which packages it changes."""
     there = {generation.id: generation.packages for generation in facts.installation.generations}
     current = facts.installation.current
     changes = package_changes(there.get(current or "", {}), there.get(generation, {}))
-    return f"rolled back from {current}: {changes or 'no package changes'}"
+    return f"back from {current} to {generation}: {changes or 'no package changes'}"
 
 
 def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fleetwheel.cli._stderr import QUIET, verbosity_options
 from fleetwheel.connection.quoting import for_powershell
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.render import render
@@ -18,19 +19,23 @@ KEY = re.compile(
 
 
 @click.command("bootstrap-windows")
-@click.option("--key", "key_file", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--key", "key_file", required=True, metavar="FILE", help="A public key, ID.pub.")
 @click.option("--network", "networks", required=True, multiple=True, metavar="CIDR")
 @click.option("--passwords", is_flag=True, help="Leave it to sshd's settings who logs in by one.")
 @click.option("--undo", is_flag=True, help="Write the script that takes all of it back.")
+@verbosity_options
 def bootstrap_windows_command(
-    key_file: Path, networks: Sequence[str], passwords: bool, undo: bool
+    key_file: str, networks: Sequence[str], passwords: bool, undo: bool, verbosity: int
 ) -> None:
     """Write the PowerShell script that lets one key log in to a Windows machine, to be run there.
 
     KEY is the public key, NETWORK each network that may reach sshd: 192.0.2.0/24. Read the script,
     and run it on the machine, in a PowerShell that was started as administrator.
     """
-    click.echo(bootstrap_script(_key(key_file), networks, passwords=passwords, undo=undo), nl=False)
+    script = bootstrap_script(_key(Path(key_file)), networks, passwords=passwords, undo=undo)
+    click.echo(script, nl=False)
+    if verbosity != QUIET:
+        click.echo("run it there in a PowerShell that was started as administrator", err=True)
 
 
 def bootstrap_script(

@@ -19,7 +19,7 @@ from fleetwheel.cli._options import (
 )
 from fleetwheel.cli._stderr import QUIET, verbosity_options
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.profile import DriverState, Profile
+from fleetwheel.host.profile import DriverState, HostState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.node.driver_states import explain_state
 from fleetwheel.reporting.table import print_rows
@@ -114,15 +114,22 @@ def _facts_row(answer: HostSnapshot) -> tuple[str, ...]:
     if state is None:
         return "-", "-", "-", "no answer", "-", answer.error
     profile, free = state.profile, state.installation.free_bytes
-    broken = profile.driver.state not in (DriverState.OK, DriverState.NO_GPU)
     return (
         profile.distribution or f"{profile.os} {profile.arch}",
         _gpus(profile) or "-",
         profile.driver.version or "-",
         profile.driver.state.value,
         "-" if free is None else decimal(free),
-        explain_state(profile.driver.state, profile.os).meaning if broken else "",
+        _trouble(state),
     )
+
+
+def _trouble(state: HostState) -> str:
+    """Return what keeps a host from being deployed to, as far as facts tell it."""
+    driver, distrusted = state.profile.driver, state.installation.distrusted
+    broken = driver.state not in (DriverState.OK, DriverState.NO_GPU)
+    meaning = explain_state(driver.state, state.profile.os).meaning if broken else ""
+    return "\n".join(filter(None, [meaning, distrusted]))
 
 
 def _gpus(profile: Profile) -> str:

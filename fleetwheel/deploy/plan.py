@@ -1,7 +1,7 @@
 """What has to happen on a host so that it runs its lock: a pure comparison."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from fleetwheel.choice.request import Request, read_pins
@@ -59,7 +59,7 @@ def plan(
             build=True,
             smoke=smoke != "none",
             activate=True,
-            because=_why_build(bool(builds), bool(good), damaged),
+            because=_why_build(builds, locked, good, damaged),
         )
     current = host.installation.current
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
@@ -117,12 +117,15 @@ def _as_locked(generation: Generation, lock: Lock) -> bool:
     return generation.packages == lock.packages and bool(generation.python)
 
 
-def _why_build(built: bool, good: bool, damaged: Mapping[str, Sequence[str]]) -> str:
+def _why_build(
+    builds: Collection[str],
+    locked: Collection[str],
+    good: Collection[str],
+    damaged: Mapping[str, Sequence[str]],
+) -> str:
     if good:
         return "a new build was asked for"
-    if damaged:
-        found = [f"{', '.join(packages)} in {id}" for id, packages in damaged.items()]
-        return f"its files are not those of its wheels: {'; '.join(found)}"
-    if built:
-        return "the environment's packages differ from the lock"
-    return "there is no environment with these wheels yet"
+    reasons = [f"files of {', '.join(names)} in {id} are changed" for id, names in damaged.items()]
+    if set(builds) - set(locked):
+        reasons.insert(0, "the environment's packages differ from the lock")
+    return "; ".join(reasons) or "there is no environment of these wheels and this Python yet"

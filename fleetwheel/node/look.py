@@ -52,7 +52,8 @@ def unreachable(generation: Path) -> str:
     try:
         runs = os.stat(str(python)).st_mode & 0o111  # noqa: PTH116 - exists() hides who may not look
     except PermissionError:
-        return f"run {python}, which leads to {os.path.realpath(str(python))}"
+        real = os.path.realpath(str(python))
+        return f"run {python}" + (f", which leads to {real}" if real != str(python) else "")
     except OSError:
         runs = 0
     if runs and not os.access(str(python), os.X_OK):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -18,7 +19,15 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
-from fleetwheel.sources.address import host_of, is_below, local_path, on_network, redacted
+from fleetwheel.sources.address import (
+    Login,
+    host_of,
+    is_below,
+    local_path,
+    on_network,
+    redacted,
+    split_login,
+)
 from fleetwheel.sources.wheel import Source
 from fleetwheel.value import Value
 
@@ -149,6 +158,23 @@ def proxies() -> dict[str, str]:
     return {"http": proxy, "https": proxy} if proxy else {}
 
 
+def login_of(source: Source) -> Login:
+    """Return the login that this machine asks a source with: of its address, or of ~/.netrc.
+
+    pip reads that file too. What stands there for a machine by name is used for the source alone,
+    not for other ports or for where a page leads to, and no host gets it.
+    """
+    url, login = split_login(source.url)
+    if login or not on_network(url):
+        return login
+    try:
+        file = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
+        user, _, password = netrc(file).hosts[str(urlsplit(url).hostname)]
+    except (OSError, RuntimeError, LookupError, NetrcParseError, UnicodeDecodeError):
+        return None
+    return user, password
+
+
 def uv_credentials(sources: Sequence[Source], urls: Iterable[str]) -> dict[str, str]:
     """Return the environment that gives uv user names and passwords for what a host fetches.
 
@@ -262,6 +288,8 @@ def _source(name: str, entry: str, layout: Layout | None = "simple") -> Source:
         sound = parts.hostname if remote else parts.scheme == "file" or "://" not in entry
         if not (sound and entry.strip() and entry.isprintable()) or parts.port == 0:
             raise ValueError
+        if remote and "@" in f"{parts.path}?{parts.query}#{parts.fragment}":
+            raise ValueError  # a password with such a letter looks the same
         if not remote and parts.scheme != "file":
             entry = str(Path(entry).expanduser().absolute())
         return Source(name=name, url=entry, layout=layout or _layout(entry))
@@ -269,5 +297,6 @@ def _source(name: str, entry: str, layout: Layout | None = "simple") -> Source:
         shown = "an address with credentials" if "@" in entry else repr(entry)
         raise FleetwheelError(
             f"{name}: {shown} is neither the address of a wheel index nor a directory",
-            hint="write https://HOST/simple/, file:///DIRECTORY or the path of a directory",
+            hint="write https://HOST/simple/, file:///DIRECTORY or the path of a directory;"
+            " / ? # @ in a password are %2F %3F %23 %40",
         ) from error

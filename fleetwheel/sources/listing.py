@@ -24,7 +24,7 @@ from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.address import local_path, redacted
+from fleetwheel.sources.address import local_path, on_network, redacted
 from fleetwheel.sources.configured import Layout, is_official
 from fleetwheel.sources.wheel import PLAIN, ListedFile, Source, pypi_torch
 
@@ -39,10 +39,16 @@ MOST_TAGS = 1000
 LONGEST_NAME = 255
 """Characters that a file name may have; longer ones can stand for billions of tags."""
 FORMATS = (
-    *(".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".tar.Z"),
-    *(".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg"),
+    *(".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.z"),
+    *(".tar.lz", ".tlz", ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg"),
 )
-"""How the names of distributions end; PyPI has taken all of these."""
+"""How the names of distributions end; pip or PyPI has taken all of these."""
+UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
+"""What is added to the name of a file that is being copied."""
+VERSIONS = "v?[0-9]|latest|stable|main|master|dev|nightly"
+"""How what follows a project's name in that of a file begins."""
+MOST_ELEMENTS = 400_000
+"""Elements of a page, or files of one in JSON; the largest page of torch has a quarter of it."""
 EMPTY_BYTES = 2**16
 """The largest page that may count as an index page without files."""
 EMPTY_HAS = frozenset(["html", "head", "meta", "title", "body", "h1", "h2", "br", "hr", "p", "pre"])
@@ -95,8 +101,11 @@ def holds(found: Listing | None, project: str, layout: Layout) -> bool:
 def is_of(filename: str, project: str) -> bool:
     """Whether a file is a distribution of a project, in whatever format."""
     said = _project(filename)
-    pattern = rf"{re.escape(project)}-v?\d"
-    return said == project or (not said and bool(re.match(pattern, canonicalize_name(filename))))
+    if said == project or (said and filename.endswith(".whl")):
+        return said == project
+    # The name of a source distribution can be read in several ways: acme-1.0-2 is acme's too.
+    name = canonicalize_name(said or _stem(filename))
+    return bool(re.match(rf"{re.escape(project)}(-({VERSIONS})|$)", name))
 
 
 def listing(page: web.Page, project: str = "") -> Listing:
@@ -108,13 +117,28 @@ def listing(page: web.Page, project: str = "") -> Listing:
     if page.media_type not in (JSON, *HTML):
         raise FleetwheelError(f"{page.url} is no index page: it is of type {page.media_type!r}")
     try:
-        names, packages = _from_json(page) if page.media_type == JSON else _from_html(page)
+        _require_bounds(page)
+        if page.media_type == JSON:
+            names, packages, strange = _from_json(page, project)
+        else:
+            names, packages = _from_html(page)
+            strange = "" if names else _strange(page.content, project)
+        if not names and not strange and on_network(page.url) and project:
+            strange = "" if web.same_page(page.url, f"/{project}") else "a redirect led to it"
         wheels = [package for package in packages if not package.is_yanked]
         files = [_file(wheel, page) for wheel in wheels]
-        strange = "" if names or page.media_type == JSON else _strange(page.content, project)
+    except FleetwheelError:
+        raise
     except Exception as error:  # the parsers meet hostile text with exceptions of any kind
         raise FleetwheelError(f"{page.url} is no index page that can be read") from error
     return Listing(page.url, tuple(file for file in files if file), frozenset(names), strange)
+
+
+def _require_bounds(page: web.Page) -> None:
+    """Refuse what would keep a parser busy for minutes: nothing else runs meanwhile."""
+    mark = b"{" if page.media_type == JSON else b"<"
+    if page.content.count(mark) > MOST_ELEMENTS:
+        raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS:,} elements")
 
 
 def directory_listing(path: Path) -> Listing:
@@ -134,7 +158,8 @@ class _Outline(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.elements: set[str] = set()
-        self.words = ""
+        self.texts: list[str] = []
+        self.ended = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
@@ -143,12 +168,18 @@ class _Outline(HTMLParser):
         ):
             self.elements.add("script")
 
+    def handle_endtag(self, tag: str) -> None:
+        self.ended = tag == "html"
+
     def handle_data(self, data: str) -> None:
-        self.words += data
+        self.texts += data.split("\n")
 
 
 def _strange(content: bytes, project: str) -> str:
-    """Return why a page that links to no file is not the empty page of a project."""
+    """Return why a page that links to no file is not the empty page of a project.
+
+    A server that is failing sends nothing at all, half a page, or one with words of its own.
+    """
     outline = _Outline()
     outline.feed(content[:EMPTY_BYTES].decode("utf-8", "replace"))
     outline.close()
@@ -158,9 +189,12 @@ def _strange(content: bytes, project: str) -> str:
         return "its links lead to no wheel and no source distribution"
     if len(content) > EMPTY_BYTES or not outline.elements <= EMPTY_HAS:
         return "it lists nothing, and has more on it than a heading"
-    words = canonicalize_name(outline.words.strip())
-    if words and project not in words:
-        return "it lists nothing, and does not name the package"
+    if not outline.ended:
+        return "it lists nothing, and ends before </html>"
+    heading = rf"([\w./-]+: )?(links for )?{re.escape(project)}"
+    texts = [" ".join(text.split()) for text in outline.texts if text.strip()]
+    if not all(re.fullmatch(heading, re.sub("[-_.]+", "-", text), re.I) for text in texts):
+        return "it lists nothing, and says other things than the name of the package"
     return ""
 
 
@@ -191,16 +225,29 @@ def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
     return names, [DistributionPackage.from_link(link) for link in wheels]
 
 
-def _from_json(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
-    """Return the same of a page in JSON."""
+def _from_json(page: web.Page, project: str) -> tuple[list[str], list[DistributionPackage], str]:
+    """Return the same of a page in JSON, and why it is not that of a project without files."""
     document = json.loads(page.content)
-    names = [name for file in document["files"] if _is_distribution(name := file["filename"])]
+    strange = "" if document["files"] else _strange_json(document, project)
+    names = [str(file["filename"]) for file in document["files"]]
     # Names are checked before pypi-simple sees them, whose patterns take very long for some.
     wheels = [file for file in document["files"] if _is_wheel(file["filename"])]
     document["files"] = [_renamed(wheel) for wheel in wheels]
     version = str(document["meta"]["api-version"])
     document["meta"]["api-version"] = re.sub(r"^1\.\d+$", "1.0", version)
-    return names, ProjectPage.from_json_data(document, page.url).packages
+    return names, ProjectPage.from_json_data(document, page.url).packages, strange
+
+
+def _strange_json(document: Mapping[str, Any], project: str) -> str:
+    """Return why a page in JSON without files is not the empty page of a project."""
+    if project and canonicalize_name(str(document.get("name", ""))) != project:
+        return "it lists nothing, and does not name the package"
+    if document.get("versions"):
+        return "it lists no files, and versions"
+    status = document.get("project-status")
+    if isinstance(status, Mapping) and status.get("status", "active") != "active":
+        return f"the package is {status['status']} there"
+    return ""
 
 
 def _renamed(said: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -263,11 +310,26 @@ def _specifiers(text: str | None) -> str | None:
 
 
 def _name(url: str) -> str:
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    """Return the name of the file at an address, maybe that which a query or a fragment has."""
+    parts = urlsplit(url)
+    name = unquote(parts.path.rpartition("/")[2])
+    if _is_distribution(name):
+        return name
+    others = re.split("[/?&#=]", unquote(f"{parts.query}#{parts.fragment}"))
+    return next(filter(_is_distribution, others), name)
 
 
 def _is_distribution(filename: str) -> bool:
-    return filename.endswith(FORMATS)
+    return _stem(filename) != filename
+
+
+def _stem(filename: str) -> str:
+    """Return a file's name without what tells its format, in whatever letters."""
+    name = filename
+    for endings in (UNFINISHED, sorted(FORMATS, key=len, reverse=True)):
+        ending = next((each for each in endings if name.lower().endswith(each)), "")
+        name = name[: len(name) - len(ending)] if ending else name
+    return name
 
 
 def _is_wheel(filename: str) -> bool:

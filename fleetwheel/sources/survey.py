@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.address import Login, local_path, split_login
+from fleetwheel.sources.configured import login_of
 from fleetwheel.sources.index import SourceAnswer, serving
 from fleetwheel.sources.listing import (
     Listing,
@@ -106,7 +107,7 @@ def _read(source: Source, project: str, absent: tuple[int, ...]) -> Listing | No
     try:
         if path is not None:
             return _read_disk(path, project)
-        url, login = split_login(source.url)
+        url, login = split_login(source.url)[0], login_of(source)
         page = web.page(f"{url.rstrip('/')}/{project}/" if project else url, login, absent)
         return listing(page, project) if page else None
     except (OSError, ValueError) as error:
@@ -134,8 +135,13 @@ def _read_disk(path: Path, project: str) -> Listing | None:
 
 def _require_index(path: Path, project: str) -> None:
     """Raise FleetwheelError for what lacks the page of a project, and is no index without it."""
-    if (path / project).exists():
-        raise FleetwheelError(f"{path / project} has no index.html in it")
+    named = [each for each in path.iterdir() if canonicalize_name(each.name) == project]
+    if named:
+        wrong = "has no index.html in it" if named[0].name == project else f"is not named {project}"
+        raise FleetwheelError(f"{named[0]} {wrong}")
+    root = path / "index.html"
+    if root.is_file() and f"{project}/" in root.read_text(encoding="utf-8", errors="replace"):
+        raise FleetwheelError(f"{root} names {project}, which has no page there")
     if not any(path.glob("*/index.html")):
         raise FleetwheelError(f"{path} has no page of any package in it")
 

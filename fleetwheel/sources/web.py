@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 
 import requests
 from pypi_simple import ACCEPT_ANY
@@ -16,7 +17,7 @@ from urllib3.util import Retry
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources.address import Login, host_of, split_login
-from fleetwheel.sources.configured import certificate, proxies
+from fleetwheel.sources.configured import certificate, login_of, proxies
 from fleetwheel.sources.wheel import Source
 
 PROBE_S = 5.0
@@ -118,12 +119,20 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
     with _request("GET", url, login, headers=headers, stream=True) as response:
         _require_encryption(response, url)
         if response.status_code in absent:
+            if not same_page(url, response.url):
+                raise FleetwheelError(f"{url} leads to another page, which is not there")
             return None
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
         content = _read(response, url, PAGE_BYTES)
         media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
         return Page(content, media_type.strip().lower(), split_login(response.url)[0])
+
+
+def same_page(url: str, other: str) -> bool:
+    """Whether two addresses end in the same name: that of a login page is another one."""
+    names = (urlsplit(each).path.rstrip("/").rpartition("/")[2] for each in (url, other))
+    return len({re.sub("[-_.]+", "-", unquote(name)).lower() for name in names}) == 1
 
 
 def short(url: str) -> bytes:
@@ -244,7 +253,7 @@ def with_login(url: str, sources: Iterable[Source]) -> tuple[str, Login]:
     They are its own, or those of a source on the same server: scheme, host and port are equal.
     """
     bare, login = split_login(url)
-    lent = {host_of(source.url): split_login(source.url)[1] for source in sources}
+    lent = {host_of(source.url): login_of(source) for source in sources}
     return bare, login or lent.get(host_of(bare))
 
 
@@ -258,6 +267,23 @@ def _require_answer(host: str) -> None:
     once(("host", host), probe, PROBE_S, late).answer()
 
 
+class _Session(requests.Session):
+    """Sends a login where it belongs: requests would take one from ~/.netrc for each redirect."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take the login away from a request that a redirect leads to another server."""
+        url = str(prepared_request.url)
+        if self.should_strip_auth(response.request.url, url):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Send a request as it is: without any, requests would look into ~/.netrc."""
+    return request
+
+
 def _request(method: str, url: str, login: Login, **options: Any) -> requests.Response:
     """Send one request; FleetwheelError, in words that hold no credentials, when it fails."""
     options.setdefault("allow_redirects", True)
@@ -266,10 +292,10 @@ def _request(method: str, url: str, login: Login, **options: Any) -> requests.Re
         **options.pop("headers", {}),
     }
     try:
-        return requests.request(
+        return _Session().request(
             method,
             url,
-            auth=login,
+            auth=login or _no_login,
             headers=headers,
             timeout=(CONNECT_S, READ_S),
             verify=certificate() or True,

@@ -395,7 +395,8 @@ def test_current_is_never_absent(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "symlink_to" if failing == "symlink" else "replace", full)
+    place, name = (Path, "symlink_to") if failing == "symlink" else (os, "replace")
+    monkeypatch.setattr(place, name, full)
     with pytest.raises(OSError, match="No space left"):
         link.point(root / "current", Path("envs/new-1"))
     assert (root / "current").readlink() == Path("envs/old-1")

@@ -98,7 +98,7 @@ def run(tmp_path: Path, *words: str, key: str = KEY) -> tuple[int, str]:
     done = CliRunner().invoke(
         commands, ["bootstrap-windows", "--key", str(tmp_path / "lab.pub"), *words]
     )
-    return done.exit_code, done.output
+    return done.exit_code, done.stdout or done.stderr
 
 
 def test_the_command_prints_the_script(tmp_path: Path) -> None:

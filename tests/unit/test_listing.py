@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,23 +52,32 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
         (links("acme_utils-1.0-broken.whl"), HAS),
         (links(WHEEL) + LOGIN, HAS),
         # an index page without a file
-        ("", LACKS),
         ("<html></html>", LACKS),
         (EMPTY.format("Links for acme-utils"), LACKS),
         (EMPTY.format("lab/dev: links for Acme_Utils"), LACKS),
-        ('<meta name="pypi:repository-version" content="1.3"><title>acme-utils</title>', LACKS),
+        (EMPTY.format("acme.utils"), LACKS),
+        # what a server sends that is failing
+        ("", "ends before </html>"),
+        (" \n", "ends before </html>"),
+        ("<html><h1>Links for acme-utils</h1><a hr", "ends before </html>"),
+        ("<html><title>Links for acme-utils</title><body>", "ends before </html>"),
+        (EMPTY.format("Error: could not look up acme-utils"), "says other things"),
+        (EMPTY.format("Sign in to see acme-utils"), "says other things"),
+        (EMPTY.format("acme-utils server: down for maintenance"), "says other things"),
+        ('{"error": "acme-utils: not authorized"}', "ends before </html>"),
+        ("<" * 400_001, "has more than 400,000 elements"),
         # anything else
         (LOGIN, "it asks for input, as a login page does"),
         ("<title>Links for acme-utils</title><form><input></form>", "it asks for input"),
-        (EMPTY.format("Service unavailable"), "does not name the package"),
-        ("Please log in", "does not name the package"),
+        (EMPTY.format("Service unavailable"), "says other things"),
+        ("Please log in", "ends before </html>"),
         ('<meta http-equiv="Refresh" content="0; url=/login">', "more on it than a heading"),
         ('<body onload="location=1"></body>', "more on it than a heading"),
         ("<div id=root></div><script src=app.js></script>", "more on it than a heading"),
         (f"<h1>acme-utils</h1>{' ' * 2**16}", "more on it than a heading"),
         ('<a href="../">..</a>', "its links lead to no wheel"),
         ('<a href="/simple/acme-utils/">acme-utils</a>', "its links lead to no wheel"),
-        (links("download.php?file=acme_utils-1.0-py3-none-any.whl"), "its links lead to no wheel"),
+        (links("download.php?file=acme_utils-1.0-py3-none-any.whl"), HAS),
         (links(OTHER), "lists files of other names alone"),
         (links("acme-1.0.egg"), "lists files of other names alone"),
     ],
@@ -94,9 +104,30 @@ def test_a_page_in_json_means_the_same(names: list[str], meaning: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "meaning"),
+    [
+        ({}, LACKS),
+        ({"name": "Acme_Utils"}, LACKS),
+        ({"project-status": {"status": "active"}}, LACKS),
+        ({"name": "zzz"}, "does not name the package"),
+        ({"name": "", "error": "unauthorized"}, "does not name the package"),
+        ({"versions": ["1.0"]}, "no files, and versions"),
+        ({"project-status": {"status": "quarantined"}}, "quarantined there"),
+        ({"files": [{"filename": "README", "url": "x", "hashes": {}}]}, "other names alone"),
+        ({"files": [{"filename": "acme_utils-1.0.txz", "url": "x", "hashes": {}}]}, HAS),
+    ],
+)
+def test_a_page_in_json_without_wheels(changes: dict[str, Any], meaning: str) -> None:
+    document = {"meta": {"api-version": "1.0"}, "name": "acme-utils", "files": [], **changes}
+    page = web.Page(json.dumps(document).encode(), JSON, "https://lab.example/simple/acme-utils/")
+    assert meaning in judged(page)
+
+
+@pytest.mark.parametrize(
     ("text", "meaning"),
     [
         (links(WHEEL, OTHER), HAS),
+        (links(OTHER, "dl?file=acme_utils-1.0-py3-none-any.whl"), HAS),
         (links("acme_utils-1.0-py3.11.egg"), HAS),
         (links(OTHER), LACKS),
         (links(OTHER) + LOGIN, LACKS),
@@ -128,6 +159,17 @@ def test_a_page_that_is_said_not_to_be_there_means_that_the_name_is_lacking() ->
         ("acme-docs.zip", "acme", False),
         ("acme-v1.0.tar.xz", "acme", True),
         ("Acme.Utils-1.0.zip", "acme-utils", True),
+        ("acme_utils-1.0.tar", "acme-utils", True),
+        ("acme_utils-1.0.txz", "acme-utils", True),
+        ("ACME_UTILS-1.0-PY3-NONE-ANY.WHL", "acme-utils", True),
+        ("acme-utils-1.0-2.tar.gz", "acme-utils", True),
+        ("acme-utils-2024-01-15.zip", "acme-utils", True),
+        ("acme_utils.zip", "acme-utils", True),
+        ("acme_utils-latest.zip", "acme-utils", True),
+        ("acme_utils-1.0-py3-none-any.whl.tmp", "acme-utils", True),
+        ("acme_utils-1.0.tar.gz.part", "acme-utils", True),
+        ("acme_utils_extras-1.0.tar.gz", "acme-utils", False),
+        ("acme_2-1.0-py3-none-any.whl", "acme", False),
     ],
 )
 def test_whose_a_file_is(filename: str, project: str, expected: bool) -> None:
@@ -216,3 +258,50 @@ def test_text_that_cannot_be_written_is_the_matter_of_its_source(
     reply = Reply(200, json.dumps(document).encode(), {"Content-Type": JSON})
     index.replies["/whl/acme-utils/"] = reply
     assert meaning in asked(index.url)
+
+
+@pytest.mark.parametrize("status", [200, 404, 410])
+def test_a_redirect_to_another_page_says_nothing_of_the_name(index: Index, status: int) -> None:
+    index.replies["/whl/acme-utils/"] = Reply(302, headers={"Location": "/sso"})
+    index.replies["/sso"] = Reply(status, b"<html></html>")
+    assert "another page" in asked(index.url) or "a redirect led to it" in asked(index.url)
+    web.forget_pages()
+    index.replies["/whl/acme-utils/"] = Reply(302, headers={"Location": "/whl/Acme_Utils/"})
+    index.replies["/whl/Acme_Utils/"] = Reply(status, b"<html></html>")
+    assert asked(index.url) == LACKS
+
+
+def test_a_name_on_disk_is_there_in_whatever_spelling(tmp_path: Path) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy/index.html").write_text(links(OTHER))
+    (tmp_path / "Acme_Utils").mkdir()
+    assert asked(tmp_path.as_uri()).endswith("/Acme_Utils is not named acme-utils")
+    web.forget_pages()
+    (tmp_path / "Acme_Utils").rmdir()
+    (tmp_path / "acme-utils").symlink_to("/mnt/gone/acme-utils")
+    assert asked(tmp_path.as_uri()).endswith("/acme-utils has no index.html in it")
+    web.forget_pages()
+    (tmp_path / "acme-utils").unlink()
+    (tmp_path / "index.html").write_text('<a href="acme-utils/">acme-utils</a>')
+    assert "names acme-utils, which has no page there" in asked(tmp_path.as_uri())
+
+
+def test_a_login_of_netrc_is_for_its_source_alone(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it is good for a whole machine, whatever the port, and for where pages lead to."""
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login me password s3cret\ndefault login a password b\n"
+    )
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    there = f"{index.files_url}/acme-utils/"
+    index.replies["/whl/acme-utils/"] = Reply(302, headers={"Location": there})
+    index.replies["/acme-utils/"] = Reply(200, links(WHEEL).encode())
+    assert asked(index.url) == HAS
+    asked(index.url.replace("127.0.0.1", "localhost"))
+    source = Source(name="inventory", url=index.url)
+    for url in (f"{index.url}/{WHEEL}", f"{index.files_url}/{WHEEL}"):
+        web.length(*web.with_login(url, [source]))
+    web.length(f"{index.url}/{WHEEL}", None)
+    with_login = [each.path for each in index.asked if "Authorization" in each.headers]
+    assert with_login == ["/whl/acme-utils/", f"/whl/{WHEEL}"]
