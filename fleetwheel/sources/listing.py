@@ -47,8 +47,10 @@ UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
 """What is added to the name of a file that is being copied."""
 VERSIONS = "v?[0-9]|latest|stable|main|master|dev|nightly"
 """How what follows a project's name in that of a file begins."""
-MOST_ELEMENTS = 400_000
-"""Elements of a page, or files of one in JSON; the largest page of torch has a quarter of it."""
+MOST_ELEMENTS = {"<": 150_000, "{": 400_000}
+"""Marks of elements in a page, and of objects in one in JSON: more would take longer than
+``web.PAGE_S`` to read, while nothing else runs.
+"""
 EMPTY_BYTES = 2**16
 """The largest page that may count as an index page without files."""
 EMPTY_HAS = frozenset(["html", "head", "meta", "title", "body", "h1", "h2", "br", "hr", "p", "pre"])
@@ -136,9 +138,9 @@ def listing(page: web.Page, project: str = "") -> Listing:
 
 def _require_bounds(page: web.Page) -> None:
     """Refuse what would keep a parser busy for minutes: nothing else runs meanwhile."""
-    mark = b"{" if page.media_type == JSON else b"<"
-    if page.content.count(mark) > MOST_ELEMENTS:
-        raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS:,} elements")
+    mark = "{" if page.media_type == JSON else "<"
+    if page.content.count(mark.encode()) > MOST_ELEMENTS[mark]:
+        raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS[mark]:,} elements")
 
 
 def directory_listing(path: Path) -> Listing:

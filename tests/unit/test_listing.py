@@ -65,7 +65,7 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
         (EMPTY.format("Sign in to see acme-utils"), "says other things"),
         (EMPTY.format("acme-utils server: down for maintenance"), "says other things"),
         ('{"error": "acme-utils: not authorized"}', "ends before </html>"),
-        ("<" * 400_001, "has more than 400,000 elements"),
+        ("<" * 150_001, "has more than 150,000 elements"),
         # anything else
         (LOGIN, "it asks for input, as a login page does"),
         ("<title>Links for acme-utils</title><form><input></form>", "it asks for input"),
