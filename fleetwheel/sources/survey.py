@@ -71,7 +71,8 @@ def ask_sources(name: str, sources: Sequence[Source]) -> tuple[SourceAnswer, ...
 def sizes(urls: Sequence[str], sources: Sequence[Source] = ()) -> dict[str, int | None]:
     """Return the bytes of each wheel, by stat or a HEAD request; None where they are not told.
 
-    ``sources`` lend their credentials to addresses on the same host.
+    ``sources`` lend their credentials to addresses on the same host. Raises FleetwheelError for one
+    that is not there any more.
     """
     errands = {url: _measured(url, sources) for url in urls}
     return {url: _told(errand) for url, errand in errands.items()}
@@ -179,5 +180,7 @@ def _measure(url: str, login: Login) -> int | None:
 def _told(errand: BackgroundCall[int | None]) -> int | None:
     try:
         return errand.answer()
+    except web.NotThereError:
+        raise
     except FleetwheelError:
         return None

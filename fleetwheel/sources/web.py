@@ -144,15 +144,27 @@ def short(url: str) -> bytes:
         return _read(response, url, SHORT_BYTES)
 
 
+class NotThereError(FleetwheelError):
+    """A file of which its server says that it is not there."""
+
+
 def length(url: str, login: Login) -> int | None:
-    """Return the bytes of a file by a HEAD request; None when the server does not say."""
+    """Return the bytes of a file by a HEAD request; None when the server does not say.
+
+    Raises NotThereError.
+    """
     try:
         _require_answer(host_of(url))
         with _request("HEAD", url, login, headers={"Accept-Encoding": "identity"}) as response:
-            size = response.headers.get("Content-Length", "")
-            return int(size) if response.status_code == 200 and size.isdecimal() else None
+            size, status = response.headers.get("Content-Length", ""), response.status_code
     except FleetwheelError:
         return None
+    if status in ABSENT:
+        raise NotThereError(
+            f"{url} answers with HTTP status {status}",
+            hint="a new lock takes what the source has now: --data relock=true",
+        )
+    return int(size) if status == 200 and size.isdecimal() else None
 
 
 def piece(url: str, login: Login, wanted: str) -> tuple[bytes, int]:

@@ -300,6 +300,7 @@ def test_a_login_of_netrc_is_for_its_source_alone(
     assert asked(index.url) == HAS
     asked(index.url.replace("127.0.0.1", "localhost"))
     source = Source(name="inventory", url=index.url)
+    index.replies |= {path: Reply(200) for path in (f"/whl/{WHEEL}", f"/{WHEEL}")}
     for url in (f"{index.url}/{WHEEL}", f"{index.files_url}/{WHEEL}"):
         web.length(*web.with_login(url, [source]))
     web.length(f"{index.url}/{WHEEL}", None)

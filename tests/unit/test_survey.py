@@ -516,6 +516,7 @@ def test_sizes_by_stat_and_by_head(index: Index, wheels: dict[str, list[Path]]) 
     path = wheels["cpu"][0]
     remote = f"{index.files_url}/whl/{path.name.replace('+', '%2B')}"
     missing, gone = f"{index.files_url}/whl/none.whl", f"{path.as_uri()}.gone"
+    index.replies["/whl/none.whl"] = Reply(403)
     expected = {
         path.as_uri(): path.stat().st_size,
         remote: path.stat().st_size,
@@ -528,6 +529,8 @@ def test_sizes_by_stat_and_by_head(index: Index, wheels: dict[str, list[Path]]) 
     before = len(index.asked)
     assert sizes([remote]) == {remote: path.stat().st_size}
     assert len(index.asked) == before
+    with pytest.raises(FleetwheelError, match=r"lost\.whl answers with HTTP status 404"):
+        sizes([f"{index.files_url}/whl/lost.whl"])
 
 
 def test_sources_lend_their_credentials_to_sizes(wheels: dict[str, list[Path]]) -> None:
