@@ -121,6 +121,10 @@ ELSEWHERE = {
     "disk-full": "words of the operating system alone: it would take a full disk",
     "nvrtc": "test_smoke_probe.py: a compiler that fails; test_nvrtc.py has the real one",
     "missing-library": "words of issues alone: it would take a damaged environment",
+    **dict.fromkeys(
+        ("application-control", "virus-scanner", "page-file", "wrong-architecture", "visual-c++"),
+        "words of Windows alone: test_smoke.py has them, as documented",
+    ),
     "xid": "test_smoke_full.py: the kernel's log cannot be scripted",
     "too-slow": "test_smoke_full.py: nothing is measured where kernels do nothing",
 }
