@@ -32,6 +32,13 @@ JSON = "application/vnd.pypi.simple.v1+json"
 HTML = ("text/html", "application/vnd.pypi.simple.v1+html")
 NEWER = re.compile(rb"""(repository-version["'][^>]{0,99}content=["']?1)\.\d+""")
 """Minor versions of the index API add to what is known, which can be read as ever."""
+VOID = re.compile(
+    rb"<(?:area|br|col|embed|hr|img|input|link|param|source|track|wbr)\b[^<>]*>", re.IGNORECASE
+)
+"""Elements without an end, of which bs4 takes ever longer for each; no link is in them."""
+HEADS = re.compile(rb"<(?:base|meta)\b", re.IGNORECASE)
+"""Others without an end, which a page may need."""
+MOST_HEADS = 1000
 HASHES = {"sha256": 64, "sha512": 128, "sha384": 96, "sha224": 56, "sha1": 40, "md5": 32}
 """Hashes that an index may give, with their hexadecimal digits; the strongest first."""
 MOST_TAGS = 1000
@@ -141,6 +148,8 @@ def _require_bounds(page: web.Page) -> None:
     mark = "{" if page.media_type == JSON else "<"
     if page.content.count(mark.encode()) > MOST_ELEMENTS[mark]:
         raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS[mark]:,} elements")
+    if page.media_type != JSON and sum(1 for _ in HEADS.finditer(page.content)) > MOST_HEADS:
+        raise FleetwheelError(f"{page.url} has more than {MOST_HEADS:,} base and meta elements")
 
 
 def directory_listing(path: Path) -> Listing:
@@ -216,7 +225,8 @@ def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
 
     Files are named by their addresses: servers shorten the texts of links.
     """
-    links = RepositoryPage.from_html(NEWER.sub(rb"\1.0", page.content), page.url).links
+    text = VOID.sub(b"\n", NEWER.sub(rb"\1.0", page.content))
+    links = RepositoryPage.from_html(text, page.url).links
     named = [(_name(link.url), link) for link in links]
     wheels = [
         Link(text=name, url=link.url, attrs=_renamed(link.attrs, "data-"))

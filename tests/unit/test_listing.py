@@ -66,6 +66,8 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
         (EMPTY.format("acme-utils server: down for maintenance"), "says other things"),
         ('{"error": "acme-utils: not authorized"}', "ends before </html>"),
         ("<" * 150_001, "has more than 150,000 elements"),
+        ("<META>" * 1_001, "has more than 1,000 base and meta elements"),
+        ("<br/>".join([links(WHEEL)] * 2), HAS),
         # anything else
         (LOGIN, "it asks for input, as a login page does"),
         ("<title>Links for acme-utils</title><form><input></form>", "it asks for input"),
