@@ -39,6 +39,9 @@ VOID = re.compile(
 HEADS = re.compile(rb"<(?:base|meta)\b", re.IGNORECASE)
 """Others without an end, which a page may need."""
 MOST_HEADS = 1000
+UNENDED = re.compile(rb"<[^<>]*(?=<|\Z)")
+"""A tag without its end, for which the parser looks through all of the rest of a page."""
+MOST_UNENDED = 10_000
 HASHES = {"sha256": 64, "sha512": 128, "sha384": 96, "sha224": 56, "sha1": 40, "md5": 32}
 """Hashes that an index may give, with their hexadecimal digits; the strongest first."""
 MOST_TAGS = 1000
@@ -148,8 +151,14 @@ def _require_bounds(page: web.Page) -> None:
     mark = "{" if page.media_type == JSON else "<"
     if page.content.count(mark.encode()) > MOST_ELEMENTS[mark]:
         raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS[mark]:,} elements")
-    if page.media_type != JSON and sum(1 for _ in HEADS.finditer(page.content)) > MOST_HEADS:
-        raise FleetwheelError(f"{page.url} has more than {MOST_HEADS:,} base and meta elements")
+    if page.media_type == JSON:
+        return
+    for pattern, most, what in (
+        (HEADS, MOST_HEADS, "base and meta elements"),
+        (UNENDED, MOST_UNENDED, "tags without an end"),
+    ):
+        if sum(1 for _ in pattern.finditer(page.content)) > most:
+            raise FleetwheelError(f"{page.url} has more than {most:,} {what}")
 
 
 def directory_listing(path: Path) -> Listing:

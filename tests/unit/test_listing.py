@@ -67,6 +67,7 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
         ('{"error": "acme-utils: not authorized"}', "ends before </html>"),
         ("<" * 150_001, "has more than 150,000 elements"),
         ("<META>" * 1_001, "has more than 1,000 base and meta elements"),
+        ("<br" * 10_001, "has more than 10,000 tags without an end"),
         ("<br/>".join([links(WHEEL)] * 2), HAS),
         # anything else
         (LOGIN, "it asks for input, as a login page does"),
