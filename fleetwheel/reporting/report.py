@@ -13,6 +13,7 @@ from rich.text import Text
 from fleetwheel import files
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host import itself
+from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.host.trust import Trust
 from fleetwheel.reporting.table import print_rows
@@ -31,6 +32,18 @@ Status = Literal[
     "drifted",
 ]
 
+WORST_FIRST: tuple[Status, ...] = (
+    "unreachable",
+    "failed",
+    "refused",
+    "drifted",
+    "would change",
+    "changed",
+    "not begun",
+    "on hold",
+    "unchanged",
+    "clean",
+)
 COLOURS: dict[Status, str] = {
     "unchanged": "green",
     "changed": "yellow",
@@ -68,6 +81,19 @@ class Drift(Value):
     """Whether only a deep look finds it."""
 
 
+class EnvironmentReport(Value):
+    """What a run did or found in one environment of a host, and why."""
+
+    name: EnvironmentName = DEFAULT
+    status: Status
+    why: str = ""
+    choice: Choice | None = None
+    generation: str | None = None
+    smoke: dict[str, Any] | None = None
+    drift: tuple[Drift, ...] = ()
+    """What differs in the environment: packages and runtime."""
+
+
 class HostReport(Value):
     """What a run did or found on one host, and why."""
 
@@ -75,13 +101,15 @@ class HostReport(Value):
     group: str = ""
     """The inventory's group that the host stands in."""
     status: Status
+    """The worst of the host's own and those of its environments."""
     why: str = ""
-    profile: Profile | None = None
-    choice: Choice | None = None
-    generation: str | None = None
-    smoke: dict[str, Any] | None = None
-    drift: tuple[Drift, ...] = ()
+    """Of the host itself; each environment says its own."""
     seconds: float | None = None
+    profile: Profile | None = None
+    drift: tuple[Drift, ...] = ()
+    """What differs on the host itself: driver and hardware."""
+    environments: tuple[EnvironmentReport, ...] = ()
+    """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
     """Whose files the host ran and believed, besides those of root and of the acting user."""
 
@@ -89,6 +117,22 @@ class HostReport(Value):
     def trusted(self) -> str:
         """What people read of ``trust``; empty where it is nobody."""
         return f"the inventory trusts {self.trust} as it does root" if str(self.trust) else ""
+
+    @property
+    def differences(self) -> tuple[Drift, ...]:
+        """The drift of the host and of its environments."""
+        return (*self.drift, *(drift for each in self.environments for drift in each.drift))
+
+    def with_environments(self, environments: Iterable[EnvironmentReport]) -> "HostReport":
+        """Return the same host with its environments, and the status that follows from them."""
+        found = tuple(environments)
+        status = worst([self.status, *(each.status for each in found)])
+        return self.model_copy(update={"environments": found, "status": status})
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the status that a person should see first."""
+    return min(statuses, key=WORST_FIRST.index)
 
 
 Kind = Literal["deploy", "smoke", "drift"]
@@ -99,12 +143,14 @@ class Report(Value):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    format: Literal["fleetwheel.report/1"] = Field(default="fleetwheel.report/1", alias="schema")
+    format: Literal["fleetwheel.report/2"] = Field(default="fleetwheel.report/2", alias="schema")
     kind: Kind = "deploy"
     deep: bool = False
     """Whether a drift check also looked at every file and ran the smoke test."""
     at: datetime
     hosts: tuple[HostReport, ...]
+    causes: tuple[dict[str, Any], ...] = ()
+    """Empty in this version."""
 
 
 def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
