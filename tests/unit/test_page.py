@@ -198,6 +198,8 @@ def test_the_environment_in_trouble_is_named_and_open() -> None:
     assert summary(html, "ws-1") == "drifted ws-1 team-1: numpy 3 environments"
     assert re.findall(r'<details class="environment"( open)?>', html) == ["", " open", ""]
     assert summary(html, "team-2") == "on hold team-2 rolled back torch 2.13.0 cpu"
+    assert "<option>package</option>" in html
+    assert ("li", "data-class", "package") in Page(html).attributes
 
 
 @pytest.mark.parametrize(

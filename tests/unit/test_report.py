@@ -83,6 +83,8 @@ def test_what_a_host_itself_says_has_a_row_where_it_has_several_environments() -
     own, first, _ = cells(printed(ill))
     assert (own[:2], own[-1]) == (["a", "drifted"], "driver differs")
     assert first[:3] == ["a", "default", "clean"]
+    too = several("clean", "drifted").model_copy(update={"drift": (drift,)})
+    assert [row[1] for row in cells(printed(too))] == ["drifted", "default", "vision"]
     trusting = host.model_copy(update={"why": "", "trust": Trust(users=("spack",))})
     own, *_ = cells(printed(trusting))
     assert (own[:2], own[-1]) == (["a", "-"], "the inventory trusts user spack as it does root")
