@@ -12,6 +12,7 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Gpu, HostState, Profile
@@ -102,10 +103,11 @@ def failed_test(fault: FleetwheelError) -> Drift:
     return drift.model_copy(update={"deep": True})
 
 
-def on_hold(found: Iterable[Drift]) -> list[Drift]:
-    """Return the same drift of a host on hold, with what helps there."""
+def on_hold(found: Iterable[Drift], repair: str) -> list[Drift]:
+    """Return the same drift of an environment on hold, with what helps there."""
     return [
-        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair)}) for drift in found
+        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair, repair)})
+        for drift in found
     ]
 
 
@@ -172,8 +174,8 @@ def _request(
     record: Record, lock: Lock | None, target: Target | Blocker, settings: Settings
 ) -> list[Drift]:
     """Return what the inventory asks for and the lock does not meet, as a deploy decides it."""
-    if record.hold:
-        return []  # a person put it there, and lifts the hold
+    if held(record, settings):
+        return []
     before, now = read_pins(record.request), read_pins(settings.request)
     if isinstance(target, Blocker):
         pinned = replace(now, torch=before.torch) if settings.uniform else now

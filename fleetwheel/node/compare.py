@@ -99,10 +99,10 @@ class Recorded(NamedTuple):
     """The lock's packages; None where nobody has it any more."""
 
 
-def repair_on_hold(repair: str) -> str:
-    """Return a repair for a host on hold, which no deploy repairs."""
+def repair_on_hold(repair: str, held: str = HELD) -> str:
+    """Return a repair for what is on hold, which no deploy repairs."""
     for deploy in (REBUILD, DEPLOY, ACCEPT):
-        repair = repair.replace(deploy, HELD)
+        repair = repair.replace(deploy, held)
     return repair
 
 
