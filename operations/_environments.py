@@ -11,7 +11,7 @@ from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
-from fleetwheel.operations._step import fail_environment
+from fleetwheel.operations._step import environment_failed
 from fleetwheel.reporting.report import EnvironmentReport, HostReport
 
 Steps = Callable[[str, Settings], Iterator[PyinfraCommand]]
@@ -52,7 +52,7 @@ def each_environment(
 
     A last command fails the host where an environment has failed.
     """
-    _report.answered(host.name, facts.profile)
+    _report.note_profile(host.name, facts.profile)
     if not asked:
         why = "none of the environments that are meant is to be here"
         _report.record(
@@ -74,8 +74,8 @@ def _by_itself(name: str, steps: Iterator[PyinfraCommand]) -> Iterator[PyinfraCo
     try:
         yield from steps
     except (FleetwheelError, OSError) as error:
-        fail_environment(host, about, error)
+        environment_failed(host, about, error)
     except PyinfraError:  # no host is left, or this one cannot be reached
         raise
     except Exception as error:
-        fail_environment(host, about, unforeseen(error))
+        environment_failed(host, about, unforeseen(error))

@@ -64,7 +64,7 @@ def record_environment(name: str, entry: EnvironmentReport) -> None:
     _hosts[name] = _hosts[name].model_copy(update={"seconds": _seconds()})
 
 
-def answered(name: str, profile: Profile) -> None:
+def note_profile(name: str, profile: Profile) -> None:
     """Keep what a host is, before its environments are dealt with; other steps have ended."""
     before = _hosts.get(name) or HostReport(name=name, status="unchanged")
     done = before.status == "would change" and state.is_executing
@@ -98,7 +98,7 @@ def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
     reason is logged at once as well, because a dry run never gets to the command.
     """
     record(entry, deep=deep)
-    log_failure(host, report.explained(entry))
+    log_failure(host, report.why_of(entry))
     return FunctionCommand(_fail, [], {})
 
 

@@ -48,13 +48,13 @@ def _attempt_in_environment(
     try:
         function(host, *arguments)
     except (FleetwheelError, OSError) as error:
-        fail_environment(host, about, error)
+        environment_failed(host, about, error)
     except Exception as error:
-        fail_environment(host, about, unforeseen(error))
+        environment_failed(host, about, unforeseen(error))
     return True
 
 
-def fail_environment(
+def environment_failed(
     host: Host, about: EnvironmentReport, error: FleetwheelError | OSError
 ) -> None:
     """Report that an environment failed, or was not begun; the host fails at the end."""

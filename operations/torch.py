@@ -112,10 +112,10 @@ def _environment(name: str, settings: Settings, planned: _Planned) -> Generator[
             yield from _carry_out(_deployment_of(name, settings, planned, record.generation))
             return
         choice, generation = (record.choice, record.generation) if record else (None, None)
-        on_hold = EnvironmentReport(
+        entry = EnvironmentReport(
             name=name, status="on hold", why=on_hold, choice=choice, generation=generation
         )
-        _report.record_environment(host.name, on_hold)
+        _report.record_environment(host.name, entry)
         host.noop(f"{name}: {on_hold}")
         return
     deployment = _decide(name, settings, planned)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fleetwheel.node.link import generation_at, links
-from fleetwheel.node.state import KEEP, named, records
+from fleetwheel.node.state import KEEP, named_generations, records
 
 if sys.platform != "win32":
     import fcntl
@@ -32,7 +32,7 @@ def clean(root: Path, environment: str, failed: list[str]) -> list[str]:
         if name != environment
         for id in record.get("failed") or ()
     ]
-    wanted = {*named(found), *looked_at, *map(generation_at, links(root))}
+    wanted = {*named_generations(found), *looked_at, *map(generation_at, links(root))}
     there = [path for path in (root / "envs").iterdir() if path.name[0] != "."]
     others = [path for path in there if path.name not in wanted]
     good = [path for path in others if path.name not in failed]

@@ -24,16 +24,18 @@ def records(root: Path) -> dict[str, dict[str, Any]]:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         schema = state.get("schema")
-        found = {DEFAULT: state} if schema == FIRST_SCHEMA else dict(state["environments"])
     except FileNotFoundError:
         return {}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, ValueError) as error:
         raise StrangeState(f"{path} cannot be read: {error}") from error
     if schema not in (SCHEMA, FIRST_SCHEMA):
         raise StrangeState(
             f"{path} is written in the schema {str(schema)[:40]}, and this program knows {SCHEMA}:"
             " run deploys/torch.py with the fleetwheel that wrote it"
         )
+    found = {DEFAULT: state} if schema == FIRST_SCHEMA else state.get("environments")
+    if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
+        raise StrangeState(f"{path} cannot be read: it has no records")
     return found
 
 
@@ -50,7 +52,7 @@ def state_with(root: Path, environment: str, record: dict[str, Any] | None) -> s
     return json.dumps({"schema": SCHEMA, "environments": kept}, indent=2) + "\n"
 
 
-def named(found: dict[str, dict[str, Any]]) -> list[str]:
+def named_generations(found: dict[str, dict[str, Any]]) -> list[str]:
     """Return the generations that records name, in use or to go back to."""
     ids = []
     for record in found.values():

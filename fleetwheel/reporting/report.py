@@ -130,7 +130,7 @@ class HostReport(Value):
         return self.model_copy(update={"environments": found, "status": status})
 
 
-def explained(host: HostReport) -> str:
+def why_of(host: HostReport) -> str:
     """Return why a host is as it is: what is said of itself, and of each of its environments."""
     several = len(host.environments) > 1
     lines = [f"{each.name}: {each.why}" if several else each.why for each in host.environments]

@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
     damaged,
-    differences,
     exit_status,
     failed_test,
     odd_ones_out,
@@ -38,7 +37,16 @@ from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, HostReport, Report, report_of
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, RTX_4090, host, lock_with, record_of
+from tests.samples import (
+    CPU_HOST,
+    GPU_HOST,
+    PYTHON,
+    RTX_4090,
+    differences,
+    host,
+    lock_with,
+    record_of,
+)
 
 MATRIX = load_matrix()
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
