@@ -12,6 +12,7 @@ from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
 from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import DEFAULT
@@ -30,23 +31,54 @@ ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
 
-def differences(
-    record: Record | None, lock: Lock | None, found: HostState, settings: Settings, matrix: Matrix
+def host_differences(
+    before: Record | None, found: HostState, settings: Settings, matrix: Matrix
 ) -> tuple[Drift, ...]:
-    """Compare what a host says with its record, its lock, and what the inventory says.
+    """Compare driver and GPUs of a host with a record, and with what the inventory says.
+
+    ``before`` is the latest of its records; None where nothing was deployed.
+    """
+    expected = _expected(found.profile, settings.expect)
+    if before is None:
+        return tuple(expected)
+    return (*map(_of, _recorded_of_host(before, found.profile, matrix)), *expected)
+
+
+def environment_differences(
+    environment: str,
+    record: Record | None,
+    lock: Lock | None,
+    found: HostState,
+    settings: Settings,
+    matrix: Matrix,
+) -> tuple[Drift, ...]:
+    """Compare an environment of a host with its record, its lock, and what the inventory says.
 
     ``lock`` is what the record names; None where nobody has it any more.
     """
-    profile, expect = found.profile, settings.expect
     if record is None:
-        return (_of(NOTHING_DEPLOYED), *_expected(profile, expect))
-    target = read_target(profile, settings.request, tested=settings.smoke != "none")
+        return (_of(NOTHING_DEPLOYED),)
+    profile, tested = found.profile, settings.smoke != "none"
+    target = read_target(profile, settings.request, tested=tested)
+    passed = record.smoke.generation if record.smoke else None
+    untested = compare.untested_differences(record.generation, passed) if tested else []
     return (
         *_request(record, lock, target, settings),
-        *map(_of, _recorded(record, lock, found, matrix, tested=settings.smoke != "none")),
+        *map(_of, _recorded(environment, record, lock, found)),
+        *map(_of, untested),
         *_wheels(record, target, profile, matrix),
         *_others(record, profile),
-        *_expected(profile, expect),
+    )
+
+
+def not_wanted(record: Record) -> Drift:
+    """Return the drift of an environment that the inventory has no more."""
+    return _drift(
+        "package",
+        "environment",
+        "not in the inventory",
+        record.generation,
+        "deploys/remove.py takes it away; or put it back into the inventory",
     )
 
 
@@ -74,10 +106,11 @@ def failed_test(fault: FleetwheelError) -> Drift:
     return drift.model_copy(update={"deep": True})
 
 
-def on_hold(found: Iterable[Drift]) -> list[Drift]:
-    """Return the same drift of a host on hold, with what helps there."""
+def on_hold(found: Iterable[Drift], repair: str) -> list[Drift]:
+    """Return the same drift of an environment on hold, with what helps there."""
     return [
-        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair)}) for drift in found
+        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair, repair)})
+        for drift in found
     ]
 
 
@@ -189,8 +222,8 @@ def _request(
     record: Record, lock: Lock | None, target: Target | Blocker, settings: Settings
 ) -> list[Drift]:
     """Return what the inventory asks for and the lock does not meet, as a deploy decides it."""
-    if record.hold:
-        return []  # a person put it there, and lifts the hold
+    if held(record, settings):
+        return []
     before, now = read_pins(record.request), read_pins(settings.request)
     if isinstance(target, Blocker):
         pinned = replace(now, torch=before.torch) if settings.uniform else now
@@ -209,31 +242,29 @@ def _selected(gpus: frozenset[int | str] | None) -> str:
 
 
 def _recorded(
-    record: Record, lock: Lock | None, found: HostState, matrix: Matrix, *, tested: bool
+    environment: str, record: Record, lock: Lock | None, found: HostState
 ) -> list[Difference]:
-    """Compare a host with its record and lock, as the host itself does (node/check.py)."""
-    profile, there, before = found.profile, found.installation, record.driver
+    """Compare an environment with its record and lock, as the host itself does (node/check.py)."""
+    there = found.installation
     built = next((g for g in there.generations if g.id == record.generation), None)
-    passed = record.smoke.generation if record.smoke else None
-    installed = profile.installed_driver
     wanted = lock.packages if lock else None
-    names = (record.generation, record.choice.python.path, record.lock)
+    return compare.package_differences(
+        compare.Recorded(record.generation, record.choice.python.path, record.lock, wanted),
+        there.in_use(environment),
+        compare.Environment(bool(built.python), built.packages) if built else None,
+    )
+
+
+def _recorded_of_host(record: Record, profile: Profile, matrix: Matrix) -> list[Difference]:
+    """Compare driver and GPUs with a record, and see what the GPUs say of themselves."""
+    before, installed = record.driver, profile.installed_driver
     changed = profile.driver.version != before.version
     newer = _better(record, profile, matrix) if changed else ""
     return [
-        *compare.package_differences(
-            compare.Recorded(*names, wanted),
-            there.current,
-            compare.Environment(bool(built.python), built.packages) if built else None,
-        ),
         *compare.driver_differences(before, profile.driver, profile.os, newer),
         *compare.library_differences(installed.module, installed.library, profile.os),
         *compare.hardware_differences(record.gpus, profile.gpus),
-        *(
-            compare.runtime_differences(record.generation, passed, profile.gpus)
-            if tested
-            else compare.failing_memory(profile.gpus)
-        ),
+        *compare.failing_memory(profile.gpus),
     ]
 
 

@@ -7,24 +7,25 @@ from pathlib import Path
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy.generations import before_next
-from fleetwheel.deploy.plan import Plan
-from fleetwheel.deploy.record import Hold, Record, SmokePass
-from fleetwheel.host.profile import HostState, Python
+from fleetwheel.deploy.plan import Plan, passed_test
+from fleetwheel.deploy.record import Hold, Record, SmokePass, State
+from fleetwheel.host.profile import Generation, HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.node.compare import for_root_alone
-from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.reporting.report import EnvironmentReport, Status
 from fleetwheel.sources.wheel import Source
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One host on its way to one generation."""
+    """One environment of a host on its way to one generation."""
 
-    name: str
+    environment: str
+    """The environment's name."""
     settings: Settings
     facts: HostState
-    record: Record | None
+    state: State
     request: Request
     lock: Lock
     python: Python
@@ -38,7 +39,12 @@ class Deployment:
         return self.facts.installation.root
 
     @property
-    def environment(self) -> str:
+    def record(self) -> Record | None:
+        """What the host says of the environment as it is."""
+        return self.state.environments.get(self.environment)
+
+    @property
+    def path(self) -> str:
         """The generation's path on the host."""
         return f"{self.root}/envs/{self.plan.generation}"
 
@@ -47,18 +53,24 @@ class Deployment:
         """Why these wheels, where they are new on the host."""
         return (*self.notes, *(self.lock.choice.reasons if self.plan.build else ()))
 
-    def entry(self, status: Status, why: str, passed: SmokePass | None = None) -> HostReport:
-        """Return the host's line in the report, with this pass or the last one that holds."""
-        last = self.record.smoke if self.record and not self.plan.smoke else None
-        tested = passed or (last if last and last.generation == self.plan.generation else None)
-        return HostReport(
-            name=self.name,
+    def entry(self, status: Status, why: str, passed: SmokePass | None = None) -> EnvironmentReport:
+        """Return the environment's line in the report, with this pass or the last one."""
+        tested = passed or (None if self.plan.smoke else self._last_pass())
+        return EnvironmentReport(
+            name=self.environment,
             status=status,
             why="\n".join(filter(None, [why, self._warning(tested)])),
-            profile=self.facts.profile,
             choice=self.lock.choice.model_copy(update={"python": self.python}),
             generation=self.plan.generation,
             smoke=tested.result if tested else None,
+        )
+
+    def _last_pass(self) -> SmokePass | None:
+        """Return the pass that stands for a new test of the generation; maybe an outdated one."""
+        generation = self.plan.generation
+        last = self.record.smoke if self.record else None
+        return passed_test(self.state, generation, self.facts.profile, self.settings.request) or (
+            last if last and last.generation == generation else None
         )
 
     def _warning(self, tested: SmokePass | None) -> str:
@@ -66,21 +78,28 @@ class Deployment:
         why = for_root_alone(self.python.path, self.python.reach, tested.result if tested else {})
         return f"warning: {why}" if why else ""
 
+    @property
+    def built(self) -> Generation:
+        """The generation as it stands on the host once it is built."""
+        return Generation(
+            id=self.plan.generation, python=self.python.path, packages=dict(self.lock.packages)
+        )
+
     def recorded(self, passed: SmokePass | None) -> Record:
-        """Return the host's record once the generation is in use; the last pass without another."""
-        old = self.record
-        earlier = before_next(old, self.plan.generation, rolled_back=self.hold is not None)
+        """Return the record once the generation is in use; with the last pass without another."""
+        old, keep = self.record, self.settings.keep
+        back = self.hold is not None
         return Record(
             generation=self.plan.generation,
-            previous=earlier[0] if earlier else None,
-            older=earlier[1:],
+            earlier=before_next(old, self.plan.generation, rolled_back=back, keep=keep),
+            keep=keep,
             request=self.request,
             lock=self.lock.name,
             choice=self.lock.choice.model_copy(update={"python": self.python}),
             driver=self.facts.profile.driver,
             gpus=tuple(gpu.baseline for gpu in self.facts.profile.gpus),
             failed=self._still_failed(),
-            smoke=passed or (old.smoke if old else None),
+            smoke=passed or self._last_pass() or (old.smoke if old else None),
             tested=self.settings.smoke != "none",
             hold=self.hold,
             user=self.facts.installation.user,

@@ -1,5 +1,6 @@
 """Looking at the host of the moment, changing nothing: what differs from what it should be."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pyinfra import host
@@ -8,8 +9,9 @@ from pyinfra.api.exceptions import PyinfraError
 from fleetwheel import drift
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import require_python
+from fleetwheel.deploy.hold import held, repair_of_held
 from fleetwheel.deploy.preflight import refuse_distrusted
-from fleetwheel.deploy.record import Record
+from fleetwheel.deploy.record import Record, State
 from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState
@@ -18,58 +20,113 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
+from fleetwheel.operations._environments import asked_environments
 from fleetwheel.operations._host_state import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
-from fleetwheel.reporting.report import Drift, HostReport, Status
+from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Status
 from fleetwheel.smoke import result as smoke
 
 
 def look(settings: Settings, deep: bool = False) -> HostReport:
     """
-    Return what the host is and how it differs from its record, its lock and the inventory.
+    Return what the host is and how it differs from its records, its locks and the inventory.
 
     + settings: what the inventory says about the host
     + deep: also check every installed file against its wheel's RECORD, and run the smoke test
 
     Nothing is written and no lock is taken, so a deploy may run at the same time.
     """
-    seen: dict[str, Any] = {
-        "name": host.name,
-        "group": group_of(host.groups),
-        "trust": settings.trust,
-    }
+    about = HostReport(
+        name=host.name, group=group_of(host.groups), status="clean", trust=settings.trust
+    )
     try:
         facts = answered(settings)
-        seen["profile"] = facts.profile
+        about = about.model_copy(update={"profile": facts.profile})
         refuse_distrusted(facts.installation)
-        record = records.parse_record(facts.installation.record)
-        lock = _lock(facts, record)
-        found = [*drift.differences(record, lock, facts, settings, MATRIX)]
-        if record:
-            seen |= {"choice": record.choice, "generation": record.generation}
-            passed = record.smoke
-            of_this = passed is not None and passed.generation == record.generation
-            seen["smoke"] = passed.result if passed and of_this else None
-        if deep and record and lock:
-            found += _deeper(settings, facts, record, lock, seen)
-        if record and record.hold:
-            found = drift.on_hold(found)
+        there = records.parse_state(facts.installation.record)
+        found = drift.host_differences(there.latest, facts, settings, MATRIX)
+        environments = [*_wanted(settings, facts, there, deep), *_left_over(settings, there)]
     except (FleetwheelError, OSError) as error:
-        return HostReport(status="failed", why=str(error), **seen)
+        return about.model_copy(update={"status": "failed", "why": str(error)})
     except PyinfraError:  # no host is left, or this one cannot be reached
         raise
     except Exception as error:
-        return HostReport(status="failed", why=str(unforeseen(error)), **seen)
-    held = record is not None and record.hold is not None
-    status: Status = "drifted" if found else "on hold" if held else "clean"
-    return HostReport(status=status, why=_why(found, record), drift=tuple(found), **seen)
+        return about.model_copy(update={"status": "failed", "why": str(unforeseen(error))})
+    status: Status = "drifted" if found else "clean"
+    said = {"status": status, "why": _lines(found), "drift": found}
+    return about.model_copy(update=said).with_environments(environments)
 
 
-def _why(found: list[Drift], record: Record | None) -> str:
-    lines = [str(_fault(each)) for each in found]
-    if record and record.hold:
-        lines.append(f"rolled back on {record.hold.since:%Y-%m-%d}, on hold since")
-    return "\n".join(lines)
+def _wanted(
+    settings: Settings, facts: HostState, there: State, deep: bool
+) -> Iterator[EnvironmentReport]:
+    """Yield what is to be said of each environment that the run is for."""
+    for name, own in asked_environments(settings).items():
+        about = EnvironmentReport(name=name, status="failed")
+        try:
+            yield _look_into(about, own, facts, there.environments.get(name), deep)
+        except (FleetwheelError, OSError) as error:
+            yield about.model_copy(update={"why": str(error)})
+        except PyinfraError:
+            raise
+        except Exception as error:
+            yield about.model_copy(update={"why": str(unforeseen(error))})
+
+
+def _left_over(settings: Settings, there: State) -> Iterator[EnvironmentReport]:
+    """Yield the environments that the host has and the inventory has not."""
+    wanted = settings.by_environment()
+    for name, record in there.environments.items():
+        if name not in wanted and name in (settings.environment or there.environments):
+            found = (drift.not_wanted(record),)
+            yield EnvironmentReport(
+                name=name,
+                status="drifted",
+                why=_lines(found),
+                choice=record.choice,
+                generation=record.generation,
+                drift=found,
+            )
+
+
+def _look_into(
+    about: EnvironmentReport,
+    settings: Settings,
+    facts: HostState,
+    record: Record | None,
+    deep: bool,
+) -> EnvironmentReport:
+    """Return how one environment differs from its record, its lock and the inventory."""
+    on_hold = held(record, settings)
+    if record is None and on_hold:
+        return about.model_copy(update={"status": "on hold", "why": on_hold})
+    lock = _lock(facts, record, on_hold)
+    found = [*drift.environment_differences(about.name, record, lock, facts, settings, MATRIX)]
+    result = None
+    if record:
+        passed = record.smoke
+        of_this = passed is not None and passed.generation == record.generation
+        result = passed.result if passed and of_this else None
+    if deep and record and lock:
+        damage, result = _deeper(settings, facts, record, lock, result)
+        found += damage
+    if record and on_hold:
+        found = drift.on_hold(found, repair_of_held(record, settings))
+    status: Status = "drifted" if found else "on hold" if on_hold else "clean"
+    return about.model_copy(
+        update={
+            "status": status,
+            "why": "\n".join(filter(None, [_lines(found), on_hold])),
+            "choice": record.choice if record else None,
+            "generation": record.generation if record else None,
+            "smoke": result,
+            "drift": tuple(found),
+        }
+    )
+
+
+def _lines(found: Iterable[Drift]) -> str:
+    return "\n".join(str(_fault(each)) for each in found)
 
 
 def _fault(drift: Drift) -> FleetwheelError:
@@ -77,11 +134,11 @@ def _fault(drift: Drift) -> FleetwheelError:
     return FleetwheelError(f"{drift.class_}: {drift.what}: {differs}", hint=drift.repair)
 
 
-def _lock(facts: HostState, record: Record | None) -> Lock | None:
-    """Return the lock that the host should run; a host on hold should run its own copy."""
+def _lock(facts: HostState, record: Record | None, on_hold: str) -> Lock | None:
+    """Return the lock that an environment should run; one that is held runs its own copy."""
     if record is None:
         return None
-    kept = None if record.hold else locks.load_lock(LOCKS, record.lock)
+    kept = None if on_hold else locks.load_lock(LOCKS, record.lock)
     if kept:
         return kept
     built = {generation.id: generation for generation in facts.installation.generations}
@@ -93,9 +150,16 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
 
 
 def _deeper(
-    settings: Settings, facts: HostState, record: Record, lock: Lock, seen: dict[str, Any]
-) -> list[Drift]:
-    """Check the files of the environment that should be in use, and run its smoke test."""
+    settings: Settings,
+    facts: HostState,
+    record: Record,
+    lock: Lock,
+    result: dict[str, Any] | None,
+) -> tuple[list[Drift], dict[str, Any] | None]:
+    """Check the files of the environment that should be in use, and run its smoke test.
+
+    Returns what differs, and the test's document, or the ``result`` of the last one without a test.
+    """
     python = require_python(lock, facts.profile, record)
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
@@ -103,10 +167,9 @@ def _deeper(
     found = drift.damaged(answer.get("damaged", ()))
     found += drift.unrecorded(answer.get("unrecorded", ()))
     if settings.smoke == "none" or not facts.installation.runs(generation):
-        return found
-    environment = f"{root}/envs/{generation}"
-    result = _smoke_test.run_smoke_test(host, environment, lock, facts.profile, settings)
-    seen["smoke"] = result
+        return found, result
+    path = f"{root}/envs/{generation}"
+    result = _smoke_test.run_smoke_test(host, path, lock, facts.profile, settings)
     if not smoke.passed(result) and not smoke.busy(result):
         found += map(drift.failed_test, smoke.faults_of(result))
-    return found
+    return found, result

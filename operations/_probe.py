@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pyinfra import logger
-from pyinfra.api import Host
+from pyinfra.api import Host, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from typing_extensions import TypedDict
 
@@ -46,6 +46,15 @@ def run_probe(
     Raises FleetwheelError where it has not.
     """
     return believed(probe_document(host, python, action, input, timeout))
+
+
+def run_command(host: Host, command: StringCommand) -> None:
+    """Run a command on the host; FleetwheelError with what it printed where it fails."""
+    with noticed(host):
+        done, output = host.run_shell_command(command, **connector_arguments(host))
+    if not done:
+        said = "\n".join(output.stderr_lines[-10:]) or "a command failed without a word"
+        raise FleetwheelError(said, hint="look at the host's disk and permissions, then run again")
 
 
 def keep_program(host: Host, python: str, root: str, settings: Settings) -> None:

@@ -15,20 +15,25 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
-from fleetwheel.reporting.report import HostReport, Kind, Report, Status
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
 from fleetwheel.terminal import INDENT, hanging, printable
 
-_reports: dict[str, HostReport] = {}
+_hosts: dict[str, HostReport] = {}
+"""What is known of each host itself, without its environments."""
+_environments: dict[str, dict[str, EnvironmentReport]] = {}
+"""Host, then name of the environment."""
 _deep: set[str] = set()
 _started = time.monotonic()
 _errors: dict[str, list[str]] = {}
 """The first errors about each host, by its name in brackets."""
 MOST_LINES = 50
 INTERRUPTED = "interrupted: run again, it starts over where this was"
+NOT_WELL: tuple[Status, ...] = ("failed", "refused", "not begun")
 
 
 class _Errors(logging.Handler):
@@ -44,17 +49,45 @@ class _Errors(logging.Handler):
 def record(entry: HostReport, *, deep: bool = False) -> None:
     """Keep what was done on a host; a later entry takes the place of an earlier one.
 
-    ``deep`` says that every file was looked at.
+    ``deep`` says that every file was looked at. Environments of the entry count as recorded too.
     """
     if deep:
         _deep.add(entry.name)
-    seconds = round(time.monotonic() - _started, 1)
-    _reports[entry.name] = entry.model_copy(update={"seconds": seconds})
+    _hosts[entry.name] = entry.model_copy(update={"seconds": _seconds(), "environments": ()})
+    for environment in entry.environments:
+        record_environment(entry.name, environment)
 
 
-def status(name: str) -> Status | None:
-    """Return the last that was recorded of a host."""
-    return _reports[name].status if name in _reports else None
+def record_environment(name: str, entry: EnvironmentReport) -> None:
+    """Keep what was done in an environment of a host that was recorded."""
+    _environments.setdefault(name, {})[entry.name] = entry
+    _hosts[name] = _hosts[name].model_copy(update={"seconds": _seconds()})
+
+
+def note_profile(name: str, profile: Profile) -> None:
+    """Keep what a host is, before its environments are dealt with; other steps have ended."""
+    before = _hosts.get(name) or HostReport(name=name, status="unchanged")
+    done = before.status == "would change" and state.is_executing
+    status: Status = "changed" if done else before.status
+    record(before.model_copy(update={"status": status, "profile": profile}))
+
+
+def _seconds() -> float:
+    return round(time.monotonic() - _started, 1)
+
+
+def environment_status(name: str, environment: str) -> Status | None:
+    """Return the last that was recorded of an environment."""
+    found = _environments.get(name, {}).get(environment)
+    return found.status if found else None
+
+
+def ended(name: str) -> Status | None:
+    """Return how a host ended; None while something there is still to be done."""
+    if name not in _hosts:
+        return None
+    statuses = [_hosts[name].status, *(e.status for e in _environments.get(name, {}).values())]
+    return None if "would change" in statuses else report.worst(statuses)
 
 
 def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
@@ -65,13 +98,32 @@ def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
     reason is logged at once as well, because a dry run never gets to the command.
     """
     record(entry, deep=deep)
-    log_failure(host, entry.why)
+    log_failure(host, report.why_of(entry))
     return FunctionCommand(_fail, [], {})
 
 
 def log_failure(host: Host, why: str) -> None:
     """Log why a host failed: what it said cannot steer the terminal, or pass for another host."""
     logger.error(f"{host.print_prefix}{hanging(printable(why))}")
+
+
+def fail_environment(host: Host, entry: EnvironmentReport) -> None:
+    """Keep and log why an environment failed; those beside it go on.
+
+    ``fail_at_end`` is the command that then fails the host.
+    """
+    record_environment(host.name, entry)
+    place = "" if entry.name == DEFAULT else f"{entry.name}: "
+    log_failure(host, f"{place}{entry.why}")
+
+
+def fail_at_end() -> FunctionCommand:
+    """Return the last command of a host with environments: it fails where one of them did."""
+    return FunctionCommand(_all_well, [], {})
+
+
+def _all_well(state: State, host: Host) -> bool:
+    return not any(each.status in NOT_WELL for each in _environments.get(host.name, {}).values())
 
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
@@ -122,9 +174,9 @@ def _run() -> _Run | None:
 
 def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
     """Return the report of the run so far; a host that was begun and has not ended has failed."""
-    entries = [_settled(entry, unfinished) for entry in _reports.values()]
+    entries = [_settled(name, unfinished) for name in _hosts]
     found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
-    return found.model_copy(update={"kind": kind, "deep": bool(_deep) and _deep >= set(_reports)})
+    return found.model_copy(update={"kind": kind, "deep": bool(_deep) and _deep >= set(_hosts)})
 
 
 def keep_errors() -> None:
@@ -183,12 +235,18 @@ def _with_trust(entry: HostReport) -> HostReport:
     return entry.model_copy(update={"trust": Trust.model_validate(said)}) if said else entry
 
 
-def _settled(entry: HostReport, unfinished: str) -> HostReport:
+def _settled(name: str, unfinished: str) -> HostReport:
     """A step that was begun in a real run and never reported its end has failed."""
-    if state.is_executing and entry.status == "would change":
-        why = f"{unfinished}\n{_said_of(entry.name)}".strip()
-        return entry.model_copy(update={"status": "failed", "why": why})
-    return entry
+    own, environments = _hosts[name], _environments.get(name, {}).values()
+    if not state.is_executing:
+        return own.with_environments(environments)
+    failure = {"status": "failed", "why": f"{unfinished}\n{_said_of(name)}".strip()}
+    if own.status == "would change":
+        own = own.model_copy(update=failure)
+    return own.with_environments(
+        each.model_copy(update=failure) if each.status == "would change" else each
+        for each in environments
+    )
 
 
 def _said_of(name: str) -> str:
@@ -199,5 +257,5 @@ def _unreachable() -> list[HostReport]:
     return [
         HostReport(name=host.name, status="unreachable", why=_said_of(host.name) or "no connection")
         for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
-        if host.name not in _reports
+        if host.name not in _hosts
     ]

@@ -8,7 +8,7 @@ from pyinfra.api import FunctionCommand, Host, State
 from fleetwheel.errors import FleetwheelError, NotBegunError, unforeseen
 from fleetwheel.operations import _report
 from fleetwheel.operations._host_state import last_profile
-from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.report import EnvironmentReport, HostReport
 from fleetwheel.smoke.result import SmokeTestError
 
 
@@ -22,6 +22,47 @@ def step(
     + function: raises FleetwheelError or OSError where it fails, and pyinfra runs nothing after it
     """
     return FunctionCommand(_attempt, [about, function, arguments], {})
+
+
+def environment_step(
+    about: EnvironmentReport, function: Callable[..., None], *arguments: object
+) -> FunctionCommand:
+    """
+    Return a command that calls ``function(host, *arguments)`` unless the environment has failed.
+
+    + about: the environment's line in the report, for a step that fails
+    + function: as for ``step``; what it raises fails this environment, and others go on
+    """
+    return FunctionCommand(_attempt_in_environment, [about, function, arguments], {})
+
+
+def _attempt_in_environment(
+    state: State,
+    host: Host,
+    about: EnvironmentReport,
+    function: Callable[..., None],
+    arguments: tuple[object, ...],
+) -> Literal[True]:
+    if _report.environment_status(host.name, about.name) in _report.NOT_WELL:
+        return True
+    try:
+        function(host, *arguments)
+    except (FleetwheelError, OSError) as error:
+        environment_failed(host, about, error)
+    except Exception as error:
+        environment_failed(host, about, unforeseen(error))
+    return True
+
+
+def environment_failed(
+    host: Host, about: EnvironmentReport, error: FleetwheelError | OSError
+) -> None:
+    """Report that an environment failed, or was not begun; the host fails at the end."""
+    status = "not begun" if isinstance(error, NotBegunError) else "failed"
+    changes: dict[str, object] = {"status": status, "why": str(error)}
+    if isinstance(error, SmokeTestError):
+        changes["smoke"] = error.document
+    _report.fail_environment(host, about.model_copy(update=changes))
 
 
 def _attempt(
@@ -45,10 +86,8 @@ def _fail(host: Host, about: HostReport | None, error: FleetwheelError | OSError
     _report.log_failure(host, str(error))
     if about is None:
         return False
-    status = "not begun" if isinstance(error, NotBegunError) else "failed"
     profile = last_profile() or about.profile
-    changes: dict[str, object] = {"status": status, "why": str(error), "profile": profile}
-    if isinstance(error, SmokeTestError):
-        changes["smoke"] = error.document
-    _report.record(about.model_copy(update=changes))
+    _report.record(
+        about.model_copy(update={"status": "failed", "why": str(error), "profile": profile})
+    )
     return False

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pyinfra import host, logger
+from pyinfra import logger
 from pyinfra.api import Host
 from pyinfra.api.command import PyinfraCommand
 
@@ -30,7 +30,7 @@ from fleetwheel.operations import (
     _windows_root,
 )
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._step import step
+from fleetwheel.operations._step import environment_step
 from fleetwheel.smoke import result as smoke
 from fleetwheel.sources import store
 from fleetwheel.sources.configured import certificate
@@ -46,18 +46,14 @@ def plan_steps(deployment: Deployment, transfer: Transfer | None) -> Iterator[Py
     failed = deployment.entry("failed", "")
     yield from keep_lock(deployment)
     if deployment.settings.serial:
-        yield step(failed, _await_turn, deployment)
+        yield environment_step(failed, _await_turn, deployment)
     if transfer:
         if transfer.places:
-            yield step(failed, _reach, deployment, transfer)
+            yield environment_step(failed, _reach, deployment, transfer)
         if transfer.uv:
-            trust = deployment.settings.trust
-            yield _commands.make_own_directory(host, f"{deployment.root}/bin", trust)
-            if is_windows(host):
-                yield step(failed, _windows_root.require_closed, deployment.settings)
-            yield step(failed, _send_uv, deployment, transfer.uv)
-        yield step(failed, _build, deployment, transfer)
-    yield step(failed, _prove_and_activate, deployment)
+            yield environment_step(failed, _send_uv, deployment, transfer.uv)
+        yield environment_step(failed, _build, deployment, transfer)
+    yield environment_step(failed, _prove_and_activate, deployment)
 
 
 def keep_lock(deployment: Deployment) -> Iterator[PyinfraCommand]:
@@ -67,7 +63,7 @@ def keep_lock(deployment: Deployment) -> Iterator[PyinfraCommand]:
     """
     lock = deployment.lock
     if not lock.from_host and locks.load_lock(LOCKS, lock.name) != lock:
-        yield step(deployment.entry("failed", ""), _save_lock, lock)
+        yield environment_step(deployment.entry("failed", ""), _save_lock, lock)
 
 
 def _save_lock(host: Host, lock: Lock) -> None:
@@ -96,7 +92,12 @@ def _reach(host: Host, deployment: Deployment, transfer: Transfer) -> None:
 
 
 def _send_uv(host: Host, deployment: Deployment, uv: Path) -> None:
-    _push.file(host, str(uv), f"{deployment.root}/bin/uv.new")
+    directory = f"{deployment.root}/bin"
+    make = _commands.make_own_directory(host, directory, deployment.settings.trust)
+    _probe.run_command(host, make)
+    if is_windows(host):
+        _windows_root.require_closed(host, deployment.settings)
+    _push.file(host, str(uv), f"{directory}/uv.new")
 
 
 def uv_to_send(facts: HostState) -> Path | None:
@@ -182,7 +183,7 @@ def _prove_and_activate(host: Host, deployment: Deployment) -> None:
             raise
         raise smoke.SmokeTestError(error.message, passed.result, hint=error.hint) from error
     why = "\n".join([deployment.plan.because, *deployment.reasons])
-    _report.record(deployment.entry("changed", why, passed))
+    _report.record_environment(host.name, deployment.entry("changed", why, passed))
 
 
 def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> None:
@@ -192,8 +193,8 @@ def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> N
         deployment,
         "activate",
         id=deployment.plan.generation,
-        record=deployment.recorded(passed).text(),
-        keep=deployment.settings.keep,
+        environment=deployment.environment,
+        record=deployment.recorded(passed).to_json(),
         failed=list(old.failed) if old else [],
     )
 
@@ -205,22 +206,29 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
     """
     generation, facts = deployment.plan.generation, deployment.facts
     logger.info(f"{host.print_prefix}testing {generation}")
-    if not deployment.plan.build and generation != facts.installation.current:
+    if not deployment.plan.build and generation != _in_use(deployment):
         _generation(host, deployment, "drop_bytecode", id=generation)
     result = _smoke_test.run_smoke_test(
-        host, deployment.environment, deployment.lock, facts.profile, deployment.settings
+        host, deployment.path, deployment.lock, facts.profile, deployment.settings
     )
     if smoke.passed(result):
-        return smoke_pass(generation, facts.profile, result)
+        tested = smoke.uuids(facts.profile, deployment.settings.request)
+        return smoke_pass(generation, facts.profile, result, tested)
     if deployment.record:
-        failed = deployment.record.without(generation)
+        failed = deployment.record.without(generation).to_json()
         with suppress(FleetwheelError):  # what the test found is what counts
-            _generation(host, deployment, "record", record=failed.text())
+            _generation(
+                host, deployment, "record", environment=deployment.environment, record=failed
+            )
     raise smoke.SmokeTestError(f"{smoke.explain_smoke(result)}\n{_what_stays(deployment)}", result)
 
 
 def _what_stays(deployment: Deployment) -> str:
     """Return what a host has after a smoke test that failed."""
-    current = deployment.facts.installation.current
+    current = _in_use(deployment)
     used = f"{current} stays in use" if current else "no environment is in use"
     return f"  {used}; {deployment.plan.generation} is kept in envs/ for a look"
+
+
+def _in_use(deployment: Deployment) -> str | None:
+    return deployment.facts.installation.in_use(deployment.environment)

@@ -14,36 +14,46 @@ from fleetwheel.operations._host_state import host_state
 _left_out: set[str] = set()
 
 
-def members(settings: Settings) -> list[Member]:
-    """Return the CUDA hosts of this host's group; one that cannot be asked is left out, and named.
+def members(environment: str, settings: Settings) -> list[Member]:
+    """
+    Return the CUDA hosts of this host's group; one that cannot be asked is left out, and named.
+
+    + environment: the one that has to be the same on all of them
+    + settings: what the inventory says about it on this host
 
     Hosts outside of ``--limit`` are asked as well: they belong to the group.
     """
-    group = [other for other in inventory if other.data.get("uniform") == settings.uniform]
-    return [member for other in group if (member := _member(other)) and _takes_cuda(member)]
+    found = [_member(other, environment, settings.uniform) for other in inventory]
+    return [member for member in found if member and _takes_cuda(member)]
 
 
 def _takes_cuda(member: Member) -> bool:
     return takes_cuda(member.profile, member.request)
 
 
-def _member(other: Host) -> Member | None:
-    """Return what a host brings into its group; None for one whose answer is of no use."""
+def _member(other: Host, environment: str, group: bool | str) -> Member | None:
+    """Return what a host brings into a group; None for one of others, or that gives no answer."""
+    own = None
     try:
         settings = Settings.from_data(other.data.dict())
+        own = settings.by_environment().get(environment)
+        if own is None or own.uniform != group:
+            return None
         if other not in state.failed_hosts:
             with ctx_host.use(other):
                 facts = host_state(settings)
             if facts:
-                record = records.parse_record(facts.installation.record)
-                return Member(facts.profile, settings.request, record, other.name)
+                found = records.parse_state(facts.installation.record)
+                record = found.environments.get(environment)
+                return Member(facts.profile, own.request, record, other.name)
     except (ConnectError, FleetwheelError) as error:
         logger.debug(f"{other.name}: {error}")
     except PyinfraError:  # no host is left
         raise
     except Exception as error:
         logger.debug(f"{other.name}: {unforeseen(error)}")
-    _warn(other)
+    if group in (own.uniform if own else None, other.data.get("uniform")):
+        _warn(other)
     return None
 
 

@@ -37,8 +37,7 @@ def wait(settings: Settings) -> str | None:
 def _end(other: Host) -> str:
     """Return how another host ended, once it has."""
     while True:
-        status = _report.status(other.name)
-        if status not in (None, "would change"):
+        if status := _report.ended(other.name):
             return status
         if other in state.failed_hosts or state.get_results_for_host(other).error_ops:
             return "failed"

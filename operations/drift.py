@@ -9,6 +9,7 @@ from pyinfra.api.command import PyinfraCommand
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
 from fleetwheel.operations._drift_check import look
+from fleetwheel.reporting.report import why_of
 
 
 @operation(is_idempotent=False)
@@ -33,6 +34,6 @@ def check(settings: Settings, deep: bool = False) -> Generator[PyinfraCommand]:
     found = look(settings, deep)
     if found.status in ("clean", "on hold"):
         _report.record(found, deep=deep)
-        host.noop(found.why or "as it should be")
+        host.noop(why_of(found) or "as it should be")
     else:
         yield _report.refuse(found, deep=deep)

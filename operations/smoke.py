@@ -1,4 +1,4 @@
-"""The smoke test by itself, of the environment in use."""
+"""The smoke test by itself, of the environments in use."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.node.compare import for_root_alone
 from fleetwheel.operations import _node, _probe, _report, _smoke_test
+from fleetwheel.operations._environments import asked_environments, each_environment
 from fleetwheel.operations._host_state import fact, with_answer
-from fleetwheel.operations._step import step
-from fleetwheel.reporting.report import HostReport
+from fleetwheel.operations._step import environment_step
+from fleetwheel.reporting.report import EnvironmentReport
 from fleetwheel.smoke import result as smoke
 from fleetwheel.smoke.result import SmokeTestError
 
@@ -30,7 +31,7 @@ from fleetwheel.smoke.result import SmokeTestError
 @operation()
 def test(settings: Settings) -> Generator[PyinfraCommand]:
     """
-    Run the smoke test of the environment in use, and keep what it found in the host's record.
+    Run the smoke test of each environment in use, and keep what it found in the host's record.
 
     + settings: what the inventory says about the host; ``smoke: full`` runs the full level
 
@@ -46,67 +47,81 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    yield from with_answer(settings, _test)
+    yield from with_answer(settings, _tests)
 
 
-def _test(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
-    used = _in_use(facts)
-    about = _about(used, facts)
-    _report.record(about)
+def _tests(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
+    found = records.parse_state(facts.installation.record)
+    yield from each_environment(
+        facts,
+        asked_environments(settings),
+        lambda name, own: _test(name, own, facts, found.environments.get(name)),
+    )
+
+
+def _test(
+    name: str, settings: Settings, facts: HostState, record: Record | None
+) -> Generator[PyinfraCommand]:
+    used = _in_use(name, facts, record)
+    about = _about(used)
+    _report.record_environment(host.name, about)
     logger.info(f"{host.print_prefix}{about.why}")
-    yield step(about, _run, about, used, facts, settings)
+    yield environment_step(about, _run, about, used, facts, settings)
 
 
 @dataclass(frozen=True)
 class _InUse:
-    """The environment in use on a host."""
+    """What an environment of a host leads to."""
 
+    environment: str
     generation: str
     lock: Lock
     record: Record | None
     python: Python
 
 
-def _in_use(facts: HostState) -> _InUse:
+def _in_use(name: str, facts: HostState, record: Record | None) -> _InUse:
     there = facts.installation
-    if there.current is None:
+    generation = there.in_use(name)
+    if generation is None:
         raise FleetwheelError("no environment is in use", hint="run deploys/torch.py first")
-    text = fact(LockCopy, generation=f"{there.root}/envs/{there.current}")
+    text = fact(LockCopy, generation=f"{there.root}/envs/{generation}")
     if text is None:
         raise FleetwheelError(
-            f"{there.current} has lost its copy of the lock", hint="run deploys/torch.py again"
+            f"{generation} has lost its copy of the lock", hint="run deploys/torch.py again"
         )
-    refuse_dead(there, there.current)
-    record = records.parse_record(there.record)
+    refuse_dead(there, generation)
     lock = locks.from_copy(text, record.lock if record else "the host's copy")
     python = require_python(lock, facts.profile, record)
-    return _InUse(there.current, lock, record, python)
+    return _InUse(name, generation, lock, record, python)
 
 
-def _about(used: _InUse, facts: HostState) -> HostReport:
-    """Return the host's line in the report before the test."""
-    return HostReport(
-        name=host.name,
+def _about(used: _InUse) -> EnvironmentReport:
+    """Return the environment's line in the report before the test."""
+    return EnvironmentReport(
+        name=used.environment,
         status="would change",
         why=f"test torch {used.lock.choice.packages['torch']} of {used.generation}",
-        profile=facts.profile,
         choice=used.lock.choice.model_copy(update={"python": used.python}),
         generation=used.generation,
     )
 
 
-def _run(host: Host, about: HostReport, used: _InUse, facts: HostState, settings: Settings) -> None:
+def _run(
+    host: Host, about: EnvironmentReport, used: _InUse, facts: HostState, settings: Settings
+) -> None:
     root = facts.installation.root
     if not _node.kept_program(host):
         _probe.keep_program(host, used.python.path, root, settings)
-    environment = f"{root}/envs/{used.generation}"
-    result = _smoke_test.run_smoke_test(host, environment, used.lock, facts.profile, settings)
+    path = f"{root}/envs/{used.generation}"
+    result = _smoke_test.run_smoke_test(host, path, used.lock, facts.profile, settings)
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
     if warning := for_root_alone(used.python.path, used.python.reach, result):
         said += f"\n  warning: {warning}"
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
-    _report.record(about.model_copy(update={"status": "changed", "why": said, "smoke": result}))
+    done = about.model_copy(update={"status": "changed", "why": said, "smoke": result})
+    _report.record_environment(host.name, done)
 
 
 def _keep(
@@ -117,11 +132,13 @@ def _keep(
         return "  the host's record is as it was"
     passed = None
     if smoke.passed(result):
-        passed = smoke_pass(used.generation, facts.profile, result)
-    text = used.record.model_copy(update={"smoke": passed}).text()
+        tested = smoke.uuids(facts.profile, settings.request)
+        passed = smoke_pass(used.generation, facts.profile, result, tested)
+    record = used.record.model_copy(update={"smoke": passed}).to_json()
     python, root, limit = used.python.path, facts.installation.root, settings.install_timeout
+    said = {"environment": used.environment, "record": record}
     try:
-        _probe.generation(host, python, "record", root, limit, record=text)
+        _probe.generation(host, python, "record", root, limit, **said)
     except FleetwheelError as error:
         return f"  the host's record is as it was: {error.message}"
     return "  the host's record has the pass" if passed else "  the host's record has no pass now"

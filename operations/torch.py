@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
@@ -25,11 +26,13 @@ from fleetwheel.deploy import preflight
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
 from fleetwheel.deploy.generations import before, package_changes
-from fleetwheel.deploy.plan import Plan, plan
-from fleetwheel.deploy.record import Hold, Record
+from fleetwheel.deploy.hold import held
+from fleetwheel.deploy.plan import Plan, passed_test, plan
+from fleetwheel.deploy.record import Hold, Record, State
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState, Python
+from fleetwheel.host.environment import DEFAULT
+from fleetwheel.host.profile import Generation, HostState, Installation, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
@@ -37,6 +40,7 @@ from fleetwheel.operations import _node, _report
 from fleetwheel.operations._damage import damaged_packages
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._environments import asked_environments, each_environment
 from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._steps import (
     LOCKS,
@@ -47,9 +51,11 @@ from fleetwheel.operations._steps import (
     uv_to_send,
 )
 from fleetwheel.operations._uniform import members
-from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.report import EnvironmentReport
 from fleetwheel.sources.configured import configured_sources, uv_credentials
 from fleetwheel.sources.survey import sizes
+
+NEVER = "nothing was deployed here"
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -57,9 +63,11 @@ _decider = Decider(LOCKS, MATRIX, logger.warning)
 @operation()
 def environment(settings: Settings) -> Generator[PyinfraCommand]:
     """
-    Give the host the newest PyTorch that runs on all of its GPUs, tested before it is used.
+    Give each environment of the host the newest PyTorch that runs on its GPUs, tested before use.
 
     + settings: what the inventory says about the host
+
+    An environment that fails leaves those beside it alone; the host fails at the end.
 
     **Example:**
 
@@ -70,33 +78,67 @@ def environment(settings: Settings) -> Generator[PyinfraCommand]:
             settings=settings(),
         )
     """
-    yield from with_answer(settings, _environment)
+    yield from with_answer(settings, _environments)
 
 
-def _environment(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
-    record = records.parse_record(facts.installation.record)
-    if record and record.hold and not settings.lift_hold:
-        held = record.generation
-        if facts.installation.current != held and facts.installation.runs(held):
-            yield from _carry_out(_deployment_of(settings, facts, record, held))
+def _environments(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
+    planned = _Planned(facts, records.parse_state(facts.installation.record))
+    yield from each_environment(
+        facts, asked_environments(settings), lambda name, own: _environment(name, own, planned)
+    )
+
+
+@dataclass
+class _Planned:
+    """A host, and the generations that environments before this one will have built there."""
+
+    facts: HostState
+    state: State
+    to_build: list[Generation] = field(default_factory=list)
+
+    @property
+    def expected(self) -> HostState:
+        """The host as it will be."""
+        there = self.facts.installation
+        generations = (*there.generations, *self.to_build)
+        built = there.model_copy(update={"generations": generations})
+        return self.facts.model_copy(update={"installation": built})
+
+
+def _environment(name: str, settings: Settings, planned: _Planned) -> Generator[PyinfraCommand]:
+    record, there = planned.state.environments.get(name), planned.facts.installation
+    if on_hold := held(record, settings):
+        if record and record.hold and _repairable(name, record, there):
+            yield from _carry_out(_deployment_of(name, settings, planned, record.generation))
             return
-        why = f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
-        _report.record(HostReport(name=host.name, status="on hold", why=why, choice=record.choice))
-        host.noop(why)
+        choice, generation = (record.choice, record.generation) if record else (None, None)
+        entry = EnvironmentReport(
+            name=name, status="on hold", why=on_hold, choice=choice, generation=generation
+        )
+        _report.record_environment(host.name, entry)
+        host.noop(f"{name}: {on_hold}")
         return
-    deployment = _decide(settings, facts, record)
-    if isinstance(deployment, HostReport):
-        yield _report.refuse(deployment)
+    deployment = _decide(name, settings, planned)
+    if isinstance(deployment, EnvironmentReport):
+        _report.fail_environment(host, deployment)
         return
     yield from _carry_out(deployment)
+    if deployment.plan.build:
+        planned.to_build.append(deployment.built)
+
+
+def _repairable(name: str, record: Record, there: Installation) -> bool:
+    """Whether an environment has left the generation that a rollback put it on."""
+    return there.in_use(name) != record.generation and there.runs(record.generation)
 
 
 @operation()
 def rollback(settings: Settings, generation: str | None = None) -> Generator[PyinfraCommand]:
     """
-    Put the host back on an earlier generation, and hold it there until a person lifts the hold.
+    Put an environment back on an earlier generation, and hold it there until a person lifts it.
 
-    + settings: what the inventory says about the host
+    + settings: what the inventory says about the host; with several environments, ``environment``
+      names those that are meant
     + generation: id of the generation; the one that was in use before by default
 
     The generation is smoke-tested again first, unless its last pass still holds.
@@ -110,27 +152,42 @@ def rollback(settings: Settings, generation: str | None = None) -> Generator[Pyi
             settings=settings(),
         )
     """
-    yield from with_answer(settings, partial(_rollback, generation))
+    yield from with_answer(settings, partial(_rollbacks, generation))
+
+
+def _rollbacks(
+    generation: str | None, settings: Settings, facts: HostState
+) -> Generator[PyinfraCommand]:
+    planned = _Planned(facts, records.parse_state(facts.installation.record))
+    asked = asked_environments(settings)
+    if len(asked) > 1 and not (settings.environment and generation is None):
+        raise FleetwheelError(
+            f"the host has {len(asked)} environments: {', '.join(asked)}",
+            hint="name the one to roll back: --data environment=NAME",
+        )
+    yield from each_environment(
+        facts, asked, lambda name, own: _rollback(name, own, planned, generation)
+    )
 
 
 def _rollback(
-    generation: str | None, settings: Settings, facts: HostState
+    name: str, settings: Settings, planned: _Planned, generation: str | None
 ) -> Generator[PyinfraCommand]:
-    record = records.parse_record(facts.installation.record)
-    built = {there.id for there in facts.installation.generations}
-    earlier = (id for id in (before(record) if record else ()) if id in built)
+    record, there = planned.state.environments.get(name), planned.facts.installation
+    built = {each.id for each in there.generations}
+    earlier = (each.generation for each in before(record) if each.generation in built)
     wanted = generation or next(earlier, None)
-    if record and wanted and wanted == facts.installation.current == record.generation:
-        _report.record(HostReport(name=host.name, status="unchanged", why=f"{wanted} is in use"))
-        host.noop(f"{wanted} is in use")
+    if record and wanted and wanted == there.in_use(name) == record.generation:
+        why = f"{wanted} is in use"
+        unchanged = EnvironmentReport(name=name, status="unchanged", why=why, generation=wanted)
+        _report.record_environment(host.name, unchanged)
+        host.noop(f"{name}: {why}")
         return
-    if record is None or wanted not in built:
-        others = built - {facts.installation.current}
-        why = _no_way_back(wanted, others) if record else "nothing was deployed here"
-        about = HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
-        yield _report.refuse(about)
+    if record is None or wanted is None or wanted not in built:
+        why = _no_way_back(wanted, built - {there.in_use(name)}) if record else NEVER
+        _report.fail_environment(host, EnvironmentReport(name=name, status="refused", why=why))
         return
-    yield from _carry_out(_deployment_of(settings, facts, record, str(wanted)))
+    yield from _carry_out(_deployment_of(name, settings, planned, wanted))
 
 
 def _no_way_back(wanted: str | None, others: set[str]) -> str:
@@ -141,14 +198,15 @@ def _no_way_back(wanted: str | None, others: set[str]) -> str:
     return f"{why} to go back to{hint}"
 
 
-def _decide(settings: Settings, facts: HostState, record: Record | None) -> Deployment | HostReport:
-    """Return what the host should run, or the report of its refusal."""
-    request, notes = _request(settings, facts)
+def _decide(name: str, settings: Settings, planned: _Planned) -> Deployment | EnvironmentReport:
+    """Return what an environment should be, or the report of its refusal."""
+    facts, record = planned.facts, planned.state.environments.get(name)
+    request, notes = _request(name, settings, facts)
     lock = _decider.decide(
         facts.profile,
         request,
         record,
-        lambda: _copy_of_lock(facts, facts.installation.current),
+        lambda: _copy_of_lock(facts, facts.installation.in_use(name)),
         extra_sources=settings.own_sources,
         relock=settings.relock,
         tested=settings.smoke != "none",
@@ -156,38 +214,34 @@ def _decide(settings: Settings, facts: HostState, record: Record | None) -> Depl
     if isinstance(lock, Refusal):
         ways = (f"what would change it: {unlock}" for unlock in lock.unlocks)
         why = "\n".join([*lock.reasons, *ways, *notes])
-        return HostReport(name=host.name, status="refused", why=why, profile=facts.profile)
+        return EnvironmentReport(name=name, status="refused", why=why)
     python = require_python(lock, facts.profile, record)
-    steps = _plan(lock, python, facts, record, request, settings)
     return Deployment(
-        name=host.name,
+        environment=name,
         settings=settings,
         facts=facts,
-        record=record,
+        state=planned.state,
         request=request,
         lock=lock,
         python=python,
-        plan=steps,
+        plan=_plan(name, lock, python, planned, request, settings),
         notes=notes,
     )
 
 
 def _plan(
-    lock: Lock,
-    python: Python,
-    facts: HostState,
-    record: Record | None,
-    request: Request,
-    settings: Settings,
+    name: str, lock: Lock, python: Python, planned: _Planned, request: Request, settings: Settings
 ) -> Plan:
     """Return the steps for a host; what would stay as it is is looked at for damage first."""
     damaged: dict[str, list[str]] = {}
+    record = planned.state.environments.get(name)
     while True:
         steps = plan(
             lock,
             python,
-            facts,
-            record,
+            planned.expected,
+            planned.state,
+            environment=name,
             request=request,
             smoke=settings.smoke,
             rebuild=settings.rebuild,
@@ -195,20 +249,20 @@ def _plan(
         )
         if steps.build:
             return steps
-        found = damaged_packages(steps.generation, python, facts, record, settings)
+        found = damaged_packages(steps.generation, python, planned.facts, record, settings)
         if not found:
             return steps
         damaged[steps.generation] = found
 
 
-def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
+def _request(name: str, settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
     """Return what to choose by, and what a person should know of that.
 
     In a uniform group it is the release that all its CUDA hosts run.
     """
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request, ()
-    group = members(settings)
+    group = members(name, settings)
     release = _decider.common(group, extra_sources=settings.own_sources, relock=settings.relock)
     odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
@@ -220,10 +274,9 @@ def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, 
     return pinned(settings.request, release), notes
 
 
-def _deployment_of(
-    settings: Settings, facts: HostState, record: Record, generation: str
-) -> Deployment:
+def _deployment_of(name: str, settings: Settings, planned: _Planned, generation: str) -> Deployment:
     """Return the deployment of a generation that stands on the host, from its copy of the lock."""
+    facts, record = planned.facts, planned.state.environments[name]
     text = _copy_of_lock(facts, generation)
     if text is None:
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
@@ -235,24 +288,24 @@ def _deployment_of(
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
-    passed = record.smoke is not None and record.smoke.holds(generation, facts.profile)
+    passed = passed_test(planned.state, generation, facts.profile, settings.request)
     steps = Plan(
         generation=generation,
         build=False,
-        smoke=not passed and settings.smoke != "none",
+        smoke=passed is None and settings.smoke != "none",
         activate=True,
         because="the host's record holds it there"
         if generation == record.generation
-        else _changes(facts, generation),
+        else _changes(name, facts, generation),
     )
     hold = Hold(since=datetime.now(UTC), rolled_back_from=record.generation)
     if generation == record.generation and record.hold:
         hold = record.hold
     return Deployment(
-        name=host.name,
+        environment=name,
         settings=settings,
         facts=facts,
-        record=record,
+        state=planned.state,
         request=lock.origin.request.model_copy(update={"gpus": record.request.gpus}),
         lock=lock,
         python=python,
@@ -261,10 +314,10 @@ def _deployment_of(
     )
 
 
-def _changes(facts: HostState, generation: str) -> str:
+def _changes(name: str, facts: HostState, generation: str) -> str:
     """Return where a rollback leads from and to, and which packages it changes."""
     there = {generation.id: generation.packages for generation in facts.installation.generations}
-    current = facts.installation.current
+    current = facts.installation.in_use(name)
     changes = package_changes(there.get(current or "", {}), there.get(generation, {}))
     return f"back from {current} to {generation}: {changes or 'no package changes'}"
 
@@ -275,11 +328,12 @@ def _copy_of_lock(facts: HostState, generation: str | None) -> str | None:
 
 
 def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
-    """Say what happens on the host, and yield it."""
+    """Say what happens in an environment, and yield it."""
     steps = deployment.plan
     if steps.nothing:
-        _report.record(deployment.entry("unchanged", "\n".join([steps.because, *deployment.notes])))
-        host.noop(f"{steps.generation}: {steps.because}")
+        why = "\n".join([steps.because, *deployment.notes])
+        _report.record_environment(host.name, deployment.entry("unchanged", why))
+        host.noop(f"{_place(deployment)}{steps.generation}: {steps.because}")
         if state.is_executing and not _node.kept_program(host):
             place_program(host, deployment)
         yield from keep_lock(deployment)
@@ -295,12 +349,17 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
                 root_named=deployment.settings.root is not None,
             )
         except FleetwheelError as error:
-            yield _report.refuse(deployment.entry("failed", str(error)))
+            _report.fail_environment(host, deployment.entry("failed", str(error)))
             return
     why = _intention(deployment, transfer)
-    _report.record(deployment.entry("would change", "\n".join([why, *deployment.reasons])))
-    logger.info(f"{host.print_prefix}{why}")
+    said = "\n".join([why, *deployment.reasons])
+    _report.record_environment(host.name, deployment.entry("would change", said))
+    logger.info(f"{host.print_prefix}{_place(deployment)}{why}")
     yield from plan_steps(deployment, transfer)
+
+
+def _place(deployment: Deployment) -> str:
+    return "" if deployment.environment == DEFAULT else f"{deployment.environment}: "
 
 
 def _prepare(deployment: Deployment) -> Transfer:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pyinfra import host
 from pyinfra.api import Config, Host, Inventory, State, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.connect import connect_all
@@ -14,7 +15,9 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_inventory, ctx_state
 
+from fleetwheel.deploy import record as records
 from fleetwheel.node import activate
+from fleetwheel.operations import _report
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._steps import plan_steps
 
@@ -85,9 +88,10 @@ def add_generation(root: Path, id: str) -> None:
     (root / "envs" / id / "pyvenv.cfg").touch()
 
 
-def left(root: Path) -> tuple[str, str]:
-    """Return what is in use on a host, and the text of its record."""
-    return (root / "current").resolve().name, (root / "state.json").read_text()
+def left(root: Path) -> tuple[str, records.State]:
+    """Return what is in use on a host, and its state."""
+    text = (root / "state.json").read_text()
+    return (root / "current").resolve().name, records.parse_state(text)
 
 
 @contextmanager
@@ -105,7 +109,9 @@ def hosts(*names: str, **data: Any) -> Iterator[State]:
 @operation(is_idempotent=False)
 def deploy(deployment: Deployment, transfer: Transfer | None) -> Generator[PyinfraCommand]:
     """Do what a deployment takes."""
+    _report.note_profile(host.name, deployment.facts.profile)
     yield from plan_steps(deployment, transfer)
+    yield _report.fail_at_end()
 
 
 def carried_out(

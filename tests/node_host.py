@@ -6,13 +6,12 @@ from pathlib import Path
 
 from fleetwheel.collectors import environments, script, sections
 from fleetwheel.deploy.record import Record, smoke_pass
-from fleetwheel.drift import differences
 from fleetwheel.host.profile import HostState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import locking
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.node import check, driver
-from tests.samples import CPU_HOST, REQUEST, choice, target_of
+from tests.samples import CPU_HOST, REQUEST, choice, differences, state_of, target_of
 
 ID = "2.13.0+cpu-cp311-1f2e3d4c5b6a-1"
 PACKAGES = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "certifi": "2021.5.30"}
@@ -84,5 +83,5 @@ class Host:
         ]
 
     def of_host(self) -> check.Checked:
-        (self.root / "state.json").write_text(self.record.text())
+        (self.root / "state.json").write_text(state_of(self.record).text())
         return check.check(self.root)

@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from fleetwheel import drift
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Target, read_target
-from fleetwheel.deploy.record import Record, smoke_pass
+from fleetwheel.deploy.plan import Plan, plan
+from fleetwheel.deploy.record import Record, State, smoke_pass
 from fleetwheel.host.profile import (
     Driver,
     DriverState,
@@ -17,8 +20,11 @@ from fleetwheel.host.profile import (
     Profile,
     Python,
 )
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock
+from fleetwheel.matrix.matrix import Matrix
+from fleetwheel.reporting.report import Drift
 from fleetwheel.sources.wheel import Source
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.7")
@@ -103,3 +109,24 @@ def record_of(lock: Lock, generation: str, profile: Profile = CPU_HOST) -> Recor
         smoke=smoke_pass(generation, profile, {"passed": True}),
         deployed_at=datetime.now(UTC),
     )
+
+
+def state_of(record: Record, **others: Record) -> State:
+    """Return the state of a host with this record of "default", and those of others by name."""
+    return State(environments={"default": record, **others})
+
+
+def differences(
+    record: Record | None, lock: Lock | None, there: HostState, settings: Settings, matrix: Matrix
+) -> tuple[Drift, ...]:
+    """Return all drift of a host whose one environment is "default"."""
+    return (
+        *drift.host_differences(record, there, settings, matrix),
+        *drift.environment_differences("default", record, lock, there, settings, matrix),
+    )
+
+
+def planned(lock: Lock, python: Python, there: HostState, of: Record | None, **given: Any) -> Plan:
+    """Return the plan of the environment "default" of a host that has no other one."""
+    found = state_of(of) if of else State()
+    return plan(lock, python, there, found, environment="default", **given)

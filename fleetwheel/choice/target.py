@@ -285,14 +285,14 @@ def _served_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...]:
         if not any(_is(gpu, wanted) for gpu in profile.gpus):
             there = ", ".join(f"{gpu.index} {gpu.name}" for gpu in profile.gpus)
             raise _BlockedError(f"gpus: the host has no GPU {wanted}", f"it has {there}")
-    return selected_gpus(profile, request)
+    return selected_gpus(profile.gpus, request)
 
 
-def selected_gpus(profile: Profile, request: Request) -> tuple[Gpu, ...]:
-    """Return the GPUs that a request names; all of them where it names none."""
+def selected_gpus(gpus: tuple[Gpu, ...], request: Request) -> tuple[Gpu, ...]:
+    """Return those of some GPUs that a request names; all of them where it names none."""
     if request.gpus is None:
-        return profile.gpus
-    return tuple(gpu for gpu in profile.gpus if any(_is(gpu, want) for want in request.gpus))
+        return gpus
+    return tuple(gpu for gpu in gpus if any(_is(gpu, want) for want in request.gpus))
 
 
 def _broken(os: OperatingSystem, state: DriverState, detail: str = "") -> _BlockedError:

@@ -25,6 +25,13 @@ data_option = click.option(
     metavar="KEY=VALUE",
     help="Override a setting for all hosts; can be given again.",
 )
+environment_option = click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    metavar="NAME",
+    help="Only this environment of each host; can be given again.",
+)
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -55,11 +62,15 @@ def file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callabl
     return click.option(f"--{name}", f"{name}_file", type=path, metavar="FILE", help=text)
 
 
-def read_data(words: Sequence[str], *deploys: Path) -> dict[str, Any]:
-    """Return what ``--data`` says, checked before any host is asked.
+def read_data(
+    words: Sequence[str], *deploys: Path, environments: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what ``--data`` and ``--environment`` say, checked before any host is asked.
 
     ``deploys`` are the files that run: what they read of a host's data may be given too.
     """
+    if environments:
+        words = [*words, f"environment={','.join(environments)}"]
     if not words:
         return {}
     from fleetwheel.inventory.command_line import checked_data, data_value

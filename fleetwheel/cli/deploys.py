@@ -10,6 +10,7 @@ from rich.console import Console
 from fleetwheel.cli._options import (
     Scope,
     data_option,
+    environment_option,
     file_option,
     inventory_argument,
     limit_option,
@@ -82,6 +83,7 @@ def command(name: str) -> click.Command:
     @inventory_argument
     @limit_option
     @data_option
+    @environment_option
     @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
     @click.option("--yes", "-y", is_flag=True, help="Do not ask before it changes anything.")
     @click.option(
@@ -93,15 +95,16 @@ def command(name: str) -> click.Command:
     @file_option("json", "the report as JSON")
     @verbosity_options
     def run_deploy(
-        inventory: str, limit: Sequence[str], data: Sequence[str], dry_run: bool, yes: bool,
-        detailed: bool, json_file: Path | None, verbosity: int,
+        inventory: str, limit: Sequence[str], data: Sequence[str], environments: Sequence[str],
+        dry_run: bool, yes: bool, detailed: bool, json_file: Path | None, verbosity: int,
     ) -> None:  # fmt: skip
         if dry_run and yes:
             raise FleetwheelError("--dry-run and --yes contradict each other", hint="leave one out")
         console = Console(stderr=json_file == STDOUT)
+        said = read_data(data, deploy.path, environments=environments)
         found, done = run(
             deploy,
-            Scope(inventory, limit, read_data(data, deploy.path), verbosity),
+            Scope(inventory, limit, said, verbosity),
             lambda planned: _confirmed(planned, console, dry_run, yes or not deploy.asks),
         )
         if done or not _changes(found):

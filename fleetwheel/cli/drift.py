@@ -10,6 +10,7 @@ from fleetwheel import drift
 from fleetwheel.cli._options import (
     Scope,
     data_option,
+    environment_option,
     file_option,
     inventory_argument,
     limit_option,
@@ -27,6 +28,7 @@ from fleetwheel.terminal import printable
 @inventory_argument
 @limit_option
 @data_option
+@environment_option
 @click.option(
     "--deep", is_flag=True, help="Also check every installed file and run the smoke test."
 )
@@ -40,6 +42,7 @@ def drift_command(
     inventory: str,
     limit: Sequence[str],
     data: Sequence[str],
+    environments: Sequence[str],
     deep: bool,
     repair: bool,
     verbosity: int,
@@ -51,7 +54,7 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    scope = Scope(inventory, limit, read_data(data), verbosity)
+    scope = Scope(inventory, limit, read_data(data, environments=environments), verbosity)
     found = report.report_of(check_drift(scope, deep=deep), kind="drift", deep=deep)
     earlier = history.load_reports(REPORTS, "drift", warn)
     console = Console(stderr=STDOUT in outputs.values())

@@ -8,6 +8,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from fleetwheel.collectors._answer import Section, first, unfinished
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Generation, Installation
 
 METADATA = re.compile(r"([^/]+)/lib/[^:]*/([^/:]+)\.dist-info/METADATA:(Name|Version): *(.*)")
@@ -16,6 +17,7 @@ UV = re.compile(r"(?:uv-|uv )(?P<version>[0-9][0-9A-Za-z.]*)(?:-[0-9a-f]{16}| .*
 """What ``bin/uv`` leads to, ``uv-0.13.9-1f2e3d4c5b6a7980``; on Windows what it says of itself."""
 SHA256 = re.compile("[0-9a-f]{64}")
 NODE = re.compile("node-([0-9a-f]{16})")
+LINK = re.compile(r"([a-z][a-z0-9_-]{0,31}) (?:.*[/\\])?([^/\\]+)[/\\]?")
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
@@ -41,11 +43,18 @@ def parse_environments(section: Section) -> Installation:
         mount_options=tuple(mount[3].split(",")) if mount[3] else (),
         uv=uv["version"] if uv else None,
         current=PurePosixPath(current).name if current else None,
+        environments=_environments(section.get("environment", [])),
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
         record="\n".join(section.get("record", [])),
     )
+
+
+def _environments(lines: list[str]) -> dict[str, str]:
+    """Return the generation that each environment points at; ``current`` says that of default."""
+    found = filter(None, map(LINK.fullmatch, lines))
+    return {link[1]: link[2] for link in found if link[1] != DEFAULT}
 
 
 def _free_bytes(df: list[str]) -> int | None:

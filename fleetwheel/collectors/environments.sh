@@ -13,6 +13,9 @@ ask_environments() {
     trusts_root || { say distrusted "$why" && return; }
     if [ -x "$root/bin/uv" ]; then say uv "$(readlink "$root/bin/uv")"; fi
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi
+    for link in "$root"/environments/*; do
+        if [ -L "$link" ]; then say environment "${link##*/} $(readlink "$link")"; fi
+    done
     if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
     for version in "$root"/lib/node-*; do
         # The one that asks was looked at before it was read.

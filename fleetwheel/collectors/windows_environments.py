@@ -18,11 +18,10 @@ TRUSTED = "trusted_python_"
 
 def lines(root: Path) -> Iterator[str]:
     """Return the lines of the answer, without the name of the section."""
-    current = root / "current"
-    if current.is_dir():
-        yield f"current {os.path.realpath(str(current))}"
-    elif current.is_file():
-        yield f"current {text(current)}"
+    if current := target(root / "current"):
+        yield f"current {current}"
+    for link in sorted((root / "environments").glob("*")):
+        yield f"environment {link.name} {target(link)}"
     for line in text(root / "state.json").splitlines():
         yield f"record {line}"
     for wheel in (root / "cache" / "wheels").glob("*/*.whl"):
@@ -30,6 +29,11 @@ def lines(root: Path) -> Iterator[str]:
     for place in sorted((root / "envs").iterdir()):
         if place.is_dir() and place.name[0] != ".":
             yield from generation(place)
+
+
+def target(link: Path) -> str:
+    """Return what a junction leads to, or a file in its place; nothing where there is neither."""
+    return os.path.realpath(str(link)) if link.is_dir() else text(link).strip()
 
 
 def generation(place: Path) -> Iterator[str]:

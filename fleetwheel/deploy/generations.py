@@ -1,16 +1,14 @@
-"""The generations that a host had in use, one after the other, and what differs between two."""
+"""The generations that an environment had in use, and what differs between two of them."""
 
 from collections.abc import Mapping
 
-from fleetwheel.deploy.record import Record
+from fleetwheel.deploy.record import Earlier, Record
 
-REMEMBERED = 20
-"""Generations that a record names; a host keeps fewer."""
 NAMED = 6
 """Packages that a sentence names."""
 
 
-def before(record: Record | None) -> tuple[str, ...]:
+def before(record: Record | None) -> tuple[Earlier, ...]:
     """Return the generations in use before the present one, newest first.
 
     What a rollback left is not among them: a second one goes further back.
@@ -18,20 +16,31 @@ def before(record: Record | None) -> tuple[str, ...]:
     if record is None:
         return ()
     fled = record.hold.rolled_back_from if record.hold else None
-    return tuple(id for id in (record.previous, *record.older) if id and id != fled)
+    return tuple(each for each in record.earlier if each.generation != fled)
 
 
-def before_next(record: Record | None, generation: str, *, rolled_back: bool) -> tuple[str, ...]:
-    """Return the same for the time when this generation is in use."""
+def before_next(
+    record: Record | None, generation: str, *, rolled_back: bool, keep: int
+) -> tuple[Earlier, ...]:
+    """Return the same for the time when this generation is in use, no more than are kept."""
     if record is None:
         return ()
     earlier = before(record)
+    names = [each.generation for each in earlier]
     if rolled_back:
-        start = earlier.index(generation) + 1 if generation in earlier else 0
-        earlier = earlier[start:]
+        earlier = earlier[names.index(generation) + 1 if generation in names else 0 :]
     elif record.generation != generation:
-        earlier = (record.generation, *earlier)
-    return tuple(id for id in dict.fromkeys(earlier) if id != generation)[:REMEMBERED]
+        earlier = (
+            _left(record),
+            *(each for each in earlier if each.generation != record.generation),
+        )
+    return tuple(each for each in earlier if each.generation != generation)[: keep - 1]
+
+
+def _left(record: Record) -> Earlier:
+    return Earlier(
+        generation=record.generation, deployed_at=record.deployed_at, request=record.request
+    )
 
 
 def package_changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:

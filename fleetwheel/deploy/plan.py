@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from fleetwheel.choice.request import Request, read_pins
-from fleetwheel.deploy.record import Record
-from fleetwheel.host.profile import Generation, HostState, Python
+from fleetwheel.deploy.record import Record, SmokePass, State
+from fleetwheel.host.profile import Generation, HostState, Profile, Python
 from fleetwheel.inventory.settings import SmokeMode
 from fleetwheel.lock.lock import Lock
+from fleetwheel.smoke.result import uuids
 from fleetwheel.value import Value
 
 NOTHING_DAMAGED: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -35,14 +36,15 @@ def plan(
     lock: Lock,
     python: Python,
     host: HostState,
-    record: Record | None,
+    state: State,
     *,
+    environment: str,
     request: Request,
     smoke: SmokeMode,
     rebuild: bool = False,
     damaged: Mapping[str, Sequence[str]] = NOTHING_DAMAGED,
 ) -> Plan:
-    """Compare a host with its lock, and its record with what is asked for now.
+    """Compare an environment of a host with its lock, and its record with what is asked for now.
 
     A generation is never repaired in place: one whose packages differ from the lock is left as it
     is, and the same wheels are built again under the next build number. So is one of which a look
@@ -61,9 +63,10 @@ def plan(
             activate=True,
             because=_why_build(builds, locked, good, damaged),
         )
-    current = host.installation.current
+    current, record = host.installation.in_use(environment), state.environments.get(environment)
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
-    tested = smoke == "none" or (smoke == "auto" and _passed(chosen, host, record, request))
+    passed = passed_test(state, chosen, host.profile, request)
+    tested = smoke == "none" or (smoke == "auto" and passed is not None)
     differs = _differs(chosen, lock, record, request)
     return Plan(
         generation=chosen,
@@ -76,14 +79,12 @@ def plan(
     )
 
 
-def _passed(generation: str, host: HostState, record: Record | None, request: Request) -> bool:
-    """Whether the last pass still holds, of the GPUs that are to be served now."""
-    return (
-        record is not None
-        and record.smoke is not None
-        and record.smoke.holds(generation, host.profile)
-        and read_pins(record.request).gpus == read_pins(request).gpus
-    )
+def passed_test(
+    state: State, generation: str, profile: Profile, request: Request
+) -> SmokePass | None:
+    """Return a pass that still holds, of any environment, and covers the GPUs to be served now."""
+    served = uuids(profile, request)
+    return next((each for each in state.passes if each.holds(generation, profile, served)), None)
 
 
 def _differs(generation: str, lock: Lock, record: Record | None, request: Request) -> str | None:

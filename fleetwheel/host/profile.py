@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.value import Value
 
 OperatingSystem = Literal["linux", "windows", "macos"]
@@ -298,6 +299,8 @@ class Installation(Value):
     """Version of ``<root>/bin/uv``."""
     current: str | None = None
     """The generation that ``<root>/current`` points at; None when there is none."""
+    environments: dict[str, str] = Field(default_factory=dict)
+    """Those that ``<root>/environments/NAME`` point at, by the names beside "default"."""
     generations: tuple[Generation, ...] = ()
     wheels: tuple[str, ...] = ()
     """SHA-256 hashes of the wheels that a controller sent."""
@@ -305,6 +308,10 @@ class Installation(Value):
     """Digests of the programs for hosts that are there, and that nobody else could have written."""
     record: str = ""
     """Text of ``<root>/state.json``; empty when there is none."""
+
+    def in_use(self, environment: str) -> str | None:
+        """Return the generation that an environment points at; None when there is none."""
+        return self.current if environment == DEFAULT else self.environments.get(environment)
 
     def runs(self, generation: str) -> bool:
         """Whether a generation is there with an interpreter that runs, and can be trusted."""

@@ -27,7 +27,14 @@ from fleetwheel.inventory import plain_yaml
 from fleetwheel.inventory.plain_yaml import Place, Problem, Reading
 from fleetwheel.inventory.recorded import load_snapshots as recorded
 from fleetwheel.inventory.recorded import replay
-from fleetwheel.inventory.settings import Settings, error_text, misplaced, suggestion
+from fleetwheel.inventory.settings import (
+    EnvironmentSettings,
+    Settings,
+    error_text,
+    misplaced,
+    suggestion,
+    unknown_in_environment,
+)
 from fleetwheel.value import Value
 
 DIRECTORY = Path("inventory")
@@ -38,6 +45,7 @@ FILE_BYTES = 4 << 20
 RESERVED = ("all", "inventory", "ungrouped")
 """Groups that pyinfra, or inventory.py, makes of its own."""
 HINT = "docs/inventory.example.yaml has every key"
+Environments = Mapping[str, EnvironmentSettings | None]
 
 
 PYINFRA_NAMES = {
@@ -98,10 +106,11 @@ class HostEntry(Connection, Settings):
         """The keys that are written down."""
         return [key for key in HostEntry.model_fields if key in self.model_fields_set]
 
-    @field_validator("relock", "lift_hold", "rebuild")
+    @field_validator("relock", "lift_hold", "rebuild", "environment")
     @classmethod
-    def _for_one_run(cls, value: bool, info: ValidationInfo) -> bool:
-        raise ValueError(f"is for one run, on the command line: --data {info.field_name}=true")
+    def _for_one_run(cls, value: object, info: ValidationInfo) -> object:
+        example = "NAME" if info.field_name == "environment" else "true"
+        raise ValueError(f"is for one run, on the command line: --data {info.field_name}={example}")
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -304,14 +313,29 @@ def _listed(name: str, layers: Sequence[Layer]) -> ListedHost:
     groups = tuple(str(place[1]) for _, place, _ in layers if _is_group(place))
     data = _data(*(layer.entry for layer in layers))
     if data.get("uniform") is True and groups:
-        *_, place = (place for _, place, entry in layers if "uniform" in entry.stated)
-        data["uniform"] = str(place[1]) if _is_group(place) else groups[0]
+        places = [place for _, place, entry in layers if "uniform" in entry.stated]
+        data["uniform"] = _uniform_group(places[-1], groups)
+    for environment, entry in data.get("environments", {}).items():
+        if entry and entry.uniform is True and groups:
+            places = [place for _, place, said in layers if _states_uniform(said, environment)]
+            group = {"uniform": _uniform_group(places[-1], groups)}
+            data["environments"][environment] = entry.model_copy(update=group)
     return ListedHost(
         name=_named(name, *(layer.entry for layer in layers)),
         groups=groups,
         data=data,
         origins={name: at for layer in layers for name, at in layer.origins().items()},
     )
+
+
+def _uniform_group(place: Place, groups: Sequence[str]) -> str:
+    """Return the group that has to be uniform: the one that says so, else the host's first."""
+    return str(place[1]) if _is_group(place) else groups[0]
+
+
+def _states_uniform(entry: HostEntry, environment: str) -> bool:
+    said = entry.environments.get(environment)
+    return said is not None and "uniform" in said.model_fields_set
 
 
 def _is_group(place: Place) -> bool:
@@ -334,11 +358,24 @@ def _data(*entries: HostEntry) -> dict[str, Any]:
     said: dict[str, Any] = {}
     raw: dict[str, Any] = {}
     for entry in entries:
+        before = said.get("environments", {})
         said |= {key: getattr(entry, key) for key in entry.stated}
         raw |= entry.pyinfra
+        if before or entry.environments:
+            said["environments"] = _merged(before, entry.environments)
     way = {key: value for key, value in said.items() if key in Connection.model_fields}
     settings = {key: value for key, value in said.items() if key in Settings.model_fields}
     return Connection(**{**way, "pyinfra": raw}).data() | settings
+
+
+def _merged(before: Environments, later: Environments) -> Environments:
+    """Return environments key by key; a null takes away all that was said of one before."""
+    merged = dict(before)
+    for name, entry in later.items():
+        known = merged.get(name)
+        stated = {key: getattr(entry, key) for key in entry.model_fields_set} if entry else {}
+        merged[name] = known.model_copy(update=stated) if known and entry else entry
+    return merged
 
 
 def _read(path: Path, text: str | None, problems: list[str]) -> InventoryFile | None:
@@ -381,6 +418,8 @@ def _unknown(place: Place) -> str:
     key = str(place[-1])
     if key.startswith(("ssh_", "_")):
         return 'unknown key (pyinfra\'s own go below "pyinfra")'
+    if "environments" in place[:-1]:
+        return unknown_in_environment(key)
     entry = GroupEntry if len(place) == 3 and place[0] == "groups" else HostEntry
     known = Document.model_fields if len(place) == 1 else entry.model_fields
     return suggestion(key, known) or "unknown key"

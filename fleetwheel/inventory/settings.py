@@ -17,6 +17,7 @@ from fleetwheel.choice.request import (
     torch_pin,
 )
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
@@ -46,6 +47,10 @@ def _listed(value: object) -> Any:
         items = re.split(r",(?!\s*[<>=!~])(?![^\[]*\])", value)
         return [item.strip() for item in items if item.strip()]
     return value
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
 
 
 def _own_source(value: object) -> object:
@@ -158,8 +163,8 @@ class Expect(Value):
     max_remapped_rows: Limit | None = None
 
 
-class Settings(Value):
-    """Everything about a host but the way to it; the defaults are those of an empty inventory."""
+class EnvironmentSettings(Value):
+    """What can be said of one environment of a host; the defaults are those of "default"."""
 
     torch: Annotated[Text, AfterValidator(_torch)] | None = None
     """``"2.14.1"``, ``"2.14"`` or ``">=2.10,<2.13"``; the newest that runs by default."""
@@ -180,6 +185,28 @@ class Settings(Value):
     """Index, UUID or name of the GPUs that must be served; all by default."""
     uniform: bool | str = False
     """Whether all CUDA hosts of the group get the same release; those with one name are a group."""
+    keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
+    """Generations of the environment that stay, the one in use included."""
+    smoke: SmokeMode = "auto"
+    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes.
+
+    ``none`` tests nothing: the host only holds the environment, as an image or a login node does.
+    """
+    smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the speed that a GPU's clocks promise that the full level must reach."""
+    hold: Annotated[str, Field(min_length=1)] | None = None
+    """Why nothing changes the environment; it is left as it is until this is taken out."""
+
+
+class Settings(EnvironmentSettings):
+    """Everything about a host but the way to it; the defaults are those of an empty inventory."""
+
+    environments: Annotated[
+        dict[EnvironmentName, EnvironmentSettings | None], BeforeValidator(_nothing_is_empty)
+    ] = Field(default_factory=dict)
+    """Further environments by name, which inherit what they do not say; null: not on this host."""
+    environment: Annotated[tuple[EnvironmentName, ...], BeforeValidator(_listed)] = ()
+    """The environments that a run is for; all of them by default."""
     serial: Annotated[
         tuple[Annotated[int | str, BeforeValidator(_size)], ...], BeforeValidator(_listed_sizes)
     ] = ()
@@ -209,15 +236,6 @@ class Settings(Value):
     """Whether onboarding gets a Python by the distribution's packages, or by uv into the root."""
     python_mirror: Annotated[str, AfterValidator(_address)] | None = None
     """Where uv gets a Python, if not where it always does: a mirror, or a list (``.json``)."""
-    keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
-    """Generations that stay, the one in use included."""
-    smoke: SmokeMode = "auto"
-    """``always`` tests even where the last pass still holds, ``full`` does so for some minutes.
-
-    ``none`` tests nothing: the host only holds the environment, as an image or a login node does.
-    """
-    smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the speed that a GPU's clocks promise that the full level must reach."""
     driver: Annotated[str, BeforeValidator(_driver)] = "keep"
     """``keep`` it, ``install`` one that works, or a branch such as ``"580"``; for onboarding."""
     driver_hold: bool = False
@@ -248,6 +266,15 @@ class Settings(Value):
         """The part that the choice depends on."""
         return Request(**{name: getattr(self, name) for name in Request.model_fields})
 
+    def by_environment(self) -> dict[str, "Settings"]:
+        """Return the settings of each environment that the host is to have, by its name."""
+        said = {DEFAULT: EnvironmentSettings(), **self.environments}
+        return {name: self._of(own) for name, own in said.items() if own is not None}
+
+    def _of(self, own: EnvironmentSettings) -> "Settings":
+        stated = {key: getattr(own, key) for key in own.model_fields_set}
+        return self.model_copy(update={**stated, "environments": {}})
+
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Settings":
         """Pick the settings out of a pyinfra host's data.
@@ -263,7 +290,7 @@ class Settings(Value):
         try:
             settings = cls.model_validate(own)
         except ValidationError as error:
-            slips += [f"{'.'.join(map(str, e['loc']))}: {error_text(e)}" for e in error.errors()]
+            slips += [_problem(details) for details in error.errors()]
         if slips:
             raise FleetwheelError(
                 "\n".join(slips), hint="docs/inventory.example.yaml has every key"
@@ -303,6 +330,22 @@ def suggestion(key: str, known: Iterable[str]) -> str | None:
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
     return f'unknown key (did you mean "{near[0]}"?)' if near and key not in known else None
+
+
+def _problem(error: ErrorDetails) -> str:
+    place = tuple(map(str, error["loc"]))
+    unknown = error["type"] == "extra_forbidden" and place[0] == "environments"
+    text = unknown_in_environment(place[-1]) if unknown else error_text(error)
+    return f"{'.'.join(place)}: {text}"
+
+
+def unknown_in_environment(key: str) -> str:
+    """Return what to say of a key that an environment cannot have."""
+    known = EnvironmentSettings.model_fields
+    those = f"an environment takes {', '.join(known)}"
+    if key in Settings.model_fields:
+        return f"belongs to a host, not to an environment; {those}"
+    return suggestion(key, known) or f"unknown key; {those}"
 
 
 def error_text(error: ErrorDetails) -> str:

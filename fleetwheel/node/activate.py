@@ -1,4 +1,4 @@
-"""Putting a generation to use: ``current`` and the record of a host."""
+"""Putting a generation to use: the link and the record of an environment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import clean, trim
-from fleetwheel.node.link import generation_in_use, point, remove_link, tidy
+from fleetwheel.node.link import (
+    DEFAULT,
+    generation_at,
+    lead,
+    link_of,
+    name_default,
+    remove_link,
+    tidy,
+)
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive, prepare
+from fleetwheel.node.state import state_with
 
 
-def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> dict[str, Any]:
-    """Point ``current`` at a generation, write the record, and clean up."""
+def activate(
+    root: str, id: str, environment: str, record: dict[str, Any], failed: list[str]
+) -> dict[str, Any]:
+    """Have an environment lead to a generation, write its record, and clean up."""
     base = Path(root)
     with exclusive(base):
         generation = base / "envs" / id
@@ -22,31 +33,36 @@ def activate(root: str, id: str, record: str, keep: int, failed: list[str]) -> d
             raise Failure(f"generation {id} is not there any more", "run again to build it")
         os.utime(str(generation))
         tidy(base)
-        before = generation_in_use(base)
-        prepared = prepare(base / "state.json", record)
-        point(base / "current", Path("envs") / id)
+        before = generation_at(link_of(base, environment))
+        prepared = prepare(base / "state.json", state_with(base, environment, record))
+        lead(base, environment, id)
         try:
             move(prepared, base / "state.json")
         except BaseException:
-            take_back(base, before)
+            take_back(base, environment, before)
             raise
-        removed = clean(base, keep, failed)
+        if environment == DEFAULT:
+            name_default(base)
+        removed = clean(base, environment, failed)
         trim(base)
     return {"activated": id, "removed": removed}
 
 
-def take_back(root: Path, before: str) -> None:
-    """Have ``current`` lead to what the record says: it could not be replaced."""
-    if (root / "envs" / before).is_dir():
-        point(root / "current", Path("envs") / before)
+def take_back(root: Path, environment: str, before: str | None) -> None:
+    """Have an environment lead to what its record says: that could not be replaced."""
+    if before and (root / "envs" / before).is_dir():
+        lead(root, environment, before)
     else:
-        remove_link(root / "current")
+        remove_link(link_of(root, environment))
 
 
-def record(root: str, record: str) -> dict[str, Any]:
-    """Write the record alone: after a smoke test that activates nothing."""
-    with exclusive(Path(root)):
-        move(prepare(Path(root) / "state.json", record), Path(root) / "state.json")
+def record(root: str, environment: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Write a record alone: after a smoke test that activates nothing."""
+    base = Path(root)
+    with exclusive(base):
+        move(
+            prepare(base / "state.json", state_with(base, environment, record)), base / "state.json"
+        )
     return {}
 
 

@@ -11,18 +11,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from fleetwheel.node import compare, faults, look
 from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
+from fleetwheel.node.link import generation_at, link_of
 from fleetwheel.node.place import HERE
+from fleetwheel.node.state import StrangeState, records
 from fleetwheel.node.trust import why_distrusted
 
-SCHEMA = "fleetwheel.state/1"
-"""The record that this program reads; a newer one is beyond it."""
 NVML_S = 5
 TEST_S = 300
 """Seconds for the quick test of a whole host."""
@@ -32,6 +32,17 @@ STATES = ("ok", "warning", "critical", "unknown")
 
 class UnknownState(Exception):  # noqa: N818 - it is an answer
     """Why nobody can say how the host is."""
+
+
+class Looked(NamedTuple):
+    """What a check found in one environment."""
+
+    name: str
+    record: Mapping[str, Any]
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    smoke: Mapping[str, Any] | None = None
+    """The document of the test, where it ran."""
 
 
 class Checked(NamedTuple):
@@ -44,10 +55,8 @@ class Checked(NamedTuple):
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     """What breaks nothing yet: a test from before a boot, a hold."""
-    record: Mapping[str, Any] = {}
+    environments: tuple[Looked, ...] = ()
     gpus: int = 0
-    smoke: Mapping[str, Any] | None = None
-    """The document of the test, where it ran."""
     seconds: float = 0.0
 
 
@@ -79,24 +88,33 @@ def by_hand(words: list[str]) -> int:
 
 
 def check(root: Path, *, smoke: bool = False) -> Checked:
-    """Compare the host with its record. Raises UnknownState, and what a strange record brings."""
-    record = read_record(root)
-    if record is None:
-        return judged([compare.NOTHING_DEPLOYED], [], {}, 0)
-    user = record.get("user") or look.owner(root / "state.json")
-    changeable = compare.root_differences(distrusted(root, record, user), user)
+    """Compare the host with its records. Raises UnknownState, and what a strange record brings."""
+    found = read_records(root)
+    if not found:
+        return judged([compare.NOTHING_DEPLOYED], (), 0)
+    latest = max(found.values(), key=lambda record: str(record["deployed_at"]))
+    user = latest.get("user") or look.owner(root / "state.json")
+    changeable = compare.root_differences(distrusted(root, latest, user), user)
     if changeable:
-        return judged(changeable, [], record, 0)
-    generation = root / "envs" / record["generation"]
-    refuse_unreachable(generation, user)
+        return judged(changeable, [Looked(name, each) for name, each in found.items()], 0)
+    for record in found.values():
+        refuse_unreachable(root / "envs" / record["generation"], user)
     now = nvidia(NVML_S)
-    found = [*environment_differences(root, record), *host_differences(record, now)]
-    document = run_test(generation, record, now) if smoke else None
+    looked = [look_into(root, name, record, now, smoke) for name, record in found.items()]
+    return judged(host_differences(latest, now), looked, len(now.gpus))
+
+
+def look_into(
+    root: Path, name: str, record: Mapping[str, Any], now: SeenDriver, smoke: bool
+) -> Looked:
+    """Compare one environment with its record, and test it where that is wanted."""
+    found = [*environment_differences(root, name, record), *runtime_differences(record)]
+    document = run_test(root / "envs" / record["generation"], record, now) if smoke else None
     found += failures(document) if document else []
     if record.get("hold"):
         found = [each._replace(repair=compare.repair_on_hold(each.repair)) for each in found]
     notes = [] if document else outdated(record, now)
-    return judged(found, notes, record, len(now.gpus), document)
+    return Looked(name, record, tuple(found), tuple(notes), document)
 
 
 def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
@@ -116,7 +134,7 @@ def refuse_unreachable(generation: Path, user: str) -> None:
         )
 
 
-def environment_differences(root: Path, record: Mapping[str, Any]) -> list[Difference]:
+def environment_differences(root: Path, name: str, record: Mapping[str, Any]) -> list[Difference]:
     """Compare what stands under the root with the record and the environment's own lock."""
     generation = root / "envs" / record["generation"]
     recorded = compare.Recorded(
@@ -125,44 +143,39 @@ def environment_differences(root: Path, record: Mapping[str, Any]) -> list[Diffe
         record["lock"],
         look.locked(generation),
     )
-    return compare.package_differences(recorded, look.current(root), look.environment(generation))
+    in_use = generation_at(link_of(root, name))
+    return compare.package_differences(recorded, in_use, look.environment(generation))
 
 
-def host_differences(record: Mapping[str, Any], now: SeenDriver) -> list[Difference]:
-    """Compare driver and GPUs with the record, and what the GPUs say of themselves."""
-    before = SeenDriver(record["driver"]["state"], record["driver"].get("version"))
-    gpus = [gpu_of(gpu) for gpu in record["gpus"]]
+def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:
+    """Return what the record says against running the environment."""
     passed, python = record.get("smoke") or {}, record["choice"]["python"]
+    untested = compare.untested_differences(record["generation"], passed.get("generation"))
     reach = python.get("reach", "everyone")
     return [
-        *compare.driver_differences(before, now, os_name()),
-        *compare.library_differences(now.module, now.library, os_name()),
-        *compare.hardware_differences(gpus, now.gpus),
-        *(
-            compare.runtime_differences(record["generation"], passed.get("generation"), now.gpus)
-            if record.get("tested", True)
-            else compare.failing_memory(now.gpus)
-        ),
+        *(untested if record.get("tested", True) else ()),
         *compare.others_differences(python["path"], reach, passed.get("result") or {}),
     ]
 
 
-def read_record(root: Path) -> dict[str, Any] | None:
-    """Return the host's record; None without one. Raises UnknownState where it cannot be read."""
-    path = root / "state.json"
+def host_differences(record: Mapping[str, Any], now: SeenDriver) -> list[Difference]:
+    """Compare driver and GPUs with a record, and what the GPUs say of themselves."""
+    before = SeenDriver(record["driver"]["state"], record["driver"].get("version"))
+    gpus = [gpu_of(gpu) for gpu in record["gpus"]]
+    return [
+        *compare.driver_differences(before, now, os_name()),
+        *compare.library_differences(now.module, now.library, os_name()),
+        *compare.hardware_differences(gpus, now.gpus),
+        *compare.failing_memory(now.gpus),
+    ]
+
+
+def read_records(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the record of each environment. Raises UnknownState where they cannot be read."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        schema = record.get("schema")
-    except FileNotFoundError:
-        return None
-    except (AttributeError, OSError, ValueError) as error:
-        raise UnknownState(f"{path} cannot be read: {error}") from error
-    if schema != SCHEMA:
-        raise UnknownState(
-            f"{path} is written in the schema {str(schema)[:40]}, and this program knows {SCHEMA}:"
-            " run deploys/torch.py with the fleetwheel that wrote it"
-        )
-    return dict(record)
+        return records(root)
+    except StrangeState as error:
+        raise UnknownState(str(error)) from error
 
 
 def os_name() -> str:
@@ -249,23 +262,31 @@ def _error(fault: Mapping[str, Any]) -> str:
     return f" ({lines[0][:200]})" if lines else ""
 
 
-def judged(
-    differences: list[Difference],
-    notes: list[str],
-    record: Mapping[str, Any],
-    gpus: int,
-    smoke: Mapping[str, Any] | None = None,
-) -> Checked:
+def judged(differences: list[Difference], looked: Sequence[Looked], gpus: int) -> Checked:
     """Return the state: any difference is critical, a test that holds no longer is a warning."""
-    state = "critical" if differences else "warning" if notes else "ok"
-    choice = record.get("choice", {})
-    runs = f"torch {choice.get('torch')} {choice.get('variant')}, as deployed"
-    hold = record.get("hold")
-    held = [f"on hold since a rollback on {hold['since'][:10]}"] if hold else []
-    first = [difference_line(difference) for difference in differences] + notes
+    several = len(looked) > 1
+    found, notes, held = list(differences), [], []
+    for each in looked:
+        place = f"{each.name}: " if several else ""
+        found += [one._replace(what=f"{place}{one.what}") for one in each.differences]
+        notes += [f"{place}{note}" for note in each.notes]
+        if hold := each.record.get("hold"):
+            held.append(f"{place}on hold since a rollback on {hold['since'][:10]}")
+    state = "critical" if found else "warning" if notes else "ok"
+    first = [*map(difference_line, found), *notes]
     more = f" (and {len(first) - 1} more)" if len(first) > 1 else ""
-    summary = f"{first[0]}{more}" if first else "; ".join([runs, *held])
-    return Checked(state, summary, tuple(differences), (*notes, *held), record, gpus, smoke)
+    runs = ", ".join(map(_runs, looked) if several else [_torch(each) for each in looked])
+    summary = f"{first[0]}{more}" if first else "; ".join([f"{runs}, as deployed", *held])
+    return Checked(state, summary, tuple(found), (*notes, *held), tuple(looked), gpus)
+
+
+def _torch(looked: Looked) -> str:
+    choice = looked.record.get("choice", {})
+    return f"torch {choice.get('torch')} {choice.get('variant')}"
+
+
+def _runs(looked: Looked) -> str:
+    return f"{looked.name}: {_torch(looked)}"
 
 
 def difference_line(difference: Difference) -> str:
@@ -297,20 +318,24 @@ def as_nagios(found: Checked) -> str:
 
 
 def as_json(found: Checked) -> str:
-    names = ("class", *Difference._fields[1:])
-    differences = [dict(zip(names, difference)) for difference in found.differences]  # noqa: B905
     document = {
-        "schema": "fleetwheel.check/1",
+        "schema": "fleetwheel.check/2",
         "status": found.state,
         "why": found.summary,
-        "generation": found.record.get("generation"),
-        "differences": differences,
+        "environments": [
+            {"name": each.name, "generation": each.record["generation"], "smoke": each.smoke}
+            for each in found.environments
+        ],
+        "differences": [as_plain(difference) for difference in found.differences],
         "notes": list(found.notes),
         "gpus": found.gpus,
-        "smoke": found.smoke,
         "seconds": found.seconds,
     }
     return json.dumps(document)
+
+
+def as_plain(difference: Difference) -> dict[str, str]:
+    return dict(zip(("class", *Difference._fields[1:]), difference))  # noqa: B905
 
 
 FORMATS = {"text": as_text, "json": as_json, "nagios": as_nagios}

@@ -8,7 +8,8 @@ import struct
 import sys
 from pathlib import Path
 
-from fleetwheel.node.link import generation_in_use
+from fleetwheel.node.link import generation_at, links
+from fleetwheel.node.state import KEEP, named_generations, records
 
 if sys.platform != "win32":
     import fcntl
@@ -17,14 +18,27 @@ OFD_GETLK, FLOCK = 36, "hhqqi"
 """Linux's F_OFD_GETLK, which Python knows from 3.9 on, and its struct flock on 64 bits."""
 
 
-def clean(root: Path, keep: int, failed: list[str]) -> list[str]:
-    """Remove failed generations and all but the newest ``keep``; never current or one in use."""
-    envs = root / "envs"
-    current = generation_in_use(root)
-    others = [path for path in envs.iterdir() if path.name[0] != "." and path.name != current]
+def clean(root: Path, environment: str, failed: list[str]) -> list[str]:
+    """Remove generations that no environment keeps; never one that is pointed at or in use.
+
+    The records name those to keep. Others, such as what a rollback left, fill up what each
+    environment may keep, the newest first, unless they ``failed`` before this ``environment`` got
+    a better one.
+    """
+    found = records(root)
+    looked_at = [
+        id
+        for name, record in found.items()
+        if name != environment
+        for id in record.get("failed") or ()
+    ]
+    wanted = {*named_generations(found), *looked_at, *map(generation_at, links(root))}
+    there = [path for path in (root / "envs").iterdir() if path.name[0] != "."]
+    others = [path for path in there if path.name not in wanted]
     good = [path for path in others if path.name not in failed]
     good.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    kept = good[: keep - 1]
+    room = sum(record.get("keep", KEEP) for record in found.values()) - len(there) + len(others)
+    kept = good[: max(room, 0)]
     removed = []
     for path in others:
         if path in kept or in_use(path):

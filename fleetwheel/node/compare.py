@@ -99,10 +99,10 @@ class Recorded(NamedTuple):
     """The lock's packages; None where nobody has it any more."""
 
 
-def repair_on_hold(repair: str) -> str:
-    """Return a repair for a host on hold, which no deploy repairs."""
+def repair_on_hold(repair: str, held: str = HELD) -> str:
+    """Return a repair for what is on hold, which no deploy repairs."""
     for deploy in (REBUILD, DEPLOY, ACCEPT):
-        repair = repair.replace(deploy, HELD)
+        repair = repair.replace(deploy, held)
     return repair
 
 
@@ -112,7 +112,7 @@ NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was
 def package_differences(
     recorded: Recorded, current: str | None, there: Environment | None
 ) -> list[Difference]:
-    """Compare ``current``, its interpreter and its packages with record and lock."""
+    """Compare what is in use, its interpreter and its packages with record and lock."""
     if there is None:
         return [Difference("package", "environment", recorded.generation, "it is gone", DEPLOY)]
     found = []
@@ -221,18 +221,13 @@ def gpu_named(gpu: GpuLike | None) -> str:
     return f"{gpu.name} ({gpu.uuid})" if gpu else "no GPU"
 
 
-def runtime_differences(
-    generation: str, tested: str | None, gpus: Sequence[GpuLike]
-) -> list[Difference]:
-    """Return a test that failed since the deploy, and GPUs that say themselves that they fail.
+def untested_differences(generation: str, tested: str | None) -> list[Difference]:
+    """Return a test that failed since the deploy.
 
     ``tested`` is the generation whose smoke test passed last.
     """
-    found = []
-    if tested != generation:
-        words = ("passed", "no pass that counts", TEST)
-        found.append(Difference("runtime", "smoke test", *words))
-    return [*found, *failing_memory(gpus)]
+    words = ("passed", "no pass that counts", TEST)
+    return [] if tested == generation else [Difference("runtime", "smoke test", *words)]
 
 
 def failing_memory(gpus: Sequence[GpuLike]) -> list[Difference]:

@@ -1,4 +1,7 @@
-"""``current``, the link to the generation in use: replaced in one step, on every system."""
+"""The links to the generations in use: replaced in one step, on every system.
+
+``current`` is that of the environment "default", ``environments/NAME`` those of the others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import sys
 from pathlib import Path
 
 from fleetwheel.node.moving import move
+
+DEFAULT, ENVIRONMENTS = "default", "environments"
 
 
 def point(link: Path, target: Path) -> None:
@@ -27,7 +32,7 @@ def point_junction(link: Path, target: Path, new: Path) -> None:
     Where the second fails, the old one goes back; ``tidy`` does that for one that was interrupted.
     """
     try:
-        create_junction(link.parent / target, new)
+        create_junction(Path(os.path.normpath(str(link.parent / target))), new)
     except OSError:
         remove_link(new)  # the empty directory that was to become one
         new.write_text(f"{target}\n", encoding="utf-8")
@@ -57,8 +62,10 @@ def restore(link: Path) -> None:
 
 def tidy(root: Path) -> None:
     """Make good what an interrupted activation left behind; the lock is held by the caller."""
-    restore(root / "current")
-    for left in [*root.glob(".current-*"), *root.glob(".state.json-*")]:
+    for old in [*root.glob(".current-old"), *root.glob(f"{ENVIRONMENTS}/.*-old")]:
+        restore(old.with_name(old.name[1 : -len("-old")]))
+    unfinished = (".current-*", ".state.json-*", f"{ENVIRONMENTS}/.*")
+    for left in [path for pattern in unfinished for path in root.glob(pattern)]:
         remove_link(left)
 
 
@@ -80,9 +87,38 @@ def remove_link(link: Path) -> None:
         link.rmdir()
 
 
-def generation_in_use(root: Path) -> str:
-    """Return the id of the generation that ``current`` leads to."""
-    current = root / "current"
-    if current.is_file():
-        current = root / current.read_text(encoding="utf-8").strip()
-    return current.resolve().name
+def link_of(root: Path, environment: str) -> Path:
+    """Return the link that leads to the generation in use in an environment."""
+    return root / "current" if environment == DEFAULT else root / ENVIRONMENTS / environment
+
+
+def links(root: Path) -> list[Path]:
+    """Return the links of all environments that there are."""
+    named = (root / ENVIRONMENTS).glob("[a-z]*")
+    return [root / "current", *(path for path in named if path.name != DEFAULT)]
+
+
+def lead(root: Path, environment: str, id: str) -> None:
+    """Have an environment lead to a generation."""
+    if environment == DEFAULT:
+        point(root / "current", Path("envs") / id)
+    else:
+        (root / ENVIRONMENTS).mkdir(exist_ok=True)
+        point(link_of(root, environment), Path("..") / "envs" / id)
+
+
+def name_default(root: Path) -> None:
+    """Have ``environments/default`` lead to ``current``: two links could not move together."""
+    alias = root / ENVIRONMENTS / DEFAULT
+    if not os.path.lexists(str(alias)):
+        alias.parent.mkdir(exist_ok=True)
+        point(alias, Path("..") / "current")
+
+
+def generation_at(link: Path) -> str | None:
+    """Return the id of the generation that a link points at, whether it is there or not."""
+    if link.is_symlink():
+        return Path(os.readlink(str(link))).name  # noqa: PTH115 - Path.readlink came with 3.9
+    if link.is_file():
+        return link.read_text(encoding="utf-8").strip().replace("\\", "/").split("/")[-1]
+    return link.resolve().name if link.exists() else None

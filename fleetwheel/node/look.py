@@ -17,16 +17,6 @@ PACKAGE = re.compile(r'^name = "([^"]*)"$.*?^version = "([^"]*)"$', re.MULTILINE
 BOOT = r"SYSTEM\CurrentControlSet\Control"
 
 
-def current(root: Path) -> str | None:
-    """Return the generation that ``current`` points at, whether it is there or not."""
-    link = root / "current"
-    if link.is_symlink():
-        return Path(os.readlink(str(link))).name  # noqa: PTH115 - Path.readlink came with 3.9
-    if link.is_file():
-        return link.read_text(encoding="utf-8").strip().replace("\\", "/").split("/")[-1]
-    return link.resolve().name if link.exists() else None
-
-
 def owner(path: Path) -> str:
     """Return the name of who owns a file, or the number of who has none."""
     try:

@@ -2,7 +2,6 @@
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from fleetwheel.host.environment import DEFAULT
 from fleetwheel.reporting.report import DriftClass, HostReport, Part, Report
 from fleetwheel.terminal import printable
 
@@ -12,7 +11,7 @@ def junit(report: Report) -> str:
     suite = TestSuite("fleetwheel drift")
     suite.timestamp = report.at.isoformat(timespec="seconds")
     for host in report.hosts:
-        for part in host.parts:
+        for part in host.told:
             for class_ in part.classes:
                 suite.add_testcase(_case(host, part, class_))
     document = JUnitXml("fleetwheel")
@@ -22,7 +21,8 @@ def junit(report: Report) -> str:
 
 
 def _case(host: HostReport, part: Part, class_: DriftClass) -> TestCase:
-    name = class_ if part.environment in ("", DEFAULT) else f"{part.environment}: {class_}"
+    named = part.environment and len(host.environments) > 1
+    name = f"{part.environment}: {class_}" if named else class_
     case = TestCase(name, classname=printable(host.name))
     found = [drift for drift in part.drift if drift.class_ == class_]
     if found:

@@ -64,7 +64,7 @@ KEPT = 100
 
 
 DriftClass = Literal["package", "driver", "hardware", "runtime"]
-OF_HOST: tuple[DriftClass, ...] = ("driver", "hardware")
+OF_HOST: tuple[DriftClass, ...] = ("driver", "hardware", "runtime")
 OF_ENVIRONMENT: tuple[DriftClass, ...] = ("package", "runtime")
 
 
@@ -127,7 +127,7 @@ class HostReport(Value):
     seconds: float | None = None
     profile: Profile | None = None
     drift: tuple[Drift, ...] = ()
-    """What differs on the host itself: driver and hardware."""
+    """What differs on the host itself: driver, hardware, and what GPUs say of themselves."""
     environments: tuple[EnvironmentReport, ...] = ()
     """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
@@ -158,6 +158,22 @@ class HostReport(Value):
         )
 
     @property
+    def told(self) -> tuple[Part, ...]:
+        """The parts as people are told of them: one environment is told as one with its host."""
+        if len(self.environments) != 1:
+            return self.parts
+        own, only = self.parts
+        return (
+            replace(
+                only,
+                status=self.status,
+                why="\n".join(filter(None, (own.why, only.why))),
+                drift=self.differences,
+                classes=get_args(DriftClass),
+            ),
+        )
+
+    @property
     def _own_status(self) -> Status | None:
         if self.status not in (each.status for each in self.environments):
             return self.status
@@ -180,6 +196,13 @@ class HostReport(Value):
 def _part(of: EnvironmentReport) -> Part:
     told = (of.choice, of.generation, of.smoke)
     return Part(of.name, of.status, of.why, of.drift, OF_ENVIRONMENT, *told)
+
+
+def why_of(host: HostReport) -> str:
+    """Return why a host is as it is: what is said of itself, and of each of its environments."""
+    several = len(host.environments) > 1
+    lines = [f"{each.name}: {each.why}" if several else each.why for each in host.environments]
+    return "\n".join(filter(None, [host.why, *lines]))
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -253,15 +276,10 @@ def print_table(report: Report, console: Console) -> None:
 
 
 def _shown_parts(host: HostReport) -> list[Part]:
-    """Return the parts that have something to say; one environment stands in its host's row."""
-    own, *environments = host.parts
-    own = replace(own, why="\n".join(filter(None, [own.why, host.trusted])))
-    if not environments:
-        return [own]
-    if len(environments) == 1:
-        why = "\n".join(filter(None, [own.why, environments[0].why]))
-        return [replace(environments[0], status=host.status, why=why)]
-    return [*([own] if own.status or own.why else []), *environments]
+    """Return the parts that have something to say."""
+    first, *others = host.told
+    first = replace(first, why="\n".join(filter(None, (first.why, host.trusted))))
+    return [first, *others] if first.status or first.why else others
 
 
 def _rows(host: HostReport, named: bool) -> Iterator[tuple[str | Text, ...]]:

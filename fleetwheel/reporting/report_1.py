@@ -3,6 +3,7 @@
 docs/reports.md has the mapping as a table.
 """
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from fleetwheel.reporting.report import (
 )
 from fleetwheel.value import Value
 
+OF_GPU = re.compile(r" of GPU \d+$")
+"""Runtime drift that is the host's: what a GPU says of itself."""
 SCHEMA: Literal["fleetwheel.report/1"] = "fleetwheel.report/1"
 
 
@@ -71,7 +74,7 @@ def _host(old: HostReport1) -> HostReport:
         why="" if said else old.why,
         seconds=old.seconds,
         profile=old.profile,
-        drift=tuple(drift for drift in old.drift if drift.class_ not in OF_ENVIRONMENT),
+        drift=tuple(drift for drift in old.drift if not _inside(drift)),
         environments=(environment,) if environment else (),
         trust=old.trust,
     )
@@ -79,7 +82,7 @@ def _host(old: HostReport1) -> HostReport:
 
 def _environment(old: HostReport1) -> EnvironmentReport | None:
     """Return the environment that a host had; None where nothing was known of one."""
-    drift = tuple(drift for drift in old.drift if drift.class_ in OF_ENVIRONMENT)
+    drift = tuple(filter(_inside, old.drift))
     known = any(part is not None for part in (old.choice, old.generation, old.smoke))
     if not known and not drift:
         return None
@@ -92,3 +95,7 @@ def _environment(old: HostReport1) -> EnvironmentReport | None:
         smoke=old.smoke,
         drift=drift,
     )
+
+
+def _inside(drift: Drift) -> bool:
+    return drift.class_ in OF_ENVIRONMENT and not OF_GPU.search(drift.what)

@@ -166,7 +166,7 @@ def uuids(profile: Profile, request: Request) -> list[str] | None:
     """Return which GPUs to test: those that the inventory wants served; None for all."""
     if request.gpus is None:
         return None
-    return [gpu.uuid for gpu in selected_gpus(profile, request) if gpu.uuid] or None
+    return [gpu.uuid for gpu in selected_gpus(profile.gpus, request) if gpu.uuid] or None
 
 
 def expectation(

@@ -9,7 +9,7 @@ import yaml
 
 from fleetwheel.deploy.record import Hold, Record
 from tests.project import copy_of_checkout, run_pyinfra
-from tests.samples import CPU_HOST, REQUEST, choice
+from tests.samples import CPU_HOST, REQUEST, choice, state_of
 from tests.small_wheels import make_wheel
 
 FACTS = Path(__file__).parents[1] / "fixtures" / "facts"
@@ -52,7 +52,7 @@ HOSTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {},
         {
             "environments ended": "".join(
-                f"environments record {line}\n" for line in RECORD.text().splitlines()
+                f"environments record {line}\n" for line in state_of(RECORD).text().splitlines()
             )
             + "environments ended"
         },

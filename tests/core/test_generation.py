@@ -72,7 +72,8 @@ def building(lock: str, id: str = "a-1", **changes: Any) -> dict[str, Any]:
 
 
 def activating(id: str, keep: int = 3, failed: list[str] | None = None) -> dict[str, Any]:
-    return {"id": id, "record": f'{{"generation": "{id}"}}', "keep": keep, "failed": failed or []}
+    record = {"generation": id, "keep": keep}
+    return {"id": id, "environment": "default", "record": record, "failed": failed or []}
 
 
 def built(root: Path) -> set[str]:
@@ -104,7 +105,11 @@ def test_activation_points_current_and_writes_the_record(root: Path, lock: str) 
         "removed": [],
     }
     assert (root / "current").readlink() == Path("envs/a-1")
-    assert json.loads((root / "state.json").read_text()) == {"generation": "a-1"}
+    assert (root / "environments/default").readlink() == Path("../current")
+    assert json.loads((root / "state.json").read_text()) == {
+        "schema": "fleetwheel.state/2",
+        "environments": {"default": {"generation": "a-1", "keep": 3}},
+    }
 
 
 def test_a_generation_that_is_gone_is_not_activated(root: Path, lock: str) -> None:

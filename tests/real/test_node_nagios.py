@@ -12,7 +12,7 @@ from fleetwheel.collectors import program
 from tests import node_program
 from tests.node_host import Host
 from tests.rig.nagios import missing, nagios, unpacked
-from tests.samples import CPU_HOST
+from tests.samples import CPU_HOST, state_of
 
 PYTHON = Path("/usr/bin/python3")
 pytestmark = [
@@ -32,7 +32,7 @@ def host() -> Iterator[Host]:
     host = Host(place / "root", CPU_HOST.model_copy(update={"boot_id": boot}))
     (host.generation / "bin/python").unlink()
     (host.generation / "bin/python").symlink_to(PYTHON)
-    (host.root / "state.json").write_text(host.record.text())
+    (host.root / "state.json").write_text(state_of(host.record).text())
     given = {"root": str(host.root), "digest": program.digest()}
     assert json.loads(node_program.run_sent(PYTHON, "place", given).stdout)["ok"]
     yield host
@@ -60,7 +60,7 @@ def test_nagios_sees_what_differs(host: Host) -> None:
         assert "repair: run deploys/torch.py for this host" in red["long_plugin_output"]
         shutil.rmtree(stray)
         running.wait(0)
-        newer = host.record.text().replace("fleetwheel.state/1", "fleetwheel.state/2")
+        newer = state_of(host.record).text().replace("fleetwheel.state/2", "fleetwheel.state/3")
         (host.root / "state.json").write_text(newer)
         unknown = running.wait(3)
         assert "written in the schema fleetwheel.state/2" in unknown["plugin_output"]

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.node import activate as activating
-from fleetwheel.node.link import remove_link
+from fleetwheel.node import link
 from tests.deploying import add_generation, left
+from tests.samples import lock_with, record_of, state_of
 
 OLD, NEW = "old-1", "new-1"
-RECORD = {id: f'{{"generation": "{id}"}}' for id in (OLD, NEW)}
+LOCK = lock_with({"torch": "2.13.0+cpu"})
+RECORD = {id: record_of(LOCK, id) for id in (OLD, NEW)}
+STATE = {id: state_of(record) for id, record in RECORD.items()}
 
 
 @pytest.fixture
@@ -17,18 +20,18 @@ def root(tmp_path: Path) -> Path:
     """A root directory with one generation in use, and a new one."""
     for id in (OLD, NEW):
         add_generation(tmp_path, id)
-    activating.activate(str(tmp_path), OLD, RECORD[OLD], 3, [])
-    assert left(tmp_path) == (OLD, RECORD[OLD])
+    activating.activate(str(tmp_path), OLD, "default", RECORD[OLD].to_json(), [])
+    assert left(tmp_path) == (OLD, STATE[OLD])
     return tmp_path
 
 
 def activate(root: Path) -> None:
-    activating.activate(str(root), NEW, RECORD[NEW], 3, [])
+    activating.activate(str(root), NEW, "default", RECORD[NEW].to_json(), [])
 
 
 def test_current_and_record_go_together(root: Path) -> None:
     activate(root)
-    assert left(root) == (NEW, RECORD[NEW])
+    assert left(root) == (NEW, STATE[NEW])
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,8 @@ def test_current_and_record_go_together(root: Path) -> None:
     [
         ("exclusive", OLD),
         ("prepare", OLD),
-        ("point", OLD),
+        ("lead", OLD),
+        ("name_default", NEW),
         ("clean", NEW),
         ("trim", NEW),
     ],
@@ -50,17 +54,16 @@ def test_no_step_leaves_a_record_of_another_generation(
     monkeypatch.setattr(activating, step, broken)
     with pytest.raises(OSError, match="no space left"):
         activate(root)
-    assert left(root) == (after, RECORD[after])
+    assert left(root) == (after, STATE[after])
 
 
 def test_the_record_never_runs_ahead(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def point(link: Path, target: Path) -> None:
+    def lead(root: Path, environment: str, id: str) -> None:
         seen.append(left(root))
-        remove_link(link)
-        link.symlink_to(target)
+        link.lead(root, environment, id)
 
-    monkeypatch.setattr(activating, "point", point)
+    monkeypatch.setattr(activating, "lead", lead)
     activate(root)
-    assert seen == [(OLD, RECORD[OLD])]
+    assert seen == [(OLD, STATE[OLD])]

@@ -20,9 +20,9 @@ BOUNDARIES = {"alone", "with_answer", "look"}
 PLANS: dict[str, tuple[Any, str, Callable[[Settings], Any]]] = {
     "mirror": (mirror, "_is_mirror", lambda s: mirror.caching_proxy._inner(s)),
     "schedule": (schedule, "_wanted", lambda s: schedule.regularly._inner(s, mode="check")),
-    "deploy": (torch, "_environment", lambda s: torch.environment._inner(s)),
-    "rollback": (torch, "_rollback", lambda s: torch.rollback._inner(s)),
-    "smoke": (smoke, "_test", lambda s: smoke.test._inner(s)),
+    "deploy": (torch, "_environments", lambda s: torch.environment._inner(s)),
+    "rollback": (torch, "_rollbacks", lambda s: torch.rollback._inner(s)),
+    "smoke": (smoke, "_tests", lambda s: smoke.test._inner(s)),
     "onboard": (onboard, "_member", lambda s: onboard.member._inner(s)),
 }
 """Of each operation that changes something: what of its planning breaks, and the operation."""
@@ -64,7 +64,8 @@ def test_one_place_makes_commands_that_may_raise_and_one_asks() -> None:
 @pytest.fixture
 def at_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_report, "_reports", {})
+    monkeypatch.setattr(_report, "_hosts", {})
+    monkeypatch.setattr(_report, "_environments", {})
     with hosts("@fake/a") as state, ctx_host.use(state.inventory.get_host("@fake/a")):
         yield
 
@@ -85,7 +86,7 @@ def test_what_goes_wrong_in_planning_fails_the_host(
     monkeypatch.setattr("fleetwheel.operations._host_state.refuse_distrusted", lambda _: None)
     commands = list(operation(SETTINGS))
     assert len(commands) == 1
-    entry = _report._reports["@fake/a"]
+    entry = _report._hosts["@fake/a"]
     assert entry.status == "failed"
     assert str(error.args[0]) in entry.why
 
@@ -106,4 +107,4 @@ def test_a_step_that_raises_fails_the_host(error: Exception) -> None:
     for about in (begun, None):
         command = steps.step(about, breaks)
         assert command.function(state, host, *command.args) is False
-    assert _report._reports["@fake/a"].status == "failed"
+    assert _report._hosts["@fake/a"].status == "failed"

@@ -14,7 +14,6 @@ from prometheus_client.samples import Sample
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
     damaged,
-    differences,
     exit_status,
     failed_test,
     odd_ones_out,
@@ -39,7 +38,16 @@ from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, report_of
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, RTX_4090, host, lock_with, record_of
+from tests.samples import (
+    CPU_HOST,
+    GPU_HOST,
+    PYTHON,
+    RTX_4090,
+    differences,
+    host,
+    lock_with,
+    record_of,
+)
 
 MATRIX = load_matrix()
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
@@ -462,8 +470,9 @@ def test_junit_has_a_case_for_each_environment_and_class() -> None:
     assert cases(host) == {
         ("a", "driver"): "failure",
         ("a", "hardware"): "passed",
-        ("a", "package"): "passed",
         ("a", "runtime"): "passed",
+        ("a", "default: package"): "passed",
+        ("a", "default: runtime"): "passed",
         ("a", "vision: package"): "failure",
         ("a", "vision: runtime"): "passed",
         ("a", "course: package"): "skipped",
@@ -473,12 +482,30 @@ def test_junit_has_a_case_for_each_environment_and_class() -> None:
     }
 
 
-def test_what_is_found_on_a_host_has_its_case_whatever_its_class() -> None:
-    hot = Drift.model_validate({**DRIFT.to_json(), "class_": "runtime"})
-    host = HostReport(name="a", status="drifted", drift=(hot,)).with_environments(
-        [inside("vision")]
+@pytest.mark.parametrize("name", ["default", "vision"])
+def test_one_environment_has_the_cases_of_its_host(name: str) -> None:
+    own, inner = (
+        Drift.model_validate({**DRIFT.to_json(), "class_": class_})
+        for class_ in ("runtime", "package")
     )
-    assert cases(host)["a", "runtime"] == "failure"
+    host = HostReport(name="a", status="drifted", drift=(own,)).with_environments(
+        [inside(name, inner)]
+    )
+    assert cases(host) == {
+        ("a", "package"): "failure",
+        ("a", "driver"): "passed",
+        ("a", "hardware"): "passed",
+        ("a", "runtime"): "failure",
+    }
+    failed = HostReport(name="a", status="clean").with_environments([inside(status="failed")])
+    assert {*cases(failed).values()} == {"error"}
+
+
+def test_what_is_found_on_a_host_has_its_case_whatever_its_class() -> None:
+    odd = Drift.model_validate({**DRIFT.to_json(), "class_": "package"})
+    host = HostReport(name="a", status="drifted", drift=(odd,))
+    found = cases(host.with_environments([inside(), inside("vision")]))
+    assert found["a", "package"] == "failure"
 
 
 def test_junit_has_a_case_for_each_host_and_class() -> None:
@@ -535,6 +562,7 @@ def test_gauges_name_the_environment_that_they_belong_to() -> None:
     assert counts == {
         ("", "driver"): 1,
         ("", "hardware"): 0,
+        ("", "runtime"): 0,
         ("default", "package"): 0,
         ("default", "runtime"): 0,
         ("vision", "package"): 1,
@@ -560,7 +588,7 @@ def test_no_text_of_a_host_breaks_a_format(text: str) -> None:
     host = HostReport(name=f"h{text}", status="drifted", why=text, drift=(drift,), profile=profile)
     host = host.with_environments([inside("default", drift, choice=choice, why=text)])
     made = report_of([host], "drift")
-    assert len(list(ElementTree.fromstring(junit(made)).iter("testcase"))) == 5
+    assert len(list(ElementTree.fromstring(junit(made)).iter("testcase"))) == 4
     families = list(text_string_to_metric_families(metrics(made)))
     info = next(f for f in families if f.name == "fleetwheel_host_info").samples[0]
     assert len(info.labels["driver"]) <= 64 >= len(info.labels["torch"])

@@ -39,7 +39,7 @@ from fleetwheel.operations._steps import MATRIX
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import HostReport, Report
 from tests.deploying import hosts
-from tests.samples import CPU_HOST, GPU_HOST, lock_with, record_of
+from tests.samples import CPU_HOST, GPU_HOST, lock_with, record_of, state_of
 
 EXAMPLES = int(os.environ.get("FLEETWHEEL_FUZZ", "60"))
 FACTS = Path(__file__).parents[1] / "fixtures" / "facts"
@@ -72,7 +72,8 @@ VALUES: tuple[Any, ...] = (*WORDS, None, True, -1, 10**30, 1.5, [], {}, [[]], {"
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     """Three hosts of a uniform group, of which one is hostile; no source has a wheel."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_report, "_reports", {})
+    monkeypatch.setattr(_report, "_hosts", {})
+    monkeypatch.setattr(_report, "_environments", {})
     monkeypatch.setattr(_host_state, "_answers", {})
     monkeypatch.setattr(decider, "make", _nothing_is_made)
     monkeypatch.setattr(decider, "configured_constraints", lambda: ())
@@ -94,7 +95,8 @@ class Seeds:
         self.chance = random.Random(seed)
         profile = self.chance.choice((CPU_HOST, GPU_HOST))
         self.lock = self._somewhere(LOCK.text, self._toml)
-        self.record = self._somewhere(record_of(LOCK, GENERATION, profile).text(), self._json)
+        record = state_of(record_of(LOCK, GENERATION, profile)).text()
+        self.record = self._somewhere(record, self._json)
         if self.chance.random() < 0.05:
             self.record = self.record[: self.chance.randrange(len(self.record))]
         self.answer = self._somewhere(self._answer(), self._lines).splitlines()
@@ -226,7 +228,7 @@ def test_a_hostile_host_fails_alone(
         _everywhere(found, tmp_path)
         with ctx_host.use(state.inventory.get_host("@fake/a")):
             list(with_answer(Settings(uniform="lab"), torch._environment))
-    why = _report._reports["@fake/a"].why
+    why = _report._hosts["@fake/a"].why
     assert "nothing is made here" in why or HOSTILE in why
     bugs = [line.getMessage() for line in caplog.records if line.name == "pyinfra.fleetwheel"]
     assert bugs == []

@@ -5,12 +5,20 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.deploy.generations import REMEMBERED, before, before_next, package_changes
-from fleetwheel.deploy.record import Hold, Record
+from fleetwheel.deploy.generations import before as earlier_than
+from fleetwheel.deploy.generations import before_next, package_changes
+from fleetwheel.deploy.record import Earlier, Hold, Record
 from tests.samples import CPU_HOST, lock_with, record_of
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 LOCK = lock_with({"torch": "2.13.0+cpu"})
+
+
+KEEP = 4
+
+
+def before(record: Record | None) -> tuple[str, ...]:
+    return tuple(each.generation for each in earlier_than(record))
 
 
 def deployed(record: Record | None, generation: str) -> Record:
@@ -22,11 +30,10 @@ def rolled_back(record: Record, generation: str | None = None) -> Record:
 
 
 def _next(record: Record | None, generation: str, left: str | None) -> Record:
-    earlier = before_next(record, generation, rolled_back=left is not None)
+    earlier = before_next(record, generation, rolled_back=left is not None, keep=KEEP)
     return record_of(LOCK, generation, CPU_HOST).model_copy(
         update={
-            "previous": earlier[0] if earlier else None,
-            "older": earlier[1:],
+            "earlier": earlier,
             "hold": Hold(since=AT, rolled_back_from=left) if left else None,
         }
     )
@@ -63,7 +70,9 @@ def test_a_deploy_after_a_hold_can_be_rolled_back_to_what_was_held() -> None:
 def test_a_hold_of_an_earlier_fleetwheel_leads_back_too() -> None:
     """Its record named what the rollback had left as the one before."""
     hold = Hold(since=AT, rolled_back_from="d")
-    record = record_of(LOCK, "c", CPU_HOST).model_copy(update={"previous": "d", "hold": hold})
+    record = record_of(LOCK, "c", CPU_HOST).model_copy(
+        update={"earlier": (Earlier(generation="d"),), "hold": hold}
+    )
     assert before(record) == ()
 
 
@@ -78,7 +87,7 @@ def test_no_way_back_leads_to_itself_or_to_what_was_left(steps: list[tuple[str, 
         else:
             record = deployed(record, generation)
         assert record.generation not in before(record)
-        assert len(set(before(record))) == len(before(record)) <= REMEMBERED
+        assert len(set(before(record))) == len(before(record)) < KEEP
 
 
 def test_the_changes_between_two_sets_begin_with_torch() -> None:

@@ -20,7 +20,7 @@ from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
 from fleetwheel.reporting.report import EnvironmentReport, HostReport
 from fleetwheel.smoke import result as smoke
-from tests.samples import lock_with, record_of
+from tests.samples import lock_with, record_of, state_of
 
 DEEP = 100_000
 LOCK = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"})
@@ -104,17 +104,17 @@ def test_an_answer_of_other_types_is_a_failure(answer: dict[str, object]) -> Non
 def test_what_a_host_keeps_for_us_has_a_size() -> None:
     """Reading it takes the time of all other hosts."""
     with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
-        records.parse_record(" " * records.LONGEST + "{}")
+        records.parse_state(" " * records.LONGEST + "{}")
     with pytest.raises(FleetwheelError, match="which no lock has"):
         from_copy("x = 1\n" * 2**20, "pylock.x.toml")
 
 
 @pytest.mark.parametrize("torch", ["9" * 5000, "9" * 201, "3.\u0663.x", ""])
 def test_a_version_is_one(torch: str) -> None:
-    document = json.loads(record_of(LOCK, "g").text())
-    document["choice"]["torch"] = torch
+    document = json.loads(state_of(record_of(LOCK, "g")).text())
+    document["environments"]["default"]["choice"]["torch"] = torch
     with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
-        records.parse_record(json.dumps(document))
+        records.parse_state(json.dumps(document))
 
 
 def test_a_bug_that_a_host_brings_out_is_its_own_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,8 +14,11 @@ from fleetwheel.node.link import point_junction, tidy
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure
 from tests.deploying import add_generation, left
+from tests.samples import lock_with, record_of, state_of
 
 OLD, NEW = "old-1", "new-1"
+LOCK = lock_with({"torch": "2.13.0+cpu"})
+RECORD = record_of(LOCK, NEW)
 
 
 class HeldError(PermissionError):
@@ -85,7 +88,7 @@ def root(tmp_path: Path) -> Path:
     """A root with one generation in use, and a new one."""
     for id in (OLD, NEW):
         add_generation(tmp_path, id)
-    activating.activate(str(tmp_path), OLD, f'{{"generation": "{OLD}"}}', 3, [])
+    activating.activate(str(tmp_path), OLD, "default", record_of(LOCK, OLD).to_json(), [])
     return tmp_path
 
 
@@ -93,11 +96,11 @@ def test_a_record_that_stays_open_takes_current_back(root: Path, disk: Disk) -> 
     before = left(root)
     disk.held = {"state.json": 10_000}
     with pytest.raises(Failure, match="state"):
-        activating.activate(str(root), NEW, "{}", 3, [])
+        activating.activate(str(root), NEW, "default", RECORD.to_json(), [])
     assert left(root) == before
     disk.held = {}
-    activating.activate(str(root), NEW, "{}", 3, [])
-    assert left(root) == (NEW, "{}")
+    activating.activate(str(root), NEW, "default", RECORD.to_json(), [])
+    assert left(root) == (NEW, state_of(RECORD))
     assert not [path.name for path in root.iterdir() if path.name.startswith((".c", ".s"))]
 
 

@@ -99,7 +99,13 @@ def test_nothing_stays_where_nobody_reads_the_answer(tmp_path: Path) -> None:
 
 
 def test_what_goes_wrong_is_an_answer(tmp_path: Path) -> None:
-    given = {"root": str(tmp_path), "id": "a-1", "record": "{}", "keep": 3, "failed": []}
+    given = {
+        "root": str(tmp_path),
+        "id": "a-1",
+        "environment": "default",
+        "record": {},
+        "failed": [],
+    }
     done = node_program.run_sent(sys.executable, "activate", given)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["ok"]) == (1, False)

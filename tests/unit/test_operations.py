@@ -30,6 +30,7 @@ from fleetwheel.operations import (
 )
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._drift_check import look
+from fleetwheel.reporting.report import EnvironmentReport, HostReport
 from fleetwheel.smoke import result as verdicts
 from fleetwheel.sources import store
 from tests.deploying import (
@@ -45,12 +46,13 @@ from tests.deploying import (
     hosts,
     left,
 )
-from tests.samples import CPU_HOST, PYTHON, REQUEST, host, lock_with, record_of
+from tests.samples import CPU_HOST, PYTHON, REQUEST, host, lock_with, record_of, state_of
 
 NAME = "@fake/far"
 LOCK = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"})
 OLD, NEW = "2.13.0+cpu-cp311-0-1", "2.13.0+cpu-cp311-0-2"
 RECORD = record_of(LOCK, OLD)
+STATE = state_of(RECORD)
 BUILD = Plan(generation=NEW, build=True, smoke=True, activate=True, because="it is new")
 WHEEL = "torch-2.13.0+cpu-py3-none-any.whl"
 SENT = Parcel(url=f"https://example.org/{WHEEL}", sha256="0" * 64)
@@ -69,7 +71,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     add_generation(root, OLD)
     (root / "current").symlink_to(f"envs/{OLD}")
-    (root / "state.json").write_text(RECORD.text())
+    (root / "state.json").write_text(STATE.text())
     return root
 
 
@@ -79,7 +81,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     cached = tmp_path / WHEEL
     cached.write_bytes(b"wheel")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_report, "_reports", {})
+    monkeypatch.setattr(_report, "_hosts", {})
+    monkeypatch.setattr(_report, "_environments", {})
     monkeypatch.setattr(uv_binary, "uv_sha256", lambda path: "0" * 64)
     monkeypatch.setattr(store, "fetch", lambda url, hashes, sources: cached)
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
@@ -94,10 +97,10 @@ def a_deployment(root: Path, plan: Plan = BUILD, **changes: Any) -> Deployment:
     facts = host(CPU_HOST, current=OLD, generations=built, root=root)
     settings = Settings(serial=(1,))
     made = Deployment(
-        name=NAME,
+        environment="default",
         settings=settings,
         facts=facts,
-        record=RECORD,
+        state=STATE,
         request=REQUEST,
         lock=LOCK,
         python=PYTHON,
@@ -123,19 +126,26 @@ def deployed(
     return carried_out(state, deploy, deployment, transfer, **options)
 
 
-def report() -> Any:
-    return _report._reports[NAME]
+def report() -> EnvironmentReport:
+    return _report._environments[NAME]["default"]
+
+
+def environment_of(found: HostReport) -> EnvironmentReport:
+    (only,) = found.environments
+    assert found.status == only.status
+    return only
 
 
 def test_a_deploy_tests_and_then_activates(state: State, probe: FakeProbe, root: Path) -> None:
     probe.missing = [[WHEEL]]
     assert deployed(state, a_deployment(root), TRANSFER)
     assert probe.calls == ["reach", "build", "build", "smoke", "activate"]
-    current, text = left(root)
-    record = records.parse_record(text)
-    assert record and record.smoke and record.smoke.holds(NEW, CPU_HOST)
-    assert (current, record.generation, record.previous) == (NEW, NEW, OLD)
-    assert (report().status, report().smoke["passed"]) == ("changed", True)
+    current, state_left = left(root)
+    record = state_left.environments["default"]
+    assert record.smoke and record.smoke.holds(NEW, CPU_HOST)
+    assert (current, record.generation) == (NEW, NEW)
+    assert [each.generation for each in record.earlier] == [OLD]
+    assert (report().status, report().smoke) == ("changed", PASSED)
     assert locks.load_lock(_steps.LOCKS, LOCK.name) == LOCK
 
 
@@ -161,7 +171,7 @@ def test_what_fails_its_test_is_not_activated(
 ) -> None:
     probe.smoke = FAILED
     assert not deployed(state, a_deployment(root), TRANSFER, **options)
-    assert left(root) == (OLD, RECORD.without(NEW).text())
+    assert left(root) == (OLD, state_of(RECORD.without(NEW)))
     assert (report().status, report().smoke) == ("failed", FAILED)
     assert f"hint: {FAULT['repair']}" in report().why
     assert f"{OLD} stays in use" in report().why
@@ -170,7 +180,7 @@ def test_what_fails_its_test_is_not_activated(
 def test_a_test_without_an_answer_has_failed(state: State, probe: FakeProbe, root: Path) -> None:
     probe.errors["smoke"] = FleetwheelError("no answer within 135 s", hint="a slow disk")
     assert not deployed(state, a_deployment(root), TRANSFER)
-    assert left(root) == (OLD, RECORD.without(NEW).text())
+    assert left(root) == (OLD, state_of(RECORD.without(NEW)))
     assert "no answer within 135 s\n  hint: a slow disk" in report().why
     assert report().smoke == {"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"}
 
@@ -180,7 +190,7 @@ def test_a_failed_test_is_told_also_where_no_record_can_be_written(
 ) -> None:
     probe.smoke, probe.errors["record"] = FAILED, FleetwheelError("the disk is full")
     assert not deployed(state, a_deployment(root), TRANSFER)
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
     assert FAULT["meaning"] in report().why
 
 
@@ -251,7 +261,7 @@ def test_a_step_that_fails_leaves_the_host_as_it_was(
     probe.missing = [[WHEEL]]
     STEPS[where](monkeypatch, probe, error)
     assert not deployed(state, a_deployment(root), TRANSFER)
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
     told = isinstance(error, FleetwheelError | OSError) and where != "make the directory"
     assert not told or (report().status == "failed" and str(error) in report().why)
 
@@ -265,13 +275,13 @@ def test_an_old_generation_is_cleaned_before_its_test(
     plan = BUILD.model_copy(update={"build": False})
     assert not deployed(state, a_deployment(root, plan), None)
     assert probe.calls == ["drop_bytecode"]
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
 
 
 def test_wheels_that_never_arrive_are_named(state: State, probe: FakeProbe, root: Path) -> None:
     probe.missing = [[WHEEL], [WHEEL]]
     assert not deployed(state, a_deployment(root), TRANSFER)
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
     assert report().why == f"not whole on the host: {WHEEL}"
 
 
@@ -320,7 +330,7 @@ def test_a_host_is_asked_again_after_a_change(
 def in_use(state: State, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostState]:
     """The host of the moment, on which the lock stands as its record has it."""
     built = Generation(id=OLD, python=PYTHON.path, lock=LOCK.sha256, packages=LOCK.packages)
-    facts = host(CPU_HOST, current=OLD, generations=(built,), record=RECORD.text(), root=root)
+    facts = host(CPU_HOST, current=OLD, generations=(built,), record=STATE.text(), root=root)
     far = state.inventory.get_host(NAME)
     monkeypatch.setattr(_host_state, "_answers", {NAME: facts})
     monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
@@ -329,16 +339,16 @@ def in_use(state: State, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_a_deep_look_changes_nothing(in_use: HostState, probe: FakeProbe, root: Path) -> None:
-    found = look(Settings(), deep=True)
+    found = environment_of(look(Settings(), deep=True))
     assert (found.status, found.drift, found.smoke) == ("clean", (), probe.smoke)
     assert probe.calls == ["verify", "smoke"]
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
 
 
 def test_a_deep_look_has_a_row_for_each_fault(in_use: HostState, probe: FakeProbe) -> None:
     devices = [{**BROKEN, "device": f"cuda:{n}"} for n in (0, 1)]
     probe.smoke = {**FAILED, "devices": devices}
-    found = look(Settings(), deep=True)
+    found = environment_of(look(Settings(), deep=True))
     assert found.status == "drifted"
     assert [drift.repair for drift in found.drift] == [FAULT["repair"]] * 2
     assert [drift.found.split()[0] for drift in found.drift] == ["cuda:0", "cuda:1"]
@@ -347,14 +357,14 @@ def test_a_deep_look_has_a_row_for_each_fault(in_use: HostState, probe: FakeProb
 
 def test_a_test_that_cannot_run_is_drift(in_use: HostState, probe: FakeProbe) -> None:
     probe.errors["smoke"] = FleetwheelError("no answer within 135 s", hint="a slow disk")
-    (drift,) = look(Settings(), deep=True).drift
+    (drift,) = environment_of(look(Settings(), deep=True)).drift
     assert (drift.class_, drift.found) == ("runtime", "no answer within 135 s")
     assert drift.repair == "a slow disk"
 
 
 def test_files_that_cannot_be_checked_fail_the_look(in_use: HostState, probe: FakeProbe) -> None:
     probe.errors["verify"] = FleetwheelError("no answer within 135 s", hint="a slow disk")
-    found = look(Settings(), deep=True)
+    found = environment_of(look(Settings(), deep=True))
     assert (found.status, found.why) == ("failed", "no answer within 135 s\n  hint: a slow disk")
 
 
@@ -378,9 +388,8 @@ def test_a_smoke_test_by_itself(
 ) -> None:
     probe.smoke = document
     carried_out(state, smoke.test, Settings())
-    current, text = left(root)
-    record = records.parse_record(text)
-    assert record
+    current, found = left(root)
+    record = found.environments["default"]
     assert (current, record.generation, record.smoke is not None) == (OLD, OLD, kept)
     assert (report().status, report().smoke) == (status, document)
     assert words in report().why
@@ -391,7 +400,7 @@ def test_a_pass_that_cannot_be_kept_is_told(
 ) -> None:
     probe.errors["record"] = FleetwheelError("the disk is full")
     assert carried_out(state, smoke.test, Settings())
-    assert left(root) == (OLD, RECORD.text())
+    assert left(root) == (OLD, STATE)
     assert "the host's record is as it was: the disk is full" in report().why
 
 
@@ -407,12 +416,14 @@ def ground(
     (root / "envs" / NEW / "pyvenv.cfg").touch()
     (root / "current").unlink()
     (root / "current").symlink_to(f"envs/{current}")
-    (root / "state.json").write_text(record.text())
+    (root / "state.json").write_text(state_of(record).text())
     built = tuple(
         Generation(id=id, python=PYTHON.path, lock=LOCK.sha256, packages=LOCK.packages)
         for id in (OLD, NEW)
     )
-    facts = host(CPU_HOST, current=current, generations=built, record=record.text(), root=root)
+    facts = host(
+        CPU_HOST, current=current, generations=built, record=state_of(record).text(), root=root
+    )
     monkeypatch.setattr(_host_state, "_answers", {NAME: facts})
     monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
 
@@ -421,11 +432,11 @@ def test_a_rollback_whose_record_was_not_written_is_made_good_by_the_next(
     state: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``current`` had moved to OLD; the record still said NEW, without a hold."""
-    record = record_of(LOCK, NEW).model_copy(update={"previous": OLD})
+    record = record_of(LOCK, NEW).model_copy(update={"earlier": (records.Earlier(generation=OLD),)})
     ground(monkeypatch, root, record, current=OLD)
     assert carried_out(state, torch.rollback, settings=Settings())
-    kept = records.parse_record((root / "state.json").read_text())
-    assert kept and kept.generation == OLD
+    kept = left(root)[1].environments["default"]
+    assert kept.generation == OLD
     assert kept.hold and kept.hold.rolled_back_from == NEW
 
 
@@ -433,12 +444,11 @@ def test_a_host_on_hold_stays_where_its_record_holds_it(
     state: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = records.Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from=NEW)
-    record = record_of(LOCK, OLD).model_copy(update={"previous": NEW, "hold": hold})
+    record = record_of(LOCK, OLD).model_copy(update={"hold": hold})
     ground(monkeypatch, root, record, current=NEW)
     assert carried_out(state, torch.environment, settings=Settings())
     assert left(root)[0] == OLD
-    kept = records.parse_record(left(root)[1])
-    assert kept and kept.hold == hold
+    assert left(root)[1].environments["default"].hold == hold
 
 
 def test_a_root_that_others_can_change_is_refused_whatever_there_is_to_do(
@@ -450,6 +460,6 @@ def test_a_root_that_others_can_change_is_refused_whatever_there_is_to_do(
     _host_state._answers[NAME] = in_use.model_copy(update={"installation": there})
     steps = _host_state.with_answer(Settings(), lambda *_: pytest.fail("it went on"))
     assert len([*steps]) == 1
-    assert _report.status(NAME) == "failed"
+    assert _report.ended(NAME) == "failed"
     assert why in look(Settings()).why
     assert probe.calls == []

@@ -1,14 +1,16 @@
 """The plan: what a host lacks, and nothing more."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from fleetwheel.deploy.plan import plan
-from fleetwheel.deploy.record import Hold, Record, parse_record
+from fleetwheel.deploy.plan import Plan
+from fleetwheel.deploy.record import Hold, Record, State, parse_state
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Generation, HostState, Profile
-from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with, record_of
+from tests import samples
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with, record_of, state_of
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0"}
 
@@ -25,10 +27,15 @@ def record(of: str, profile: Profile = CPU_HOST) -> Record:
     return record_of(LOCK, of, profile)
 
 
+def planned(there: HostState, of: Record | None, **options: Any) -> Plan:
+    given = {"request": REQUEST, "smoke": "auto", **options}
+    return samples.planned(LOCK, PYTHON, there, of, **given)
+
+
 def steps(
     state: HostState, of: Record | None, always: bool = False
 ) -> tuple[str, bool, bool, bool]:
-    made = plan(LOCK, PYTHON, state, of, request=REQUEST, smoke="always" if always else "auto")
+    made = planned(state, of, smoke="always" if always else "auto")
     return made.generation.removeprefix(NAME), made.build, made.smoke, made.activate
 
 
@@ -38,7 +45,7 @@ def test_an_empty_host_gets_everything() -> None:
 
 def test_a_host_that_is_right_gets_nothing() -> None:
     there = host(current=f"{NAME}-1", generations=(generation(),))
-    made = plan(LOCK, PYTHON, there, record(f"{NAME}-1"), request=REQUEST, smoke="auto")
+    made = planned(there, record(f"{NAME}-1"))
     assert made.nothing
     assert "smoke test has passed" in made.because
 
@@ -86,15 +93,15 @@ def test_a_generation_without_interpreter_is_not_good() -> None:
 def test_a_damaged_build_is_made_again_and_a_sound_one_beside_it_used() -> None:
     alone = host(current=f"{NAME}-1", generations=(generation(),))
     of, damaged = record(f"{NAME}-1"), {f"{NAME}-1": ["torch", "numpy"]}
-    made = plan(LOCK, PYTHON, alone, of, request=REQUEST, smoke="auto", damaged=damaged)
+    made = planned(alone, of, damaged=damaged)
     assert (made.generation, made.build) == (f"{NAME}-2", True)
     assert made.because == f"files of torch, numpy in {NAME}-1 are changed"
     other = generation(2, {**PACKAGES, "stray": "1"})
     both = host(current=f"{NAME}-2", generations=(generation(), other))
-    made = plan(LOCK, PYTHON, both, of, request=REQUEST, smoke="auto", damaged=damaged)
+    made = planned(both, of, damaged=damaged)
     assert made.because.startswith("the environment's packages differ from the lock; files of")
     both = host(current=f"{NAME}-1", generations=(generation(), generation(2)))
-    made = plan(LOCK, PYTHON, both, of, request=REQUEST, smoke="auto", damaged=damaged)
+    made = planned(both, of, damaged=damaged)
     assert (made.generation, made.build, made.activate) == (f"{NAME}-2", False, True)
 
 
@@ -122,9 +129,7 @@ def test_a_lost_record_is_written_again() -> None:
 
 def test_a_new_build_can_be_asked_for() -> None:
     there = host(current=f"{NAME}-1", generations=(generation(),))
-    made = plan(
-        LOCK, PYTHON, there, record(f"{NAME}-1"), request=REQUEST, smoke="auto", rebuild=True
-    )
+    made = planned(there, record(f"{NAME}-1"), rebuild=True)
     assert (made.generation, made.build) == (f"{NAME}-2", True)
     assert made.because == "a new build was asked for"
 
@@ -134,32 +139,30 @@ def test_a_lifted_hold_is_written_even_when_nothing_else_changes() -> None:
     held = record(f"{NAME}-1").model_copy(update={"hold": hold})
     there = host(current=f"{NAME}-1", generations=(generation(),))
     assert steps(there, held) == ("-1", False, False, True)
-    assert (
-        "hold has ended" in plan(LOCK, PYTHON, there, held, request=REQUEST, smoke="auto").because
-    )
+    assert "hold has ended" in planned(there, held).because
 
 
 def test_a_record_survives_the_way_to_the_host_and_back() -> None:
-    of = record(f"{NAME}-1", GPU_HOST)
-    assert parse_record(of.text()) == of
-    assert '"schema": "fleetwheel.state/1"' in of.text()
+    found = state_of(record(f"{NAME}-1", GPU_HOST), vision=record("other-1", GPU_HOST))
+    assert parse_state(found.text()) == found
+    assert '"schema": "fleetwheel.state/2"' in found.text()
 
 
 def test_no_text_is_no_record() -> None:
-    assert parse_record("") is None
+    assert parse_state("") == State()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": "fleetwheel.state/1"}', "null", "\x00"])
 def test_a_damaged_record_is_told_because_it_may_hold_the_host(text: str) -> None:
     with pytest.raises(FleetwheelError, match="on hold"):
-        parse_record(text)
+        parse_state(text)
 
 
 @pytest.mark.parametrize("lock", ["../../etc/passwd", "/etc/x", "pylock.a.toml/..", "x.toml", ""])
 def test_a_hostile_record_names_no_other_file(lock: str) -> None:
-    text = record(f"{NAME}-1").text()
+    text = state_of(record(f"{NAME}-1")).text()
     with pytest.raises(FleetwheelError):
-        parse_record(text.replace(LOCK.name, lock))
+        parse_state(text.replace(LOCK.name, lock))
 
 
 def test_a_failed_smoke_test_takes_the_pass_of_that_generation_away() -> None:

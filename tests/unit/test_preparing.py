@@ -13,6 +13,7 @@ from pyinfra.context import ctx_host
 
 from fleetwheel.delivery import uv_binary
 from fleetwheel.deploy.plan import Plan
+from fleetwheel.deploy.record import State
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock, from_copy
@@ -63,10 +64,10 @@ def prepared(lock: Lock, **data: Any) -> Transfer:
     facts = host(CPU_HOST)
     there = facts.installation.model_copy(update={"uv": uv_binary.VERSION})
     deployment = Deployment(
-        name=NAME,
+        environment="default",
         settings=Settings(**data),
         facts=facts.model_copy(update={"installation": there}),
-        record=None,
+        state=State(),
         request=REQUEST,
         lock=lock,
         python=PYTHON,

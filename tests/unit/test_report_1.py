@@ -19,8 +19,8 @@ KNOWN = {
 }
 
 
-def drift(class_: str) -> dict[str, Any]:
-    said = {"what": class_, "expected": "1", "found": "2", "repair": "deploy"}
+def drift(class_: str, what: str = "") -> dict[str, Any]:
+    said = {"what": what or class_, "expected": "1", "found": "2", "repair": "deploy"}
     return {"class": class_, **said}
 
 
@@ -55,6 +55,16 @@ def read(directory: Path, document: object) -> Report:
             {"status": "drifted", "why": "both", "drift": [drift("runtime"), drift("package")]},
             "",
             ("drifted", "both", ["runtime", "package"]),
+        ),
+        (
+            {
+                "status": "drifted",
+                "why": "hot",
+                "drift": [drift("runtime", "heat of GPU 1")],
+                **KNOWN,
+            },
+            "hot: runtime",
+            ("clean", "", []),
         ),
         (
             {"status": "drifted", "why": "gpu", "drift": [drift("hardware")], **KNOWN},

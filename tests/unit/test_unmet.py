@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel import drift
 from fleetwheel.choice.request import Request
 from fleetwheel.deploy.decider import python_for
-from fleetwheel.deploy.plan import plan
 from fleetwheel.deploy.record import Hold
 from fleetwheel.host.profile import Generation
 from fleetwheel.inventory.settings import Settings
@@ -18,7 +16,17 @@ from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import load_matrix
-from tests.samples import CPU_HOST, PYTHON, choice, host, lock_with, record_of, target_of
+from tests.samples import (
+    CPU_HOST,
+    PYTHON,
+    choice,
+    differences,
+    host,
+    lock_with,
+    planned,
+    record_of,
+    target_of,
+)
 
 PACKAGES = {"torch": "2.13.0+cpu", "numpy": "2.4.0", "filelock": "4.0"}
 LOCK = lock_with(PACKAGES)
@@ -96,12 +104,12 @@ def test_after_a_deploy_that_went_well_drift_is_clean(before: Request, now: Requ
     record = record_of(LOCK, name).model_copy(update={"request": before})
     asked = Settings(**now.model_dump())
     if unmet(LOCK, target):
-        assert drift.differences(record, LOCK, there, asked, MATRIX)
+        assert differences(record, LOCK, there, asked, MATRIX)
         return
-    steps = plan(LOCK, PYTHON, there, record, request=now, smoke="auto")
+    steps = planned(LOCK, PYTHON, there, record, request=now, smoke="auto")
     after = record.model_copy(update={"request": now}) if steps.activate else record
-    assert drift.differences(after, LOCK, there, asked, MATRIX) == ()
-    again = plan(LOCK, PYTHON, there, after, request=now, smoke="auto")
+    assert differences(after, LOCK, there, asked, MATRIX) == ()
+    again = planned(LOCK, PYTHON, there, after, request=now, smoke="auto")
     assert again.nothing, "a second run changes nothing"
 
 
@@ -114,8 +122,7 @@ def test_a_host_that_the_first_version_deployed_stays_as_it_is(tmp_path: Path) -
     from fleetwheel.deploy import record as records
     from fleetwheel.deploy.decider import Decider
 
-    record = records.parse_record((OLD / "state.json").read_text())
-    assert record is not None
+    record = records.parse_state((OLD / "state.json").read_text()).environments["default"]
     profile = CPU_HOST.model_copy(
         update={
             "boot_id": record.smoke.boot_id if record.smoke else None,
@@ -136,8 +143,8 @@ def test_a_host_that_the_first_version_deployed_stays_as_it_is(tmp_path: Path) -
         id=record.generation, python=python.path, lock=lock.sha256, packages=lock.packages
     )
     there = host(profile, current=record.generation, generations=(built,))
-    assert plan(lock, python, there, record, request=Request(), smoke="auto").nothing
-    assert drift.differences(record, lock, there, Settings(), MATRIX) == ()
+    assert planned(lock, python, there, record, request=Request(), smoke="auto").nothing
+    assert differences(record, lock, there, Settings(), MATRIX) == ()
 
 
 def test_an_old_lock_is_no_other_hosts(tmp_path: Path) -> None:
@@ -151,8 +158,8 @@ def test_a_record_of_a_newer_schema_is_refused_by_its_name() -> None:
     from fleetwheel.errors import FleetwheelError
 
     text = (OLD / "state.json").read_text()
-    with pytest.raises(FleetwheelError, match=r"fleetwheel\.state/2") as caught:
-        records.parse_record(text.replace("fleetwheel.state/1", "fleetwheel.state/2"))
+    with pytest.raises(FleetwheelError, match=r"fleetwheel\.state/3") as caught:
+        records.parse_state(text.replace("fleetwheel.state/1", "fleetwheel.state/3"))
     assert "newer fleetwheel" in caught.value.hint
     assert "remove" not in str(caught.value)
 
@@ -162,7 +169,7 @@ def test_what_a_later_version_added_to_a_record_is_passed_over() -> None:
 
     text = (OLD / "state.json").read_text()
     more = text.replace('"previous"', '"environments": {"vision": 1}, "previous"', 1)
-    assert records.parse_record(more) == records.parse_record(text)
+    assert records.parse_state(more) == records.parse_state(text)
 
 
 def test_a_marker_that_applies_is_no_excuse() -> None:
@@ -177,4 +184,4 @@ def test_a_host_on_hold_is_asked_for_nothing() -> None:
     there = host(current=name, generations=(built,))
     hold = Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from="2.14.1+cpu-1")
     held = record_of(LOCK, name).model_copy(update={"hold": hold})
-    assert drift.differences(held, LOCK, there, Settings(torch="2.14.1"), MATRIX) == ()
+    assert differences(held, LOCK, there, Settings(torch="2.14.1"), MATRIX) == ()

@@ -68,7 +68,7 @@ def test_a_wave_waits_for_the_one_before(
 ) -> None:
     names = "@fake/a", "@fake/b"
     reports = {n: HostReport(name=n, status=s) for n, s in zip(names, ended, strict=True)}
-    monkeypatch.setattr(_report, "_reports", reports)
+    monkeypatch.setattr(_report, "_hosts", reports)
     with hosts(*names, "@fake/c", serial=(2,)) as state:
         assert waiting(state, "@fake/a") is None
         obstacle = waiting(state, "@fake/c")
@@ -77,7 +77,8 @@ def test_a_wave_waits_for_the_one_before(
 
 
 def test_a_wave_that_is_down_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_report, "_reports", {})
+    monkeypatch.setattr(_report, "_hosts", {})
+    monkeypatch.setattr(_report, "_environments", {})
     with hosts("@fake/a", "@fake/b", serial=(1,)) as state:
         down: Host = state.inventory.get_host("@fake/a")
         state.failed_hosts.add(down)

@@ -1,0 +1,62 @@
+"""The state of this host, ``<root>/state.json``: a record for each environment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fleetwheel.node.link import DEFAULT
+from fleetwheel.node.root import Failure
+
+SCHEMA, FIRST_SCHEMA = "fleetwheel.state/2", "fleetwheel.state/1"
+KEEP = 3
+"""Generations that an environment keeps whose record does not say."""
+
+
+class StrangeState(Failure):
+    """Why the state of this host cannot be read."""
+
+
+def records(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the record of each environment; none without a state. Raises StrangeState."""
+    path = root / "state.json"
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        schema = state.get("schema")
+    except FileNotFoundError:
+        return {}
+    except (AttributeError, OSError, ValueError) as error:
+        raise StrangeState(f"{path} cannot be read: {error}") from error
+    if schema not in (SCHEMA, FIRST_SCHEMA):
+        raise StrangeState(
+            f"{path} is written in the schema {str(schema)[:40]}, and this program knows {SCHEMA}:"
+            " run deploys/torch.py with the fleetwheel that wrote it"
+        )
+    found = {DEFAULT: state} if schema == FIRST_SCHEMA else state.get("environments")
+    if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
+        raise StrangeState(f"{path} cannot be read: it has no records")
+    return found
+
+
+def state_with(root: Path, environment: str, record: dict[str, Any] | None) -> str:
+    """Return the text of the state with another record of one environment; None takes it away.
+
+    Those of the others stay as they are, whichever controller wrote them. Raises StrangeState.
+    """
+    found = records(root)
+    if DEFAULT in found:
+        found[DEFAULT].pop("schema", None)
+    found[environment] = record or {}
+    kept = {name: each for name, each in found.items() if each}
+    return json.dumps({"schema": SCHEMA, "environments": kept}, indent=2) + "\n"
+
+
+def named_generations(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the generations that records name, in use or to go back to."""
+    ids = []
+    for record in found.values():
+        earlier = [each.get("generation") for each in record.get("earlier") or ()]
+        ids += [record.get("generation"), *earlier, record.get("previous")]
+        ids += record.get("older") or ()
+    return [str(id) for id in ids if id]
