@@ -111,9 +111,9 @@ def record_of(lock: Lock, generation: str, profile: Profile = CPU_HOST) -> Recor
     )
 
 
-def state_of(record: Record, **others: Record) -> State:
-    """Return the state of a host with this record of "default", and those of others by name."""
-    return State(environments={"default": record, **others})
+def state_of(default: Record | None = None, **others: Record) -> State:
+    """Return the state of a host with these records, by the names of their environments."""
+    return State(environments={**({"default": default} if default else {}), **others})
 
 
 def differences(

@@ -19,7 +19,7 @@ from fleetwheel.node.link import (
 )
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive, prepare
-from fleetwheel.node.state import state_with
+from fleetwheel.node.state import named_generations, records, state_with
 
 
 def activate(
@@ -34,6 +34,7 @@ def activate(
         os.utime(str(generation))
         tidy(base)
         before = generation_at(link_of(base, environment))
+        kept = records(base).get(environment, {})
         prepared = prepare(base / "state.json", state_with(base, environment, record))
         lead(base, environment, id)
         try:
@@ -43,7 +44,7 @@ def activate(
             raise
         if environment == DEFAULT:
             name_default(base)
-        removed = clean(base, environment, failed)
+        removed = clean(base, environment, failed, named_generations({environment: kept}))
         trim(base)
     return {"activated": id, "removed": removed}
 

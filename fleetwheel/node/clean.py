@@ -6,7 +6,9 @@ import os
 import shutil
 import struct
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from fleetwheel.node.link import generation_at, links
 from fleetwheel.node.state import KEEP, named_generations, records
@@ -14,46 +16,55 @@ from fleetwheel.node.state import KEEP, named_generations, records
 if sys.platform != "win32":
     import fcntl
 
+FRESH_S = 3600
+"""Seconds from its build to when a generation is in use at the latest."""
 OFD_GETLK, FLOCK = 36, "hhqqi"
 """Linux's F_OFD_GETLK, which Python knows from 3.9 on, and its struct flock on 64 bits."""
 
 
-def clean(root: Path, environment: str, failed: list[str]) -> list[str]:
+def clean(root: Path, environment: str, failed: list[str], left: list[str]) -> list[str]:
     """Remove generations that no environment keeps; never one that is pointed at or in use.
 
-    The records name those to keep. Others, such as what a rollback left, fill up what each
-    environment may keep, the newest first, unless they ``failed`` before this ``environment`` got
-    a better one.
+    The records name those to keep. Others, such as what a rollback went back from, fill up what
+    each environment may keep, the newest first. Of the rest go those that the ``environment`` has
+    just ``left``, or that ``failed`` before, and what is older than an hour: another controller may
+    be about to use what is newer.
     """
     found = records(root)
-    looked_at = [
-        id
-        for name, record in found.items()
-        if name != environment
-        for id in record.get("failed") or ()
-    ]
-    wanted = {*named_generations(found), *looked_at, *map(generation_at, links(root))}
+    wanted = _wanted(root, found, environment)
     there = [path for path in (root / "envs").iterdir() if path.name[0] != "."]
-    others = [path for path in there if path.name not in wanted]
-    good = [path for path in others if path.name not in failed]
-    good.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    room = sum(record.get("keep", KEEP) for record in found.values()) - len(there) + len(others)
-    kept = good[: max(room, 0)]
+    changed = {path: path.stat().st_mtime for path in there if path.name not in wanted}
+    good = [path for path in changed if path.name not in failed]
+    good.sort(key=lambda path: changed[path], reverse=True)
+    named = len(there) - len(changed)
+    room = max(sum(record.get("keep", KEEP) for record in found.values()) - named, 0)
     removed = []
-    for path in others:
-        if path in kept or in_use(path):
-            continue
-        leaving = path.with_name(".removing-" + path.name)
-        try:
-            path.rename(leaving)
-        except OSError:  # it stays for the next run: cleaning decides nothing
-            continue
-        if in_use(leaving):  # by a process that started in between
-            leaving.rename(path)
-            continue
-        shutil.rmtree(str(leaving), ignore_errors=True)
-        removed.append(path.name)
-    return removed
+    for path in {*changed} - {*good[:room]}:
+        leaves = path.name in {*left, *failed} or time.time() - changed[path] > FRESH_S
+        if leaves and not in_use(path) and _remove(path):
+            removed.append(path.name)
+    return sorted(removed)
+
+
+def _wanted(root: Path, found: dict[str, dict[str, Any]], environment: str) -> set[str | None]:
+    """Return the generations that records name and links lead to, and what others look at."""
+    others = (record for name, record in found.items() if name != environment)
+    looked_at = (id for record in others for id in record.get("failed") or ())
+    return {*named_generations(found), *looked_at, *map(generation_at, links(root))}
+
+
+def _remove(path: Path) -> bool:
+    """Remove a generation unless a process starts from it in the meantime."""
+    leaving = path.with_name(".removing-" + path.name)
+    try:
+        path.rename(leaving)
+    except OSError:  # it stays for the next run: cleaning decides nothing
+        return False
+    if in_use(leaving):
+        leaving.rename(path)
+        return False
+    shutil.rmtree(str(leaving), ignore_errors=True)
+    return True
 
 
 def trim(root: Path) -> None:
