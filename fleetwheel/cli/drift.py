@@ -62,7 +62,8 @@ def drift_command(
     for sentence in drift.odd_ones_out(found.hosts):
         console.print(f"  {printable(sentence)}", markup=False, highlight=False)
     if repair:
-        _print_repair(inventory, data, found, console)
+        chosen = [f"{drift.ENVIRONMENT}{','.join(environments)}"] if environments else []
+        _print_repair(inventory, [*data, *chosen], found, console)
     _write(found, earlier, outputs)
     saved = save(found)
     if verbosity != QUIET:
