@@ -90,7 +90,7 @@ def _of(
     failed = [
         Earlier(generation=id) for id in record.failed if id not in {e.generation for e in way}
     ]
-    states = {id: "failed" for id in record.failed} | {record.generation: in_use}
+    states = dict.fromkeys(record.failed, "failed") | {record.generation: in_use}
     found = []
     for each, older in zip([*way, *failed], [*way[1:], None, *(None for _ in failed)], strict=True):
         packages = built.get(each.generation, {})
