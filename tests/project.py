@@ -29,6 +29,15 @@ def run_pyinfra(
     )
 
 
+def with_default(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a report's entry of a host with what it says of the environment "default" in it."""
+    (inside,) = [each for each in entry["environments"] if each["name"] == "default"] or [{}]
+    why = "\n".join(filter(None, (entry["why"], inside.get("why"))))
+    drift = [*entry["drift"], *inside.get("drift", ())]
+    of_default = {key: inside.get(key) for key in ("choice", "generation", "smoke")}
+    return {**entry, **of_default, "why": why, "drift": drift}
+
+
 @dataclass
 class Project:
     """A project directory of its own, which deploys to this machine under a root of its own."""
@@ -59,9 +68,7 @@ class Project:
     def report(self) -> dict[str, Any]:
         """Return this machine's entry in the newest report."""
         newest = max((self.directory / "reports").glob("*.json"))
-        entry = json.loads(newest.read_text())["hosts"][0]
-        assert isinstance(entry, dict)
-        return entry
+        return with_default(json.loads(newest.read_text())["hosts"][0])
 
     def python(self, program: str) -> str:
         """Run a program with the environment in use."""

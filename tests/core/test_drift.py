@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import Project
+from tests.project import Project, with_default
 
 pytestmark = pytest.mark.real
 FLEETWHEEL = Path(sys.executable).with_name("fleetwheel")
@@ -62,7 +62,7 @@ class Drifting:
         )
         assert done.stdout, done.stderr
         (entry,) = json.loads(done.stdout)["hosts"]
-        return done.returncode, entry
+        return done.returncode, with_default(entry)
 
     def found(self, *options: str) -> list[str]:
         """Return class and subject of each drift, the exit status as it has to be for them."""
@@ -147,7 +147,8 @@ def test_every_format_tells_an_edited_file(host: Drifting) -> None:
     assert host.found("--deep", *formats) == ["package files of numpy"]
     written = {path.name: path.read_text() for path in host.project.directory.glob("d.*")}
     assert 'failures="1"' in written["d.xml"]
-    assert 'fleetwheel_host_drift{class="package",host="@local"} 1.0' in written["d.prom"]
+    gauge = 'fleetwheel_host_drift{class="package",environment="default",host="@local"} 1.0'
+    assert gauge in written["d.prom"]
     assert "files of numpy" in written["d.html"]
     check = host.project.run(
         "-y", "deploys/drift.py", "--limit", "@local", env=host.env, deep="true"
@@ -159,7 +160,8 @@ def test_every_format_tells_an_edited_file(host: Drifting) -> None:
 
 def test_a_new_lock_is_kept_where_nothing_has_to_be_built(host: Drifting) -> None:
     locks = host.project.directory / "locks"
-    record = json.loads((host.project.root / "state.json").read_text())
+    state = json.loads((host.project.root / "state.json").read_text())
+    record = state["environments"]["default"]
     lock = locks / record["lock"]
     text = lock.read_text()
     lock.write_text(text + "\n# edited\n")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, with_default
 from tests.rig.fleet import Fleet
 
 
@@ -47,7 +47,8 @@ class FleetProject:
     def report(self) -> dict[str, dict[str, Any]]:
         """Return each host's entry in the newest report."""
         newest = max((self.directory / "reports").glob("*.json"))
-        return {host["name"]: host for host in json.loads(newest.read_text())["hosts"]}
+        hosts = json.loads(newest.read_text())["hosts"]
+        return {host["name"]: with_default(host) for host in hosts}
 
     def status(self) -> dict[str, str]:
         return {name: host["status"] for name, host in self.report().items()}
