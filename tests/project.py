@@ -29,13 +29,15 @@ def run_pyinfra(
     )
 
 
-def with_default(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a report's entry of a host with what it says of the environment "default" in it."""
-    (inside,) = [each for each in entry["environments"] if each["name"] == "default"] or [{}]
-    why = "\n".join(filter(None, (entry["why"], inside.get("why"))))
-    drift = [*entry["drift"], *inside.get("drift", ())]
-    of_default = {key: inside.get(key) for key in ("choice", "generation", "smoke")}
-    return {**entry, **of_default, "why": why, "drift": drift}
+def with_environment(host: dict[str, Any]) -> dict[str, Any]:
+    """Return a host's entry in a report as if what is said of its one environment were its own."""
+    found = host["environments"]
+    assert len(found) <= 1, found
+    nothing = {"why": "", "drift": [], "choice": None, "generation": None, "smoke": None}
+    (one,) = found or [nothing]
+    why = "\n".join(filter(None, [host["why"], one["why"]]))
+    own = {key: one[key] for key in ("choice", "generation", "smoke")}
+    return {**host, **own, "why": why, "drift": [*host["drift"], *one["drift"]]}
 
 
 @dataclass
@@ -66,9 +68,15 @@ class Project:
         return self.run("-y", "deploys/torch.py", **data)
 
     def report(self) -> dict[str, Any]:
-        """Return this machine's entry in the newest report."""
+        """Return this machine's entry in the newest report, with that of its only environment."""
         newest = max((self.directory / "reports").glob("*.json"))
-        return with_default(json.loads(newest.read_text())["hosts"][0])
+        return with_environment(json.loads(newest.read_text())["hosts"][0])
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of this machine's environment "default"."""
+        state = json.loads((self.root / "state.json").read_text())
+        record: dict[str, Any] = state["environments"]["default"]
+        return record
 
     def python(self, program: str) -> str:
         """Run a program with the environment in use."""

@@ -72,16 +72,16 @@ def _document(listed: list[ListedGeneration] | str) -> dict[str, Any]:
 def _print(found: dict[str, list[ListedGeneration] | str]) -> None:
     headings = (
         *("host", "environment", "generation", "state"),
-        *("since", "torch", "changes", "asked for", "why"),
+        *("since", "changes", "asked for", "why"),
     )
     names = {e.environment for listed in found.values() if isinstance(listed, list) for e in listed}
     several = len(names) > 1
     rows: list[tuple[str, ...]] = []
     for host, listed in found.items():
         if isinstance(listed, str):
-            rows.append((host, "", "", "no answer", *[""] * 4, listed))
+            rows.append((host, "", "", "no answer", *[""] * 3, listed))
         elif not listed:
-            rows.append((host, "", "", "", *[""] * 4, "nothing was deployed here"))
+            rows.append((host, "", "", "", *[""] * 3, "nothing was deployed here"))
         else:
             rows += [(host, each.environment if several else "", *_row(each)) for each in listed]
     print_rows(headings, rows, Console(highlight=False))
@@ -90,7 +90,7 @@ def _print(found: dict[str, list[ListedGeneration] | str]) -> None:
 def _row(listed: ListedGeneration) -> tuple[str, ...]:
     since = f"{listed.deployed_at:%Y-%m-%d %H:%M}" if listed.deployed_at else ""
     asked = _asked(listed.request) if listed.request else ""
-    return listed.generation, listed.state, since, listed.torch, listed.changes, asked, ""
+    return listed.generation, listed.state, since, listed.changes, asked, ""
 
 
 def _asked(request: Request) -> str:

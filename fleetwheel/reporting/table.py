@@ -11,21 +11,13 @@ from fleetwheel.terminal import printable
 
 WIDE = 110
 """Columns from which on the reasons have room in the table."""
-REASONS = ("why", "what would keep it")
+REASONS = ("why", "what would keep it", "changes", "asked for")
 """Headings of columns that hold sentences."""
+NAMES = ("environment", "generation")
+"""Headings of columns that say, beside the first, what a row is about."""
 UNBROKEN = (
-    *(
-        "environment",
-        "result",
-        "torch",
-        "python",
-        "smoke",
-        "driver",
-        "state",
-        "free disk",
-        "last release",
-    ),
-    *("setting", "from"),
+    *("environment", "result", "torch", "python", "smoke", "driver", "state", "free disk"),
+    *("last release", "setting", "from", "generation", "since"),
 )
 """Headings of columns that hold short words, which stay on one line."""
 
@@ -36,7 +28,7 @@ def print_rows(
     """Print a table; columns in which nothing stands are left out.
 
     Where the lines are short, the reasons stand below the table instead of in it: each once, with
-    what stands in the first column of its rows, and with their environments.
+    the names of its rows.
     """
     filled = [i for i in range(len(headings)) if any(row[i] for row in rows)]
     below = [i for i in filled if headings[i] in REASONS and console.width < WIDE]
@@ -48,7 +40,7 @@ def print_rows(
         table.add_row(*(_cell(row[i]) for i in filled if i not in below))
     if rows:
         console.print(table)
-    named = [i for i in filled if i == 0 or headings[i] == "environment"]
+    named = [i for i in filled if i == 0 or headings[i] in NAMES]
     for why, names in _reasons(rows, named, {i: headings[i] for i in below}).items():
         text = printable(f"{', '.join(names)}: {why}").replace("\n", "\n  ")
         console.print(escape(f"\n{text}"), soft_wrap=True, highlight=False)
