@@ -1,8 +1,8 @@
 """`fleetwheel outlook`: which hosts the newest PyTorch no longer serves."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -20,6 +20,7 @@ from fleetwheel.cli._options import (
 )
 from fleetwheel.cli._stderr import verbosity_options
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.table import print_rows
@@ -54,37 +55,59 @@ def outlook_command(
         answered = [HostSnapshot(name="the host", profile=described_host(**options))]
     else:
         answered = answers(Scope(inventory or INVENTORY, limit, read_data(data), verbosity))
-    matrix = load_matrix()
-    seen = {
-        answer.name: outlook(answer.profile, answer.settings.request, matrix)
-        for answer in answered
-        if answer.profile
-    }
+    found = [each for answer in answered for each in _outlooks(answer)]
     if as_json:
-        hosts = [
-            {"name": a.name, **(seen[a.name].model_dump() if a.profile else {"error": a.error})}
-            for a in answered
-        ]
-        click.echo(json.dumps({"hosts": hosts}, indent=2))
+        click.echo(json.dumps({"hosts": [each.document() for each in found]}, indent=2))
     else:
-        _print_outlook(answered, seen)
-    if len(seen) < len(answered):
+        _print_outlook(found)
+    if not all(answer.profile for answer in answered):
         raise SystemExit(SILENT)
 
 
-def _print_outlook(answers: Sequence[HostSnapshot], seen: Mapping[str, Outlook]) -> None:
+class Seen(NamedTuple):
+    """One environment of a host."""
+
+    host: str
+    environment: str
+    outlook: Outlook | None
+    """None where the host gave no answer."""
+    error: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the entry of ``fleetwheel outlook --json``."""
+        said = self.outlook.model_dump() if self.outlook else {"error": self.error}
+        return {"name": self.host, "environment": self.environment, **said}
+
+
+def _outlooks(answer: HostSnapshot) -> list[Seen]:
+    """Return the outlook of each environment that a host is to have."""
+    profile, matrix = answer.profile, load_matrix()
+    if profile is None:
+        return [Seen(answer.name, "", None, answer.error)]
+    return [
+        Seen(answer.name, name, outlook(profile, settings.request, matrix), "")
+        for name, settings in answer.settings.by_environment().items()
+    ]
+
+
+def _print_outlook(found: Sequence[Seen]) -> None:
     """Print how many hosts the newest release serves, and a row for each of the others."""
-    served = [found for found in seen.values() if found.served]
-    for newest in {found.newest for found in seen.values()}:
-        click.echo(f"torch {newest}, the newest release, serves {len(served)} of {len(answers)}")
-    rows = [(a.name, *_outlook_row(a, seen.get(a.name))) for a in answers]
-    headings = ("host", "last release", "why", "what would keep it")
-    print_rows(headings, [row for row in rows if row[1]], Console(highlight=False))
+    several = {each.environment for each in found} - {DEFAULT, ""}
+    served = sum(each.outlook is not None and each.outlook.served for each in found)
+    of = f"{len(found)} environments" if several else str(len(found))
+    for newest in {each.outlook.newest for each in found if each.outlook}:
+        click.echo(f"torch {newest}, the newest release, serves {served} of {of}")
+    rows = [
+        (each.host, each.environment if several else "", *_outlook_row(each))
+        for each in found
+        if each.outlook is None or not each.outlook.served
+    ]
+    headings = ("host", "environment", "last release", "why", "what would keep it")
+    print_rows(headings, rows, Console(highlight=False))
 
 
-def _outlook_row(answer: HostSnapshot, found: Outlook | None) -> tuple[str, str, str]:
-    if found is None:
-        return "no answer", answer.error, ""
-    if found.served:
-        return "", "", ""
+def _outlook_row(seen: Seen) -> tuple[str, str, str]:
+    if seen.outlook is None:
+        return "no answer", seen.error, ""
+    found = seen.outlook
     return found.last or "none", "\n".join(found.reasons), "\n".join(found.keeps)

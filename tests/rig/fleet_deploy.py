@@ -44,11 +44,14 @@ class FleetProject:
             running.kill()
         return running.returncode, said
 
-    def report(self) -> dict[str, dict[str, Any]]:
-        """Return each host's entry in the newest report, with that of its only environment."""
+    def newest(self) -> dict[str, dict[str, Any]]:
+        """Return each host's entry in the newest report."""
         newest = max((self.directory / "reports").glob("*.json"))
-        hosts = json.loads(newest.read_text())["hosts"]
-        found = {host["name"]: host for host in hosts}
+        return {host["name"]: host for host in json.loads(newest.read_text())["hosts"]}
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Return the same, with what is said of the only environment of a host as its own."""
+        found = self.newest()
         alone = (name for name, host in found.items() if len(host["environments"]) < 2)
         return found | {name: with_environment(found[name]) for name in alone}
 

@@ -145,3 +145,16 @@ def test_choose_takes_a_recorded_host(records: Path) -> None:
     assert (refused.exit_code, refused.stdout) == (1, "")
     left_out = ["choose", "--offline", "--profile", str(records / "left-out.json")]
     assert f"torch {NEWEST}" in runner.invoke(commands, left_out).stdout
+
+
+def test_each_environment_has_its_own_outlook(records: Path) -> None:
+    path = records / "old.json"
+    document = json.loads(path.read_text())
+    document["settings"]["environments"] = {"display": {"accelerator": "cpu"}}
+    path.write_text(json.dumps(document))
+    hosts = json.loads(run(str(path), "--json").stdout)["hosts"]
+    assert {host["environment"]: host["served"] for host in hosts} == {
+        "default": False,
+        "display": True,
+    }
+    assert "old   default" in run(str(path)).stdout
