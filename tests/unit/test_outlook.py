@@ -113,7 +113,9 @@ def test_the_outlook_as_json(records: Path) -> None:
         "new": True,
         "left-out": True,
     }
-    assert set(hosts["old"]) == {"name", "newest", "served", "last", "reasons", "keeps"}
+    assert set(hosts["old"]) == {
+        *("name", "environment", "newest", "served", "last", "reasons", "keeps"),
+    }
 
 
 def test_the_outlook_of_one_host_by_its_parts() -> None:
