@@ -1,9 +1,9 @@
 """What differs on a host from what it should be, of which class, and what mends it."""
 
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -15,6 +15,7 @@ from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import DriverState, Gpu, HostState, Profile
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
@@ -24,6 +25,8 @@ from fleetwheel.node import compare
 from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
 from fleetwheel.reporting.report import Drift, HostReport
 
+ENVIRONMENT = "environment="
+"""Before the names, in ``--data``."""
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
@@ -113,39 +116,69 @@ def on_hold(found: Iterable[Drift], repair: str) -> list[Drift]:
 
 def exit_status(hosts: Sequence[HostReport]) -> int:
     """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
-    states = {host.status for host in hosts}
+    states = {status for host in hosts for status in host.statuses}
     return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
 
 
 def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = ()) -> list[str]:
     """Return the deploys that mend what hosts differ in, as far as deploys can.
 
-    ``data`` is what the check was told with ``--data``.
+    ``data`` is what the check was told with ``--data``. Where some environments of a host need no
+    deploy, the command names the others.
     """
-    told = [word for pair in data for word in ("--data", pair)]
-    drifted = [host for host in hosts if host.status == "drifted"]
-    anew = [host for host in drifted if any(drift.repair == REBUILD for drift in host.drift)]
-    mended = [host for host in drifted if any("deploys/" in drift.repair for drift in host.drift)]
-    others = [host for host in mended if host not in anew]
+    deploys: dict[_Deploy, list[str]] = {}
+    for host in hosts:
+        for deploy in _deploys(host):
+            deploys.setdefault(deploy, []).append(host.name)
     return [
-        shlex.join(["pyinfra", inventory, "deploys/torch.py", *told, *how, *_limits(group)])
-        for group, how in ((others, []), (anew, ["--data", "rebuild=true"]))
-        if group
+        shlex.join(["pyinfra", inventory, "deploys/torch.py", *deploy.options(data, names)])
+        for deploy, names in sorted(deploys.items())
     ]
 
 
-def _limits(hosts: Sequence[HostReport]) -> list[str]:
-    return [word for host in hosts for word in ("--limit", host.name)]
+@dataclass(frozen=True, order=True)
+class _Deploy:
+    """What several hosts may need."""
+
+    rebuild: bool
+    environments: tuple[str, ...]
+    """Empty for all that a host has."""
+
+    def options(self, data: Iterable[str], hosts: Iterable[str]) -> list[str]:
+        pairs = [pair for pair in data if not (self.environments and pair.startswith(ENVIRONMENT))]
+        pairs += [f"{ENVIRONMENT}{','.join(self.environments)}"] if self.environments else []
+        pairs += ["rebuild=true"] if self.rebuild else []
+        told = [word for pair in pairs for word in ("--data", pair)]
+        return told + [word for name in hosts for word in ("--limit", name)]
+
+
+def _deploys(host: HostReport) -> Iterator[_Deploy]:
+    names = tuple(each.name for each in host.environments)
+    anew = _in_need(host, lambda drift: drift.repair == REBUILD)
+    others = _in_need(host, lambda drift: "deploys/" in drift.repair) - anew
+    for rebuild, needed in ((False, others), (True, anew)):
+        if needed:
+            chosen = () if needed >= {*names} else tuple(n for n in names if n in needed)
+            yield _Deploy(rebuild, chosen)
+
+
+def _in_need(host: HostReport, fits: Callable[[Drift], bool]) -> set[str]:
+    """Return the environments of a host that a drift concerns; its own concerns all of them."""
+    if any(map(fits, host.drift)):
+        return {each.name for each in host.environments} or {DEFAULT}
+    return {each.name for each in host.environments if any(map(fits, each.drift))}
 
 
 def odd_ones_out(hosts: Sequence[HostReport]) -> list[str]:
-    """Return a sentence for each host that differs from more than half of its group."""
+    """Return a sentence for each host that differs from more than half of its group.
+
+    Of torch, only hosts that have the same environment are compared.
+    """
     notes = []
     for group in dict.fromkeys(host.group for host in hosts if host.group):
         members = [host for host in hosts if host.group == group]
-        for what in ("driver", "GPUs", "torch"):
-            values = {h.name: _value(h.profile, h.choice, what) for h in members if h.profile}
-            usual, count = Counter(values.values()).most_common(1)[0] if values else ("", 0)
+        for what, values in _compared(members).items():
+            usual, count = Counter(values.values()).most_common(1)[0]
             if len(values) >= ENOUGH and len(values) / 2 < count < len(values):
                 notes += [
                     f"{name}: {what} {value or 'none'}, where {count} of {len(values)} hosts of"
@@ -156,13 +189,28 @@ def odd_ones_out(hosts: Sequence[HostReport]) -> list[str]:
     return notes
 
 
-def _value(profile: Profile, choice: Choice | None, what: str) -> str:
-    if what == "driver":
-        return profile.driver.version or ""
-    if what == "GPUs":
-        names = Counter(gpu.name for gpu in profile.gpus)
-        return ", ".join(f"{count} x {name}" for name, count in sorted(names.items()))
-    return f"{choice.torch} {choice.variant}" if choice else ""
+def _compared(hosts: Iterable[HostReport]) -> dict[str, dict[str, str]]:
+    """Return what is compared in a group, and for each the value of every host."""
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for host in hosts:
+        for what, value in _values(host):
+            found[what][host.name] = value
+    return found
+
+
+def _values(host: HostReport) -> Iterator[tuple[str, str]]:
+    if host.profile is None:
+        return
+    yield "driver", host.profile.driver.version or ""
+    yield "GPUs", _gpus(host.profile)
+    for each in host.environments:
+        torch = f"{each.choice.torch} {each.choice.variant}" if each.choice else ""
+        yield "torch" if each.name == DEFAULT else f"torch of {each.name}", torch
+
+
+def _gpus(profile: Profile) -> str:
+    names = Counter(gpu.name for gpu in profile.gpus)
+    return ", ".join(f"{count} x {name}" for name, count in sorted(names.items()))
 
 
 def _drift(class_: str, what: str, expected: str, found: str, repair: str) -> Drift:

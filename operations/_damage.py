@@ -51,8 +51,10 @@ def _was_found_damaged(generation: str) -> bool:
     return report is not None and any(
         drift.deep and drift.class_ == "package"
         for entry in report.hosts
-        if (entry.name, entry.generation) == (name, generation)
-        for drift in entry.drift
+        if entry.name == name
+        for each in entry.environments
+        if each.generation == generation
+        for drift in each.drift
     )
 
 

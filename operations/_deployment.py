@@ -33,6 +33,8 @@ class Deployment:
     hold: Hold | None = None
     notes: tuple[str, ...] = ()
     """What a person should know of the decision."""
+    proved: list[SmokePass] = field(default_factory=list)
+    """Passes of this run on the host, of whichever environment."""
 
     @property
     def root(self) -> str:

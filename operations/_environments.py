@@ -60,12 +60,12 @@ def each_environment(
         )
         host.noop(why)
         return
-    changes = False
-    for name, settings in asked.items():
-        for command in _by_itself(name, steps(name, settings)):
-            changes = True
-            yield command
-    if changes or any(_report.environment_status(host.name, n) in _report.NOT_WELL for n in asked):
+    # All are planned before the first command: of a dry run pyinfra wants no more than that one.
+    planned = [[*_by_itself(name, steps(name, settings))] for name, settings in asked.items()]
+    for commands in planned:
+        yield from commands
+    states = {_report.environment_status(host.name, name) for name in asked}
+    if any(planned) or states & {*_report.NOT_WELL}:
         yield _report.fail_at_end()
 
 

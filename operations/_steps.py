@@ -205,15 +205,23 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
     Raises SmokeTestError.
     """
     generation, facts = deployment.plan.generation, deployment.facts
+    tested = smoke.uuids(facts.profile, deployment.settings.request)
+    for proved in deployment.proved if deployment.settings.smoke != "full" else ():
+        if proved.holds(generation, facts.profile, tested):
+            return proved
     logger.info(f"{host.print_prefix}testing {generation}")
-    if not deployment.plan.build and generation != _in_use(deployment):
+    there = facts.installation
+    if not deployment.plan.build and generation not in (
+        there.current,
+        *there.environments.values(),
+    ):
         _generation(host, deployment, "drop_bytecode", id=generation)
     result = _smoke_test.run_smoke_test(
         host, deployment.path, deployment.lock, facts.profile, deployment.settings
     )
     if smoke.passed(result):
-        tested = smoke.uuids(facts.profile, deployment.settings.request)
-        return smoke_pass(generation, facts.profile, result, tested)
+        deployment.proved.append(smoke_pass(generation, facts.profile, result, tested))
+        return deployment.proved[-1]
     if deployment.record:
         failed = deployment.record.without(generation).to_json()
         with suppress(FleetwheelError):  # what the test found is what counts

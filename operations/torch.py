@@ -28,7 +28,7 @@ from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cud
 from fleetwheel.deploy.generations import before, package_changes
 from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.plan import Plan, passed_test, plan
-from fleetwheel.deploy.record import Hold, Record, State
+from fleetwheel.deploy.record import Hold, Record, SmokePass, State
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.environment import DEFAULT
@@ -90,17 +90,20 @@ def _environments(settings: Settings, facts: HostState) -> Generator[PyinfraComm
 
 @dataclass
 class _Planned:
-    """A host, and the generations that environments before this one will have built there."""
+    """A host, and what the environments before this one will have done there."""
 
     facts: HostState
     state: State
-    to_build: list[Generation] = field(default_factory=list)
+    to_build: dict[str, Generation] = field(default_factory=dict)
+    """Name of the environment to the generation that is built for it."""
+    proved: list[SmokePass] = field(default_factory=list)
+    """Filled while the steps are carried out."""
 
     @property
     def expected(self) -> HostState:
         """The host as it will be."""
         there = self.facts.installation
-        generations = (*there.generations, *self.to_build)
+        generations = (*there.generations, *self.to_build.values())
         built = there.model_copy(update={"generations": generations})
         return self.facts.model_copy(update={"installation": built})
 
@@ -124,7 +127,7 @@ def _environment(name: str, settings: Settings, planned: _Planned) -> Generator[
         return
     yield from _carry_out(deployment)
     if deployment.plan.build:
-        planned.to_build.append(deployment.built)
+        planned.to_build[name] = deployment.built
 
 
 def _repairable(name: str, record: Record, there: Installation) -> bool:
@@ -226,6 +229,7 @@ def _decide(name: str, settings: Settings, planned: _Planned) -> Deployment | En
         python=python,
         plan=_plan(name, lock, python, planned, request, settings),
         notes=notes,
+        proved=planned.proved,
     )
 
 
@@ -247,8 +251,10 @@ def _plan(
             rebuild=settings.rebuild,
             damaged=damaged,
         )
-        if steps.build:
-            return steps
+        builders = (n for n, built in planned.to_build.items() if built.id == steps.generation)
+        if steps.build or (builder := next(builders, "")):
+            because = steps.because if steps.build else f"it is built for {builder}"
+            return steps.model_copy(update={"because": because})
         found = damaged_packages(steps.generation, python, planned.facts, record, settings)
         if not found:
             return steps
@@ -311,6 +317,7 @@ def _deployment_of(name: str, settings: Settings, planned: _Planned, generation:
         python=python,
         plan=steps,
         hold=hold,
+        proved=planned.proved,
     )
 
 

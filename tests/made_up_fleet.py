@@ -11,7 +11,14 @@ from pathlib import Path
 
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Profile, Python
-from fleetwheel.reporting.report import Drift, HostReport, Report
+from fleetwheel.reporting.report import (
+    OF_HOST,
+    Drift,
+    EnvironmentReport,
+    HostReport,
+    Report,
+    Status,
+)
 from fleetwheel.sources.wheel import Source
 
 LAST = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
@@ -20,6 +27,19 @@ MODELS = {
     "render": ("render", "NVIDIA RTX 6000 Ada Generation", "8.9", 49140, 2),
     "training": ("h100", "NVIDIA H100 80GB HBM3", "9.0", 81559, 8),
     "teaching": ("lab", "NVIDIA GeForce GTX 1080 Ti", "6.1", 11264, 1),
+}
+ENVIRONMENTS = {
+    "workstations": ("default",),
+    "render": ("default", "vision"),
+    "training": ("default", "vision", "speech"),
+    "teaching": ("default", "course"),
+}
+MANY = ("default", *(f"team-{letter}" for letter in "abcdefghi"))
+"""What one host of ``training`` has."""
+PACKAGES = {
+    "vision": ("torchvision==0.28.0", "timm==1.0.22"),
+    "speech": ("torchaudio==2.13.0",),
+    "course": ("torchvision==0.25.0",),
 }
 PYTHON = Python(path="/usr/bin/python3.12", version="3.12.11")
 DRIFTS = (
@@ -98,28 +118,37 @@ def _host(name: str, group: str, day: int) -> HostReport:
         driver=Driver(state=DriverState.OK, version="570.195.03" if old else "580.95.05"),
         gpus=gpus,
     )
-    choice = _choice(old)
+    names = MANY if name == "h100-02" else ENVIRONMENTS[group]
     healthy = HostReport(
         name=name,
         group=group,
         status="clean",
         profile=profile,
-        choice=choice,
-        generation=f"{choice.packages['torch']}-cp312-5c1d0a7e9b42-1",
-        smoke={"passed": True},
+        environments=tuple(_environment(environment, old) for environment in names),
         seconds=1.4,
     )
     ill = since - until < day <= since
     return _spoilt(healthy, chance) if ill else healthy
 
 
-def _choice(old: bool) -> Choice:
+def _environment(name: str, old: bool) -> EnvironmentReport:
+    choice = _choice(old, *PACKAGES.get(name, ()))
+    return EnvironmentReport(
+        name=name,
+        status="clean",
+        choice=choice,
+        generation=f"{choice.packages['torch']}-cp312-5c1d0a7e9b42-1",
+        smoke={"passed": True},
+    )
+
+
+def _choice(old: bool, *packages: str) -> Choice:
     torch, variant = ("2.10.0", "cu126") if old else ("2.13.0", "cu130")
     return Choice(
         torch=torch,
         variant=variant,
-        packages={"torch": f"{torch}+{variant}"},
-        requirements=("numpy",),
+        packages={"torch": f"{torch}+{variant}", **dict(map(_named, packages))},
+        requirements=("numpy", *(name for name, _ in map(_named, packages))),
         python=PYTHON,
         source=Source(
             name=f"official {variant}", url=f"https://download.pytorch.org/whl/{variant}"
@@ -128,18 +157,20 @@ def _choice(old: bool) -> Choice:
     )
 
 
+def _named(package: str) -> tuple[str, str]:
+    name, _, version = package.partition("==")
+    return name, version
+
+
 def _spoilt(healthy: HostReport, chance: random.Random) -> HostReport:
-    nothing = {"profile": None, "choice": None, "generation": None, "smoke": None}
     match chance.randrange(8):
         case 0:
-            why = "no connection within 10 s: is it switched on?"
-            return healthy.model_copy(update={**nothing, "status": "unreachable", "why": why})
+            return _gone(healthy, "unreachable", "no connection within 10 s: is it switched on?")
         case 1:
             why = "rolled back on 2026-11-18; --data lift_hold=true ends the hold"
-            return healthy.model_copy(update={"status": "on hold", "why": why})
+            return _in_one(healthy, "on hold", why)
         case 2:
-            why = "its facts cannot be read: /opt is full"
-            return healthy.model_copy(update={**nothing, "status": "failed", "why": why})
+            return _gone(healthy, "failed", "its facts cannot be read: /opt is full")
     kinds = DRIFTS if len(healthy.profile.gpus if healthy.profile else ()) > 3 else DRIFTS[::3]
     kinds = DRIFTS[:2] if healthy.group == "workstations" else kinds
     found = tuple(
@@ -150,18 +181,41 @@ def _spoilt(healthy: HostReport, chance: random.Random) -> HostReport:
     if profile and "driver version" in {drift.what for drift in found}:
         driver = profile.driver.model_copy(update={"version": "575.64.03"})
         profile = profile.model_copy(update={"driver": driver})
-    return healthy.model_copy(update={"status": "drifted", "drift": found, "profile": profile})
+    own = tuple(drift for drift in found if drift.class_ in OF_HOST)
+    others = tuple(drift for drift in found if drift not in own)
+    ill = _in_one(healthy, "drifted", drift=others) if others else healthy
+    return ill.model_copy(update={"status": "drifted", "drift": own, "profile": profile})
+
+
+def _gone(host: HostReport, status: Status, why: str) -> HostReport:
+    nothing = {"profile": None, "environments": ()}
+    return host.model_copy(update={**nothing, "status": status, "why": why})
+
+
+def _in_one(
+    host: HostReport, status: Status, why: str = "", drift: tuple[Drift, ...] = ()
+) -> HostReport:
+    """Return a host of whose environments the last one has this status."""
+    *others, last = host.environments
+    ill = last.model_copy(update={"status": status, "why": why, "drift": drift})
+    return host.with_environments([*others, ill])
 
 
 def _text(report: Report) -> str:
     return json.dumps(report.model_dump(mode="json", by_alias=True, exclude_defaults=True)) + "\n"
 
 
+def _bare(host: HostReport) -> HostReport:
+    """Return a host with nothing but what was wrong with it."""
+    nothing = {"choice": None, "generation": None, "smoke": None}
+    kept = [each.model_copy(update=nothing) for each in host.environments]
+    return host.model_copy(update={"profile": None, "environments": tuple(kept)})
+
+
 def main(directory: Path) -> None:
     """Write the fleet of the picture."""
-    bare = {"profile": None, "choice": None, "generation": None, "smoke": None}
     for old in past(44):
-        hosts = tuple(host.model_copy(update=bare) for host in old.hosts if host.status != "clean")
+        hosts = tuple(_bare(host) for host in old.hosts if host.status != "clean")
         path = directory / f"{old.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
         path.write_text(_text(old.model_copy(update={"hosts": hosts})), encoding="utf-8")
     (directory / f"{LAST:%Y-%m-%dT%H-%M-%S.%fZ}.json").write_text(_text(report(44)))

@@ -29,6 +29,17 @@ def run_pyinfra(
     )
 
 
+def with_environment(host: dict[str, Any]) -> dict[str, Any]:
+    """Return a host's entry in a report as if what is said of its one environment were its own."""
+    found = host["environments"]
+    assert len(found) <= 1, found
+    nothing = {"why": "", "drift": [], "choice": None, "generation": None, "smoke": None}
+    (one,) = found or [nothing]
+    why = "\n".join(filter(None, [host["why"], one["why"]]))
+    own = {key: one[key] for key in ("choice", "generation", "smoke")}
+    return {**host, **own, "why": why, "drift": [*host["drift"], *one["drift"]]}
+
+
 @dataclass
 class Project:
     """A project directory of its own, which deploys to this machine under a root of its own."""
@@ -57,11 +68,15 @@ class Project:
         return self.run("-y", "deploys/torch.py", **data)
 
     def report(self) -> dict[str, Any]:
-        """Return this machine's entry in the newest report."""
+        """Return this machine's entry in the newest report, with that of its only environment."""
         newest = max((self.directory / "reports").glob("*.json"))
-        entry = json.loads(newest.read_text())["hosts"][0]
-        assert isinstance(entry, dict)
-        return entry
+        return with_environment(json.loads(newest.read_text())["hosts"][0])
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of this machine's environment "default"."""
+        state = json.loads((self.root / "state.json").read_text())
+        record: dict[str, Any] = state["environments"]["default"]
+        return record
 
     def python(self, program: str) -> str:
         """Run a program with the environment in use."""

@@ -12,7 +12,10 @@ from gevent import monkey
 from fleetwheel import __version__, terminal
 from fleetwheel.errors import LOG, FleetwheelError
 
-COMMANDS = ("add", "bootstrap-windows", "choose", "drift", "facts", "init", "outlook", "report")
+COMMANDS = (
+    *("add", "bootstrap-windows", "choose", "drift", "facts", "generations", "init", "outlook"),
+    "report",
+)
 DEPLOYS = ("deploy", "mirror", "onboard", "remove", "rollback", "schedule", "smoke")
 """Those that run a file of deploys/."""
 FAILED = 1

@@ -34,7 +34,7 @@ from fleetwheel.terminal import printable
 )
 @click.option("--repair", is_flag=True, help="Print the deploys that repair the drifted hosts.")
 @file_option("json", "the report as JSON")
-@file_option("junit", "a JUnit test case for each host and class")
+@file_option("junit", "a JUnit test case for each host, environment and class")
 @file_option("prometheus", "gauges for node_exporter's textfile collector")
 @file_option("html", "one page to look at")
 @verbosity_options

@@ -1,8 +1,12 @@
 """The generations that an environment had in use, and what differs between two of them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
-from fleetwheel.deploy.record import Earlier, Record
+from fleetwheel.choice.request import Request
+from fleetwheel.deploy.record import Earlier, Record, State
+from fleetwheel.host.profile import Installation
+from fleetwheel.value import Value
 
 NAMED = 6
 """Packages that a sentence names."""
@@ -53,3 +57,53 @@ def package_changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     ]
     more = len(changed) - NAMED
     return ", ".join([*changed[:NAMED], *([f"and {more} more"] if more > 0 else [])])
+
+
+class ListedGeneration(Value):
+    """One generation of an environment, as people look for one to go back to."""
+
+    environment: str
+    generation: str
+    deployed_at: datetime | None = None
+    """When it was put to use last; None where nobody wrote that down."""
+    torch: str = ""
+    changes: str = ""
+    """What is different from the generation before."""
+    request: Request | None = None
+    state: str = ""
+    """``in use``, ``on hold``, ``failed`` or ``gone``; empty for one to go back to."""
+
+
+def generations_of(found: State, there: Installation) -> list[ListedGeneration]:
+    """Return the generations of each environment of a host, the one in use first."""
+    built = {generation.id: generation.packages for generation in there.generations}
+    return [
+        listed for name, record in found.environments.items() for listed in _of(name, record, built)
+    ]
+
+
+def _of(
+    environment: str, record: Record, built: Mapping[str, Mapping[str, str]]
+) -> list[ListedGeneration]:
+    way = [_left(record), *record.earlier]
+    in_use = "on hold" if record.hold else "in use"
+    failed = [
+        Earlier(generation=id) for id in record.failed if id not in {e.generation for e in way}
+    ]
+    states = dict.fromkeys(record.failed, "failed") | {record.generation: in_use}
+    found = []
+    for each, older in zip([*way, *failed], [*way[1:], None, *(None for _ in failed)], strict=True):
+        packages = built.get(each.generation, {})
+        before = built.get(older.generation, {}) if older else {}
+        found.append(
+            ListedGeneration(
+                environment=environment,
+                generation=each.generation,
+                deployed_at=each.deployed_at,
+                torch=packages.get("torch", ""),
+                changes=package_changes(before, packages) if before and packages else "",
+                request=each.request,
+                state=states.get(each.generation, "" if packages else "gone"),
+            )
+        )
+    return found

@@ -30,8 +30,8 @@ def clean(root: Path, environment: str, failed: list[str], left: list[str]) -> l
 
     The records name those to keep. Others, such as what a rollback went back from, fill up what
     each environment may keep, the newest first. Of the rest go those that the ``environment`` has
-    just ``left``, or that ``failed`` before, and what is older than an hour: another controller may
-    be about to use what is newer.
+    just ``left``, or that ``failed`` before, and what was not built within the hour: another
+    controller may be about to use that.
     """
     found = records(root)
     wanted = _wanted(root, found, environment)
@@ -43,7 +43,7 @@ def clean(root: Path, environment: str, failed: list[str], left: list[str]) -> l
     room = max(sum(record.get("keep", KEEP) for record in found.values()) - named, 0)
     removed = []
     for path in {*changed} - {*good[:room]}:
-        leaves = path.name in {*left, *failed} or time.time() - changed[path] > FRESH_S
+        leaves = path.name in {*left, *failed} or not is_fresh(path)
         if leaves and not in_use(path) and discard(path):
             removed.append(path.name)
     return sorted(removed)
@@ -54,6 +54,12 @@ def _wanted(root: Path, found: dict[str, dict[str, Any]], environment: str) -> s
     others = (record for name, record in found.items() if name != environment)
     looked_at = (id for record in others for id in record.get("failed") or ())
     return {*named_generations(found), *looked_at, *map(generation_at, links(root))}
+
+
+def is_fresh(path: Path) -> bool:
+    """Whether a generation was just built: another controller may be about to use it."""
+    config = path / "pyvenv.cfg"
+    return config.exists() and time.time() - config.stat().st_mtime < FRESH_S
 
 
 def discard(path: Path, *, used: bool = False) -> bool:

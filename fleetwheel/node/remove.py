@@ -5,12 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fleetwheel.node.clean import FRESH_S, discard, in_use, trim, unused
+from fleetwheel.node.clean import discard, in_use, is_fresh, trim, unused
 from fleetwheel.node.freed import freed_bytes
 from fleetwheel.node.link import (
     DEFAULT,
@@ -107,10 +106,9 @@ def going_with(root: Path, environments: Sequence[str]) -> Going:
     leading = [link for link in links(root) if environment_of(link) not in environments]
     kept = {*all_generations(stays), *map(generation_at, leading)}
     used = [generation_at(link_of(root, name)) for name in environments]
-    there = {path.name: path for path in root.glob("envs/[!.]*")}
-    others = (
-        [] if stays or any(map(generation_at, leading)) else sorted(filter(is_old, there.values()))
-    )
+    there = {path.name: path for path in sorted(root.glob("envs/[!.]*")) if path.is_dir()}
+    last = not stays and not any(map(generation_at, leading))
+    others = [path for path in there.values() if last and is_ours(path) and not is_fresh(path)]
     named = [there[id] for id in [*used, *all_generations(leaving)] if id in there]
     going = [path for path in dict.fromkeys([*named, *others]) if path.name not in kept]
     return Going(tuple(going), tuple(unused(root, going)))
@@ -127,8 +125,9 @@ def all_generations(found: Mapping[str, dict[str, Any]]) -> list[str]:
     return [*named_generations(dict(found)), *map(str, failed)]
 
 
-def is_old(generation: Path) -> bool:
-    return time.time() - generation.stat().st_mtime > FRESH_S
+def is_ours(generation: Path) -> bool:
+    """Whether a build made what stands among the generations, and not a person."""
+    return (generation / "pylock.toml").is_file()
 
 
 def unlink(root: Path, environment: str) -> None:

@@ -19,7 +19,7 @@ from fleetwheel.node.link import (
     remove_link,
     tidy,
 )
-from fleetwheel.node.remove import all_generations, in_use_failure, users_of
+from fleetwheel.node.remove import all_generations, in_use_failure, is_ours, users_of
 from fleetwheel.node.root import exclusive
 from fleetwheel.node.state import records
 
@@ -104,7 +104,7 @@ def generations(root: Path) -> list[Path]:
     found = records(root)
     named = {*all_generations(found), *map(generation_at, links(root))}
     there = sorted(path for path in root.glob("envs/[!.]*") if path.is_dir())
-    return [path for path in there if path.name in named or (path / "pylock.toml").is_file()]
+    return [path for path in there if path.name in named or is_ours(path)]
 
 
 def our_links(root: Path) -> list[Path]:

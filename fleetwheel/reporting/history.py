@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from fleetwheel.errors import DETAIL, LOG, FleetwheelError
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
+from fleetwheel.reporting import report_1
 from fleetwheel.reporting.report import HostReport, Report, Status
-from fleetwheel.terminal import printable
+from fleetwheel.reporting.table import print_rows
 
 Kind = Literal["deploy", "smoke", "drift"]
+Key = tuple[str, str, str, str]
+"""Host, environment, kind and subject of a finding."""
 
+SCHEMA: str = Report.model_fields["format"].default
 TROUBLE: tuple[Status, ...] = ("failed", "refused", "unreachable", "drifted")
 """What a host can come to that a person has to look at."""
 UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
@@ -27,11 +32,13 @@ UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with one host."""
+    """One thing that is wrong with one host, or with one of its environments."""
 
     host: str
+    environment: str
+    """Empty for what is wrong with the host itself."""
     kind: str
-    """The class of a drift, or ``host`` where the host itself failed or could not be reached."""
+    """The class of a drift; ``host`` or ``environment`` where that failed as a whole."""
     what: str
     expected: str = ""
     found: str = ""
@@ -39,9 +46,15 @@ class Finding:
     """Whether only a deep look finds it."""
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def place(self) -> tuple[str, str]:
+        """Where it was found: host and environment."""
+        return self.host, self.environment
+
+    @property
+    def key(self) -> Key:
         """What makes it the same finding in another report, whatever its values are by then."""
-        return self.host, self.kind, "" if self.kind == "host" else self.what
+        whole = self.kind in ("host", "environment")
+        return *self.place, self.kind, "" if whole else self.what
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Comparison:
     mended: tuple[Finding, ...]
     unchanged: tuple[Finding, ...]
     unknown: tuple[Finding, ...]
-    """Found earlier, on hosts that the later report could not look at or leaves out."""
+    """Found earlier, where the later report could not look, or what it leaves out."""
 
     @property
     def nothing(self) -> bool:
@@ -103,16 +116,33 @@ def last_deep_report(directory: Path) -> Report | None:
 
 
 def read_report(path: Path) -> Report:
-    """Return the report in a file; FleetwheelError where there is none."""
+    """Return the report in a file, of whichever schema; FleetwheelError where there is none."""
     LOG.log(DETAIL, "read %s", path)
     try:
-        return Report.model_validate_json(path.read_bytes())
+        return _parsed(from_json(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "document"
         raise FleetwheelError(f"{path} is no report: {place}: {first['msg']}") from error
+    except ValueError as error:
+        raise FleetwheelError(f"{path} is no report: {error}") from error
+    except FleetwheelError as error:
+        raise FleetwheelError(f"{path} {error.message}", hint=error.hint) from error
     except OSError as error:
         raise FleetwheelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parsed(document: object) -> Report:
+    """Return the report that a document holds; what a later version added is passed over."""
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema == report_1.SCHEMA:
+        return report_1.parse_report_1(document)
+    if isinstance(schema, str) and schema != SCHEMA and schema.startswith("fleetwheel.report/"):
+        raise FleetwheelError(
+            f"is written in the schema {schema[:40]}, this fleetwheel knows {SCHEMA}",
+            hint="use a newer fleetwheel, as the one that wrote it",
+        )
+    return Report.model_validate(document, extra="ignore")
 
 
 def findings(report: Report) -> list[Finding]:
@@ -121,23 +151,28 @@ def findings(report: Report) -> list[Finding]:
 
 
 def _findings(host: HostReport) -> Iterable[Finding]:
-    for drift in host.drift:
-        yield Finding(host.name, drift.class_, drift.what, drift.expected, drift.found, drift.deep)
-    if host.status in TROUBLE and not host.drift:
-        yield Finding(host.name, "host", host.status, found=host.why.partition("\n")[0])
+    for part in host.parts:
+        place = (host.name, part.environment)
+        for each in part.drift:
+            yield Finding(*place, each.class_, each.what, each.expected, each.found, each.deep)
+        told = part.status == "drifted" and part.drift
+        if part.status in TROUBLE and not told:
+            kind = "environment" if part.environment else "host"
+            yield Finding(*place, kind, part.status, found=part.why.partition("\n")[0])
 
 
 def compare(old: Report, new: Report) -> Comparison:
     """Return what appeared, what was mended and what stayed between two reports.
 
     A drift counts as mended only where the later report has looked: not on a host that it could
-    not reach, nor by a quick look where a deep one had found it.
+    not reach, nor in an environment that it leaves out, nor by a quick look where a deep one had
+    found it.
     """
     before = {finding.key: finding for finding in findings(old)}
     after = {finding.key: finding for finding in findings(new)}
-    looked_at = {host.name for host in new.hosts if host.status not in UNSEEN}
+    seen = {(h.name, p.environment) for h in new.hosts for p in h.parts if p.status not in UNSEEN}
     gone = [finding for key, finding in before.items() if key not in after]
-    mended = [f for f in gone if f.host in looked_at and (new.deep or not f.deep)]
+    mended = [f for f in gone if f.place in seen and (new.deep or not f.deep)]
     return Comparison(
         old=old.at,
         new=new.at,
@@ -161,11 +196,13 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(f"{span}: {counts or 'nothing was found, then or now'}", highlight=False)
     if comparison.nothing:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "host", "class", "what", "expected", "found"):
-        table.add_column(heading, overflow="fold")
-    for word, colour, found in parts:
-        for f in found:
-            cells = (f.host, f.kind, f.what, f.expected, f.found)
-            table.add_row(f"[{colour}]{word}[/]", *(escape(printable(cell)) for cell in cells))
-    console.print(table)
+    everything = [(word, colour, f) for word, colour, found in parts for f in found]
+    named = any(f.environment not in ("", DEFAULT) for _, _, f in everything)
+    rows = [
+        (
+            Text(word, style=colour),
+            *(f.host, f.environment if named else "", f.kind, f.what, f.expected, f.found),
+        )
+        for word, colour, f in everything
+    ]
+    print_rows(("", "host", "environment", "class", "what", "expected", "found"), rows, console)

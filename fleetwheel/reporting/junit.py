@@ -1,10 +1,8 @@
-"""A drift report as JUnit XML: one test case for each host and class."""
-
-from typing import get_args
+"""A drift report as JUnit XML: one test case for each class of each host and environment."""
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from fleetwheel.reporting.report import DriftClass, HostReport, Report
+from fleetwheel.reporting.report import DriftClass, HostReport, Part, Report
 from fleetwheel.terminal import printable
 
 
@@ -13,25 +11,28 @@ def junit(report: Report) -> str:
     suite = TestSuite("fleetwheel drift")
     suite.timestamp = report.at.isoformat(timespec="seconds")
     for host in report.hosts:
-        for class_ in get_args(DriftClass):
-            suite.add_testcase(_case(host, class_))
+        for part in host.told:
+            for class_ in part.classes:
+                suite.add_testcase(_case(host, part, class_))
     document = JUnitXml("fleetwheel")
     document.add_testsuite(suite)
     document.update_statistics()
     return str(document.tostring().decode())
 
 
-def _case(host: HostReport, class_: DriftClass) -> TestCase:
-    case = TestCase(class_, classname=printable(host.name))
-    found = [drift for drift in host.drift if drift.class_ == class_]
+def _case(host: HostReport, part: Part, class_: DriftClass) -> TestCase:
+    named = part.environment and len(host.environments) > 1
+    name = f"{part.environment}: {class_}" if named else class_
+    case = TestCase(name, classname=printable(host.name))
+    found = [drift for drift in part.drift if drift.class_ == class_]
     if found:
         text = [f"{d.what}: expected {d.expected}, found {d.found}\n  {d.repair}" for d in found]
         what = ", ".join(drift.what for drift in found)
         case.result = [_result(Failure, f"{what} differs", "\n".join(text))]
-    elif host.status == "on hold":
-        case.result = [_result(Skipped, host.why, host.why)]
-    elif host.status not in ("clean", "drifted"):
-        case.result = [_result(Error, host.status, host.why)]
+    elif part.status == "on hold":
+        case.result = [_result(Skipped, part.why, part.why)]
+    elif part.status not in (None, "clean", "drifted"):
+        case.result = [_result(Error, part.status, part.why)]
     return case
 
 

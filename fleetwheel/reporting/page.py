@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fleetwheel.choice.choose import Choice
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import DriverState, Gpu, Profile
 from fleetwheel.render import render as filled
 from fleetwheel.reporting import history
-from fleetwheel.reporting.report import Drift, HostReport, Report, Status
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, Part, Report, Status
 from fleetwheel.terminal import printable
 
 TONES: dict[Status, str] = {
@@ -37,6 +39,8 @@ DENSE = 120
 """Hosts from which on the grid shows shapes alone."""
 OPEN = 3
 """Hosts in trouble up to which their details stand open at first."""
+PHRASES = 2
+"""What the line of a closed host says at most; what else is wrong is counted."""
 BARS = 8
 """Versions that a chart names; the rest are counted together."""
 COLUMNS = 30
@@ -66,23 +70,39 @@ class Column:
 
 
 @dataclass(frozen=True)
-class View:
-    """One host as the page shows it."""
+class Details:
+    """What stands below the line of a host, or of an environment, that is opened."""
 
-    name: str
-    group: str
-    status: str
-    tone: str
-    headline: str
-    machine: str
-    torch: str
     why: str
-    open: bool
-    classes: list[str]
     drift: list[dict[str, Any]]
     facts: list[tuple[str, str]]
     reasons: list[str]
     tests: list[str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A host or an environment as the page shows it: one line until it is opened."""
+
+    name: str
+    status: str
+    tone: str
+    headline: str
+    runs: str
+    """Which torch, or how many environments."""
+    open: bool
+    details: Details
+
+
+@dataclass(frozen=True)
+class View(Line):
+    """One host as the page shows it."""
+
+    group: str
+    machine: str
+    classes: list[str]
+    environments: list[Line]
+    """None where there is only one: its details stand among those of the host."""
 
 
 def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
@@ -105,7 +125,7 @@ def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
         hosts=_shown(views),
         troubled=troubled,
         groups=_shown(list(_groups(views).items())),
-        classes=sorted({drift.class_ for host in hosts for drift in host.drift}),
+        classes=sorted({drift.class_ for host in hosts for drift in host.differences}),
         dense=len(hosts) >= DENSE,
         charts=_shown([(title, _bars(values)) for title, values in _charts(hosts)]),
         columns=columns,
@@ -159,35 +179,104 @@ def _groups(views: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def _view(host: HostReport, new: set[tuple[str, str, str]], unfold: bool) -> View:
-    whats = list(dict.fromkeys(drift.what for drift in host.drift))
+def _view(host: HostReport, new: set[history.Key], unfold: bool) -> View:
+    own, *_ = host.parts
+    several = len(host.environments) > 1
+    inside = [_details(host, part, new) for part in host.parts[1:]]
+    details = _details(host, own, new)
     return View(
         name=host.name,
         group=host.group,
         status=host.status,
         tone=TONES[host.status],
-        headline=", ".join(whats) or host.why.partition("\n")[0],
+        headline=_phrases(host),
         machine=_machine(host.profile),
-        torch=_torch(host),
-        why=host.why,
+        runs=_runs(host),
         open=unfold and host.status in history.TROUBLE,
-        classes=sorted({drift.class_ for drift in host.drift}),
-        drift=[
-            {**drift.model_dump(by_alias=True), "new": _key(host, drift) in new}
-            for drift in host.drift
+        classes=sorted({drift.class_ for drift in host.differences}),
+        details=details if several else _together([details, *inside]),
+        environments=[
+            _line(environment, found)
+            for environment, found in zip(host.environments, inside, strict=True)
+            if several
         ],
-        facts=[(term, text) for term, text in _facts(host) if text],
-        reasons=[line for line in _reasons(host) if line not in host.why],
-        tests=_tests(host.smoke),
     )
 
 
-def _key(host: HostReport, drift: Drift) -> tuple[str, str, str]:
-    return host.name, drift.class_, drift.what
+def _line(environment: EnvironmentReport, details: Details) -> Line:
+    return Line(
+        name=environment.name,
+        status=environment.status,
+        tone=TONES[environment.status],
+        headline=_phrase(environment),
+        runs=_torch(environment.choice),
+        open=environment.status in history.TROUBLE,
+        details=details,
+    )
 
 
-def _torch(host: HostReport) -> str:
-    return f"{host.choice.torch} {host.choice.variant}" if host.choice else ""
+def _details(host: HostReport, part: Part, new: set[history.Key]) -> Details:
+    facts = _environment_facts(part) if part.environment else _host_facts(host)
+    reasons = part.choice.reasons if part.choice else ()
+    return Details(
+        why=part.why,
+        drift=[
+            {
+                **drift.model_dump(by_alias=True),
+                "new": (host.name, part.environment, drift.class_, drift.what) in new,
+            }
+            for drift in part.drift
+        ],
+        facts=[(term, text) for term, text in facts if text],
+        reasons=[line for line in reasons if line not in part.why],
+        tests=_tests(part.smoke),
+    )
+
+
+def _together(parts: Sequence[Details]) -> Details:
+    return Details(
+        why="\n".join(part.why for part in parts if part.why),
+        drift=[drift for part in parts for drift in part.drift],
+        facts=[fact for part in parts for fact in part.facts],
+        reasons=[line for part in parts for line in part.reasons],
+        tests=[line for part in parts for line in part.tests],
+    )
+
+
+def _phrases(host: HostReport) -> str:
+    """Return what is wrong with a host, and in which environments, in a few words."""
+    troubled = [p for s in TONES if s in history.TROUBLE for p in host.parts if p.status == s]
+    names: dict[str, list[str]] = {}
+    for part in troubled or host.parts:
+        if text := _phrase(part):
+            names.setdefault(text, []).append(part.environment)
+    said = [_placed(text, where, host) for text, where in names.items()]
+    more = [f"{len(said) - PHRASES} more"] if len(said) > PHRASES else []
+    return "; ".join([*said[:PHRASES], *more])
+
+
+def _phrase(part: Part | EnvironmentReport) -> str:
+    whats = dict.fromkeys(drift.what for drift in part.drift)
+    return ", ".join(whats) or part.why.partition("\n")[0]
+
+
+def _placed(text: str, names: Sequence[str], host: HostReport) -> str:
+    if "" in names or len(names) == len(host.environments):
+        return text
+    where = f"{len(names)} environments" if len(names) > PHRASES else ", ".join(names)
+    return f"{where}: {text}"
+
+
+def _runs(host: HostReport) -> str:
+    """Return the torch of the one environment, or how many there are."""
+    if len(host.environments) > 1:
+        return f"{len(host.environments)} environments"
+    said = [(each.name, _torch(each.choice)) for each in host.environments]
+    return "".join(text if name == DEFAULT else f"{name}: {text}" for name, text in said if text)
+
+
+def _torch(choice: Choice | None) -> str:
+    return f"torch {choice.torch} {choice.variant}" if choice else ""
 
 
 def _machine(profile: Profile | None) -> str:
@@ -207,30 +296,31 @@ def _driver(profile: Profile) -> str:
     return driver.version or "" if driver.state is DriverState.OK else driver.state.value
 
 
-def _facts(host: HostReport) -> Iterable[tuple[str, str]]:
-    """Return what a person asks first about a machine, and what stands on it."""
+def _host_facts(host: HostReport) -> Iterable[tuple[str, str]]:
+    """Return what a person asks first about a machine."""
+    yield "Group", host.group
     if profile := host.profile:
         memory = f"{profile.memory_total_mib / 1024:.0f} GiB" if profile.memory_total_mib else ""
         yield "System", ", ".join(filter(None, (profile.distribution, profile.arch, memory)))
         yield "Driver", _driver(profile)
         yield "GPUs", "\n".join(_gpu(gpu) for gpu in profile.gpus)
         yield "Could not be seen", "\n".join(profile.problems)
-    if choice := host.choice:
+    yield "Trust", host.trusted
+
+
+def _environment_facts(part: Part) -> Iterable[tuple[str, str]]:
+    """Return what stands in an environment."""
+    if choice := part.choice:
         yield "Python", choice.python.version
         yield "Packages", ", ".join(f"{name} {v}" for name, v in choice.packages.items())
         yield "From", choice.source.redacted if choice.source else ""
-    yield "Environment", host.generation or ""
+    yield "Generation", part.generation or ""
 
 
 def _gpu(gpu: Gpu) -> str:
     memory = f"{gpu.memory_total_mib / 1024:.0f} GiB" if gpu.memory_total_mib else ""
     parts = (f"{gpu.index}: {_model(gpu)}", memory, gpu.pci_bus_id, gpu.uuid)
     return ", ".join(part for part in parts if part)
-
-
-def _reasons(host: HostReport) -> tuple[str, ...]:
-    chosen = host.choice.reasons if host.choice else ()
-    return (*chosen, *filter(None, [host.trusted]))
 
 
 def _tests(smoke: dict[str, Any] | None) -> list[str]:
@@ -249,15 +339,21 @@ def _items(smoke: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _charts(hosts: Sequence[HostReport]) -> list[tuple[str, list[str]]]:
-    """Return the title and one value for each host of every chart that has something to show."""
+    """Return the title and the values of all hosts, for every chart that has something to show."""
     profiles = [host.profile for host in hosts if host.profile]
     charts = [
         ("NVIDIA driver", [_driver(profile) for profile in profiles if profile.gpus]),
-        ("PyTorch", [_torch(host) for host in hosts]),
+        ("PyTorch", [torch for host in hosts for torch in _torches(host)]),
         ("GPUs of a host", [_machine(profile) for profile in profiles]),
     ]
     known = [(title, [value for value in values if value]) for title, values in charts]
     return [(title, values) for title, values in known if values]
+
+
+def _torches(host: HostReport) -> set[str]:
+    """Return every torch of a host once, in however many environments it is."""
+    choices = [each.choice for each in host.environments if each.choice]
+    return {f"{choice.torch} {choice.variant}" for choice in choices}
 
 
 def _bars(values: Sequence[str]) -> list[Bar]:

@@ -1,26 +1,28 @@
 """A drift report for Prometheus, as a text file for node_exporter."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from fleetwheel.reporting.report import DriftClass, HostReport, Report
+from fleetwheel.reporting.report import HostReport, Part, Report, Status
 from fleetwheel.terminal import printable
 
 LONGEST = 64
 """Characters of a label: what a host says of itself must not grow without bound."""
+SEEN: tuple[Status, ...] = ("clean", "drifted", "on hold")
+INFO = ("environment", "driver", "torch", "variant", "status")
 
 
 def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
-    """Return gauges for every host; ``earlier`` tell when each was last as it should be."""
+    """Return gauges for every host; ``earlier`` tell when each was last as it should be.
+
+    What belongs to an environment names it in a label, which is empty for the host's own.
+    """
     registry = CollectorRegistry()
-    drift = _gauge(registry, "drift", "Differences from what the host should be", "class")
-    up = _gauge(registry, "up", "Whether the host could be looked at")
+    drift = _gauge(registry, "drift", "Differences from what it should be", "environment", "class")
+    up = _gauge(registry, "up", "Whether the host could be looked at, with all its environments")
     success = _gauge(registry, "last_success_timestamp_seconds", "When the host last had no drift")
-    info = _gauge(
-        registry, "info", "What the host runs; always 1", "driver", "torch", "variant", "status"
-    )
+    info = _gauge(registry, "info", "What stands on the host; always 1", *INFO)
     checked = Gauge(
         "fleetwheel_check_timestamp_seconds", "When drift was looked for", registry=registry
     )
@@ -28,13 +30,14 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
     last = _last_clean([*earlier, report])
     for host in report.hosts:
         name = label(host.name)
-        seen = host.status in ("clean", "drifted", "on hold")
-        up.labels(name).set(seen)
-        if seen:
-            info.labels(name, *_labels(host)).set(1)
-            for class_ in get_args(DriftClass):
-                count = sum(found.class_ == class_ for found in host.drift)
-                drift.labels(name, class_).set(count)
+        up.labels(name).set(host.status in SEEN)
+        for part in host.parts:
+            if part.status is None or part.status in SEEN:
+                for class_ in part.classes:
+                    count = sum(found.class_ == class_ for found in part.drift)
+                    drift.labels(name, part.environment, class_).set(count)
+        for part in _described(host):
+            info.labels(name, *_labels(host, part)).set(1)
         if host.name in last:
             success.labels(name).set(last[host.name])
     return generate_latest(registry).decode()
@@ -44,10 +47,16 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> G
     return Gauge(f"fleetwheel_host_{name}", text, ["host", *labels], registry=registry)
 
 
-def _labels(host: HostReport) -> tuple[str, str, str, str]:
+def _described(host: HostReport) -> list[Part]:
+    """Return the environments that could be looked at; the host itself where it has none."""
+    own, *environments = host.parts
+    return [part for part in environments or [own] if part.status in SEEN]
+
+
+def _labels(host: HostReport, part: Part) -> tuple[str, ...]:
     driver = host.profile.driver.version if host.profile else None
-    torch, variant = (host.choice.torch, str(host.choice.variant)) if host.choice else ("", "")
-    return label(driver or ""), label(torch), label(variant), host.status
+    torch, variant = (part.choice.torch, str(part.choice.variant)) if part.choice else ("", "")
+    return part.environment, label(driver or ""), label(torch), label(variant), str(part.status)
 
 
 def label(text: str) -> str:

@@ -1,10 +1,11 @@
 """The report of a run: a table for people and a JSON document for machines."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 from rich.console import Console
@@ -63,6 +64,8 @@ KEPT = 100
 
 
 DriftClass = Literal["package", "driver", "hardware", "runtime"]
+OF_HOST: tuple[DriftClass, ...] = ("driver", "hardware", "runtime")
+OF_ENVIRONMENT: tuple[DriftClass, ...] = ("package", "runtime")
 
 
 class Drift(Value):
@@ -94,6 +97,23 @@ class EnvironmentReport(Value):
     """What differs in the environment: packages and runtime."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A host itself, or one of its environments: each has its own status, reason and drift."""
+
+    environment: str
+    """Empty for the host itself."""
+    status: Status | None
+    """None for a host of which its environments say it all."""
+    why: str
+    drift: tuple[Drift, ...]
+    classes: tuple[DriftClass, ...]
+    """What drift is looked for in it."""
+    choice: Choice | None = None
+    generation: str | None = None
+    smoke: dict[str, Any] | None = None
+
+
 class HostReport(Value):
     """What a run did or found on one host, and why."""
 
@@ -107,7 +127,7 @@ class HostReport(Value):
     seconds: float | None = None
     profile: Profile | None = None
     drift: tuple[Drift, ...] = ()
-    """What differs on the host itself: driver and hardware."""
+    """What differs on the host itself: driver, hardware, and what GPUs say of themselves."""
     environments: tuple[EnvironmentReport, ...] = ()
     """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
@@ -123,11 +143,59 @@ class HostReport(Value):
         """The drift of the host and of its environments."""
         return (*self.drift, *(drift for each in self.environments for drift in each.drift))
 
+    @property
+    def statuses(self) -> frozenset[Status]:
+        """Its own status and those of its environments; drifted too where anything differs."""
+        drifted: tuple[Status, ...] = ("drifted",) if self.differences else ()
+        return frozenset((self.status, *drifted, *(each.status for each in self.environments)))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The host itself, then its environments."""
+        return (
+            Part("", self._own_status, self.why, self.drift, self._own_classes),
+            *map(_part, self.environments),
+        )
+
+    @property
+    def told(self) -> tuple[Part, ...]:
+        """The parts as people are told of them: one environment is told as one with its host."""
+        if len(self.environments) != 1:
+            return self.parts
+        own, only = self.parts
+        return (
+            replace(
+                only,
+                status=self.status,
+                why="\n".join(filter(None, (own.why, only.why))),
+                drift=self.differences,
+                classes=get_args(DriftClass),
+            ),
+        )
+
+    @property
+    def _own_status(self) -> Status | None:
+        if self.status not in (each.status for each in self.environments):
+            return self.status
+        return "drifted" if self.drift else None
+
+    @property
+    def _own_classes(self) -> tuple[DriftClass, ...]:
+        """Return those of a host; all of them where it has no environment to look at."""
+        found = {drift.class_ for drift in self.drift}
+        every: tuple[DriftClass, ...] = get_args(DriftClass)
+        return tuple(c for c in every if not self.environments or c in OF_HOST or c in found)
+
     def with_environments(self, environments: Iterable[EnvironmentReport]) -> "HostReport":
         """Return the same host with its environments, and the status that follows from them."""
         found = tuple(environments)
         status = worst([self.status, *(each.status for each in found)])
         return self.model_copy(update={"environments": found, "status": status})
+
+
+def _part(of: EnvironmentReport) -> Part:
+    told = (of.choice, of.generation, of.smoke)
+    return Part(of.name, of.status, of.why, of.drift, OF_ENVIRONMENT, *told)
 
 
 def why_of(host: HostReport) -> str:
@@ -177,10 +245,9 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
 
     A smoke test changes nothing that is in use.
     """
-    bad = any(host.status in ("failed", "refused", "unreachable") for host in report.hosts)
-    changed = report.kind != "smoke" and any(
-        host.status in ("changed", "would change") for host in report.hosts
-    )
+    statuses = {status for host in report.hosts for status in host.statuses}
+    bad = statuses & {"failed", "refused", "unreachable"}
+    changed = report.kind != "smoke" and statuses & {"changed", "would change"}
     return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
@@ -198,21 +265,37 @@ def save_report(directory: Path, report: Report) -> Path:
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print one row for each host."""
-    headings = ("host", "result", "torch", "python", "GPUs, driver", "smoke", "why")
-    print_rows(headings, [_row(host) for host in report.hosts], console)
+    """Print a row for each host and environment.
+
+    Names of environments stand there where there is another than the default one.
+    """
+    headings = ("host", "environment", "result", "torch", "python", "GPUs, driver", "smoke", "why")
+    named = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
+    rows = [row for host in report.hosts for row in _rows(host, named)]
+    print_rows(headings, rows, console)
 
 
-def _row(host: HostReport) -> tuple[str | Text, ...]:
-    result = Text(host.status, style=COLOURS[host.status])
-    why = "\n".join(filter(None, [host.why, host.trusted]))
-    return (host.name, result, *_chosen(host), _gpus(host.profile), _smoke(host), why)
+def _shown_parts(host: HostReport) -> list[Part]:
+    """Return the parts that have something to say."""
+    first, *others = host.told
+    first = replace(first, why="\n".join(filter(None, (first.why, host.trusted))))
+    return [first, *others] if first.status or first.why else others
 
 
-def _chosen(host: HostReport) -> tuple[str, str]:
-    if host.choice is None:
+def _rows(host: HostReport, named: bool) -> Iterator[tuple[str | Text, ...]]:
+    gpus = _gpus(host.profile)
+    for part in _shown_parts(host):
+        result = Text(part.status, style=COLOURS[part.status]) if part.status else "-"
+        name = part.environment if named else ""
+        chosen, smoke = _chosen(part.choice), _smoke(part.smoke)
+        yield (host.name, name, result, *chosen, gpus, smoke, part.why)
+        gpus = ""
+
+
+def _chosen(choice: Choice | None) -> tuple[str, str]:
+    if choice is None:
         return "-", "-"
-    return f"{host.choice.torch} {host.choice.variant}", host.choice.python.version
+    return f"{choice.torch} {choice.variant}", choice.python.version
 
 
 def _gpus(profile: Profile | None) -> str:
@@ -226,7 +309,7 @@ def _gpus(profile: Profile | None) -> str:
     return ", ".join(part for part in (counted, state) if part)
 
 
-def _smoke(host: HostReport) -> str:
-    if host.smoke is None:
+def _smoke(smoke: dict[str, Any] | None) -> str:
+    if smoke is None:
         return "-"
-    return "passed" if host.smoke.get("passed") else "failed"
+    return "passed" if smoke.get("passed") else "failed"

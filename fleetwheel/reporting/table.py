@@ -11,11 +11,13 @@ from fleetwheel.terminal import printable
 
 WIDE = 110
 """Columns from which on the reasons have room in the table."""
-REASONS = ("why", "what would keep it")
+REASONS = ("why", "what would keep it", "changes", "asked for")
 """Headings of columns that hold sentences."""
+NAMES = ("environment", "generation")
+"""Headings of columns that say, beside the first, what a row is about."""
 UNBROKEN = (
-    *("result", "torch", "python", "smoke", "driver", "state", "free disk", "last release"),
-    *("setting", "from"),
+    *("environment", "result", "torch", "python", "smoke", "driver", "state", "free disk"),
+    *("last release", "setting", "from", "generation", "since"),
 )
 """Headings of columns that hold short words, which stay on one line."""
 
@@ -26,7 +28,7 @@ def print_rows(
     """Print a table; columns in which nothing stands are left out.
 
     Where the lines are short, the reasons stand below the table instead of in it: each once, with
-    what stands in the first column of its rows.
+    the names of its rows.
     """
     filled = [i for i in range(len(headings)) if any(row[i] for row in rows)]
     below = [i for i in filled if headings[i] in REASONS and console.width < WIDE]
@@ -38,7 +40,8 @@ def print_rows(
         table.add_row(*(_cell(row[i]) for i in filled if i not in below))
     if rows:
         console.print(table)
-    for why, names in _reasons(rows, {i: headings[i] for i in below}).items():
+    named = [i for i in filled if i == 0 or headings[i] in NAMES]
+    for why, names in _reasons(rows, named, {i: headings[i] for i in below}).items():
         text = printable(f"{', '.join(names)}: {why}").replace("\n", "\n  ")
         console.print(escape(f"\n{text}"), soft_wrap=True, highlight=False)
 
@@ -48,7 +51,7 @@ def _cell(cell: str | Text) -> str | Text:
 
 
 def _reasons(
-    rows: Sequence[Sequence[str | Text]], columns: Mapping[int, str]
+    rows: Sequence[Sequence[str | Text]], named: Sequence[int], columns: Mapping[int, str]
 ) -> dict[str, list[str]]:
     """Return every reason with the names of the rows that have it."""
     found: dict[str, list[str]] = {}
@@ -56,5 +59,7 @@ def _reasons(
         said = {heading: str(row[i]) for i, heading in columns.items() if row[i]}
         lines = [text if name == "why" else f"{name}: {text}" for name, text in said.items()]
         if lines:
-            found.setdefault("\n".join(lines), []).append(str(row[0]))
+            found.setdefault("\n".join(lines), []).append(
+                " ".join(str(row[i]) for i in named if row[i])
+            )
     return found

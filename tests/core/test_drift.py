@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import Project
+from tests.project import Project, with_environment
 
 pytestmark = pytest.mark.real
 FLEETWHEEL = Path(sys.executable).with_name("fleetwheel")
@@ -62,7 +62,7 @@ class Drifting:
         )
         assert done.stdout, done.stderr
         (entry,) = json.loads(done.stdout)["hosts"]
-        return done.returncode, entry
+        return done.returncode, with_environment(entry)
 
     def found(self, *options: str) -> list[str]:
         """Return class and subject of each drift, the exit status as it has to be for them."""
@@ -159,7 +159,7 @@ def test_every_format_tells_an_edited_file(host: Drifting) -> None:
 
 def test_a_new_lock_is_kept_where_nothing_has_to_be_built(host: Drifting) -> None:
     locks = host.project.directory / "locks"
-    record = json.loads((host.project.root / "state.json").read_text())
+    record = host.project.record()
     lock = locks / record["lock"]
     text = lock.read_text()
     lock.write_text(text + "\n# edited\n")

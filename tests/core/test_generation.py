@@ -76,6 +76,13 @@ def activating(id: str, keep: int = 3, failed: list[str] | None = None) -> dict[
     return {"id": id, "environment": "default", "record": record, "failed": failed or []}
 
 
+def build_long_ago(root: Path, lock: str, *ids: str) -> None:
+    """Build generations that no other controller can be about to use."""
+    for id in ids:
+        run("build", root, **building(lock, id=id))
+        os.utime(root / "envs" / id / "pyvenv.cfg", (0, 0))
+
+
 def built(root: Path) -> set[str]:
     return {path.name for path in (root / "envs").iterdir()}
 
@@ -239,7 +246,7 @@ def test_a_wheel_that_contradicts_its_own_record_builds_nothing(root: Path, tmp_
 
 def test_what_was_in_use_last_stays_before_what_was_built_last(root: Path, lock: str) -> None:
     for number, id in enumerate(["a-1", "a-2"]):
-        run("build", root, **building(lock, id=id))
+        build_long_ago(root, lock, id)
         os.utime(root / "envs" / id, (number, number))
     run("activate", root, **activating("a-1"))
     run("build", root, **building(lock, id="a-3"))
@@ -276,7 +283,7 @@ def test_a_build_ends_when_nobody_reads_its_answer(root: Path, lock: str, tmp_pa
 
 def test_only_the_newest_generations_stay(root: Path, lock: str) -> None:
     for number, id in enumerate(["a-1", "a-2", "a-3"]):
-        run("build", root, **building(lock, id=id))
+        build_long_ago(root, lock, id)
         run("activate", root, **activating(id))
         os.utime(root / "envs" / id, (number, number))
     run("build", root, **building(lock, id="a-4"))
@@ -298,7 +305,7 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
 ) -> None:
     """Started through ``current``, which then moves on: it imports from where it started."""
     newer = lock_of(make_wheel(tmp_path / "wheels", "alpha", "2.0+cpu"))
-    run("build", root, **building(lock, id="old-1"))
+    build_long_ago(root, lock, "old-1")
     run("activate", root, **activating("old-1"))
     program = "import sys; input(); import alpha; print(alpha.__version__, sys.executable)"
     with subprocess.Popen(
@@ -337,16 +344,14 @@ FLOCK = "import fcntl; file = open(r'{}'); fcntl.flock(file, fcntl.LOCK_{})"
 
 
 def test_a_stranger_s_lock_pins_no_generation(root: Path, lock: str) -> None:
-    for id in ("old-1", "new-1"):
-        run("build", root, **building(lock, id=id))
+    build_long_ago(root, lock, "old-1", "new-1")
     with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
         assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
 
 
 def test_a_stranger_s_lock_strips_no_job_of_its_lease(root: Path, lock: str) -> None:
     """A job that starts while the lock is held, its children included, keeps its environment."""
-    for id in ("old-1", "new-1"):
-        run("build", root, **building(lock, id=id))
+    build_long_ago(root, lock, "old-1", "new-1")
     forked = "import os, time; pid = os.fork(); pid or time.sleep(60)"
     with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "EX"), sys.executable):
         with running(forked, root / "envs/old-1/bin/python") as job:
@@ -369,8 +374,7 @@ def test_who_cannot_write_to_the_lease_cannot_take_it_away(tmp_path: Path) -> No
 
 def test_the_lease_of_an_earlier_fleetwheel_counts(root: Path, lock: str) -> None:
     """Its environments hold a flock, and have no RECORD of what fleetwheel put there."""
-    for id in ("old-1", "new-1"):
-        run("build", root, **building(lock, id=id))
+    build_long_ago(root, lock, "old-1", "new-1")
     (root / "envs/old-1/RECORD").unlink()
     with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
         assert run("activate", root, **activating("new-1", keep=1))["removed"] == []

@@ -12,7 +12,7 @@ import pytest
 from fleetwheel import cli
 from fleetwheel.inventory.load import VARIABLE
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, with_environment
 from tests.samples import GPU_HOST, host
 
 Options = dict[str, dict[str, dict[str, Any]]]
@@ -45,7 +45,7 @@ def run(project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize("how", ["--dry-run", "--yes"])
 def test_a_rollback_of_a_host_with_nothing_on_it_is_refused(project: Path, how: str) -> None:
     done = run(project, "rollback", how, "--json", "-")
-    (found,) = json.loads(done.stdout)["hosts"]
+    (found,) = map(with_environment, json.loads(done.stdout)["hosts"])
     assert (found["status"], found["why"]) == ("refused", "nothing was deployed here")
     assert done.returncode == 4
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 def smoke(project: Project, *arguments: str) -> tuple[int, str, dict[str, Any]]:
     """Run the smoke test: exit code, output and the host's record afterwards."""
     done = project.run(*(arguments or ("-y",)), "deploys/smoke.py")
-    return done.returncode, done.stdout, json.loads((project.root / "state.json").read_text())
+    return done.returncode, done.stdout, project.record()
 
 
 def test_without_an_environment_there_is_nothing_to_test(project: Project) -> None:
@@ -34,7 +34,7 @@ def test_a_dry_run_says_what_would_be_tested(deployed: Project) -> None:
 
 def test_a_pass_is_recorded_and_nothing_else_changes(deployed: Project) -> None:
     current, before = (deployed.root / "current").readlink(), deployed.generations()
-    old = json.loads((deployed.root / "state.json").read_text())
+    old = deployed.record()
     code, said, record = smoke(deployed)
     assert code == 0, said
     assert deployed.report()["smoke"]["passed"] is True

@@ -18,6 +18,8 @@ pytestmark = [
 ]
 Fits = Callable[[HostReport], bool]
 SHOWN = 'document.querySelectorAll(".grid li:not([hidden])").length'
+TROUBLED = """[...document.querySelectorAll("details.environment > summary > .state")]
+    .filter(state => /drifted|failed|refused/.test(state.textContent)).length"""
 ROWS = 'document.querySelectorAll("details.host:not([hidden])").length'
 
 
@@ -56,9 +58,11 @@ def test_it_opens_without_a_word_on_the_console_and_fetches_nothing(
     ("name", "value", "fits"),
     [
         ("state", "drifted", lambda host: host.status == "drifted"),
-        ("class", "driver", lambda host: any(d.class_ == "driver" for d in host.drift)),
+        ("class", "driver", lambda host: any(d.class_ == "driver" for d in host.differences)),
+        ("class", "package", lambda host: any(d.class_ == "package" for d in host.differences)),
         ("group", "teaching", lambda host: host.group == "teaching"),
         ("text", "h100-0", lambda host: host.name.startswith("h100-0")),
+        ("text", "team-g", lambda host: any(e.name == "team-g" for e in host.environments)),
         ("text", "575.64.03", lambda host: "575.64.03" in host.model_dump_json()),
         ("text", "no such host", lambda host: False),
     ],
@@ -135,12 +139,43 @@ def test_all_can_be_read_without_scripts(browser: Browser, page: Path) -> None:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_host_with_ten_environments_is_as_high_as_others_until_it_is_opened(
+    browser: Browser, page: Path, width: int
+) -> None:
+    browser.open(page, width=width)
+    many = max(report(44).hosts, key=lambda host: len(host.environments))
+    host = f"""[...document.querySelectorAll("details.host")].find(
+        host => host.querySelector(".name").textContent === {many.name!r})"""
+    inner = f'({host}).querySelectorAll("details.environment")'
+    heights = browser.run(
+        """[...document.querySelectorAll("details.host")].map(host =>
+            [host.querySelector(".name").textContent, host.firstElementChild.offsetHeight])"""
+    )
+    of_others = max(height for name, height in heights if name.startswith("ws-"))
+    assert 0 < dict(heights)[many.name] <= of_others
+    browser.run(f'({host}).querySelector("summary").click()')
+    assert browser.run(f"{inner}.length") == len(many.environments) == 10
+    shown = browser.run(f'[...{inner}].map(one => one.innerText.split(/\\s*\\n\\s*/).join(" "))')
+    for environment, text in zip(many.environments, shown, strict=True):
+        assert environment.name in text and environment.status in text
+        assert environment.choice and f"torch {environment.choice.torch}" in text
+    browser.run(f"{inner}[3].firstElementChild.focus()")
+    browser.press("Enter")
+    assert browser.run(f"{inner}[3].open") is True
+    assert "Smoke test" in browser.run(f"{inner}[3].innerText")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
 def test_print_shows_every_detail(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.run('dispatchEvent(new Event("beforeprint"))')
     assert browser.run('document.querySelectorAll("details.host[open]").length') == 44
+    assert browser.run('document.querySelectorAll(".hosts details:not([open])").length') == 0
     browser.run('dispatchEvent(new Event("afterprint"))')
     assert browser.run('document.querySelectorAll("details.host[open]").length') == 0
+    opened = 'document.querySelectorAll("details.environment[open]").length'
+    assert browser.run(opened) == browser.run(TROUBLED) > 0
 
 
 def test_the_dark_is_dark(browser: Browser, page: Path) -> None:

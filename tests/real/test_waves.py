@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import copy_of_checkout, run_pyinfra
+from tests.project import copy_of_checkout, run_pyinfra, with_environment
 from tests.small_wheels import make_wheel
 from tests.sshd import PROGRAM, known_hosts, sshd
 
@@ -46,7 +46,7 @@ class Lab:
     def why(self) -> dict[str, str]:
         """Return status and reason of each host."""
         newest = max((self.project / "reports").glob("*.json"))
-        hosts = json.loads(newest.read_text())["hosts"]
+        hosts = map(with_environment, json.loads(newest.read_text())["hosts"])
         return {host["name"]: f"{host['status']}: {host['why']}" for host in hosts}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fleetwheel.collectors import program
-from tests.project import Project
+from tests.project import Project, with_environment
 from tests.python_list import serving, write_list
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.prefix import missing
@@ -171,7 +171,8 @@ def test_a_release_that_fails_its_smoke_test_is_used_on_neither_system(
         [*own_roots, *options], cwd=lab.directory, capture_output=True, text=True, timeout=120
     )
     newest = max((lab.directory / "reports").glob("*.json"))
-    hosts = {host["name"]: host for host in json.loads(newest.read_text())["hosts"]}
+    entries = map(with_environment, json.loads(newest.read_text())["hosts"])
+    hosts = {host["name"]: host for host in entries}
     assert {host["profile"]["os"] for host in hosts.values()} == {"linux", "windows"}
     for host in hosts.values():
         assert host["status"] == "failed", done.stderr

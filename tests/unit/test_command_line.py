@@ -13,7 +13,13 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.command_line import checked_data, data_value, select
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._command_line import known_names
-from fleetwheel.reporting.report import HostReport, Report, Status, deploy_exit_status
+from fleetwheel.reporting.report import (
+    EnvironmentReport,
+    HostReport,
+    Report,
+    Status,
+    deploy_exit_status,
+)
 from tests.samples import CPU_HOST, GPU_HOST
 
 HOSTS = {"ws-1": ["teaching"], "ws-2": ["teaching", "gpu-lab"], "h100-1": ["cluster"]}
@@ -152,6 +158,15 @@ def test_exit_status(statuses: list[Status], plain: int, detailed: int) -> None:
         deploy_exit_status(found, detailed=False),
         deploy_exit_status(found, detailed=True),
     ) == (plain, detailed)
+
+
+def test_a_failed_and_a_changed_environment_of_one_host_count_as_both() -> None:
+    host = HostReport(name="a", status="unchanged").with_environments(
+        [EnvironmentReport(status="changed"), EnvironmentReport(name="vision", status="failed")]
+    )
+    found = Report(at=datetime.now(UTC), hosts=(host,))
+    assert deploy_exit_status(found, detailed=True) == 6
+    assert deploy_exit_status(found, detailed=False) == 4
 
 
 @pytest.mark.parametrize(

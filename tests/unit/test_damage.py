@@ -12,7 +12,7 @@ from fleetwheel.drift import damaged
 from fleetwheel.host.profile import Generation
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _damage, _probe
-from fleetwheel.reporting.report import HostReport, report_of, save_report
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, report_of, save_report
 from tests.deploying import hosts
 from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of
 
@@ -69,8 +69,11 @@ def test_hashes_are_compared_after_a_failed_test(
 def test_and_after_a_deep_look_that_found_damage(
     asked: list[dict[str, Any]], generation: str, deep: bool, hashes: bool
 ) -> None:
-    drift = tuple(damaged(["torch"]))
-    found = HostReport(name=NAME, status="drifted", generation=generation, drift=drift)
+    whole = EnvironmentReport(status="clean", generation="whole-1")
+    ill = EnvironmentReport(
+        name="vision", status="drifted", generation=generation, drift=tuple(damaged(["torch"]))
+    )
+    found = HostReport(name=NAME, status="drifted", environments=(whole, ill))
     save_report(Path("reports"), report_of([found], kind="drift", deep=deep))
     save_report(Path("reports"), report_of([HostReport(name=NAME, status="unchanged")]))
     look(RECORD)

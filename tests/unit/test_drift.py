@@ -2,13 +2,14 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
@@ -36,7 +37,7 @@ from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
-from fleetwheel.reporting.report import Drift, HostReport, Report, report_of
+from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, report_of
 from tests.samples import (
     CPU_HOST,
     GPU_HOST,
@@ -286,7 +287,15 @@ def test_what_the_inventory_expects(
 
 def report(name: str, driver: str, group: str = "lab") -> HostReport:
     profile = GPUS.model_copy(update={"driver": Driver(state=DriverState.OK, version=driver)})
-    return HostReport(name=name, group=group, status="clean", profile=profile, choice=LOCK.choice)
+    return HostReport(
+        name=name, group=group, status="clean", profile=profile, environments=(inside(),)
+    )
+
+
+def inside(name: str = "default", *found: Drift, **fields: Any) -> EnvironmentReport:
+    status = "drifted" if found else "clean"
+    said = {"status": status, "choice": LOCK.choice, "drift": found, **fields}
+    return EnvironmentReport(name=name, **said)
 
 
 def test_the_odd_ones_out_of_a_group() -> None:
@@ -301,11 +310,28 @@ def test_the_odd_ones_out_of_a_group() -> None:
     assert odd_ones_out([host.model_copy(update={"group": ""}) for host in hosts]) == []
 
 
+def test_torch_is_compared_among_hosts_that_have_the_environment() -> None:
+    older = inside("vision", choice=LOCK.choice.model_copy(update={"torch": "2.9.0"}))
+    hosts = [report(f"h{number}", "580.95.05") for number in range(7)]
+    for place, extra in enumerate([inside("vision")] * 3 + [older]):
+        hosts[place] = hosts[place].with_environments([inside(), extra])
+    assert odd_ones_out(hosts) == [
+        "h3: torch of vision 2.9.0 cpu, where 3 of 4 hosts of lab have 2.13.0 cpu"
+    ]
+    bare = hosts[6].model_copy(update={"environments": (inside(choice=None),)})
+    assert odd_ones_out([*hosts[4:6], bare]) == [
+        "h6: torch none, where 2 of 3 hosts of lab have 2.13.0 cpu"
+    ]
+    none = hosts[6].model_copy(update={"environments": ()})
+    down = HostReport(name="down", group="lab", status="unreachable")
+    assert odd_ones_out([*hosts[4:6], none, down]) == []
+
+
 DRIFT = Drift.model_validate(
     {"class": "driver", "what": "version", "expected": "580", "found": "<570>\x1b", "repair": "&"}
 )
 HOSTS = [
-    HostReport(name="good", status="clean", choice=LOCK.choice, profile=CPU_HOST),
+    HostReport(name="good", status="clean", profile=CPU_HOST, environments=(inside(),)),
     HostReport(name="bad", status="drifted", drift=(DRIFT,), profile=GPU_HOST),
     HostReport(name="gone", status="unreachable", why="no route"),
     HostReport(name="held", status="on hold", why="rolled back", profile=CPU_HOST),
@@ -318,6 +344,24 @@ HOSTS = [
 )
 def test_exit_status(states: str, expected: int) -> None:
     assert exit_status([host for host in HOSTS if host.name in states.split()]) == expected
+
+
+@pytest.mark.parametrize(
+    ("environments", "expected"),
+    [
+        ((inside(), inside("vision")), 0),
+        ((inside(), inside("vision", DRIFT)), 2),
+        ((inside(status="failed"), inside("vision", DRIFT)), 6),
+        ((inside(status="failed"), inside("vision", status="on hold")), 4),
+    ],
+)
+def test_every_environment_counts(
+    environments: tuple[EnvironmentReport, ...], expected: int
+) -> None:
+    host = HostReport(name="a", status="clean").with_environments(environments)
+    assert exit_status([host]) == expected
+    own = HostReport(name="a", status="drifted", drift=(DRIFT,)).with_environments(environments)
+    assert exit_status([own]) == expected | 2
 
 
 @pytest.mark.parametrize(
@@ -335,18 +379,143 @@ def test_the_deploy_that_mends_a_host(repair: str, command: str | None) -> None:
     assert repairs(hosts, "inventory.py") == ([command] if command else [])
 
 
-def test_junit_has_a_case_for_each_host_and_class() -> None:
-    root = ElementTree.fromstring(junit(report_of(HOSTS, "drift")))
-    outcome: Callable[[ElementTree.Element], str] = lambda case: (  # noqa: E731
-        case[0].tag if len(case) else "passed"
+def of(repair: str) -> Drift:
+    return DRIFT.model_copy(update={"repair": repair})
+
+
+FIRST, VISION = "default", "vision"
+
+
+@pytest.mark.parametrize(
+    ("own", "inner", "commands"),
+    [
+        ("", {FIRST: DEPLOY, VISION: ""}, ["--data environment=default"]),
+        ("", {FIRST: DEPLOY, VISION: DEPLOY}, [""]),
+        ("", {VISION: REBUILD}, ["--data rebuild=true"]),
+        ("", {FIRST: "", VISION: REBUILD}, ["--data environment=vision --data rebuild=true"]),
+        ("", {FIRST: "reboot the host", VISION: HELD}, []),
+        (ACCEPT, {FIRST: "", VISION: ""}, [""]),
+        ("reboot the host", {FIRST: "", VISION: DEPLOY}, ["--data environment=vision"]),
+        (
+            "",
+            {FIRST: DEPLOY, VISION: REBUILD, "course": ""},
+            ["--data environment=default", "--data environment=vision --data rebuild=true"],
+        ),
+        (
+            ACCEPT,
+            {FIRST: "", VISION: REBUILD},
+            ["--data environment=default", "--data environment=vision --data rebuild=true"],
+        ),
+        ("", {FIRST: "", VISION: DEPLOY, "course": DEPLOY}, ["--data environment=vision,course"]),
+    ],
+)
+def test_a_deploy_names_environments_where_others_need_none(
+    own: str, inner: dict[str, str], commands: list[str]
+) -> None:
+    environments = [inside(name, *([of(text)] if text else [])) for name, text in inner.items()]
+    status = "drifted" if own else "clean"
+    host = HostReport(name="a", status=status, drift=(of(own),) if own else ())
+    start = "pyinfra i.py deploys/torch.py"
+    assert repairs([host.with_environments(environments)], "i.py") == [
+        " ".join(filter(None, [start, options, "--limit a"])) for options in commands
+    ]
+
+
+def test_hosts_that_need_the_same_share_a_deploy() -> None:
+    ill = [inside(), inside(VISION, of(DEPLOY))]
+    hosts = [HostReport(name=name, status="clean").with_environments(ill) for name in "ab"]
+    other = HostReport(name="c", status="clean").with_environments([inside(FIRST, of(DEPLOY))])
+    assert repairs([*hosts, other], "i.py", ["torch=2.13"]) == [
+        "pyinfra i.py deploys/torch.py --data torch=2.13 --limit c",
+        "pyinfra i.py deploys/torch.py --data torch=2.13 --data environment=vision"
+        " --limit a --limit b",
+    ]
+
+
+def test_what_the_check_was_told_of_environments_is_said_once() -> None:
+    ill = [inside("course"), inside(VISION, of(DEPLOY))]
+    host = HostReport(name="a", status="clean").with_environments(ill)
+    told = ["environment=course,vision", "deep=true"]
+    assert repairs([host], "i.py", told) == [
+        "pyinfra i.py deploys/torch.py --data deep=true --data environment=vision --limit a"
+    ]
+    both = host.with_environments([inside("course", of(DEPLOY)), inside(VISION, of(DEPLOY))])
+    assert repairs([both], "i.py", told[:1]) == [
+        "pyinfra i.py deploys/torch.py --data environment=course,vision --limit a"
+    ]
+
+
+def test_an_environment_that_failed_hides_no_repair_of_another() -> None:
+    ill = [inside(status="failed"), inside(VISION, of(DEPLOY))]
+    host = HostReport(name="a", status="clean").with_environments(ill)
+    assert host.status == "failed"
+    assert len(repairs([host], "i.py")) == 1
+
+
+def cases(*hosts: HostReport) -> dict[tuple[str | None, str | None], str]:
+    root = ElementTree.fromstring(junit(report_of(hosts, "drift")))
+    return {
+        (case.get("classname"), case.get("name")): case[0].tag if len(case) else "passed"
+        for case in root.iter("testcase")
+    }
+
+
+def test_junit_has_a_case_for_each_environment_and_class() -> None:
+    package = Drift.model_validate({**DRIFT.to_json(), "class_": "package"})
+    held = inside("course", status="on hold", why="rolled back")
+    failed = inside("team", status="failed", why="no lock")
+    host = HostReport(name="a", status="drifted", drift=(DRIFT,)).with_environments(
+        [inside(), inside("vision", package), held, failed]
     )
-    cases = {(c.get("classname"), c.get("name")): outcome(c) for c in root.iter("testcase")}
-    assert len(cases) == 16
-    assert {cases["good", class_] for _, class_ in cases} == {"passed"}
-    assert cases["bad", "driver"] == "failure" and cases["bad", "package"] == "passed"
-    assert {cases["gone", class_] for _, class_ in cases} == {"error"}
-    assert {cases["held", class_] for _, class_ in cases} == {"skipped"}
-    (suite,) = root.iter("testsuite")
+    assert cases(host) == {
+        ("a", "driver"): "failure",
+        ("a", "hardware"): "passed",
+        ("a", "runtime"): "passed",
+        ("a", "default: package"): "passed",
+        ("a", "default: runtime"): "passed",
+        ("a", "vision: package"): "failure",
+        ("a", "vision: runtime"): "passed",
+        ("a", "course: package"): "skipped",
+        ("a", "course: runtime"): "skipped",
+        ("a", "team: package"): "error",
+        ("a", "team: runtime"): "error",
+    }
+
+
+@pytest.mark.parametrize("name", ["default", "vision"])
+def test_one_environment_has_the_cases_of_its_host(name: str) -> None:
+    own, inner = (
+        Drift.model_validate({**DRIFT.to_json(), "class_": class_})
+        for class_ in ("runtime", "package")
+    )
+    host = HostReport(name="a", status="drifted", drift=(own,)).with_environments(
+        [inside(name, inner)]
+    )
+    assert cases(host) == {
+        ("a", "package"): "failure",
+        ("a", "driver"): "passed",
+        ("a", "hardware"): "passed",
+        ("a", "runtime"): "failure",
+    }
+    failed = HostReport(name="a", status="clean").with_environments([inside(status="failed")])
+    assert {*cases(failed).values()} == {"error"}
+
+
+def test_what_is_found_on_a_host_has_its_case_whatever_its_class() -> None:
+    odd = Drift.model_validate({**DRIFT.to_json(), "class_": "package"})
+    host = HostReport(name="a", status="drifted", drift=(odd,))
+    found = cases(host.with_environments([inside(), inside("vision")]))
+    assert found["a", "package"] == "failure"
+
+
+def test_junit_has_a_case_for_each_host_and_class() -> None:
+    found = cases(*HOSTS)
+    assert len(found) == 16
+    assert {found["good", class_] for _, class_ in found} == {"passed"}
+    assert found["bad", "driver"] == "failure" and found["bad", "package"] == "passed"
+    assert {found["gone", class_] for _, class_ in found} == {"error"}
+    assert {found["held", class_] for _, class_ in found} == {"skipped"}
+    (suite,) = ElementTree.fromstring(junit(report_of(HOSTS, "drift"))).iter("testsuite")
     assert [suite.get(key) for key in ("tests", "failures", "errors")] == ["16", "1", "4"]
 
 
@@ -357,20 +526,55 @@ def test_prometheus_reads_the_gauges() -> None:
         at=datetime.now(UTC) - timedelta(days=1),
         hosts=(HOSTS[1].model_copy(update={"status": "clean", "drift": ()}),),
     )
-    samples = {
-        (s.name.removeprefix("fleetwheel_"), s.labels.get("host"), s.labels.get("class")): s
-        for family in text_string_to_metric_families(metrics(now, [before]))
+    samples = gauges(metrics(now, [before]))
+    assert samples["host_drift", "bad", "", "driver"].value == 1
+    assert samples["host_drift", "good", "", "driver"].value == 0
+    assert samples["host_drift", "good", "default", "package"].value == 0
+    assert samples["host_up", "gone", None, None].value == 0
+    assert not [key for key in samples if key[:2] == ("host_drift", "gone")]
+    last = "host_last_success_timestamp_seconds"
+    assert samples[last, "good", None, None].value == pytest.approx(now.at.timestamp())
+    assert samples[last, "bad", None, None].value == pytest.approx(before.at.timestamp())
+    assert (last, "gone", None, None) not in samples
+    assert samples["host_info", "bad", "", None].labels["driver"] == "580.95.05"
+
+
+def gauges(text: str) -> dict[tuple[str, str | None, str | None, str | None], Sample]:
+    """Return samples by name, host, environment and class."""
+    return {
+        (
+            s.name.removeprefix("fleetwheel_"),
+            *(s.labels.get(name) for name in ("host", "environment", "class")),
+        ): s
+        for family in text_string_to_metric_families(text)
         for s in family.samples
     }
-    assert samples["host_drift", "bad", "driver"].value == 1
-    assert samples["host_drift", "good", "driver"].value == 0
-    assert samples["host_up", "gone", None].value == 0
-    assert ("host_drift", "gone", "driver") not in samples
-    last = "host_last_success_timestamp_seconds"
-    assert samples[last, "good", None].value == pytest.approx(now.at.timestamp())
-    assert samples[last, "bad", None].value == pytest.approx(before.at.timestamp())
-    assert (last, "gone", None) not in samples
-    assert samples["host_info", "bad", None].labels["driver"] == "580.95.05"
+
+
+def test_gauges_name_the_environment_that_they_belong_to() -> None:
+    package = Drift.model_validate({**DRIFT.to_json(), "class_": "package"})
+    host = HostReport(name="a", status="drifted", drift=(DRIFT,), profile=GPU_HOST)
+    ill = host.with_environments(
+        [inside(), inside("vision", package), inside("team", status="failed")]
+    )
+    samples = gauges(metrics(report_of([ill], "drift")))
+    counts = {key[2:]: s.value for key, s in samples.items() if key[0] == "host_drift"}
+    assert counts == {
+        ("", "driver"): 1,
+        ("", "hardware"): 0,
+        ("", "runtime"): 0,
+        ("default", "package"): 0,
+        ("default", "runtime"): 0,
+        ("vision", "package"): 1,
+        ("vision", "runtime"): 0,
+    }
+    info = {key[2]: s.labels for key, s in samples.items() if key[0] == "host_info"}
+    assert {name: labels["status"] for name, labels in info.items()} == {
+        "default": "clean",
+        "vision": "drifted",
+    }
+    assert (info["vision"]["torch"], info["vision"]["driver"]) == ("2.13.0", "580.95.05")
+    assert samples["host_up", "a", None, None].value == 0
 
 
 @given(st.text(max_size=300))
@@ -380,12 +584,14 @@ def test_no_text_of_a_host_breaks_a_format(text: str) -> None:
     )
     driver = Driver(version=text)
     profile = CPU_HOST.model_copy(update={"driver": driver})
+    choice = LOCK.choice.model_copy(update={"torch": text})
     host = HostReport(name=f"h{text}", status="drifted", why=text, drift=(drift,), profile=profile)
+    host = host.with_environments([inside("default", drift, choice=choice, why=text)])
     made = report_of([host], "drift")
     assert len(list(ElementTree.fromstring(junit(made)).iter("testcase"))) == 4
     families = list(text_string_to_metric_families(metrics(made)))
     info = next(f for f in families if f.name == "fleetwheel_host_info").samples[0]
-    assert len(info.labels["driver"]) <= 64
+    assert len(info.labels["driver"]) <= 64 >= len(info.labels["torch"])
     assert json.loads(made.model_dump_json())["hosts"][0]["drift"][0]["what"] == text
 
 

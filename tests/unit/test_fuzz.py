@@ -36,7 +36,7 @@ from fleetwheel.operations import _host_state, _report, torch
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._steps import MATRIX
-from fleetwheel.reporting import junit, page, prometheus, report
+from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import HostReport, Report
 from tests.deploying import hosts
 from tests.samples import CPU_HOST, GPU_HOST, lock_with, record_of, state_of
@@ -200,7 +200,7 @@ def _everywhere(found: Report, directory: Path) -> None:
     shown = StringIO()
     report.print_table(found, Console(file=shown, width=200))
     kept = report.save_report(directory / "reports", found)
-    again = Report.model_validate_json(kept.read_text())
+    again = history.read_report(kept)
     assert [host.name for host in again.hosts] == [host.name for host in found.hosts]
     ElementTree.fromstring(junit.junit(found))
     assert list(text_string_to_metric_families(prometheus.metrics(found, [again])))

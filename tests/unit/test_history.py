@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.reporting.history import compare, findings, load_reports, print_comparison
-from fleetwheel.reporting.report import Drift, HostReport, Report, Status, save_report
+from fleetwheel.reporting.report import (
+    Drift,
+    EnvironmentReport,
+    HostReport,
+    Report,
+    Status,
+    save_report,
+)
 from tests.made_up_fleet import report
 
 AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
@@ -22,6 +29,14 @@ def drift(what: str = "numpy", found: str = "1.26") -> Drift:
 
 def host(name: str, status: Status, *drifts: Drift) -> HostReport:
     return HostReport(name=name, status=status, drift=drifts, why="why\nand more")
+
+
+def inside(name: str, status: Status, *drifts: Drift) -> EnvironmentReport:
+    return EnvironmentReport(name=name, status=status, drift=drifts, why="why\nand more")
+
+
+def with_environments(*environments: EnvironmentReport) -> HostReport:
+    return HostReport(name="a", status="clean").with_environments(environments)
 
 
 def of(*hosts: HostReport) -> Report:
@@ -51,6 +66,65 @@ def test_what_changed(old: HostReport, new: HostReport, counts: tuple[int, ...])
     found = compare(of(old), of(new))
     parts = (found.appeared, found.mended, found.unchanged, found.unknown)
     assert tuple(map(len, parts)) == counts
+
+
+ILL = with_environments(inside("default", "clean"), inside("vision", "drifted", drift()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        (ILL, ILL, (0, 0, 1, 0)),
+        (ILL, with_environments(inside("vision", "clean")), (0, 1, 0, 0)),
+        (ILL, with_environments(inside("default", "clean")), (0, 0, 0, 1)),
+        (ILL, with_environments(inside("vision", "failed")), (1, 0, 0, 1)),
+        (
+            ILL,
+            with_environments(inside("default", "failed"), inside("vision", "clean")),
+            (1, 1, 0, 0),
+        ),
+        (ILL, with_environments(inside("default", "drifted", drift())), (1, 0, 0, 1)),
+        (ILL, host("a", "drifted", drift()), (1, 0, 0, 1)),
+        (ILL, host("a", "unreachable"), (1, 0, 0, 1)),
+        (host("a", "unreachable"), ILL, (1, 1, 0, 0)),
+        (
+            host("a", "drifted", drift("driver")),
+            with_environments(inside("vision", "failed")),
+            (1, 1, 0, 0),
+        ),
+        (
+            with_environments(inside("vision", "failed")),
+            with_environments(inside("vision", "refused")),
+            (0, 0, 1, 0),
+        ),
+    ],
+)
+def test_what_changed_in_an_environment(
+    old: HostReport, new: HostReport, counts: tuple[int, ...]
+) -> None:
+    test_what_changed(old, new, counts)
+
+
+def test_findings_name_their_environment() -> None:
+    ill = inside("vision", "drifted", drift())
+    failed = inside("course", "failed")
+    found = findings(of(with_environments(inside("default", "clean"), ill, failed)))
+    assert [(f.environment, f.kind, f.what, f.found) for f in found] == [
+        ("vision", "package", "numpy", "1.26"),
+        ("course", "environment", "failed", "why"),
+    ]
+
+
+def test_what_the_host_itself_came_to_is_found_beside_its_environments() -> None:
+    own = host("a", "drifted", drift("GPU 1")).with_environments(
+        [inside("vision", "drifted", drift())]
+    )
+    assert [f.environment for f in findings(of(own))] == ["", "vision"]
+    failed = host("a", "failed", drift("GPU 1")).with_environments([inside("vision", "clean")])
+    assert [(f.environment, f.kind) for f in findings(of(failed))] == [
+        ("", "package"),
+        ("", "host"),
+    ]
 
 
 days = st.integers(0, 60).map(lambda day: report(12, day))
@@ -97,7 +171,14 @@ def test_reports_of_one_kind_oldest_first(tmp_path: Path) -> None:
         (b"", "no report"),
         (b"{", "no report"),
         (b"\xff\xfe", "no report"),
-        (b'{"schema": "fleetwheel.report/2", "at": "2026-11-20", "hosts": []}', "schema"),
+        (
+            b'{"schema": "fleetwheel.report/3", "at": "2026-11-20", "hosts": []}',
+            "fleetwheel.report/3",
+        ),
+        (b'{"schema": "lab/1", "at": "2026-11-20", "hosts": []}', "schema"),
+        (b'{"schema": 2, "at": "2026-11-20", "hosts": []}', "schema"),
+        (b'{"schema": "fleetwheel.report/2", "at": "2026-11-20T00:00:00Z"}', "hosts"),
+        (b"[" * 10_000, "no report"),
         (b'{"schema": "fleetwheel.report/1", "at": "2026-11-20T00:00:00Z"}', "hosts"),
     ],
 )
@@ -133,6 +214,16 @@ def test_a_comparison_for_people() -> None:
     assert "\x1b" not in said
     assert "[red]x" in said
     assert [line.split()[:2] for line in said.splitlines()[2:]] == [["new", "b"], ["mended", "a"]]
+
+
+def test_a_comparison_names_environments_where_there_are_several() -> None:
+    said = printed(of(with_environments(inside("default", "clean"))), of(ILL))
+    assert [line.split() for line in said.splitlines()[1:]] == [
+        ["host", "environment", "class", "what", "expected", "found"],
+        ["new", "a", "vision", "package", "numpy", "2.4", "1.26"],
+    ]
+    one = printed(of(), of(with_environments(inside("default", "drifted", drift()))))
+    assert "default" not in one
 
 
 def test_nothing_to_tell() -> None:

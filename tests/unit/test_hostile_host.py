@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from fleetwheel.facts._question import read_answer
 from fleetwheel.lock.lock import from_copy
 from fleetwheel.operations import _probe
 from fleetwheel.reporting import history, report
-from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.report import EnvironmentReport, HostReport
 from fleetwheel.smoke import result as smoke
 from tests.samples import lock_with, record_of, state_of
 
@@ -53,6 +54,11 @@ def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
         smoke.parse_smoke(line)
 
 
+def failing(smoke: dict[str, Any] | None) -> HostReport:
+    inside = EnvironmentReport(status="failed", smoke=smoke)
+    return HostReport(name="h", status="failed", environments=(inside,))
+
+
 @given(
     st.recursive(
         st.none() | st.floats() | st.integers() | st.text(st.characters(codec=None)),
@@ -61,16 +67,14 @@ def test_a_document_that_no_report_can_hold_is_none(line: str) -> None:
 )
 def test_what_a_host_prints_leaves_a_report_that_can_be_read(value: object) -> None:
     found = untrusted_json.last([json.dumps({"error": value})])
-    host = HostReport(name="h", status="failed", smoke=found)
-    text = json.dumps(report.report_of([host]).model_dump(mode="json", by_alias=True))
+    text = report.report_json(report.report_of([failing(found)]))
     report.Report.model_validate_json(text)
 
 
 def test_the_deepest_document_can_be_kept(tmp_path: Path) -> None:
     found = untrusted_json.last([nested(untrusted_json.DEEPEST - 1)])
-    host = HostReport(name="h", status="failed", smoke=found)
-    kept = report.save_report(tmp_path, report.report_of([host]))
-    assert history.read_report(kept).hosts[0].smoke == found
+    kept = report.save_report(tmp_path, report.report_of([failing(found)]))
+    assert history.read_report(kept).hosts[0].environments[0].smoke == found
 
 
 def test_a_record_holds_no_deeper_document() -> None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetwheel.choice.choose import Choice
 from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.reporting.page import render_page
-from fleetwheel.reporting.report import Drift, HostReport, Report, Status
+from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, Status
 from fleetwheel.sources.wheel import Source
 from tests.made_up_fleet import past, report
 from tests.samples import GPU_HOST, RTX_4090, choice
@@ -98,7 +99,7 @@ def test_the_headline(states: tuple[Status, ...], headline: str) -> None:
     assert headline in re.sub(r"\s+", " ", html.partition("<h1>")[2].partition("</h1>")[0])
 
 
-def everywhere(text: str) -> HostReport:
+def everywhere(text: str, several: bool = False) -> HostReport:
     """Return a host that says this in every field that a host or an inventory fills."""
     gpu = RTX_4090.model_copy(update={"name": text, "uuid": text, "pci_bus_id": text})
     driver = Driver(state=DriverState.OK, version=text, detail=text)
@@ -126,22 +127,26 @@ def everywhere(text: str) -> HostReport:
         "devices": [{"summary": text}, text],
         "faults": [{"meaning": text, "repair": text}],
     }
+    inside = EnvironmentReport(
+        status="drifted", why=text, choice=chosen, generation=text, smoke=smoke, drift=(drift,)
+    )
+    more = [inside.model_copy(update={"name": name}) for name in ("vision", "course")]
     return HostReport(
         name=text,
         group=text,
         status="drifted",
         why=text,
         profile=profile,
-        choice=chosen,
-        generation=text,
-        smoke=smoke,
         drift=(drift,),
+        environments=(inside, *more) if several else (inside,),
     )
 
 
-def test_text_from_hosts_stays_text() -> None:
-    quiet = Page(render_page(of(everywhere("plain")), [of(everywhere("plain"))]))
-    loud = Page(html := render_page(of(everywhere(EVIL)), [of(everywhere(EVIL))]))
+@pytest.mark.parametrize("several", [False, True])
+def test_text_from_hosts_stays_text(several: bool) -> None:
+    plain, evil = (of(everywhere(text, several)) for text in ("plain", EVIL))
+    quiet = Page(render_page(plain, [plain]))
+    loud = Page(html := render_page(evil, [evil]))
     assert loud.elements == quiet.elements
     assert [(tag, name) for tag, name, _ in loud.attributes] == [
         (tag, name) for tag, name, _ in quiet.attributes
@@ -150,16 +155,96 @@ def test_text_from_hosts_stays_text() -> None:
     assert "{{ 7 * 7 }}" in loud.text
 
 
-@given(st.text())
-def test_any_text_makes_a_page(text: str) -> None:
-    html = render_page(of(everywhere(text)))
+@given(st.text(), st.booleans())
+def test_any_text_makes_a_page(text: str, several: bool) -> None:
+    html = render_page(of(everywhere(text, several)))
     html.encode()
     assert Page(html).elements["script"] == 1
 
 
+def deployed(name: str, *chosen: Choice, status: Status = "clean", why: str = "") -> HostReport:
+    """Return a host with an environment for each choice."""
+    names = ("default", *(f"team-{number}" for number in range(1, len(chosen))))
+    inside = tuple(
+        EnvironmentReport(name=name, status=status, why=why, choice=one)
+        for name, one in zip(names, chosen, strict=True)
+    )
+    return HostReport(name=name, status=status, environments=inside)
+
+
+def summary(html: str, name: str) -> str:
+    """Return the text of the line of a host that is closed."""
+    lines = re.findall(r"<summary>(.*?)</summary>", html, re.DOTALL)
+    (line,) = [text for text in (Page(f"<p>{line}</p>").text for line in lines) if name in text]
+    return re.sub(r"\s+", " ", line).strip()
+
+
+def test_one_host_with_ten_environments_is_one_line_that_opens() -> None:
+    html = render_page(of(deployed("ws-1", *[choice()] * 10)))
+    assert summary(html, "ws-1") == "clean ws-1 10 environments"
+    page = Page(html)
+    assert page.elements["details"] == 11
+    assert html.count('<details class="environment">') == 10
+    assert summary(html, "team-9") == "clean team-9 torch 2.13.0 cpu"
+
+
+def test_the_environment_in_trouble_is_named_and_open() -> None:
+    drift = Drift(class_="package", what="numpy", expected="2", found="1", repair="deploy")
+    host = deployed("ws-1", choice(), choice(), choice())
+    first, second, third = host.environments
+    ill = second.model_copy(update={"status": "drifted", "drift": (drift,)})
+    held = third.model_copy(update={"status": "on hold", "why": "rolled back"})
+    html = render_page(of(host.with_environments([first, ill, held])))
+    assert summary(html, "ws-1") == "drifted ws-1 team-1: numpy 3 environments"
+    assert re.findall(r'<details class="environment"( open)?>', html) == ["", " open", ""]
+    assert summary(html, "team-2") == "on hold team-2 rolled back torch 2.13.0 cpu"
+    assert "<option>package</option>" in html
+    assert ("li", "data-class", "package") in Page(html).attributes
+
+
+@pytest.mark.parametrize(
+    ("statuses", "line"),
+    [
+        ("failed drifted clean", "failed ws-1 default: w-failed; team-1: w-drifted 3 environments"),
+        (
+            "drifted failed failed",
+            "failed ws-1 team-1, team-2: w-failed; default: w-drifted 3 environments",
+        ),
+        ("changed changed", "changed ws-1 w-changed 2 environments"),
+        (
+            "failed drifted refused",
+            "failed ws-1 default: w-failed; team-2: w-refused; 1 more 3 environments",
+        ),
+        ("failed failed failed clean", "failed ws-1 3 environments: w-failed 4 environments"),
+    ],
+)
+def test_a_closed_host_says_the_worst_first_and_is_brief(statuses: str, line: str) -> None:
+    states = statuses.split()
+    host = deployed("ws-1", *[choice()] * len(states))
+    inside = [
+        each.model_copy(update={"status": state, "why": f"w-{state}\nmore"})
+        for each, state in zip(host.environments, states, strict=True)
+    ]
+    assert summary(render_page(of(host.with_environments(inside))), "ws-1") == line
+
+
+def test_an_environment_that_is_not_the_default_one_is_named() -> None:
+    host = deployed("ws-1", choice())
+    vision = [each.model_copy(update={"name": "vision"}) for each in host.environments]
+    html = render_page(of(host.with_environments(vision)))
+    assert summary(html, "ws-1") == "clean ws-1 vision: torch 2.13.0 cpu"
+
+
+def test_a_host_counts_once_for_each_torch_that_it_has() -> None:
+    old, new = choice(torch="2.12.0+cpu"), choice()
+    html = render_page(of(deployed("a", new, new, old), deployed("b", new)))
+    bars = re.sub(r"\s+", " ", Page(html.partition("<main>")[2].partition("</main>")[0]).text)
+    assert "PyTorch 2.13.0 cpu2 hosts 2.12.0 cpu1 host" in bars
+
+
 def test_a_password_of_a_source_is_not_shown() -> None:
     chosen = choice(Source(name="lab", url="https://ann:secret@wheels.example/simple"))
-    html = render_page(of(HostReport(name="a", status="clean", choice=chosen)))
+    html = render_page(of(deployed("a", chosen)))
     assert "wheels.example" in html
     assert "secret" not in html
 
@@ -206,12 +291,27 @@ def test_a_picture_of_the_past_needs_a_past() -> None:
     assert page.elements["tr"] == 22
 
 
+NEW = '<span class="tag">new</span>'
+
+
 def test_new_drift_is_marked() -> None:
     drift = Drift(class_="package", what="numpy", expected="2", found="1", repair="deploy")
     host = HostReport(name="a", status="drifted", drift=(drift,))
     clean = HostReport(name="a", status="clean")
-    assert '<span class="tag">new</span>' in render_page(of(host), [of(clean)])
-    assert '<span class="tag">new</span>' not in render_page(of(host), [of(host)])
+    assert NEW in render_page(of(host), [of(clean)])
+    assert NEW not in render_page(of(host), [of(host)])
+
+
+def test_the_same_drift_is_new_in_another_environment() -> None:
+    drift = Drift(class_="package", what="numpy", expected="2", found="1", repair="deploy")
+    well, other = deployed("a", choice(), choice()).environments
+    ill = [
+        each.model_copy(update={"status": "drifted", "drift": (drift,)}) for each in (well, other)
+    ]
+    host = HostReport(name="a", status="clean")
+    before = of(host.with_environments([ill[0], other]))
+    assert render_page(of(host.with_environments(ill)), [before]).count(NEW) == 1
+    assert NEW not in render_page(before, [before])
 
 
 def test_nothing_found_is_said_in_words() -> None:
@@ -222,18 +322,14 @@ def test_nothing_found_is_said_in_words() -> None:
 
 
 def test_a_reason_is_given_once() -> None:
-    host = HostReport(name="a", status="changed", why="new\nno GPU", choice=choice())
-    reason = choice().reasons[0]
-    twice = host.model_copy(update={"why": f"new\n{reason}"})
+    host = deployed("a", choice(), status="changed", why="new\nno GPU")
+    twice = deployed("a", choice(), status="changed", why=f"new\n{choice().reasons[0]}")
     assert "Why this torch" in render_page(of(host))
     assert "Why this torch" not in render_page(of(twice))
 
 
 def test_many_versions_share_a_bar() -> None:
-    hosts = [
-        HostReport(name=str(n), status="clean", choice=choice(torch=f"2.{n}.0+cpu"))
-        for n in range(12)
-    ]
+    hosts = [deployed(str(n), choice(torch=f"2.{n}.0+cpu")) for n in range(12)]
     assert "5 others" in Page(render_page(of(*hosts))).text
 
 

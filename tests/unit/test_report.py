@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -14,7 +17,7 @@ from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
 from fleetwheel.reporting.page import render_page
-from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Status
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
 
 
@@ -29,16 +32,102 @@ def test_a_row_says_what_was_done_and_why() -> None:
         HostReport(
             name="gpu-1",
             status="changed",
-            why="it is not there yet",
             profile=GPU_HOST.model_copy(update={"gpus": (RTX_4090, RTX_4090)}),
-            choice=choice(),
-            smoke={"passed": True},
+            environments=(
+                EnvironmentReport(
+                    status="changed",
+                    why="it is not there yet",
+                    choice=choice(),
+                    smoke={"passed": True},
+                ),
+            ),
         )
     )
     for cell in ("gpu-1", "changed", "2.13.0 cpu", "3.11.7", "2 x GeForce RTX 4090, 580.95.05"):
         assert cell in row
     assert "passed" in row
     assert "it is not there yet" in row
+    assert "default" not in row
+
+
+def several(*statuses: Status, why: str = "") -> HostReport:
+    """Return a host with environments of these states, each with its name for a reason."""
+    names = ("default", "vision", "course")
+    inside = [
+        EnvironmentReport(name=name, status=status, why=f"why {name}", choice=choice())
+        for name, status in zip(names, statuses, strict=False)
+    ]
+    base = HostReport(name="a", status="clean", why=why, profile=GPU_HOST)
+    return base.with_environments(inside)
+
+
+def cells(table: str) -> list[list[str]]:
+    return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()[1:]]
+
+
+def test_a_row_for_each_environment_and_the_host_said_once() -> None:
+    rows = cells(printed(several("clean", "failed"), HostReport(name="b", status="unreachable")))
+    assert [row[:3] for row in rows] == [
+        ["a", "default", "clean"],
+        ["a", "vision", "failed"],
+        ["b", "unreachable", "-"],
+    ]
+    assert rows[0][-1] == "why default"
+    assert [any("RTX 4090" in cell for cell in row) for row in rows] == [True, False, False]
+
+
+def test_what_a_host_itself_says_has_a_row_where_it_has_several_environments() -> None:
+    drift = Drift(class_="driver", what="version", expected="1", found="2", repair="reboot")
+    host = several("clean", "clean", why="driver differs")
+    ill = host.model_copy(update={"status": "drifted", "drift": (drift,)})
+    own, first, _ = cells(printed(ill))
+    assert (own[:2], own[-1]) == (["a", "drifted"], "driver differs")
+    assert first[:3] == ["a", "default", "clean"]
+    too = several("clean", "drifted").model_copy(update={"drift": (drift,)})
+    assert [row[1] for row in cells(printed(too))] == ["drifted", "default", "vision"]
+    trusting = host.model_copy(update={"why": "", "trust": Trust(users=("spack",))})
+    own, *_ = cells(printed(trusting))
+    assert (own[:2], own[-1]) == (["a", "-"], "the inventory trusts user spack as it does root")
+
+
+def test_one_environment_stands_in_the_row_of_its_host() -> None:
+    row, more = cells(printed(several("changed", why="the driver is newer")))
+    assert (row[:2], row[-1]) == (["a", "changed"], "the driver is newer")
+    assert more == ["why default"]
+
+
+def test_the_name_of_an_environment_stands_where_it_is_not_the_default_one() -> None:
+    inside = EnvironmentReport(name="vision", status="clean")
+    host = HostReport(name="a", status="clean", environments=(inside,))
+    assert cells(printed(host))[0][:3] == ["a", "vision", "clean"]
+
+
+def test_reasons_below_a_narrow_table_name_the_environment() -> None:
+    out = io.StringIO()
+    report.print_table(report.report_of([several("clean", "clean")]), Console(file=out, width=80))
+    assert out.getvalue().endswith("\na default: why default\n\na vision: why vision\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "inside", "expected"),
+    [
+        ("clean", [], "clean"),
+        ("clean", ["changed", "failed", "on hold"], "failed"),
+        ("unreachable", ["failed"], "unreachable"),
+        ("drifted", ["clean", "clean"], "drifted"),
+        ("clean", ["on hold", "unchanged"], "on hold"),
+        ("clean", ["would change", "not begun"], "would change"),
+    ],
+)
+def test_the_status_of_a_host_is_the_worst(
+    host: Status, inside: list[Status], expected: Status
+) -> None:
+    own = HostReport(name="a", status=host)
+    assert own.with_environments(EnvironmentReport(status=s) for s in inside).status == expected
+
+
+def test_every_status_has_its_rank_and_colour() -> None:
+    assert {*report.WORST_FIRST} == {*get_args(Status)} == {*report.COLOURS}
 
 
 def test_a_driver_that_does_not_work_is_named() -> None:
@@ -98,18 +187,17 @@ def test_text_from_a_host_steers_neither_terminal_nor_table(text: str) -> None:
 
 
 def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
-    made = report.report_of([HostReport(name="a", status="unchanged", profile=CPU_HOST)])
+    inside = (EnvironmentReport(status="unchanged", choice=choice()),)
+    host = HostReport(name="a", status="unchanged", profile=CPU_HOST, environments=inside)
+    made = report.report_of([host])
     document = json.loads(report.save_report(tmp_path / "reports", made).read_text())
-    assert document["schema"] == "fleetwheel.report/1"
-    assert set(document["hosts"][0]) >= {
-        "name",
-        "status",
-        "profile",
-        "choice",
-        "generation",
-        "smoke",
-        "drift",
-    }
+    assert document["schema"] == "fleetwheel.report/2"
+    assert document["causes"] == []
+    (told,) = document["hosts"]
+    own = "name group status why seconds profile drift environments trust"
+    assert set(told) == set(own.split())
+    names = "name status why choice generation smoke drift"
+    assert set(told["environments"][0]) == set(names.split())
     assert report.Report.model_validate(document) == made
 
 
