@@ -54,7 +54,9 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    scope = Scope(inventory, limit, read_data(data, environments=environments), verbosity)
+    chosen = [f"{drift.ENVIRONMENT}{','.join(environments)}"] if environments else []
+    said = [*data, *chosen]
+    scope = Scope(inventory, limit, read_data(said), verbosity)
     found = report.report_of(check_drift(scope, deep=deep), kind="drift", deep=deep)
     earlier = history.load_reports(REPORTS, "drift", warn)
     console = Console(stderr=STDOUT in outputs.values())
@@ -62,7 +64,7 @@ def drift_command(
     for sentence in drift.odd_ones_out(found.hosts):
         console.print(f"  {printable(sentence)}", markup=False, highlight=False)
     if repair:
-        _print_repair(inventory, data, found, console)
+        _print_repair(inventory, said, found, console)
     _write(found, earlier, outputs)
     saved = save(found)
     if verbosity != QUIET:

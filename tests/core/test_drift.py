@@ -147,7 +147,8 @@ def test_every_format_tells_an_edited_file(host: Drifting) -> None:
     assert host.found("--deep", *formats) == ["package files of numpy"]
     written = {path.name: path.read_text() for path in host.project.directory.glob("d.*")}
     assert 'failures="1"' in written["d.xml"]
-    assert 'fleetwheel_host_drift{class="package",host="@local"} 1.0' in written["d.prom"]
+    gauge = 'fleetwheel_host_drift{class="package",environment="default",host="@local"} 1.0'
+    assert gauge in written["d.prom"]
     assert "files of numpy" in written["d.html"]
     check = host.project.run(
         "-y", "deploys/drift.py", "--limit", "@local", env=host.env, deep="true"

@@ -50,6 +50,19 @@ def test_a_rollback_of_a_host_with_nothing_on_it_is_refused(project: Path, how: 
     assert done.returncode == 4
 
 
+def test_a_repair_is_for_the_environments_that_were_chosen(project: Path) -> None:
+    """Without their names the deploy would reach those that nobody looked at."""
+    lab = project / "lab.yaml"
+    environments = "{vision: {}, course: {}}"
+    lab.write_text(f'hosts: {{"@local": {{root: "{project}/root", environments: {environments}}}}}')
+    look = ["drift", "inventory.py", "--repair", "--data", "keep=3"]
+    deploy = "pyinfra inventory.py deploys/torch.py --data keep=3"
+    for chosen, data in (((), ""), (("--environment", "vision"), " --data environment=vision")):
+        done = run(project, *look, *chosen, **{VARIABLE: str(lab)})
+        assert done.returncode == 2, done.stderr
+        assert f"\n{deploy}{data} --limit @local\n" in done.stdout
+
+
 EVERY = sorted([*cli.COMMANDS, *cli.DEPLOYS])
 ASKING = ["drift", "facts", "outlook", *cli.DEPLOYS]
 """Those that take an inventory."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.project import copy_of_checkout
+from tests.project import copy_of_checkout, with_environment
 from tests.rig.fleet import Fleet
 
 
@@ -45,9 +45,12 @@ class FleetProject:
         return running.returncode, said
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Return each host's entry in the newest report."""
+        """Return each host's entry in the newest report, with that of its only environment."""
         newest = max((self.directory / "reports").glob("*.json"))
-        return {host["name"]: host for host in json.loads(newest.read_text())["hosts"]}
+        hosts = json.loads(newest.read_text())["hosts"]
+        found = {host["name"]: host for host in hosts}
+        alone = (name for name, host in found.items() if len(host["environments"]) < 2)
+        return found | {name: with_environment(found[name]) for name in alone}
 
     def status(self) -> dict[str, str]:
         return {name: host["status"] for name, host in self.report().items()}

@@ -621,6 +621,6 @@ def test_no_deploy_is_advised_for_a_host_on_hold() -> None:
         )
         for r in said
     ]
-    held = on_hold(plain)
+    held = on_hold(plain, HELD)
     assert [each.repair for each in held] == [HELD, HELD, f"look for the GPU; {HELD}", said[3]]
     assert repairs([HostReport(name="a", status="drifted", drift=tuple(held))], "i.py") == []

@@ -26,7 +26,7 @@ from fleetwheel import drift
 from fleetwheel.collectors import host as questions
 from fleetwheel.deploy import decider
 from fleetwheel.deploy.decider import Decider
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.facts.host import Host as HostFact
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Profile
@@ -190,9 +190,12 @@ def _run(state: State, seeds: Seeds, settings: Settings) -> tuple[HostReport, Ho
     """Return what a deploy and a drift check say of the hostile host."""
     host = state.inventory.get_host(HOSTILE)
     with ctx_host.use(host):
-        list(with_answer(settings, torch._environment))
-        planned = _report._reports[HOSTILE]
-        return planned, look(settings)
+        list(with_answer(settings, torch._environments))
+        return _reported(HOSTILE), look(settings)
+
+
+def _reported(name: str) -> HostReport:
+    return next(host for host in _report.finished("deploy").hosts if host.name == name)
 
 
 def _everywhere(found: Report, directory: Path) -> None:
@@ -223,14 +226,15 @@ def test_a_hostile_host_fails_alone(
         _host_state, "get_fact", lambda _, host, kind, **__: _fact(host, kind, seeds)
     )
     settings = Settings(uniform="lab" if seeds.chance.random() < 0.3 else False)
-    with caplog.at_level(logging.DEBUG, logger="pyinfra.fleetwheel"):
+    with caplog.at_level(logging.DEBUG, logger=LOG.name):
         found = report.report_of(_run(state, seeds, settings), kind="drift")
         _everywhere(found, tmp_path)
         with ctx_host.use(state.inventory.get_host("@fake/a")):
-            list(with_answer(Settings(uniform="lab"), torch._environment))
-    why = _report._hosts["@fake/a"].why
+            list(with_answer(Settings(uniform="lab"), torch._environments))
+    why = report.why_of(_reported("@fake/a"))
     assert "nothing is made here" in why or HOSTILE in why
-    bugs = [line.getMessage() for line in caplog.records if line.name == "pyinfra.fleetwheel"]
+    ours = [line for line in caplog.records if line.name == LOG.name and line.levelno != DETAIL]
+    bugs = [line.getMessage() for line in ours]
     assert bugs == []
 
 

@@ -73,6 +73,20 @@ def test_a_spoilt_report_is_named(project: Path) -> None:
     assert "warning: left out: reports/2026-12-01.json is no report" in done.stderr
 
 
+def test_a_report_of_an_earlier_schema_is_read_and_printed_as_today(tmp_path: Path) -> None:
+    old = max((FIXTURES.parent / "report-1").glob("*.json"))
+    (host,) = json.loads(run(old, "--json").stdout)["hosts"]
+    assert [each["name"] for each in host["environments"]] == ["default"]
+    assert "intruder" in run(old).output
+
+
+def test_a_newer_report_is_left_out_by_its_name(project: Path) -> None:
+    (project / "reports/2026-12-01.json").write_text('{"schema": "fleetwheel.report/3"}')
+    done = run()
+    assert done.exit_code == 0
+    assert "2026-12-01.json is written in the schema fleetwheel.report/3" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
