@@ -153,6 +153,59 @@ def test_systemd(machine: Namespace) -> None:
     assert "unchanged" in machine.schedule(f"{DIRECTORY}, present: false").stdout
 
 
+MIRROR = "/etc/systemd/system/fleetwheel-mirror.service"
+
+
+def remove(machine: Namespace, what: str, *options: str) -> str:
+    """Run deploys/remove.py with an inventory that says nothing; return what that prints."""
+    lab = machine.project / "lab.yaml"
+    lab.write_text('hosts: {"@local": {root: /srv/root}}\n')
+    done = machine.run(
+        *(PYINFRA, "inventory.py", "deploys/remove.py", "--data", f"what={what}"),
+        *(options or ["-y"]),
+        FLEETWHEEL_INVENTORY=str(lab),
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_a_schedule_goes_that_the_inventory_does_not_know(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    assert machine.schedule(f"{DIRECTORY}, hook: [logger]").returncode == 0
+    before = machine.tree()
+    assert "the schedule" in remove(machine, "schedule", "--dry")
+    assert machine.tree() == before
+    remove(machine, "schedule")
+    assert machine.there() == set()
+    assert machine.run("test", "-e", "/run/enabled").returncode != 0
+    assert "nothing to remove" in remove(machine, "schedule")
+
+
+def test_all_of_fleetwheel_goes(machine: Namespace) -> None:
+    """A mirror as its deploy leaves it where systemd runs, which it does not here."""
+    machine.run("mkdir", "-p", "/run/systemd/system", "/srv/root/mirror/cache", "/srv/root/envs")
+    machine.run("touch", "/srv/root/certificates.pem", "/srv/root/mirror/nginx.conf", MIRROR)
+    state = '{"schema": "fleetwheel.state/2", "environments": {}}'
+    machine.run("sh", "-c", 'echo "$0" >/srv/root/state.json', state)
+    machine.run("useradd", "--system", "--no-create-home", "fleetwheel-mirror")
+    assert machine.schedule(DIRECTORY).returncode == 0
+    before = machine.tree()
+    planned = remove(machine, "everything", "--dry")
+    for word in ("the schedule", "the mirror", "/var/lib/fleetwheel-drift", "under /srv/root"):
+        assert word in planned
+    assert machine.tree() == before
+    remove(machine, "everything")
+    gone = ("/srv/root", "/var/lib/fleetwheel-drift", MIRROR)
+    assert [path for path in gone if machine.run("test", "-e", path).returncode == 0] == []
+    assert machine.there() == set()
+    assert machine.run("id", "fleetwheel-mirror").returncode != 0
+    assert machine.run("test", "-d", "/srv/fleet/.venv").returncode == 0, "the project is yours"
+    told = machine.run("cat", "/run/told").stdout
+    assert "disable --now fleetwheel-mirror.service" in told
+    assert "disable --now fleetwheel-drift.timer" in told
+    assert "nothing to remove" in remove(machine, "everything")
+
+
 def test_a_timer_that_somebody_stopped_runs_again(machine: Namespace) -> None:
     machine.run("mkdir", "-p", "/run/systemd/system")
     machine.schedule(DIRECTORY)

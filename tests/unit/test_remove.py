@@ -152,6 +152,12 @@ def test_a_link_without_a_record_goes(root: Path) -> None:
     assert kept(root) == {"default", "vision"}
 
 
+def test_what_a_link_without_a_record_leads_to_stays(root: Path) -> None:
+    (root / "environments/course").symlink_to("../envs/b-2")
+    assert remove.remove(str(root), "vision")["removed"] == ["b-1"]
+    assert (root / "environments/course").resolve() == root / "envs/b-2"
+
+
 def test_a_record_of_the_first_schema_is_that_of_the_default(tmp_path: Path) -> None:
     first = json.loads(Path("tests/fixtures/state-1/state.json").read_text())
     first |= {"generation": "a-2", "previous": "a-1", "older": ["a-0"]}
