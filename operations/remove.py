@@ -234,7 +234,7 @@ def _all_of(facts: HostState, removals: list[Removal]) -> Generator[PyinfraComma
         _nothing(facts)
         return
     freed = readable(sum(removal.freed_bytes for removal in removals))
-    why = f"{'; '.join(removal.said for removal in removals)}\nfrees {freed}"
+    why = f"goes: {'; '.join(removal.said for removal in removals)}\nfrees {freed}"
     about = HostReport(name=host.name, status="would change", why=why, profile=facts.profile)
     _report.record(about)
     logger.info(f"{host.print_prefix}{why}")

@@ -22,6 +22,7 @@ from tests.project import copy_of_checkout, run_pyinfra
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call
 from tests.rig.windows.prefix import missing
+from tests.samples import lock_with, record_of, state_of
 
 pytestmark = [
     pytest.mark.real,
@@ -357,6 +358,7 @@ def test_a_host_without_a_schedule_is_left_alone(machine: Namespace) -> None:
     assert machine.tree() == before
 
 
+LOCK = lock_with({"torch": "2.13.0+cpu"})
 WINDOWS_ROOT = r"C:\fleet & co"
 
 
@@ -392,6 +394,15 @@ class WindowsFleet:
         (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
         done = run_pyinfra(self.project, *(options or ["-y"]), "lab.py", "deploys/schedule.py")
         self.ended = done.returncode
+        return done.stdout
+
+    def remove(self, *options: str) -> str:
+        """Run deploys/remove.py; the inventory has no environment but the default."""
+        data = self.rig.data | {"root": WINDOWS_ROOT}
+        (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
+        command = [*(options or ["-y"]), "lab.py", "deploys/remove.py"]
+        done = run_pyinfra(self.project, *command)
+        assert done.returncode == 0, done.stdout
         return done.stdout
 
     def register(self, *edits: str) -> None:
@@ -445,3 +456,35 @@ def test_task_scheduler(tmp_path: Path) -> None:
         assert not task.exists()
         assert not [*state.glob("*.xml"), *(fleet.directory / "bin").glob("fleetwheel-drift*")]
         assert "unchanged" in fleet.schedule(present=False)
+
+
+@pytest.mark.skipif(bool(missing()), reason=str(missing()))
+def test_a_windows_host_without_fleetwheel(tmp_path: Path) -> None:
+    """An environment goes first, then the task and all that is ours."""
+    (tmp_path / "project").mkdir()
+    with windows_rig(tmp_path / "windows") as rig:
+        fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
+        root = fleet.directory
+        records = {name: record_of(LOCK, f"{name}-1") for name in ("default", "vision")}
+        (root / "environments").mkdir()
+        for name, link in (("default", "current"), ("vision", "environments/vision")):
+            (root / f"envs/{name}-1").mkdir(parents=True)
+            (root / f"envs/{name}-1/torch.dll").write_bytes(b"x" * 3_000_000)
+            (root / link).write_text(f"envs\\{name}-1\n")
+        (root / "state.json").write_text(state_of(**records).text())
+        fleet.schedule()
+        (root / "notes.txt").touch()
+
+        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove("--dry")
+        assert (root / "envs/vision-1").is_dir()
+        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove()
+        assert not (root / "environments/vision").exists()
+        assert [path.name for path in root.glob("envs/*")] == ["default-1"]
+        assert "nothing to remove" in fleet.remove()
+
+        said = fleet.remove("-y", "--data", "what=everything")
+        assert "the schedule" in said
+        assert "notes.txt in it stays" in said
+        assert not (rig.drive_c / "windows/system32/tasks/fleetwheel-drift").exists()
+        assert [path.name for path in root.iterdir()] == ["notes.txt"]
+        assert "nothing to remove" in fleet.remove("-y", "--data", "what=everything")

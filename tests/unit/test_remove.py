@@ -359,9 +359,10 @@ def test_what_is_not_ours_stays(root: Path) -> None:
 
 def test_a_link_of_ours_is_removed_and_not_followed(root: Path, tmp_path_factory: Any) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (elsewhere / "file").touch()
+    (elsewhere / "file").write_bytes(os.urandom(SIZE))
     (root / "cache").mkdir(exist_ok=True)
     (root / "cache/uv").symlink_to(elsewhere)
+    assert uninstall.leftovers(str(root))["bytes"] < SIZE
     uninstall.uninstall(str(root))
     assert (elsewhere / "file").exists()
     assert not root.exists()
