@@ -28,7 +28,7 @@ from fleetwheel.operations import _node, _probe, _report
 from fleetwheel.operations._environments import each_environment
 from fleetwheel.operations._host_state import fact, with_answer
 from fleetwheel.operations._removal import Removal
-from fleetwheel.operations._step import environment_step, step
+from fleetwheel.operations._step import environment_failed, environment_step, step
 from fleetwheel.operations.mirror import UNIT, USER, mirror_removal
 from fleetwheel.operations.schedule import schedule_removal
 from fleetwheel.reporting.report import EnvironmentReport, HostReport
@@ -122,7 +122,9 @@ def _environment(
     in_use: bool,
 ) -> Iterator[PyinfraCommand]:
     if going["users"] and not in_use:
-        raise _in_use(f"it stays, because it is in use: {going['users']}")
+        error = _in_use(f"it stays, because it is in use: {going['users']}")
+        environment_failed(host, about, error)
+        return
     why = what_goes(going["generations"], going["bytes"], going["users"])
     said = about.model_copy(update={"why": why})
     _report.record_environment(host.name, said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from fleetwheel.node.root import exclusive
 from fleetwheel.node.state import records
 
 WINDOWS = sys.platform == "win32"
+DIGEST = "[0-9a-f]" * 16
 OURS = (
     "envs/.building-*",
     "envs/.removing-*",
@@ -32,10 +35,8 @@ OURS = (
     "cache/uv",
     "cache/wheels",
     "certificates.pem",
-    "bin/uv",
-    "bin/uv.exe",
     "bin/uv.new",
-    "bin/uv-*",
+    f"bin/uv-*-{DIGEST}*",
     "bin/fleetwheel-node",
     "bin/fleetwheel-node.cmd",
     "bin/.fleetwheel-node*-*",
@@ -48,11 +49,13 @@ OURS = (
     "pythons/.gitignore",
     "pythons/.lock",
     "pythons/.temp",
-    "lib/node-*",
-    "lib/.placing-*",
-    "lib/.removing-*",
+    f"lib/node-{DIGEST}",
+    f"lib/.placing-{DIGEST}",
+    "lib/.removing-node-*",
 )
 """What stands under a root beside generations and links, in the order in which it goes."""
+LEADS = r"(\.\./)?envs/[^/]+|\.\./current|uv-[^/]+"
+"""Where links of ours lead to."""
 DIRECTORIES = ("envs", ENVIRONMENTS, "cache", "bin", "schedule", "pythons", "lib")
 """Directories of ours, which stay where they hold anything else."""
 
@@ -108,9 +111,16 @@ def generations(root: Path) -> list[Path]:
 
 
 def our_links(root: Path) -> list[Path]:
-    """Return the links of all environments; on Windows they may be files (link.py)."""
+    """Return the links of all environments, and that to uv; on Windows some are files (link.py)."""
     named = [*links(root), root / ENVIRONMENTS / DEFAULT]
-    return [link for link in named if link.is_symlink() or (WINDOWS and link.exists())]
+    if WINDOWS:
+        return [link for link in [*named, root / "bin" / "uv.exe"] if link.exists()]
+    return [link for link in [*named, root / "bin" / "uv"] if link.is_symlink() and leads(link)]
+
+
+def leads(link: Path) -> bool:
+    """Whether a link leads to what ours lead to."""
+    return re.fullmatch(LEADS, os.readlink(str(link))) is not None  # noqa: PTH115 - new in 3.9
 
 
 def ours(root: Path) -> list[Path]:

@@ -311,6 +311,7 @@ def furnish(root: Path) -> None:
         "pythons/.lock",
         "cache/uv/CACHEDIR.TAG",
         "envs/.building-x-1/file",
+        "envs/of-no-record-1/pylock.toml",
         "certificates.pem",
         "schedule/last.json",
     ):
@@ -333,26 +334,35 @@ def test_all_goes_and_the_root_with_it(root: Path) -> None:
     assert uninstall.leftovers(str(home))["there"] is False
 
 
-FOREIGN = ("notes.txt", "bin/tool", "lib/other/file", "envs/mine/pyvenv.cfg", "cache/theirs/file")
+FOREIGN = (
+    *("notes.txt", "bin/tool", "bin/uv-wrapper", "lib/node-v20/file", "envs/mine/pyvenv.cfg"),
+    *("cache/theirs/file", "environments/readme"),
+)
+
+
+def test_a_uv_and_a_link_of_somebody_else_stay(root: Path) -> None:
+    """As where the inventory names /usr/local."""
+    (root / "bin").mkdir()
+    (root / "bin/uv").touch()
+    (root / "environments/theirs").symlink_to("/srv/theirs")
+    assert uninstall.uninstall(str(root))["foreign"] == ["bin/uv", "environments/theirs"]
+    assert (root / "bin/uv").exists()
+    assert (root / "environments/theirs").is_symlink()
 
 
 def test_what_is_not_ours_stays(root: Path) -> None:
     furnish(root)
-    for name in (*FOREIGN, "environments/readme"):
+    for name in FOREIGN:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("theirs")
     stays = [
-        "bin/tool",
-        "cache/theirs",
-        "environments/readme",
-        "envs/mine",
-        "lib/other",
-        "notes.txt",
+        *("bin/tool", "bin/uv-wrapper", "cache/theirs", "environments/readme", "envs/mine"),
+        *("lib/node-v20", "notes.txt"),
     ]
     assert uninstall.leftovers(str(root))["foreign"] == stays
     assert uninstall.uninstall(str(root))["foreign"] == stays
     left = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    assert left == {*FOREIGN, "environments/readme"}
+    assert left == {*FOREIGN}
     again = uninstall.leftovers(str(root))
     assert (again["there"], again["foreign"]) == (False, stays)
 

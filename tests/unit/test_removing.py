@@ -14,7 +14,7 @@ import pytest
 from pyinfra.api import State
 from pyinfra.api.operation import add_op
 
-from fleetwheel.deploy.record import Hold, Record
+from fleetwheel.deploy.record import Earlier, Hold, Record
 from fleetwheel.deploy.removal import leaving, remover, what_goes, what_of_root
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.traces import HostTraces, Traces
@@ -208,6 +208,7 @@ def test_one_in_use_stays_and_the_other_goes(
     assert (reported()["vision"].status, reported()["course"].status) == ("failed", "changed")
     assert f"vision-1 by process {os.getpid()}" in reported()["vision"].why
     assert "--data in_use=true" in reported()["vision"].why
+    assert reported()["vision"].choice == RECORDS["vision"].choice
     assert (root / "environments/vision").resolve() == root / "envs/vision-1"
     assert not (root / "envs/course-1").exists()
 
@@ -219,6 +220,19 @@ def test_one_in_use_goes_where_that_is_meant(
         assert removed(far, root, monkeypatch, in_use=True)
     assert f"will fail: vision-1 by process {os.getpid()}" in reported()["vision"].why
     assert [path.name for path in (root / "envs").iterdir()] == ["default-1"]
+
+
+def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
+    far: State, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_generation(root, "shared-1")
+    earlier = {"earlier": (Earlier(generation="shared-1"),)}
+    found = {name: record.model_copy(update=earlier) for name, record in RECORDS.items()}
+    kept = {"environments": {"default": None, "course": {}}}
+    del found["course"]
+    with lease(root / "envs/default-1"):
+        assert removed(far, root, monkeypatch, dry=True, in_use=True, found=found, **kept)
+    assert "2 generations go: vision-1, shared-1" in reported()["vision"].why
 
 
 @pytest.mark.parametrize(
@@ -335,6 +349,9 @@ def test_the_mirrors_own_files_go_and_others_stay(tmp_path: Path) -> None:
 
 def test_only_an_nginx_is_ended(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/nginx.pid").write_text(f"{os.getpid()}\n")
-    assert shell(mirror.STOP, str(tmp_path)) == 0, "this process is no nginx, and goes on"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (tmp_path / "run/nginx.pid").write_text(f"{other.pid}\n")
+        assert shell(mirror.STOP, str(tmp_path)) == 0
+        assert other.poll() is None
+        other.kill()
     assert shell(mirror.STOP, f"{tmp_path}/absent") == 0
