@@ -21,8 +21,9 @@ from fleetwheel.value import Value
 
 SHOWN = 12
 """Rejected alternatives that a choice or a refusal carries."""
-LONGEST = 200
-"""Characters of a version or requirement; hosts send choices back in their records and locks."""
+LONGEST_VERSION, LONGEST_REQUIREMENT = 200, 8192
+"""Characters: hosts send choices back in their records and locks, and a requirement may have a path
+and a hash in it."""
 WORTH_ASKING = 3
 """Series of releases whose variants are worth asking the official index for."""
 
@@ -36,19 +37,23 @@ class Rejection(Value):
 
 
 def _version(text: str) -> str:
-    Version(_short(text))
+    _require_at_most(LONGEST_VERSION, text)
+    Version(text)
     return text
 
 
 def _requirement(text: str) -> str:
-    Requirement(_short(text))
+    _require_at_most(LONGEST_REQUIREMENT, text)
+    try:
+        Requirement(text)
+    except RecursionError:
+        raise ValueError("its marker is nested too deeply") from None
     return text
 
 
-def _short(text: str) -> str:
-    if len(text) > LONGEST:
-        raise ValueError(f"more than {LONGEST} characters")
-    return text
+def _require_at_most(longest: int, text: str) -> None:
+    if len(text) > longest:
+        raise ValueError(f"more than {longest} characters")
 
 
 def _with_torch(packages: dict[str, str]) -> dict[str, str]:

@@ -125,6 +125,13 @@ def test_a_wrong_hash_of_a_wheel_on_the_network_too(
     assert len([path for path, _ in server.asked if path.endswith(".whl")]) == 2
 
 
+def test_a_wheel_may_lie_at_a_long_path(sources: Source, tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a" * 60] * 6)
+    own = make_wheel(deep, "acme_utils", "1.0")
+    lock = locked(sources, f"{own}#sha256={sha256(own)}")
+    assert str(deep) in lock.choice.requirements[0]
+
+
 def test_another_wheel_under_the_name_is_another_request(sources: Source, tmp_path: Path) -> None:
     own = make_wheel(tmp_path / "own", "acme_utils", "1.0")
     lock = locked(sources, f"{own}#sha256={sha256(own)}")
