@@ -27,6 +27,7 @@ from fleetwheel.reporting.report import Drift, HostReport
 
 ENVIRONMENT = "environment="
 """Before the names, in ``--data``."""
+REMOVE = "deploys/remove.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
 
@@ -78,7 +79,7 @@ def not_wanted(record: Record) -> Drift:
         "environment",
         "not in the inventory",
         record.generation,
-        "deploys/remove.py takes it away; or put it back into the inventory",
+        f"{REMOVE} takes it away; or put it back into the inventory",
     )
 
 
@@ -131,7 +132,7 @@ def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = (
         for deploy in _deploys(host):
             deploys.setdefault(deploy, []).append(host.name)
     return [
-        shlex.join(["pyinfra", inventory, "deploys/torch.py", *deploy.options(data, names)])
+        shlex.join(["pyinfra", inventory, deploy.file, *deploy.options(data, names)])
         for deploy, names in sorted(deploys.items())
     ]
 
@@ -143,6 +144,7 @@ class _Deploy:
     rebuild: bool
     environments: tuple[str, ...]
     """Empty for all that a host has."""
+    file: str = "deploys/torch.py"
 
     def options(self, data: Iterable[str], hosts: Iterable[str]) -> list[str]:
         pairs = [pair for pair in data if not (self.environments and pair.startswith(ENVIRONMENT))]
@@ -153,9 +155,12 @@ class _Deploy:
 
 
 def _deploys(host: HostReport) -> Iterator[_Deploy]:
-    names = tuple(each.name for each in host.environments)
-    anew = _in_need(host, lambda drift: drift.repair == REBUILD)
-    others = _in_need(host, lambda drift: "deploys/" in drift.repair) - anew
+    leaving = _in_need(host, lambda drift: drift.repair.startswith(REMOVE))
+    names = tuple(each.name for each in host.environments if each.name not in leaving)
+    anew = _in_need(host, lambda drift: drift.repair == REBUILD) - leaving
+    others = _in_need(host, lambda drift: "deploys/" in drift.repair) - anew - leaving
+    if leaving:
+        yield _Deploy(rebuild=False, environments=(), file=REMOVE)
     for rebuild, needed in ((False, others), (True, anew)):
         if needed:
             chosen = () if needed >= {*names} else tuple(n for n in names if n in needed)

@@ -109,6 +109,12 @@ def probe_document(
     raise FleetwheelError(said, hint=hint)
 
 
+class _Going(TypedDict):
+    generations: list[str]
+    bytes: int
+    users: str
+
+
 class _Known(TypedDict, total=False):
     ok: bool
     error: str
@@ -118,6 +124,12 @@ class _Known(TypedDict, total=False):
     unrecorded: list[str]
     unreached: dict[str, str]
     distrusted: str
+    removal: dict[str, _Going]
+    removed: list[str]
+    bytes: int
+    users: str
+    foreign: list[str]
+    there: bool
 
 
 def believed(answer: dict[str, Any]) -> dict[str, Any]:

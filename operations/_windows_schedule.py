@@ -16,6 +16,7 @@ from fleetwheel.facts.schedule import WindowsDriftSchedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report
 from fleetwheel.operations._host_state import fact
+from fleetwheel.operations._removal import Removal
 from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.job import Job, Scheduling
@@ -44,6 +45,16 @@ def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     _report.record(about)
     yield from _put(job, files, root) if wanted.present else _take_away(job, list(found), there)
     yield step(about, _done, why)
+
+
+def task_removal(settings: Settings, job: Job) -> Removal | None:
+    """Return what takes the task away, whatever it does; None where there is none."""
+    root = _root(settings)
+    there = _look(settings, job, root)
+    found = [path for path in _paths(root) if _content(path) is not None]
+    if not found and not there.active:
+        return None
+    return Removal("the schedule", list(_take_away(job, found, there)))
 
 
 def _root(settings: Settings) -> str:

@@ -25,12 +25,14 @@ from fleetwheel.choice.request import project_of
 from fleetwheel.delivery import mirror
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.mirror import Ground, MirrorGround
+from fleetwheel.facts.traces import Traces
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.matrix.variant import CPU
 from fleetwheel.operations import _push, _report
 from fleetwheel.operations._delivery import mirror_address
 from fleetwheel.operations._host_state import alone, answered, fact
+from fleetwheel.operations._removal import Removal
 from fleetwheel.operations._step import step
 from fleetwheel.operations._steps import LOCKS
 from fleetwheel.render import render
@@ -58,6 +60,23 @@ pid=$(cat "$0/run/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" &&
     (cd / && "$@" </dev/null >/dev/null 2>&1)
 """
 """A shell's program, for the mirror's directory and nginx's command; nginx leaves by itself."""
+STOP = """
+pid=$(cat "$0/run/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" || exit 0
+kill "$pid"
+for second in 1 2 3 4 5 6 7 8 9 10; do
+    test -d "/proc/$pid" || exit 0
+    sleep 1
+done
+echo "nginx does not end: process $pid" >&2
+exit 1
+"""
+"""A shell's program, for the mirror's directory."""
+REMOVE = """
+for name in cache run nginx.conf ca.pem; do rm -rf -- "$0/$name" || exit; done
+rmdir -- "$0" 2>/dev/null || test ! -e "$0" || echo "$0 stays: it holds something else" >&2
+"""
+"""A shell's program, for the mirror's directory."""
+REMOVE_USER = 'userdel "$0" 2>/dev/null || deluser "$0"'
 
 
 @operation()
@@ -105,6 +124,46 @@ def _caching_proxy(settings: Settings) -> Generator[PyinfraCommand]:
         yield from _push.put_text(text, _path(directory, name), "644")
     yield from _start(directory, ground)
     yield step(about, _await, address, served, why)
+
+
+def mirror_removal(settings: Settings, directory: str, there: Traces) -> Removal | None:
+    """
+    Return what takes the mirror off the host; None where there is none.
+
+    + directory: the mirror's
+    + there: which of ``directory`` and ``UNIT`` there are, and whether there is ``USER``
+
+    Raises FleetwheelError for one that the inventory still names.
+    """
+    service = there.root and UNIT in there.paths
+    if not (directory in there.paths or service or (there.root and there.user)):
+        return None
+    if settings.mirror and _means_host(settings.mirror):
+        raise FleetwheelError(
+            f"the inventory names this host as the mirror: {settings.mirror}",
+            hint="take `mirror` out of it, or name another one, then run again",
+        )
+    return Removal("the mirror", list(_taken_away(directory, there)), there.paths.get(directory, 0))
+
+
+def _taken_away(directory: str, there: Traces) -> Iterator[StringCommand]:
+    if there.root and UNIT in there.paths:
+        if there.systemd:
+            yield StringCommand("systemctl", "disable", "--now", SERVICE)
+        yield StringCommand("rm", "-f", UNIT)
+        if there.systemd:
+            yield StringCommand("systemctl", "daemon-reload")
+    if directory in there.paths:
+        as_daemon = ("runuser", "-u", USER, "--") if there.root and there.user else ()
+        yield StringCommand(*as_daemon, "sh", "-c", QuoteString(STOP), QuoteString(directory))
+        yield StringCommand("sh", "-c", QuoteString(REMOVE), QuoteString(directory))
+    if there.root and there.user:
+        yield StringCommand("sh", "-c", QuoteString(REMOVE_USER), USER)
+
+
+def _means_host(named: str) -> bool:
+    """Whether the host of the moment is meant by a mirror of the inventory."""
+    return mirror.mirror_host(named) in (host.name, host.data.get("ssh_hostname"))
 
 
 def _is_mirror(settings: Settings) -> bool:

@@ -19,6 +19,7 @@ from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _push, _report, _windows_schedule
 from fleetwheel.operations._host_state import alone, fact
+from fleetwheel.operations._removal import Removal
 from fleetwheel.operations._step import step
 from fleetwheel.reporting.report import HostReport
 from fleetwheel.schedule.check import CheckJob
@@ -28,6 +29,8 @@ from fleetwheel.schedule.pull import PROGRAM, PullJob
 
 JOBS: Mapping[str, type[Job]] = {"check": CheckJob, "pull": PullJob}
 """By the mode of the schedule."""
+NOWHERE = "/nonexistent"
+"""The project directory of a host whose schedule nobody knows any more."""
 FILES = [path for job in JOBS.values() for path in job.may_have]
 
 
@@ -77,6 +80,17 @@ def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand
     if wanted.present:
         yield from _put(job, changed, there)
     yield step(about, _done, why)
+
+
+def schedule_removal(settings: Settings) -> Removal | None:
+    """Return what takes the schedule of the host away, whatever it is; None where it has none."""
+    said = settings.schedule or Schedule(directory=NOWHERE)
+    job = CheckJob(said.model_copy(update={"present": False}), host.name, settings.trust)
+    if is_windows(host):
+        return _windows_schedule.task_removal(settings, job)
+    there = _look(settings, job)
+    stale = list(there.files)
+    return Removal("the schedule", list(_take_away(stale, there))) if stale else None
 
 
 def _wanted(said: Schedule | None, mode: str | None) -> Schedule:

@@ -16,7 +16,7 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_inventory, ctx_state
 
 from fleetwheel.deploy import record as records
-from fleetwheel.node import activate
+from fleetwheel.node import activate, remove, uninstall
 from fleetwheel.operations import _report
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._steps import plan_steps
@@ -76,8 +76,11 @@ class FakeProbe:
             if self.missing:
                 return {"missing": self.missing.pop(0)}
             add_generation(Path(arguments["root"]), arguments["id"])
-        if action in ("activate", "record", "drop_bytecode"):
-            done: dict[str, Any] = getattr(activate, action)(**arguments)
+        modules = dict.fromkeys(("activate", "record", "drop_bytecode"), activate)
+        modules |= dict.fromkeys(("removal", "remove"), remove)
+        modules |= dict.fromkeys(("leftovers", "uninstall"), uninstall)
+        if action in modules:
+            done: dict[str, Any] = getattr(modules[action], action)(**arguments)
             return done
         return {}
 

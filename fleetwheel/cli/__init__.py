@@ -16,7 +16,7 @@ COMMANDS = (
     *("add", "bootstrap-windows", "choose", "drift", "facts", "generations", "init", "outlook"),
     "report",
 )
-DEPLOYS = ("deploy", "mirror", "onboard", "rollback", "schedule", "smoke")
+DEPLOYS = ("deploy", "mirror", "onboard", "remove", "rollback", "schedule", "smoke")
 """Those that run a file of deploys/."""
 FAILED = 1
 """Exit status where the run itself failed, bad usage included: 2 and more say what was found."""

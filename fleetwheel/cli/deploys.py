@@ -1,4 +1,4 @@
-"""`fleetwheel deploy`, `smoke`, `rollback`, `onboard`, `mirror`, `schedule`: those of deploys/."""
+"""`fleetwheel deploy`, `smoke`, `rollback`, `remove` and so on: the files of deploys/."""
 
 import sys
 from collections.abc import Sequence
@@ -32,6 +32,10 @@ DEPLOYS = {
     "rollback": (
         Deploy("rollback"),
         "Put every host back on the generation before.",
+    ),
+    "remove": (
+        Deploy("remove"),
+        "Take off every host the environments that the inventory does not name any more.",
     ),
     "onboard": (Deploy("onboard"), "Give bare hosts a Python and a driver, then PyTorch."),
     "mirror": (Deploy("mirror"), "Make the host that the inventory names a mirror of wheels."),
@@ -68,6 +72,8 @@ NOTES = {
 `--data relock=true` takes that.""",
     "rollback": """`--data generation=ID` names another one. Deploys then leave the host alone,
 until `fleetwheel deploy --data lift_hold=true`.""",
+    "remove": """`--data what=schedule` or `what=mirror` takes these away, `what=everything` all of
+fleetwheel; `--data in_use=true` also what a process runs from.""",
     "schedule": """Which hosts and when stands in the inventory, under schedule;
 `--data mode=pull` has those hosts pull.""",
     "smoke": """`--data smoke=full` tests for some minutes.""",

@@ -24,6 +24,10 @@ ANSWERS = {
     "verify": "verify",
     "reach": "reach",
     "place": "place",
+    "removal": "remove",
+    "remove": "remove",
+    "leftovers": "uninstall",
+    "uninstall": "uninstall",
 }
 """Action to the module whose function of this name returns the answer; imported when it is asked.
 

@@ -7,9 +7,12 @@ import shutil
 import struct
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fleetwheel.node.freed import files_in, inode
 from fleetwheel.node.link import generation_at, links
 from fleetwheel.node.state import KEEP, named_generations, records
 
@@ -40,8 +43,8 @@ def clean(root: Path, environment: str, failed: list[str], left: list[str]) -> l
     room = max(sum(record.get("keep", KEEP) for record in found.values()) - named, 0)
     removed = []
     for path in {*changed} - {*good[:room]}:
-        leaves = path.name in {*left, *failed} or not _is_fresh(path)
-        if leaves and not in_use(path) and _remove(path):
+        leaves = path.name in {*left, *failed} or not is_fresh(path)
+        if leaves and not in_use(path) and discard(path):
             removed.append(path.name)
     return sorted(removed)
 
@@ -53,19 +56,20 @@ def _wanted(root: Path, found: dict[str, dict[str, Any]], environment: str) -> s
     return {*named_generations(found), *looked_at, *map(generation_at, links(root))}
 
 
-def _is_fresh(path: Path) -> bool:
+def is_fresh(path: Path) -> bool:
+    """Whether a generation was just built: another controller may be about to use it."""
     config = path / "pyvenv.cfg"
     return config.exists() and time.time() - config.stat().st_mtime < FRESH_S
 
 
-def _remove(path: Path) -> bool:
-    """Remove a generation unless a process starts from it in the meantime."""
+def discard(path: Path, *, used: bool = False) -> bool:
+    """Remove a generation unless a process starts from it in the meantime; ``used`` allows that."""
     leaving = path.with_name(".removing-" + path.name)
     try:
         path.rename(leaving)
     except OSError:  # it stays for the next run: cleaning decides nothing
         return False
-    if in_use(leaving):
+    if not used and in_use(leaving):
         leaving.rename(path)
         return False
     shutil.rmtree(str(leaving), ignore_errors=True)
@@ -73,18 +77,33 @@ def _remove(path: Path) -> bool:
 
 
 def trim(root: Path) -> None:
-    """Drop from the caches what no generation is made of: uv fetches it again if it is wanted.
+    """Drop from the caches what no generation is made of: uv fetches it again if it is wanted."""
+    for place in unused(root):
+        shutil.rmtree(str(place), ignore_errors=True)
+
+
+def unused(root: Path, leaving: Sequence[Path] = ()) -> list[Path]:
+    """Return what the caches hold for no generation, once those that are ``leaving`` have gone.
 
     Files in uv's cache that a generation uses are hard links, and have more than one name.
     """
-    shutil.rmtree(str(root / "cache" / "wheels" / "incoming"), ignore_errors=True)
-    locks = [path.read_text(encoding="utf-8") for path in root.glob("envs/*/pylock.toml")]
-    for place in root.glob("cache/wheels/*"):
-        if not any(place.name in lock for lock in locks):
-            shutil.rmtree(str(place), ignore_errors=True)
-    for unpacked in root.glob("cache/uv/archive-*/*"):
-        if not any(path.stat().st_nlink > 1 for path in unpacked.rglob("*") if path.is_file()):
-            shutil.rmtree(str(unpacked), ignore_errors=True)
+    copies = [path for path in root.glob("envs/*/pylock.toml") if path.parent not in leaving]
+    locks = [path.read_text(encoding="utf-8") for path in copies]
+    gone = Counter(inode(path.lstat()) for tree in leaving for path in files_in(tree))
+    return [
+        *(
+            place
+            for place in root.glob("cache/wheels/*")
+            if place.name == "incoming" or not any(place.name in lock for lock in locks)
+        ),
+        *(place for place in root.glob("cache/uv/archive-*/*") if not _linked(place, gone)),
+    ]
+
+
+def _linked(unpacked: Path, gone: Counter[tuple[int, int]]) -> bool:
+    """Whether a file has names elsewhere, those aside that will be gone."""
+    found = (path.lstat() for path in files_in(unpacked))
+    return any(status.st_nlink - gone[inode(status)] > 1 for status in found)
 
 
 def in_use(generation: Path) -> bool:

@@ -57,7 +57,7 @@ def place(
         write_launcher(base, home)
         versions = sorted(library.glob("node-*"), key=lambda path: path.stat().st_mtime)
         for old in versions[:-KEPT]:
-            remove(old)
+            remove_version(old)
     return {"placed": digest, "distrusted": why_distrusted(home, users=users, groups=groups)}
 
 
@@ -78,11 +78,11 @@ def put(home: Path, digest: str) -> None:
     if digest_of(contents(stage)) != digest:
         raise Failure(f"{stage} is not the program that was sent", "run again to send it again")
     compileall.compile_dir(str(stage), ddir=str(home), quiet=2)
-    remove(home)
+    remove_version(home)
     move(stage, home)
 
 
-def remove(directory: Path) -> None:
+def remove_version(directory: Path) -> None:
     """Remove a directory that may be in use: it leaves its place in one step."""
     if directory.exists():
         leaving = directory.with_name(f".removing-{directory.name}")

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -249,3 +250,28 @@ def test_the_mirrors_user_owns_what_nginx_writes_and_nothing_else(lab: Lab) -> N
     )
     assert " changed" in lab.deploy("mirror", "--limit", "m1").stdout
     assert (files / "nginx.conf").owner() == "root"
+
+
+def test_the_mirror_goes_once_the_inventory_names_it_no_more(lab: Lab) -> None:
+    assert lab.deploy("mirror", "--limit", "m1").returncode == 0
+    files = lab.base / "m1/mirror"
+    pid = int((files / "run/nginx.pid").read_text())
+    (files / "notes").write_text("theirs")
+    told = ("remove", "--limit", "m1", "--data", "what=mirror")
+    done = lab.deploy(*told)
+    assert done.returncode == 1
+    assert "the inventory names this host as the mirror" in done.stdout
+    assert Path(f"/proc/{pid}").exists()
+
+    inventory = lab.directory / "inventory/lab.yaml"
+    text = inventory.read_text()
+    inventory.write_text(re.sub("mirror: '[^']*', distribution: mirror,", "", text))
+    done = lab.deploy(*told)
+    assert done.returncode == 0, done.stdout
+    assert [path.name for path in files.iterdir()] == ["notes"]
+    assert not Path(f"/proc/{pid}").exists()
+    assert subprocess.run(["id", USER], capture_output=True).returncode != 0
+    (files / "notes").unlink()
+    assert lab.deploy(*told).returncode == 0
+    assert not files.exists()
+    assert "nothing to remove" in lab.deploy(*told).stdout

@@ -22,6 +22,7 @@ from tests.project import copy_of_checkout, run_pyinfra
 from tests.rig.windows import Rig, windows_rig
 from tests.rig.windows.calls import connect_and_call
 from tests.rig.windows.prefix import missing
+from tests.samples import lock_with, record_of, state_of
 
 pytestmark = [
     pytest.mark.real,
@@ -151,6 +152,59 @@ def test_systemd(machine: Namespace) -> None:
     assert machine.there() == set()
     assert machine.run("test", "-e", "/run/enabled").returncode != 0
     assert "unchanged" in machine.schedule(f"{DIRECTORY}, present: false").stdout
+
+
+MIRROR = "/etc/systemd/system/fleetwheel-mirror.service"
+
+
+def remove(machine: Namespace, what: str, *options: str) -> str:
+    """Run deploys/remove.py with an inventory that says nothing; return what that prints."""
+    lab = machine.project / "lab.yaml"
+    lab.write_text('hosts: {"@local": {root: /srv/root}}\n')
+    done = machine.run(
+        *(PYINFRA, "inventory.py", "deploys/remove.py", "--data", f"what={what}"),
+        *(options or ["-y"]),
+        FLEETWHEEL_INVENTORY=str(lab),
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_a_schedule_goes_that_the_inventory_does_not_know(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    assert machine.schedule(f"{DIRECTORY}, hook: [logger]").returncode == 0
+    before = machine.tree()
+    assert "the schedule" in remove(machine, "schedule", "--dry")
+    assert machine.tree() == before
+    remove(machine, "schedule")
+    assert machine.there() == set()
+    assert machine.run("test", "-e", "/run/enabled").returncode != 0
+    assert "nothing to remove" in remove(machine, "schedule")
+
+
+def test_all_of_fleetwheel_goes(machine: Namespace) -> None:
+    """A mirror as its deploy leaves it where systemd runs, which it does not here."""
+    machine.run("mkdir", "-p", "/run/systemd/system", "/srv/root/mirror/cache", "/srv/root/envs")
+    machine.run("touch", "/srv/root/certificates.pem", "/srv/root/mirror/nginx.conf", MIRROR)
+    state = '{"schema": "fleetwheel.state/2", "environments": {}}'
+    machine.run("sh", "-c", 'echo "$0" >/srv/root/state.json', state)
+    machine.run("useradd", "--system", "--no-create-home", "fleetwheel-mirror")
+    assert machine.schedule(DIRECTORY).returncode == 0
+    before = machine.tree()
+    planned = remove(machine, "everything", "--dry")
+    for word in ("the schedule", "the mirror", "/var/lib/fleetwheel-drift", "under /srv/root"):
+        assert word in planned
+    assert machine.tree() == before
+    remove(machine, "everything")
+    gone = ("/srv/root", "/var/lib/fleetwheel-drift", MIRROR)
+    assert [path for path in gone if machine.run("test", "-e", path).returncode == 0] == []
+    assert machine.there() == set()
+    assert machine.run("id", "fleetwheel-mirror").returncode != 0
+    assert machine.run("test", "-d", "/srv/fleet/.venv").returncode == 0, "the project is yours"
+    told = machine.run("cat", "/run/told").stdout
+    assert "disable --now fleetwheel-mirror.service" in told
+    assert "disable --now fleetwheel-drift.timer" in told
+    assert "nothing to remove" in remove(machine, "everything")
 
 
 def test_a_timer_that_somebody_stopped_runs_again(machine: Namespace) -> None:
@@ -304,6 +358,7 @@ def test_a_host_without_a_schedule_is_left_alone(machine: Namespace) -> None:
     assert machine.tree() == before
 
 
+LOCK = lock_with({"torch": "2.13.0+cpu"})
 WINDOWS_ROOT = r"C:\fleet & co"
 
 
@@ -339,6 +394,15 @@ class WindowsFleet:
         (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
         done = run_pyinfra(self.project, *(options or ["-y"]), "lab.py", "deploys/schedule.py")
         self.ended = done.returncode
+        return done.stdout
+
+    def remove(self, *options: str) -> str:
+        """Run deploys/remove.py; the inventory has no environment but the default."""
+        data = self.rig.data | {"root": WINDOWS_ROOT}
+        (self.project / "lab.py").write_text(f"hosts = [('@winssh/w', {data})]\n")
+        command = [*(options or ["-y"]), "lab.py", "deploys/remove.py"]
+        done = run_pyinfra(self.project, *command)
+        assert done.returncode == 0, done.stdout
         return done.stdout
 
     def register(self, *edits: str) -> None:
@@ -392,3 +456,35 @@ def test_task_scheduler(tmp_path: Path) -> None:
         assert not task.exists()
         assert not [*state.glob("*.xml"), *(fleet.directory / "bin").glob("fleetwheel-drift*")]
         assert "unchanged" in fleet.schedule(present=False)
+
+
+@pytest.mark.skipif(bool(missing()), reason=str(missing()))
+def test_a_windows_host_without_fleetwheel(tmp_path: Path) -> None:
+    """An environment goes first, then the task and all that is ours."""
+    (tmp_path / "project").mkdir()
+    with windows_rig(tmp_path / "windows") as rig:
+        fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
+        root = fleet.directory
+        records = {name: record_of(LOCK, f"{name}-1") for name in ("default", "vision")}
+        (root / "environments").mkdir()
+        for name, link in (("default", "current"), ("vision", "environments/vision")):
+            (root / f"envs/{name}-1").mkdir(parents=True)
+            (root / f"envs/{name}-1/torch.dll").write_bytes(b"x" * 3_000_000)
+            (root / link).write_text(f"envs\\{name}-1\n")
+        (root / "state.json").write_text(state_of(**records).text())
+        fleet.schedule()
+        (root / "notes.txt").touch()
+
+        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove("--dry")
+        assert (root / "envs/vision-1").is_dir()
+        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove()
+        assert not (root / "environments/vision").exists()
+        assert [path.name for path in root.glob("envs/*")] == ["default-1"]
+        assert "nothing to remove" in fleet.remove()
+
+        said = fleet.remove("-y", "--data", "what=everything")
+        assert "the schedule" in said
+        assert "notes.txt in it stays" in said
+        assert not (rig.drive_c / "windows/system32/tasks/fleetwheel-drift").exists()
+        assert [path.name for path in root.iterdir()] == ["notes.txt"]
+        assert "nothing to remove" in fleet.remove("-y", "--data", "what=everything")

@@ -11,7 +11,7 @@ from pyinfra.context import ctx_host
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _report, mirror, onboard, schedule, smoke, torch
+from fleetwheel.operations import _report, mirror, onboard, remove, schedule, smoke, torch
 from fleetwheel.operations import _step as steps
 from fleetwheel.reporting.report import HostReport
 from tests.deploying import hosts
@@ -23,6 +23,7 @@ PLANS: dict[str, tuple[Any, str, Callable[[Settings], Any]]] = {
     "deploy": (torch, "_environments", lambda s: torch.environment._inner(s)),
     "rollback": (torch, "_rollbacks", lambda s: torch.rollback._inner(s)),
     "smoke": (smoke, "_tests", lambda s: smoke.test._inner(s)),
+    "remove": (remove, "_leftovers", lambda s: remove.leftovers._inner(s)),
     "onboard": (onboard, "_member", lambda s: onboard.member._inner(s)),
 }
 """Of each operation that changes something: what of its planning breaks, and the operation."""

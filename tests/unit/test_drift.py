@@ -16,6 +16,7 @@ from fleetwheel.drift import (
     damaged,
     exit_status,
     failed_test,
+    not_wanted,
     odd_ones_out,
     on_hold,
     repairs,
@@ -443,6 +444,16 @@ def test_what_the_check_was_told_of_environments_is_said_once() -> None:
     assert repairs([both], "i.py", told[:1]) == [
         "pyinfra i.py deploys/torch.py --data environment=course,vision --limit a"
     ]
+
+
+def test_what_the_inventory_has_no_more_is_removed_and_not_deployed() -> None:
+    left = inside("course", not_wanted(record_of(LOCK, "c-1")))
+    host = HostReport(name="a", status="clean")
+    removal = "pyinfra i.py deploys/remove.py --limit a"
+    assert repairs([host.with_environments([inside(), left])], "i.py") == [removal]
+    ill = host.with_environments([inside(FIRST, of(DEPLOY)), left])
+    deploy = "pyinfra i.py deploys/torch.py --limit a"
+    assert sorted(repairs([ill], "i.py")) == [removal, deploy]
 
 
 def test_an_environment_that_failed_hides_no_repair_of_another() -> None:

@@ -1,0 +1,163 @@
+"""Taking environments off this host, with the generations that no other one names."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fleetwheel.node.clean import discard, in_use, is_fresh, trim, unused
+from fleetwheel.node.freed import freed_bytes
+from fleetwheel.node.link import (
+    DEFAULT,
+    ENVIRONMENTS,
+    generation_at,
+    lead,
+    link_of,
+    links,
+    remove_link,
+    tidy,
+)
+from fleetwheel.node.moving import move
+from fleetwheel.node.root import Failure, exclusive, prepare
+from fleetwheel.node.state import named_generations, records, state_with
+
+
+class Going(NamedTuple):
+    """What goes along with environments."""
+
+    generations: tuple[Path, ...]
+    cached: tuple[Path, ...]
+    """What the caches hold for these generations alone, or for none."""
+
+    @property
+    def trees(self) -> tuple[Path, ...]:
+        return (*self.generations, *self.cached)
+
+
+def removal(root: str, environments: Sequence[str], used: bool = False) -> dict[str, Any]:
+    """Say what ``remove`` does with these environments one after the other; change nothing.
+
+    Of each the answer has the ``generations`` that go, the ``bytes`` that go free, and who uses
+    them: with such ``users`` it stays, unless it may go while it is ``used``.
+    """
+    base = Path(root)
+    gone: list[str] = []
+    before, freed = going_with(base, gone), 0
+    answer = {}
+    for environment in environments:
+        going = going_with(base, [*gone, environment])
+        more = [path for path in going.generations if path not in before.generations]
+        users, total = users_of(more), freed_bytes(going.trees)
+        names = [path.name for path in more]
+        answer[environment] = {"generations": names, "bytes": total - freed, "users": users}
+        if used or not users:
+            gone, before, freed = [*gone, environment], going, total
+    return {"removal": answer}
+
+
+def remove(root: str, environment: str, used: bool = False) -> dict[str, Any]:
+    """Take an environment away: its link, the generations that go with it, then its record.
+
+    One that is in use stays as it is, unless it may go while it is ``used``. What was interrupted
+    is done by the next run, because the record goes last.
+    """
+    base = Path(root)
+    with exclusive(base):
+        tidy(base)
+        going = going_with(base, [environment])
+        users = "" if used else users_of(going.generations)
+        if users:
+            raise in_use_failure(users)
+        freed = freed_bytes(going.trees)
+        before = generation_at(link_of(base, environment))
+        unlink(base, environment)
+        for path in going.generations:
+            if not discard(path, used=used):
+                if before:
+                    lead(base, environment, before)
+                raise in_use_failure(users_of([path]) or f"{path.name}, of which a file is open")
+        move(prepare(base / "state.json", state_with(base, environment, None)), base / "state.json")
+        trim(base)
+    return {"removed": [path.name for path in going.generations], "bytes": freed}
+
+
+def in_use_failure(users: str) -> Failure:
+    return Failure(
+        f"it stays, because it is in use: {users}",
+        "end what runs there; or take it away nevertheless with --data in_use=true",
+    )
+
+
+def going_with(root: Path, environments: Sequence[str]) -> Going:
+    """Return what goes with environments: generations that no other one names, those in use first.
+
+    With the last environment go the rest of them too, but for what another controller may just
+    have built.
+    """
+    if not environments:
+        return Going((), ())
+    found = records(root)
+    stays = {name: record for name, record in found.items() if name not in environments}
+    leaving = {name: record for name, record in found.items() if name in environments}
+    leading = [link for link in links(root) if environment_of(link) not in environments]
+    kept = {*all_generations(stays), *map(generation_at, leading)}
+    used = [generation_at(link_of(root, name)) for name in environments]
+    there = {path.name: path for path in sorted(root.glob("envs/[!.]*")) if path.is_dir()}
+    last = not stays and not any(map(generation_at, leading))
+    others = [path for path in there.values() if last and is_ours(path) and not is_fresh(path)]
+    named = [there[id] for id in [*used, *all_generations(leaving)] if id in there]
+    going = [path for path in dict.fromkeys([*named, *others]) if path.name not in kept]
+    return Going(tuple(going), tuple(unused(root, going)))
+
+
+def environment_of(link: Path) -> str:
+    """Return the name of the environment that a link belongs to."""
+    return link.name if link.parent.name == ENVIRONMENTS else DEFAULT
+
+
+def all_generations(found: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the generations that records name, those that are kept for a look included."""
+    failed = (id for record in found.values() for id in record.get("failed") or ())
+    return [*named_generations(dict(found)), *map(str, failed)]
+
+
+def is_ours(generation: Path) -> bool:
+    """Whether a build made what stands among the generations, and not a person."""
+    return (generation / "pylock.toml").is_file()
+
+
+def unlink(root: Path, environment: str) -> None:
+    """Remove the links of an environment."""
+    remove_link(link_of(root, environment))
+    if environment == DEFAULT:
+        remove_link(root / ENVIRONMENTS / DEFAULT)
+
+
+def users_of(generations: Iterable[Path]) -> str:
+    """Return who uses which of these generations, for people; empty where nobody does."""
+    used = {path.name: holders(path) for path in generations if in_use(path)}
+    return "; ".join(
+        f"{name} by {', '.join(found) or 'processes of other users'}"
+        for name, found in used.items()
+    )
+
+
+def holders(generation: Path) -> list[str]:
+    """Return the processes that hold the lease of a generation, as far as this user may know."""
+    if sys.platform == "win32":
+        return []
+    lease = os.path.realpath(str(generation / "pyvenv.cfg"))
+    found = []
+    for handle in glob.iglob("/proc/[0-9]*/fd/*"):  # noqa: PTH207 - it passes over what has ended
+        process = Path(handle).parents[1]
+        try:
+            if os.readlink(handle) == lease:  # noqa: PTH115 - Path.readlink came with 3.9
+                name = (process / "comm").read_text(errors="replace").strip()
+                found.append(f"process {process.name} ({name})")
+        except OSError:
+            continue
+    return sorted({*found})

@@ -1,0 +1,16 @@
+"""One thing that goes off a host, beside its environments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyinfra.api.command import PyinfraCommand
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Something of ours on a host, and what takes it away."""
+
+    said: str
+    """What it is, for people."""
+    steps: Sequence[PyinfraCommand]
+    freed_bytes: int = 0
