@@ -126,7 +126,6 @@ def test_a_group_without_a_common_release_is_refused(plan: Callable[..., str]) -
 def record(torch: str, request: Request) -> Record:
     choice = Choice(torch=torch, variant="cu126", packages={"torch": torch}, python=PYTHON)
     return Record(
-        schema="fleetwheel.state/1",
         generation="g",
         request=request,
         lock="pylock.x.toml",
