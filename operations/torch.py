@@ -294,6 +294,8 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
                 now=time.time(),
                 root_named=deployment.settings.root is not None,
             )
+            torch = deployment.lock.choice.packages["torch"]
+            preflight.refuse_without_visual_cpp(deployment.facts.profile, torch)
         except FleetwheelError as error:
             yield _report.refuse(deployment.entry("failed", str(error)))
             return

@@ -248,6 +248,10 @@ class HostPlatform(Value):
     """L4T release of a Jetson, such as ``36.4.3``."""
     dgx: str | None = None
     """What DGX OS calls itself, such as ``NVIDIA DGX Server``; None elsewhere."""
+    visual_cpp: dict[str, str] | None = None
+    """Versions of Microsoft's Visual C++ runtime by architecture: ``{"x86_64": "14.38.33135"}``.
+
+    Empty where there is none; None elsewhere than on Windows, and where it is not known."""
     kernel: Kernel = Kernel()
     booted_s: int | None = None
     """When it was booted, in seconds since 1970."""

@@ -269,6 +269,64 @@ def test_uv_brings_a_python(
     assert "AttributeError" in lab.report()["why"]
 
 
+KEY_OF_RUNTIME = r"HKLM\SOFTWARE\Microsoft\VisualStudio\14.0\VC\Runtimes\x64"
+SIGNER = "CN=Microsoft Corporation, O=Microsoft Corporation, L=Redmond, S=Washington, C=US"
+
+
+@pytest.fixture
+def old_runtime(rig: Rig, lab: Project) -> Iterator[None]:
+    """The host's Visual C++ runtime is of 2022, and its Python has none of its own."""
+    own = rig.drive_c / "Python311/msvcp140.dll"
+    away = own.rename(own.with_suffix(".away"))
+    run(lab, f"reg add {KEY_OF_RUNTIME} /v Version /d v14.34.31931.00 /f")
+    yield
+    run(lab, f"reg delete {KEY_OF_RUNTIME} /f")
+    away.rename(own)
+
+
+def run(lab: Project, command: str) -> None:
+    words = [*lab.command()[:2], "-y", "exec", "--", command]
+    subprocess.run(words, cwd=lab.directory, capture_output=True, check=True, timeout=60)
+
+
+@pytest.mark.usefixtures("old_runtime")
+@pytest.mark.parametrize(
+    ("signature", "registers", "words"),
+    [
+        (None, "", "needs Microsoft's Visual C++ runtime 14.40 or newer, and the host has 14.34"),
+        (f"NotSigned {SIGNER}", "v14.50.35710.00 0", "is not run: its signature is NotSigned"),
+        (f"Valid CN=Mallory, {SIGNER}", "v14.50.35710.00 0", "its signature is Valid CN=Mallory"),
+        (f"Valid {SIGNER}", "v14.50.35710.00 3010", "Windows has to restart"),
+        (f"Valid {SIGNER}", "v14.50.35710.00 0", "module 'torch'"),
+    ],
+)
+def test_an_old_runtime_of_visual_cpp_is_found_before_a_build(
+    rig: Rig,
+    lab: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signature: str | None,
+    registers: str,
+    words: str,
+) -> None:
+    """Onboarding runs the redistributable, a stand-in, if its hash and its signature are right."""
+    wheels, redist = tmp_path / "wheels", rig.drive_c / "windows/vc_redist.exe"
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    if signature:
+        (rig.drive_c / "rig/signature.txt").write_text(f"{signature}\n")
+        (rig.drive_c / "rig/vc_redist.txt").write_text(registers)
+        hash = hashlib.sha256(redist.read_bytes()).hexdigest()
+        file = lab.directory / "inventory" / "lab.yaml"
+        named = f"    visual_cpp: {{url: {redist}, sha256: {hash}}}\n"
+        file.write_text(file.read_text() + named)
+    done = lab.run("-y", "deploys/onboard.py", packages="[]", torch="2.13.0")
+    assert done.returncode == 1, done.stdout
+    assert words in lab.report()["why"], done.stdout
+    assert not list((rig.drive_c / "fleet wheel & co").glob("cache/vc_redist*"))
+
+
 @pytest.mark.slow
 def test_torch_for_windows(
     rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -124,6 +124,27 @@ def test_arm_and_short_paths() -> None:
     assert found.problems == (platform.SHORT_PATHS,)
 
 
+RUNTIME = "    Version    REG_SZ    v14.38.33135.00"
+
+
+@pytest.mark.parametrize(
+    ("lines", "runtimes"),
+    [
+        ((f"visual_cpp_x64 {RUNTIME}",), {"x86_64": "14.38.33135"}),
+        ((f"visual_cpp_arm64 {RUNTIME}",), {"aarch64": "14.38.33135"}),
+        ((f"visual_cpp_x64 {RUNTIME}", "visual_cpp_absent yes"), {}),
+        ((f"visual_cpp_x64 {RUNTIME}", "visual_cpp_own yes"), None),
+        (("visual_cpp_x64     Version    REG_SZ    vXIV",), None),
+        ((), None),
+    ],
+)
+def test_the_runtime_of_visual_cpp(lines: tuple[str, ...], runtimes: dict[str, str] | None) -> None:
+    """The key of a redistributable that was taken off may stay; its DLL does not."""
+    said = ["platform uname Windows AMD64", *(f"platform {line}" for line in lines)]
+    found = sections([*said, "platform ended 0"], "platform")["platform"]
+    assert platform.parse_platform(found).visual_cpp == runtimes
+
+
 @given(st.lists(st.text(max_size=60)))
 def test_no_answer_of_a_registry_is_an_exception(values: list[str]) -> None:
     lines = [f"{section} {key} {value}" for section, key in KEYS for value in values]
