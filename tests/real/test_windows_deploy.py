@@ -137,6 +137,16 @@ def test_a_python_whose_registry_speaks_french(rig: Rig, lab: Project) -> None:
         )
 
 
+def test_an_x64_python_on_arm64(rig: Rig, lab: Project) -> None:
+    """Windows says ARM64 here, by the variable that it sets for a 32-bit cmd."""
+    run(lab, r"reg add HKCU\Environment /v PROCESSOR_ARCHITEW6432 /d ARM64 /f")
+    system = ask(lab, "platform.Platform")
+    profile = ask(lab, "host.Host", f"root={ROOT}")["profile"]
+    run(lab, r"reg delete HKCU\Environment /v PROCESSOR_ARCHITEW6432 /f")
+    assert (system["arch"], profile["arch"]) == ("aarch64", "x86_64")
+    assert [python["version"] for python in profile["pythons"]] == ["3.11.9"]
+
+
 def test_a_driver_that_does_not_know_the_capability(rig: Rig, lab: Project) -> None:
     rig.nvidia_smi('Field "compute_cap" is not a valid field to query.\n', name=QUERY[:KEY], code=2)
     rig.nvidia_smi(ROW.replace(" 8.9,", ""), name=QUERY.replace("-compute-cap", "")[:KEY])
