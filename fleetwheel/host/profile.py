@@ -225,7 +225,7 @@ class HostPlatform(Value):
 
     os: OperatingSystem
     arch: str
-    """``x86_64`` or ``aarch64``, on every operating system; on ARM64 Windows that of its Pythons."""
+    """``x86_64`` or ``aarch64``, on every system; on ARM64 Windows that of its interpreters."""
     distribution: str = ""
     """Such as ``Debian GNU/Linux 12 (bookworm)`` or ``Windows 11 23H2``."""
     distribution_id: str = ""
