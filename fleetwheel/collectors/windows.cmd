@@ -53,7 +53,8 @@ call :find_python say
 goto :eof
 
 rem :find_python [say]: sets python to the first that runs; says each of them. Only those are tried
-rem that the controller has named, one variable each: see places.cmd.
+rem that the controller has named, one variable each: see places.cmd. One that fails is asked once
+rem more: a virus scanner that holds a file of it has let go by then.
 :find_python
 for /l %%i in (1,1,%pythons%) do call :ask_python %%i %1
 goto :eof
@@ -61,18 +62,19 @@ goto :eof
 :ask_python
 call set "candidate=%%trusted_python_%1%%"
 for %%p in ("%candidate%\..") do if "%2"=="say" if exist "%%~fp\msvcp140.dll" echo platform visual_cpp_own yes
-if "%2"=="say" goto say_python
-if defined python goto :eof
-call :run_python >nul
-goto ran_python
-:say_python
-call :run_python
-:ran_python
-set code=%errorlevel%
+if not "%2"=="say" if defined python goto :eof
+call :try_python %2
+if not "%code%"=="0" if not "%code%"=="3" call :try_python %2
 if "%code%"=="0" if not defined python set "python=%candidate%"
 if "%code%"=="0" goto :eof
 if "%code%"=="3" goto :eof
 if "%2"=="say" for /f "delims=" %%v in ("%candidate%") do echo pythons broken %code% %%v
+goto :eof
+
+:try_python
+if "%1"=="say" call :run_python
+if not "%1"=="say" call :run_python >nul
+set code=%errorlevel%
 goto :eof
 
 :run_python

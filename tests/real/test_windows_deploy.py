@@ -137,6 +137,22 @@ def test_a_python_whose_registry_speaks_french(rig: Rig, lab: Project) -> None:
         )
 
 
+def test_a_python_that_fails_once_is_asked_again(rig: Rig, lab: Project) -> None:
+    module = rig.drive_c / "Python311/Lib/sysconfig.py"
+    whole = module.rename(module.with_suffix(".whole"))
+    once = r"import os; n = os.path.exists(r'C:\{}'); n or (open(r'C:\{}', 'w'), os._exit(9))"
+    module.write_text(f"{once.format('once', 'once')}\n{whole.read_text()}")
+    try:
+        found = ask(lab, "python.Pythons")
+    finally:
+        whole.rename(module)
+    assert (rig.drive_c / "once").exists()
+    assert ([python["version"] for python in found["pythons"]], found["problems"]) == (
+        ["3.11.9"],
+        [],
+    )
+
+
 def test_an_x64_python_on_arm64(rig: Rig, lab: Project) -> None:
     """Windows says ARM64 here, by the variable that it sets for a 32-bit cmd."""
     run(lab, r"reg add HKCU\Environment /v PROCESSOR_ARCHITEW6432 /d ARM64 /f")
