@@ -135,6 +135,16 @@ def test_a_record_that_a_reader_has_open_is_replaced_once_it_lets_go(rig: Rig) -
     state.unlink()
 
 
+def test_who_holds_a_file_is_asked_of_windows(rig: Rig) -> None:
+    """Wine 8 has a Restart Manager that knows no holders: then nobody is named."""
+    home = keep_program(rig)
+    script = rf"import sys; sys.path.insert(0, r'C:\kept & co\lib\{home.name}')"
+    script += "; from pathlib import Path; from fleetwheel.node.holders import holders"
+    script += r"; f = open(r'C:\here', 'w'); print(holders([Path(r'C:\here')]))"
+    [answer] = connect_and_call(rig.data, {"run": [r"C:\Python311\python.exe", "-I -c", [script]]})
+    assert (answer["ok"], answer["stdout"]) == (True, ["[]"]), answer
+
+
 def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> None:
     home = keep_program(rig)
     rig.nvidia_smi(ROW)
