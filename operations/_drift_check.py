@@ -95,14 +95,17 @@ def _lock(facts: HostState, record: Record | None) -> Lock | None:
 def _deeper(
     settings: Settings, facts: HostState, record: Record, lock: Lock, seen: dict[str, Any]
 ) -> list[Drift]:
-    """Check the files of the environment that should be in use, and run its smoke test."""
+    """Check the files of the environment that should be in use, and run its smoke test.
+
+    What is not as the wheels brought it is not run: a planted ``.pth`` begins with the test.
+    """
     python = require_python(lock, facts.profile, record)
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
     answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
     found = drift.damaged(answer.get("damaged", ()))
     found += drift.unrecorded(answer.get("unrecorded", ()))
-    if settings.smoke == "none" or not facts.installation.runs(generation):
+    if found or settings.smoke == "none" or not facts.installation.runs(generation):
         return found
     environment = f"{root}/envs/{generation}"
     result = _smoke_test.run_smoke_test(host, environment, lock, facts.profile, settings)

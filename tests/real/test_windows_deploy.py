@@ -353,6 +353,33 @@ def test_an_old_runtime_of_visual_cpp_is_found_before_a_build(
     assert not list((rig.drive_c / "fleet wheel & co").glob("cache/vc_redist*"))
 
 
+def test_what_was_planted_in_an_environment_is_found_and_not_run(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DLL in torch\\lib and a .pth had run in the smoke test of a deep look, which said clean."""
+    wheels, asked = tmp_path / "wheels", {"packages": "[]", "torch": "2.13.0"}
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    done = lab.deploy(smoke="none", **asked)
+    assert done.returncode == 0, done.stdout
+    generation = lab.report()["generation"]
+    site = rig.drive_c / f"fleet wheel & co/envs/{generation}/Lib/site-packages"
+    ran = rig.drive_c / "planted-ran"
+    (site / "torch/lib").mkdir(parents=True)
+    (site / "torch/lib/version.dll").write_bytes(b"MZ")
+    (site / "planted.pth").write_text(f"import os; open(r'C:\\{ran.name}', 'w').close()\n")
+    lab.run("-y", "deploys/drift.py", deep="true", **asked)
+    found = {drift["what"]: drift["found"] for drift in lab.report()["drift"]}
+    assert "Lib\\site-packages\\planted.pth" in found["files of no package"]
+    assert "Lib\\site-packages\\torch\\lib\\version.dll" in found["files of no package"]
+    assert not ran.exists()
+    done = lab.deploy(smoke="none", **asked)
+    assert done.returncode == 0, done.stdout
+    assert lab.report()["generation"] != generation
+    assert not ran.exists()
+
+
 @pytest.mark.slow
 def test_torch_for_windows(
     rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
