@@ -84,7 +84,7 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     if record is None:
         return judged([compare.NOTHING_DEPLOYED], [], {}, 0)
     user = record.get("user") or look.owner(root / "state.json")
-    changeable = compare.root_differences(distrusted(root, record, user), user)
+    changeable = compare.root_differences(distrusted(root, record, user), user, os_name())
     if changeable:
         return judged(changeable, [], record, 0)
     generation = root / "envs" / record["generation"]
