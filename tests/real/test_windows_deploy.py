@@ -315,6 +315,22 @@ def run(lab: Project, command: str) -> None:
     subprocess.run(words, cwd=lab.directory, capture_output=True, check=True, timeout=60)
 
 
+def name_redistributable(rig: Rig, lab: Project) -> None:
+    file, redist = lab.directory / "inventory/lab.yaml", rig.drive_c / "windows/vc_redist.exe"
+    hash = hashlib.sha256(redist.read_bytes()).hexdigest()
+    named = f"    visual_cpp: {{url: {redist}, sha256: {hash}}}\n"
+    file.write_text(file.read_text() + named)
+
+
+@pytest.mark.usefixtures("old_runtime")
+def test_a_dry_run_says_that_the_runtime_comes_first(rig: Rig, lab: Project) -> None:
+    name_redistributable(rig, lab)
+    planned = lab.run("--dry", "deploys/onboard.py", packages="[]", torch="2.13.0").stdout
+    assert "would change" in planned
+    assert "install the Visual C++ runtime" in planned
+    assert "14.40 or newer" not in planned
+
+
 @pytest.mark.usefixtures("old_runtime")
 @pytest.mark.parametrize(
     ("signature", "registers", "words"),
@@ -336,17 +352,14 @@ def test_an_old_runtime_of_visual_cpp_is_found_before_a_build(
     words: str,
 ) -> None:
     """Onboarding runs the redistributable, a stand-in, if its hash and its signature are right."""
-    wheels, redist = tmp_path / "wheels", rig.drive_c / "windows/vc_redist.exe"
+    wheels = tmp_path / "wheels"
     make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     if signature:
         (rig.drive_c / "rig/signature.txt").write_text(f"{signature}\n")
         (rig.drive_c / "rig/vc_redist.txt").write_text(registers)
-        hash = hashlib.sha256(redist.read_bytes()).hexdigest()
-        file = lab.directory / "inventory" / "lab.yaml"
-        named = f"    visual_cpp: {{url: {redist}, sha256: {hash}}}\n"
-        file.write_text(file.read_text() + named)
+        name_redistributable(rig, lab)
     done = lab.run("-y", "deploys/onboard.py", packages="[]", torch="2.13.0")
     assert done.returncode == 1, done.stdout
     assert words in lab.report()["why"], done.stdout
