@@ -23,6 +23,7 @@ INSTALLED = (0, 1638, 3010)
 RESTART = 3010
 SIGNED = "Valid CN=Microsoft Corporation, O=Microsoft Corporation, "
 ASK_SIGNATURE = (
+    "set PSModulePath=\n"  # that of PowerShell 7 keeps this one from loading its own modules
     r'"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -NonInteractive'
     ' -Command "Get-AuthenticodeSignature -LiteralPath $env:package'
     """ | ForEach-Object { '{0} {1}' -f $_.Status, $_.SignerCertificate.Subject }" <nul"""

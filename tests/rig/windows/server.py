@@ -80,7 +80,7 @@ class Connection(paramiko.ServerInterface):
 
     def _count(self, name: str, size: int, act: Callable[[], None]) -> None:
         limit = self.machine.directory / name
-        if limit.exists():
+        if limit.exists() and self.transport.is_active():  # one that was given up counts no more
             left = int(limit.read_text()) - size
             limit.write_text(str(left))
             if left < 0:
