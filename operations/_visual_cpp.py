@@ -37,11 +37,12 @@ echo ended %errorlevel%
 
 def runtime_ready(facts: HostState, settings: Settings) -> Generator[PyinfraCommand]:
     """Yield what installs the runtime that the inventory names, where the host needs it."""
-    package = settings.visual_cpp
-    if package is None or not outdated(facts.profile.visual_cpp, facts.profile.arch):
+    package, profile = settings.visual_cpp, facts.profile
+    own = [profile.brings_visual_cpp(python.path) for python in profile.pythons]
+    if package is None or (own and all(own)) or not outdated(profile.visual_cpp, profile.arch):
         return
     why = "install the Visual C++ runtime, without which torch cannot be loaded"
-    about = HostReport(name=host.name, status="would change", why=why, profile=facts.profile)
+    about = HostReport(name=host.name, status="would change", why=why, profile=profile)
     _report.record(about)
     logger.info(f"{host.print_prefix}{why}")
     failed = about.model_copy(update={"status": "failed"})

@@ -295,7 +295,8 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
                 root_named=deployment.settings.root is not None,
             )
             torch = deployment.lock.choice.packages["torch"]
-            preflight.refuse_without_visual_cpp(deployment.facts.profile, torch)
+            profile, python = deployment.facts.profile, deployment.python.path
+            preflight.refuse_without_visual_cpp(profile, python, torch)
         except FleetwheelError as error:
             yield _report.refuse(deployment.entry("failed", str(error)))
             return

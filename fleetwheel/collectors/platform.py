@@ -27,7 +27,9 @@ def parse_platform(section: Section) -> HostPlatform:
     if kernel == "Windows":
         windows = _windows(arch, registry(section), "reboot" in section)
         memory, runtimes = _mib(first(section, "memory_kib")), _visual_cpp(section)
-        return windows.model_copy(update={"memory_total_mib": memory, "visual_cpp": runtimes})
+        own = tuple(section.get("visual_cpp_own", ()))
+        seen = {"memory_total_mib": memory, "visual_cpp": runtimes, "visual_cpp_own": own}
+        return windows.model_copy(update=seen)
     glibc, problem = _glibc(first(section, "libc"))
     return HostPlatform(
         os=KERNELS[kernel],
@@ -90,10 +92,8 @@ def _windows(arch: str, values: dict[str, str], reboot: bool) -> HostPlatform:
 def _visual_cpp(section: Section) -> dict[str, str] | None:
     """Return the runtimes of Visual C++ by architecture; None where that cannot be told.
 
-    A redistributable registers ``v14.38.33135.00``; Conda puts a DLL of its own beside a Python.
+    A redistributable registers ``v14.38.33135.00``.
     """
-    if "visual_cpp_own" in section:
-        return None
     if "visual_cpp_absent" in section:
         return {}
     found = {}

@@ -61,7 +61,7 @@ goto :eof
 
 :ask_python
 call set "candidate=%%trusted_python_%1%%"
-for %%p in ("%candidate%\..") do if "%2"=="say" if exist "%%~fp\msvcp140.dll" echo platform visual_cpp_own yes
+for %%p in ("%candidate%\..") do if "%2"=="say" if exist "%%~fp\msvcp140.dll" for /f "delims=" %%v in ("%candidate%") do echo platform visual_cpp_own %%v
 if not "%2"=="say" if defined python goto :eof
 call :try_python %2
 if not "%code%"=="0" if not "%code%"=="3" call :try_python %2

@@ -104,8 +104,13 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
         )
 
 
-def refuse_without_visual_cpp(profile: Profile, torch: str) -> None:
-    """Raise FleetwheelError for a Windows host whose Visual C++ runtime a torch cannot load."""
+def refuse_without_visual_cpp(profile: Profile, python: str, torch: str) -> None:
+    """Raise FleetwheelError for a Windows host whose Visual C++ runtime a torch cannot load.
+
+    + python: path of the interpreter; one that has a runtime of its own is not judged
+    """
+    if profile.brings_visual_cpp(python):
+        return
     if lacks := visual_cpp.lacking(profile.visual_cpp, profile.arch, torch):
         raise FleetwheelError(
             lacks,

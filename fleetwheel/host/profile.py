@@ -252,6 +252,8 @@ class HostPlatform(Value):
     """Versions of Microsoft's Visual C++ runtime by architecture: ``{"x86_64": "14.38.33135"}``.
 
     Empty where there is none; None elsewhere than on Windows, and where it is not known."""
+    visual_cpp_own: tuple[str, ...] = ()
+    """Interpreters that have a msvcp140.dll of their own beside them, as Conda's do."""
     kernel: Kernel = Kernel()
     booted_s: int | None = None
     """When it was booted, in seconds since 1970."""
@@ -268,6 +270,10 @@ class Profile(HostPlatform):
     driver: Driver = Driver()
     installed_driver: InstalledDriver = InstalledDriver()
     gpus: tuple[Gpu, ...] = ()
+
+    def brings_visual_cpp(self, python: str) -> bool:
+        """Whether an interpreter, by its path, does not load the runtime of the system."""
+        return python.lower() in {path.lower() for path in self.visual_cpp_own}
 
 
 class Generation(Value):

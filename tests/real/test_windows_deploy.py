@@ -302,6 +302,7 @@ SIGNER = "CN=Microsoft Corporation, O=Microsoft Corporation, L=Redmond, S=Washin
 @pytest.fixture
 def old_runtime(rig: Rig, lab: Project) -> Iterator[None]:
     """The host's Visual C++ runtime is of 2022, and its Python has none of its own."""
+    shutil.rmtree(rig.drive_c / "fleet wheel & co", ignore_errors=True)
     own = rig.drive_c / "Python311/msvcp140.dll"
     away = own.rename(own.with_suffix(".away"))
     run(lab, f"reg add {KEY_OF_RUNTIME} /v Version /d v14.34.31931.00 /f")

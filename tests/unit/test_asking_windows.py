@@ -133,7 +133,6 @@ RUNTIME = "    Version    REG_SZ    v14.38.33135.00"
         ((f"visual_cpp_x64 {RUNTIME}",), {"x86_64": "14.38.33135"}),
         ((f"visual_cpp_arm64 {RUNTIME}",), {"aarch64": "14.38.33135"}),
         ((f"visual_cpp_x64 {RUNTIME}", "visual_cpp_absent yes"), {}),
-        ((f"visual_cpp_x64 {RUNTIME}", "visual_cpp_own yes"), None),
         (("visual_cpp_x64     Version    REG_SZ    vXIV",), None),
         ((), None),
     ],

@@ -72,11 +72,19 @@ def test_a_runtime_of_visual_cpp_that_torch_cannot_load(
 ) -> None:
     host = CPU_HOST.model_copy(update={"visual_cpp": runtimes})
     try:
-        preflight.refuse_without_visual_cpp(host, torch)
+        preflight.refuse_without_visual_cpp(host, r"C:\P\python.exe", torch)
         assert not words
     except FleetwheelError as error:
         assert words and words in str(error)
         assert "https://aka.ms/vc14/vc_redist.x64.exe" in error.hint
+
+
+def test_a_python_with_a_runtime_of_its_own_is_not_judged() -> None:
+    own = {"visual_cpp": {}, "visual_cpp_own": (r"C:\Conda\python.exe",)}
+    host = CPU_HOST.model_copy(update=own)
+    preflight.refuse_without_visual_cpp(host, r"C:\conda\python.exe", "2.13.0")
+    with pytest.raises(FleetwheelError):
+        preflight.refuse_without_visual_cpp(host, r"C:\P\python.exe", "2.13.0")
 
 
 def test_a_root_that_others_can_change_is_refused() -> None:
