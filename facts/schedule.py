@@ -1,5 +1,6 @@
 """What a host has for a schedule."""
 
+import re
 from collections.abc import Sequence
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
@@ -122,13 +123,14 @@ class WindowsDriftSchedule(FactBase[Scheduling]):
 
     .. code:: python
 
-        {"directory": True, "program": True, "active": True, ...}
+        {"directory": True, "program": True, "active": True,
+         "kept": "C:\\Windows\\System32\\Tasks\\fleetwheel-drift", ...}
     """
 
     @override
     def command(self, root: str, task: str) -> StringCommand:
         return StringCommand(
-            "echo asked\nif exist",
+            f'echo kept "%SystemRoot%\\System32\\Tasks\\{task}"\nif exist',
             QuoteString(f"{root}\\."),
             "echo directory\nif exist",
             QuoteString(f"{root}\\bin\\fleetwheel-node.cmd"),
@@ -140,4 +142,5 @@ class WindowsDriftSchedule(FactBase[Scheduling]):
     @override
     def process(self, output: list[str]) -> Scheduling:
         said = {line.strip() for line in output} & {"directory", "program", "active"}
-        return Scheduling.model_validate(dict.fromkeys(said, True))
+        kept = (line.strip()[6:-1] for line in output if re.fullmatch(r'kept ".+"', line.strip()))
+        return Scheduling.model_validate({**dict.fromkeys(said, True), "kept": next(kept, "")})

@@ -158,6 +158,8 @@ def _deeper(
 ) -> tuple[list[Drift], dict[str, Any] | None]:
     """Check the files of the environment that should be in use, and run its smoke test.
 
+    What is not as the wheels brought it is not run: a planted ``.pth`` begins with the test.
+
     Returns what differs, and the test's document, or the ``result`` of the last one without a test.
     """
     python = require_python(lock, facts.profile, record)
@@ -166,7 +168,7 @@ def _deeper(
     answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
     found = drift.damaged(answer.get("damaged", ()))
     found += drift.unrecorded(answer.get("unrecorded", ()))
-    if settings.smoke == "none" or not facts.installation.runs(generation):
+    if found or settings.smoke == "none" or not facts.installation.runs(generation):
         return found, result
     path = f"{root}/envs/{generation}"
     result = _smoke_test.run_smoke_test(host, path, lock, facts.profile, settings)

@@ -6,10 +6,10 @@ where no user can reach it, with permissions of its own, and then moved to its p
 
 from pyinfra.api import Host, QuoteString, StringCommand
 
-from fleetwheel.collectors.sddl import ADMINISTRATORS, SYSTEM, USERS
 from fleetwheel.deploy.preflight import distrusted
 from fleetwheel.facts._question import windows_places
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.node.sddl import ADMINISTRATORS, SYSTEM, USERS
 
 PERMISSIONS = " ".join(
     ["/inheritance:r /grant:r"]

@@ -23,8 +23,6 @@ from fleetwheel.schedule.job import Job, Scheduling
 from fleetwheel.schedule.windows import TASK, same_task, windows_state
 
 SCHTASKS = r"%SystemRoot%\System32\schtasks.exe"
-KEPT = rf"C:\Windows\System32\Tasks\{TASK}"
-"""Where Task Scheduler keeps what it was given."""
 
 
 def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
@@ -37,7 +35,7 @@ def task_commands(settings: Settings, job: Job) -> Generator[PyinfraCommand]:
     why = f"Task Scheduler has the host look at itself: {wanted.at}"
     if not wanted.present:
         why = "nothing is scheduled"
-    if found == files and there.active == wanted.present and _task_is(files):
+    if found == files and there.active == wanted.present and _task_is(files, there):
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
@@ -91,10 +89,10 @@ def _content(path: str) -> bytes | None:
     return None
 
 
-def _task_is(files: dict[str, bytes]) -> bool:
+def _task_is(files: dict[str, bytes], there: Scheduling) -> bool:
     """Whether Task Scheduler's own copy says what was written, and nobody has disabled it."""
     wanted = next((content for path, content in files.items() if path.endswith(".xml")), None)
-    return wanted is None or same_task(wanted, _content(KEPT) or b"")
+    return wanted is None or same_task(wanted, _content(there.kept) or b"")
 
 
 def _put(job: Job, files: dict[str, bytes], root: str) -> Generator[PyinfraCommand]:

@@ -22,6 +22,7 @@ from fleetwheel.operations import (
     _packages,
     _push,
     _report,
+    _visual_cpp,
     _windows_root,
     torch,
 )
@@ -72,6 +73,7 @@ def _member(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
         if uv:
             yield from _send_uv(uv, f"{facts.installation.root}/bin", settings, failed)
         yield step(failed, _install, manager, settings)
+    yield from _visual_cpp.runtime_ready(facts, settings)
     yield from torch.environment._inner(settings)
 
 

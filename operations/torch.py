@@ -355,6 +355,9 @@ def _carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
                 now=time.time(),
                 root_named=deployment.settings.root is not None,
             )
+            torch = deployment.lock.choice.packages["torch"]
+            profile, python = deployment.facts.profile, deployment.python.path
+            preflight.refuse_without_visual_cpp(profile, python, torch)
         except FleetwheelError as error:
             _report.fail_environment(host, deployment.entry("failed", str(error)))
             return

@@ -353,5 +353,16 @@ def usable_pythons(profile: Profile, pins: Pins) -> list[Python]:
     versions = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
     there = "; ".join([versions, *profile.problems])
     wanted = f"Python {pins.python}" if pins.python else "Python that can be used"
-    remedy = "install one for all users, from python.org" if profile.os == "windows" else ""
-    raise _BlockedError(f"the host has no {wanted} (it has {there})", remedy)
+    raise _BlockedError(f"the host has no {wanted} (it has {there})", _python_remedy(profile, pins))
+
+
+def _python_remedy(profile: Profile, pins: Pins) -> str:
+    if profile.os != "windows":
+        return ""
+    if not profile.pythons and any("python.exe" in problem for problem in profile.problems):
+        return (
+            "the Python that is there is not usable: where others can write to it, install it again"
+            " for all users, below Program Files; where it does not run, start it there by hand"
+        )
+    one = f"Python {pins.python}" if pins.python else "one"
+    return f"install {one} for all users, from python.org"

@@ -64,7 +64,7 @@ def outlook_command(
         raise SystemExit(SILENT)
 
 
-class Seen(NamedTuple):
+class EnvironmentOutlook(NamedTuple):
     """One environment of a host."""
 
     host: str
@@ -79,18 +79,18 @@ class Seen(NamedTuple):
         return {"name": self.host, "environment": self.environment, **said}
 
 
-def _outlooks(answer: HostSnapshot) -> list[Seen]:
+def _outlooks(answer: HostSnapshot) -> list[EnvironmentOutlook]:
     """Return the outlook of each environment that a host is to have."""
     profile, matrix = answer.profile, load_matrix()
     if profile is None:
-        return [Seen(answer.name, "", None, answer.error)]
+        return [EnvironmentOutlook(answer.name, "", None, answer.error)]
     return [
-        Seen(answer.name, name, outlook(profile, settings.request, matrix), "")
+        EnvironmentOutlook(answer.name, name, outlook(profile, settings.request, matrix), "")
         for name, settings in answer.settings.by_environment().items()
     ]
 
 
-def _print_outlook(found: Sequence[Seen]) -> None:
+def _print_outlook(found: Sequence[EnvironmentOutlook]) -> None:
     """Print how many hosts the newest release serves, and a row for each of the others."""
     several = {each.environment for each in found} - {DEFAULT, ""}
     served = sum(each.outlook is not None and each.outlook.served for each in found)
@@ -106,7 +106,7 @@ def _print_outlook(found: Sequence[Seen]) -> None:
     print_rows(headings, rows, Console(highlight=False))
 
 
-def _outlook_row(seen: Seen) -> tuple[str, str, str]:
+def _outlook_row(seen: EnvironmentOutlook) -> tuple[str, str, str]:
     if seen.outlook is None:
         return "no answer", seen.error, ""
     found = seen.outlook

@@ -12,13 +12,14 @@ def parse_host(
 ) -> HostState:
     """Read the answers of all sections, in the order of ``SECTIONS``; ValueError if unusable."""
     system = platform.parse_platform(platform_)
-    interpreters = pythons.parse_pythons(pythons_)
+    arch, interpreters = pythons.of_one_machine(pythons.parse_pythons(pythons_), system.arch)
     nvidia = gpu.parse_gpus(gpu_)
     there = environments.parse_environments(environments_)
     module, library = nvidia.installed_driver.module, nvidia.installed_driver.library
     updated = module is not None and library is not None and module != library
     profile = Profile(
-        **system.model_dump(exclude={"problems", "reboot_pending"}),
+        **system.model_dump(exclude={"arch", "problems", "reboot_pending"}),
+        arch=arch,
         reboot_pending=system.reboot_pending or updated,
         pythons=interpreters.pythons,
         driver=_driver(system, nvidia.driver),

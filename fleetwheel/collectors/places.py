@@ -6,15 +6,15 @@ The rule is that of ``trust.sh``; it is applied here, because cmd cannot read a 
 import re
 from pathlib import PureWindowsPath
 
-from fleetwheel.collectors import sddl
 from fleetwheel.collectors._answer import Section, first
-from fleetwheel.collectors.sddl import Seen
 from fleetwheel.host.trust import Trust
+from fleetwheel.node import sddl
+from fleetwheel.node.sddl import Seen
+from fleetwheel.node.windows_trust import ROOT_PARTS
 from fleetwheel.value import Value
 
 PYTHON_PARTS = ("python.exe", "Lib", "DLLs")
-ROOT_PARTS = ("bin", "lib", "cache", "pythons", "envs", "environments", "state.json")
-"""What places.cmd asks of an interpreter and of the root, besides their directories."""
+"""What places.cmd asks of an interpreter, besides its directory; of the root: ROOT_PARTS."""
 SIDS = re.compile(r"S-1-[0-9-]+")
 
 

@@ -26,7 +26,10 @@ def parse_platform(section: Section) -> HostPlatform:
     arch = ARCHITECTURES.get(machine.lower(), machine)
     if kernel == "Windows":
         windows = _windows(arch, registry(section), "reboot" in section)
-        return windows.model_copy(update={"memory_total_mib": _mib(first(section, "memory_kib"))})
+        memory, runtimes = _mib(first(section, "memory_kib")), _visual_cpp(section)
+        own = tuple(section.get("visual_cpp_own", ()))
+        seen = {"memory_total_mib": memory, "visual_cpp": runtimes, "visual_cpp_own": own}
+        return windows.model_copy(update=seen)
     glibc, problem = _glibc(first(section, "libc"))
     return HostPlatform(
         os=KERNELS[kernel],
@@ -55,9 +58,9 @@ def clock_s(section: Section) -> int | None:
     return _seconds(first(section, "clock"))
 
 
-def registry(section: Section) -> dict[str, str]:
+def registry(section: Section, key: str = "registry") -> dict[str, str]:
     """Return the values that ``reg query`` printed, by name."""
-    found = (VALUE.fullmatch(line) for line in section.get("registry", []))
+    found = (VALUE.fullmatch(line) for line in section.get(key, []))
     return {value["name"]: value["data"] for value in found if value}
 
 
@@ -84,6 +87,21 @@ def _windows(arch: str, values: dict[str, str], reboot: bool) -> HostPlatform:
         reboot_pending=reboot,
         problems=(SHORT_PATHS,) if short else (),
     )
+
+
+def _visual_cpp(section: Section) -> dict[str, str] | None:
+    """Return the runtimes of Visual C++ by architecture; None where that cannot be told.
+
+    A redistributable registers ``v14.38.33135.00``.
+    """
+    if "visual_cpp_absent" in section:
+        return {}
+    found = {}
+    for name, arch in (("x64", "x86_64"), ("arm64", "aarch64")):
+        said = registry(section, f"visual_cpp_{name}").get("Version", "")
+        if version := re.fullmatch(r"v(14\.[0-9]{1,3}\.[0-9]{1,6})(\.[0-9]{1,3})?", said):
+            found[arch] = version[1]
+    return found or None
 
 
 def _value(section: Section, key: str) -> str:

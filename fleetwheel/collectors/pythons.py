@@ -2,6 +2,8 @@
 
 import re
 
+from pydantic import Field
+
 from fleetwheel.collectors._answer import TIMED_OUT, Section, skipped, unfinished
 from fleetwheel.host.profile import Python, Reach
 from fleetwheel.value import Value
@@ -17,10 +19,16 @@ LINE = re.compile(
 )
 
 
+MACHINE = re.compile(r"win-(?P<machine>amd64|arm64) (?P<path>[A-Za-z]:\\.+)")
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
 class Interpreters(Value):
     """The interpreters that a host has, newest first."""
 
     pythons: tuple[Python, ...] = ()
+    machines: dict[str, str] = Field(default_factory=dict)
+    """Architecture that a Python is for, by path, as sysconfig says; on Windows alone."""
     problems: tuple[str, ...] = ()
 
 
@@ -32,9 +40,29 @@ def parse_pythons(section: Section) -> Interpreters:
     problems = [*skipped(section), *map(_problem, section.get("broken", []))]
     if unfinished(section):
         problems.append("looking for Python took too long: there may be more interpreters")
+    machines = [found for line in section.get("machine", []) if (found := MACHINE.fullmatch(line))]
     return Interpreters(
-        pythons=tuple(sorted(pythons.values(), key=_age, reverse=True)), problems=tuple(problems)
+        pythons=tuple(sorted(pythons.values(), key=_age, reverse=True)),
+        machines={found["path"]: ARCHITECTURES[found["machine"]] for found in machines},
+        problems=tuple(problems),
     )
+
+
+def of_one_machine(found: Interpreters, arch: str) -> tuple[str, Interpreters]:
+    """Return the architecture that wheels have to be of, and the interpreters that load them.
+
+    It is that of the host, ``arch``, unless all interpreters are for another one, which ARM64
+    Windows runs by emulation.
+    """
+    own = {python.path: found.machines.get(python.path, arch) for python in found.pythons}
+    served = arch if arch in own.values() else next(iter(own.values()), arch)
+    left = [path for path, machine in own.items() if machine != served]
+    problems = (
+        f"{path} is for {own[path]}, and is not used beside one for {arch}" for path in left
+    )
+    pythons = tuple(python for python in found.pythons if own[python.path] == served)
+    changes = {"pythons": pythons, "problems": (*found.problems, *problems)}
+    return served, found.model_copy(update=changes)
 
 
 def _usable(answer: re.Match[str]) -> bool:

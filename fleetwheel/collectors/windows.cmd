@@ -27,6 +27,8 @@ call :value platform "%control%\Session Manager\Memory Management\PrefetchParame
 call :value platform "%control%\Windows" ShutdownTime
 call :value platform "%control%\FileSystem" LongPathsEnabled
 call :value platform "%control%\SecureBoot\State" UEFISecureBootEnabled
+for %%k in (SOFTWARE SOFTWARE\Wow6432Node) do for %%a in (x64 arm64) do call :visual_cpp %%k %%a
+if not exist "%SystemRoot%\System32\msvcp140.dll" echo platform visual_cpp_absent yes
 set "updates=HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion"
 for %%k in ("Component Based Servicing\RebootPending" "WindowsUpdate\Auto Update\RebootRequired") do call :reboot "%updates%\%%~k"
 goto :eof
@@ -34,6 +36,11 @@ goto :eof
 :reboot
 "%SystemRoot%\System32\reg.exe" query %1 >nul 2>&1
 if not errorlevel 1 echo platform reboot yes
+goto :eof
+
+rem The runtime of Visual C++, as its redistributable says: in either view of the registry.
+:visual_cpp
+for /f "delims=" %%l in ('%SystemRoot%\System32\reg.exe query HKLM\%1\Microsoft\VisualStudio\14.0\VC\Runtimes\%2 /v Version 2^>nul') do echo platform visual_cpp_%2 %%l
 goto :eof
 
 rem :value SECTION KEY NAME
@@ -46,25 +53,28 @@ call :find_python say
 goto :eof
 
 rem :find_python [say]: sets python to the first that runs; says each of them. Only those are tried
-rem that the controller has named, one variable each: see places.cmd.
+rem that the controller has named, one variable each: see places.cmd. One that fails is asked once
+rem more: a virus scanner that holds a file of it has let go by then.
 :find_python
 for /l %%i in (1,1,%pythons%) do call :ask_python %%i %1
 goto :eof
 
 :ask_python
 call set "candidate=%%trusted_python_%1%%"
-if "%2"=="say" goto say_python
-if defined python goto :eof
-call :run_python >nul
-goto ran_python
-:say_python
-call :run_python
-:ran_python
-set code=%errorlevel%
+for %%p in ("%candidate%\..") do if "%2"=="say" if exist "%%~fp\msvcp140.dll" for /f "delims=" %%v in ("%candidate%") do echo platform visual_cpp_own %%v
+if not "%2"=="say" if defined python goto :eof
+call :try_python %2
+if not "%code%"=="0" if not "%code%"=="3" call :try_python %2
 if "%code%"=="0" if not defined python set "python=%candidate%"
 if "%code%"=="0" goto :eof
 if "%code%"=="3" goto :eof
 if "%2"=="say" for /f "delims=" %%v in ("%candidate%") do echo pythons broken %code% %%v
+goto :eof
+
+:try_python
+if "%1"=="say" call :run_python
+if not "%1"=="say" call :run_python >nul
+set code=%errorlevel%
 goto :eof
 
 :run_python

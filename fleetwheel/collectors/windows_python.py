@@ -6,6 +6,7 @@ An older one than 3.8 need not get through this; exit code 3 is one that fleetwh
 import ctypes
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 
@@ -32,6 +33,7 @@ if __name__ == "__main__":
     version, name = sys.version.split()[0], sys.implementation.name
     path = home(Path(sys.executable).resolve())
     print(f"pythons python {version} {name} {bits} {free_threaded} {venv:d} {path}")
+    print(f"pythons machine {sysconfig.get_platform()} {path}")
     if bits == 64:
         print(f"platform memory_kib {memory_kib()}")
     sys.exit(0 if sys.version_info >= (3, 8) and bits == 64 else 3)

@@ -155,6 +155,13 @@ class Tally:
         self.line = len(rest) if found else self.line + len(data)
 
 
+def received(channel: Channel) -> int:
+    """Return how many bytes of output and errors a command has brought."""
+    tallies = channel.tallies if isinstance(channel, BoundedChannel) else None
+    waiting = len(channel.in_buffer) + len(channel.in_stderr_buffer)
+    return waiting + sum(tally.size for tally in tallies or ())
+
+
 class BoundedChannel(Channel):
     """A channel on which nothing is waited for without end, and no command's output is endless."""
 

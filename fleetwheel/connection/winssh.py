@@ -41,6 +41,7 @@ from typing_extensions import override
 
 from fleetwheel.connection import batch
 from fleetwheel.connection.batch import sftp_path
+from fleetwheel.connection.bounds import received
 from fleetwheel.connection.deadline import deadline
 from fleetwheel.connection.quoting import for_cmd
 from fleetwheel.errors import FleetwheelError
@@ -55,6 +56,8 @@ LEFT_S = 86400
 """A batch file of this age was left by a connection that dropped: no command runs for so long."""
 HELD_S, HELD_PAUSE_S = 10, 0.5
 """For so long a file is tried to be replaced that somebody has open; and the time between tries."""
+QUIET_S = 5
+"""After a command's end its output counts as whole when nothing came for so long."""
 END_S = 5
 """A process that was told to end and has not ended by then is left, with its connection."""
 UNKNOWN = {
@@ -231,13 +234,14 @@ class WinSSHConnector(SSHConnector):
                     if stdin:
                         write_stdin(stdin, buffer)
                     buffer.close()
-                output = read_output_buffers(
-                    _text_lines(channel.makefile("rb")),
-                    _text_lines(channel.makefile_stderr("rb")),
-                    timeout=None,
-                    print_output=print_output,
-                    print_prefix=self.host.print_prefix,
-                )
+                with _closed_when_quiet(channel):
+                    output = read_output_buffers(
+                        _text_lines(channel.makefile("rb")),
+                        _text_lines(channel.makefile_stderr("rb")),
+                        timeout=None,
+                        print_output=print_output,
+                        print_prefix=self.host.print_prefix,
+                    )
                 code = channel.recv_exit_status()
         except TimeoutError:
             self._end(channel)
@@ -429,3 +433,26 @@ def _text_lines(stream: Any) -> Iterator[str]:
     """Return the lines of an output; what is not UTF-8 is replaced."""
     for line in stream:
         yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+@contextmanager
+def _closed_when_quiet(channel: Channel) -> Iterator[None]:
+    """Close a channel whose command has ended while a child of it keeps the output open.
+
+    One that breaks away from sshd's job lives on, and sshd waits for it without a limit
+    (PowerShell/Win32-OpenSSH#2452). What came in before can still be read.
+    """
+    watch = gevent.spawn(_close_when_quiet, channel)
+    try:
+        yield
+    finally:
+        watch.kill()
+
+
+def _close_when_quiet(channel: Channel) -> None:
+    channel.status_event.wait()
+    before, now = -1, received(channel)
+    while before != now:
+        gevent.sleep(QUIET_S)
+        before, now = now, received(channel)
+    channel.close()

@@ -5,7 +5,8 @@ import re
 from fleetwheel.collectors.platform import SHORT_PATHS
 from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.profile import HostState, Installation
+from fleetwheel.host.profile import HostState, Installation, Profile
+from fleetwheel.matrix import visual_cpp
 from fleetwheel.node.trust import closing
 
 LONGEST_ROOT = 71
@@ -100,6 +101,21 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
             f"the host's clock is {abs(days):.0f} days {'ahead' if days > 0 else 'behind'}, so that"
             " it can check no certificate of a wheel source",
             hint="set it: timedatectl set-ntp true, or date -s",
+        )
+
+
+def refuse_without_visual_cpp(profile: Profile, python: str, torch: str) -> None:
+    """Raise FleetwheelError for a Windows host whose Visual C++ runtime a torch cannot load.
+
+    + python: path of the interpreter; one that has a runtime of its own is not judged
+    """
+    if profile.brings_visual_cpp(python):
+        return
+    if lacks := visual_cpp.lacking(profile.visual_cpp, profile.arch, torch):
+        raise FleetwheelError(
+            lacks,
+            hint=f"as an administrator of the host, install {visual_cpp.DOWNLOAD}; or name it in"
+            " the inventory, visual_cpp: {url: ..., sha256: ...}, and run deploys/onboard.py",
         )
 
 

@@ -226,7 +226,7 @@ class HostPlatform(Value):
 
     os: OperatingSystem
     arch: str
-    """``x86_64`` or ``aarch64``, on every operating system."""
+    """``x86_64`` or ``aarch64``, on every system; on ARM64 Windows that of its interpreters."""
     distribution: str = ""
     """Such as ``Debian GNU/Linux 12 (bookworm)`` or ``Windows 11 23H2``."""
     distribution_id: str = ""
@@ -249,6 +249,12 @@ class HostPlatform(Value):
     """L4T release of a Jetson, such as ``36.4.3``."""
     dgx: str | None = None
     """What DGX OS calls itself, such as ``NVIDIA DGX Server``; None elsewhere."""
+    visual_cpp: dict[str, str] | None = None
+    """Versions of Microsoft's Visual C++ runtime by architecture: ``{"x86_64": "14.38.33135"}``.
+
+    Empty where there is none; None elsewhere than on Windows, and where it is not known."""
+    visual_cpp_own: tuple[str, ...] = ()
+    """Interpreters that have a msvcp140.dll of their own beside them, as Conda's do."""
     kernel: Kernel = Kernel()
     booted_s: int | None = None
     """When it was booted, in seconds since 1970."""
@@ -265,6 +271,10 @@ class Profile(HostPlatform):
     driver: Driver = Driver()
     installed_driver: InstalledDriver = InstalledDriver()
     gpus: tuple[Gpu, ...] = ()
+
+    def brings_visual_cpp(self, python: str) -> bool:
+        """Whether an interpreter, by its path, does not load the runtime of the system."""
+        return python.lower() in {path.lower() for path in self.visual_cpp_own}
 
 
 class Generation(Value):

@@ -136,6 +136,10 @@ def _address(value: str) -> str:
     return value
 
 
+def _package(value: str) -> str:
+    return value if re.fullmatch(r"/[^\0\n]+", value) else _address(value)
+
+
 def _mirror(value: str) -> str:
     if not re.fullmatch(r"(@local|(https?://)?[A-Za-z0-9._-]+)(:\d{1,5})?/?", value):
         shown = "an address with credentials" if "@" in value[1:] else repr(value)
@@ -161,6 +165,14 @@ class Expect(Value):
     max_ecc_uncorrected: Limit | None = None
     """Errors in the whole life of a GPU."""
     max_remapped_rows: Limit | None = None
+
+
+class VisualCpp(Value):
+    """The redistributable of Visual C++ that onboarding installs on Windows."""
+
+    url: Annotated[str, AfterValidator(_package)]
+    """Address, or path on this machine."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class EnvironmentSettings(Value):
@@ -236,6 +248,8 @@ class Settings(EnvironmentSettings):
     """Whether onboarding gets a Python by the distribution's packages, or by uv into the root."""
     python_mirror: Annotated[str, AfterValidator(_address)] | None = None
     """Where uv gets a Python, if not where it always does: a mirror, or a list (``.json``)."""
+    visual_cpp: VisualCpp | None = None
+    """What onboarding installs on a Windows host whose runtime is missing or too old."""
     driver: Annotated[str, BeforeValidator(_driver)] = "keep"
     """``keep`` it, ``install`` one that works, or a branch such as ``"580"``; for onboarding."""
     driver_hold: bool = False

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fleetwheel.node.driver_states import explain_state
 from fleetwheel.node.trust import closing
+from fleetwheel.node.windows_trust import CLOSE
 
 DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
@@ -263,11 +264,12 @@ def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
     return f"another user cannot start it: {others}" if others else ""
 
 
-def root_differences(why: str, user: str) -> list[Difference]:
+def root_differences(why: str, user: str, os: str) -> list[Difference]:
     """Return that others than this user could change what stands under a root (trust.sh)."""
-    who = " and ".join(dict.fromkeys(["root", user]))
-    expected = f"only {who} can change it"
-    return [Difference("runtime", "root", expected, why, closing(why, user))] if why else []
+    windows = os == "windows"
+    who = " and ".join(dict.fromkeys(["administrators" if windows else "root", user]))
+    expected, repair = f"only {who} can change it", CLOSE if windows else closing(why, user)
+    return [Difference("runtime", "root", expected, why, repair)] if why else []
 
 
 def since(passed: Pass, now: Pass) -> list[str]:

@@ -232,8 +232,10 @@ FAULTS = (
     Fault(
         "watchdog",
         r"the launch timed out and was terminated",
-        "the system's watchdog ended a kernel: the GPU drives a display and was too slow",
-        "let another GPU drive the display, or log its user off; on Windows raise TdrDelay",
+        "the system's watchdog (on Windows: TDR) ended a kernel: the GPU drives a display and was"
+        " too slow",
+        "let another GPU drive the display, or log its user off; on Windows raise TdrDelay in"
+        r" HKLM\SYSTEM\CurrentControlSet\Control\GraphicsDrivers and restart",
         codes=(702,),
     ),
     Fault(

@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 
+from fleetwheel.node.holders import holders
 from fleetwheel.node.root import Failure
 
 PATIENCE_S = 10.0
@@ -34,9 +35,11 @@ def move(source: Path, target: Path) -> None:
 
 
 def held(source: Path, target: Path, error: OSError) -> Failure:
+    names = ", ".join(dict.fromkeys(holders([source, target])))
+    look = "" if names else " (Resource Monitor, CPU, Associated Handles, names it)"
     return Failure(
-        f"{source} cannot become {target.name}: for {PATIENCE_S:.0f} s a program had one of them or"
-        f" something in it open ({error.strerror or error})",
-        "end what runs or stands there (Resource Monitor, CPU, Associated Handles, names it), or"
-        " exclude the root from the virus scanner; then run again",
+        f"{source} cannot become {target.name}: for {PATIENCE_S:.0f} s {names or 'a program'} had"
+        f" one of them or something in it open ({error.strerror or error})",
+        f"end what runs or stands there{look}, or exclude the root from the virus scanner; then run"
+        " again",
     )

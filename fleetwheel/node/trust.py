@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetwheel.node import windows_trust
+
 ASK = """
 PATH=/usr/bin:/bin:$PATH root=$2
 know_trusted "$3" "$4" "$5" && "$1" "$root" || echo "${why:-nobody knows ${5:-this user}}"
@@ -43,10 +45,12 @@ def why_distrusted(
 
     ``ask`` is a shell function, ``trusts_root`` for a root directory; ``users`` and
     ``groups`` are believed besides root and the user ``acting``, this one by default. On
-    Windows a controller looks, before it has this program run.
+    Windows a root alone is asked here; a controller looks before it has this program run.
     """
     if sys.platform == "win32":
-        return ""
+        sids = [*users, *groups, windows_trust.sid_of(acting)]
+        asked = ask == "trusts_root"
+        return windows_trust.why_open(path, sids, windows_trust.seen) if asked else ""
     words = [ask, str(path), " ".join(users), " ".join(groups), acting]
     done = subprocess.run(
         ["sh", "-c", rule() + places() + ASK, "sh", *words],

@@ -30,6 +30,8 @@ class Scheduling(Value):
     program: bool = False
     programs: frozenset[str] = frozenset()
     """Those that were asked for and are there."""
+    kept: str = ""
+    """Where Task Scheduler keeps the task that it was given."""
     others: str = ""
     """Why others than root and that user could change what would run; empty where they cannot."""
     files: dict[str, str] = Field(default_factory=dict)

@@ -52,6 +52,15 @@ def test_what_a_deep_look_has_found(small: Project, site: Path) -> None:
     deploy(small, "unchanged")
 
 
+def test_what_was_planted_is_found_and_not_run(small: Project, site: Path) -> None:
+    """The smoke test of a deep look starts the environment's Python, and so each .pth."""
+    ran = small.root / "ran"
+    (site / "planted.pth").write_text(f"import os; open({str(ran)!r}, 'w').close()\n")
+    look = small.run("-y", "deploys/drift.py", deep="true")
+    assert "planted.pth" in look.stdout
+    assert not ran.exists()
+
+
 def test_an_environment_without_its_lib(small: Project, site: Path) -> None:
     site.parents[1].rename(small.root / "lib-of-it")
     look = small.run("-y", "deploys/drift.py", deep="true", smoke="none")

@@ -137,6 +137,32 @@ def test_a_python_whose_registry_speaks_french(rig: Rig, lab: Project) -> None:
         )
 
 
+def test_a_python_that_fails_once_is_asked_again(rig: Rig, lab: Project) -> None:
+    module = rig.drive_c / "Python311/Lib/sysconfig.py"
+    whole = module.rename(module.with_suffix(".whole"))
+    once = r"import os; n = os.path.exists(r'C:\{}'); n or (open(r'C:\{}', 'w'), os._exit(9))"
+    module.write_text(f"{once.format('once', 'once')}\n{whole.read_text()}")
+    try:
+        found = ask(lab, "python.Pythons")
+    finally:
+        whole.rename(module)
+    assert (rig.drive_c / "once").exists()
+    assert ([python["version"] for python in found["pythons"]], found["problems"]) == (
+        ["3.11.9"],
+        [],
+    )
+
+
+def test_an_x64_python_on_arm64(rig: Rig, lab: Project) -> None:
+    """Windows says ARM64 here, by the variable that it sets for a 32-bit cmd."""
+    run(lab, r"reg add HKCU\Environment /v PROCESSOR_ARCHITEW6432 /d ARM64 /f")
+    system = ask(lab, "platform.Platform")
+    profile = ask(lab, "host.Host", f"root={ROOT}")["profile"]
+    run(lab, r"reg delete HKCU\Environment /v PROCESSOR_ARCHITEW6432 /f")
+    assert (system["arch"], profile["arch"]) == ("aarch64", "x86_64")
+    assert [python["version"] for python in profile["pythons"]] == ["3.11.9"]
+
+
 def test_a_driver_that_does_not_know_the_capability(rig: Rig, lab: Project) -> None:
     rig.nvidia_smi('Field "compute_cap" is not a valid field to query.\n', name=QUERY[:KEY], code=2)
     rig.nvidia_smi(ROW.replace(" 8.9,", ""), name=QUERY.replace("-compute-cap", "")[:KEY])
@@ -268,6 +294,105 @@ def test_uv_brings_a_python(
         done.stdout
     )
     assert "AttributeError" in lab.report()["why"]
+
+
+KEY_OF_RUNTIME = r"HKLM\SOFTWARE\Microsoft\VisualStudio\14.0\VC\Runtimes\x64"
+SIGNER = "CN=Microsoft Corporation, O=Microsoft Corporation, L=Redmond, S=Washington, C=US"
+
+
+@pytest.fixture
+def old_runtime(rig: Rig, lab: Project) -> Iterator[None]:
+    """The host's Visual C++ runtime is of 2022, and its Python has none of its own."""
+    shutil.rmtree(rig.drive_c / "fleet wheel & co", ignore_errors=True)
+    own = rig.drive_c / "Python311/msvcp140.dll"
+    away = own.rename(own.with_suffix(".away"))
+    run(lab, f"reg add {KEY_OF_RUNTIME} /v Version /d v14.34.31931.00 /f")
+    yield
+    run(lab, f"reg delete {KEY_OF_RUNTIME} /f")
+    away.rename(own)
+
+
+def run(lab: Project, command: str) -> None:
+    words = [*lab.command()[:2], "-y", "exec", "--", command]
+    subprocess.run(words, cwd=lab.directory, capture_output=True, check=True, timeout=60)
+
+
+def name_redistributable(rig: Rig, lab: Project) -> None:
+    file, redist = lab.directory / "inventory/lab.yaml", rig.drive_c / "windows/vc_redist.exe"
+    hash = hashlib.sha256(redist.read_bytes()).hexdigest()
+    named = f"    visual_cpp: {{url: {redist}, sha256: {hash}}}\n"
+    file.write_text(file.read_text() + named)
+
+
+@pytest.mark.usefixtures("old_runtime")
+def test_a_dry_run_says_that_the_runtime_comes_first(rig: Rig, lab: Project) -> None:
+    name_redistributable(rig, lab)
+    planned = lab.run("--dry", "deploys/onboard.py", packages="[]", torch="2.13.0").stdout
+    assert "would change" in planned
+    assert "install the Visual C++ runtime" in planned
+    assert "14.40 or newer" not in planned
+
+
+@pytest.mark.usefixtures("old_runtime")
+@pytest.mark.parametrize(
+    ("signature", "registers", "words"),
+    [
+        (None, "", "needs Microsoft's Visual C++ runtime 14.40 or newer, and the host has 14.34"),
+        (f"NotSigned {SIGNER}", "v14.50.35710.00 0", "is not run: its signature is NotSigned"),
+        (f"Valid CN=Mallory, {SIGNER}", "v14.50.35710.00 0", "its signature is Valid CN=Mallory"),
+        (f"Valid {SIGNER}", "v14.50.35710.00 3010", "Windows has to restart"),
+        (f"Valid {SIGNER}", "v14.50.35710.00 0", "module 'torch'"),
+    ],
+)
+def test_an_old_runtime_of_visual_cpp_is_found_before_a_build(
+    rig: Rig,
+    lab: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signature: str | None,
+    registers: str,
+    words: str,
+) -> None:
+    """Onboarding runs the redistributable, a stand-in, if its hash and its signature are right."""
+    wheels = tmp_path / "wheels"
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    if signature:
+        (rig.drive_c / "rig/signature.txt").write_text(f"{signature}\n")
+        (rig.drive_c / "rig/vc_redist.txt").write_text(registers)
+        name_redistributable(rig, lab)
+    done = lab.run("-y", "deploys/onboard.py", packages="[]", torch="2.13.0")
+    assert done.returncode == 1, done.stdout
+    assert words in lab.report()["why"], done.stdout
+    assert not list((rig.drive_c / "fleet wheel & co").glob("cache/vc_redist*"))
+
+
+def test_what_was_planted_in_an_environment_is_found_and_not_run(
+    rig: Rig, lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DLL in torch\\lib and a .pth had run in the smoke test of a deep look, which said clean."""
+    wheels, asked = tmp_path / "wheels", {"packages": "[]", "torch": "2.13.0"}
+    make_wheel(wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-win_amd64")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    done = lab.deploy(smoke="none", **asked)
+    assert done.returncode == 0, done.stdout
+    generation = lab.report()["generation"]
+    site = rig.drive_c / f"fleet wheel & co/envs/{generation}/Lib/site-packages"
+    ran = rig.drive_c / "planted-ran"
+    (site / "torch/lib").mkdir(parents=True)
+    (site / "torch/lib/version.dll").write_bytes(b"MZ")
+    (site / "planted.pth").write_text(f"import os; open(r'C:\\{ran.name}', 'w').close()\n")
+    lab.run("-y", "deploys/drift.py", deep="true", **asked)
+    found = {drift["what"]: drift["found"] for drift in lab.report()["drift"]}
+    assert "Lib\\site-packages\\planted.pth" in found["files of no package"]
+    assert "Lib\\site-packages\\torch\\lib\\version.dll" in found["files of no package"]
+    assert not ran.exists()
+    done = lab.deploy(smoke="none", **asked)
+    assert done.returncode == 0, done.stdout
+    assert lab.report()["generation"] != generation
+    assert not ran.exists()
 
 
 @pytest.mark.slow

@@ -135,6 +135,40 @@ def test_a_record_that_a_reader_has_open_is_replaced_once_it_lets_go(rig: Rig) -
     state.unlink()
 
 
+def test_a_host_looks_at_who_can_change_its_root(rig: Rig) -> None:
+    """Wine makes permissions of modes; with those of 0777 everyone may write."""
+    home = keep_program(rig)
+    root = home.parents[1]
+    [who] = connect_and_call(rig.data, {"run": [r"%SystemRoot%\System32\whoami.exe"]})
+    record = {"schema": "fleetwheel.state/1", "user": who["stdout"][0], "generation": "none-1"}
+    (root / "state.json").write_text(json.dumps(record))
+    check = rf'C:\Python311\python.exe -I -B "C:\kept & co\lib\{home.name}" check --format json'
+    found = []
+    for place, mode in ((root, 0o755), (root, 0o777), (root / "lib", 0o777)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        [answer] = connect_and_call(rig.data, {"run": [check]})
+        place.chmod(before)
+        found.append(json.loads(answer["stdout"][-1]))
+    (root / "state.json").unlink()
+    assert [each["status"] for each in found] == ["unknown", "critical", "critical"], found
+    said = [each["differences"][0] for each in found[1:]]
+    assert said[0]["found"] == r"Everyone can write to C:\kept & co"
+    assert said[1]["found"] == r"Everyone can write to C:\kept & co\lib"
+    assert said[0]["expected"].startswith("only administrators and ")
+    assert "as an administrator, remove the root" in said[0]["repair"]
+
+
+def test_who_holds_a_file_is_asked_of_windows(rig: Rig) -> None:
+    """Wine 8 has a Restart Manager that knows no holders: then nobody is named."""
+    home = keep_program(rig)
+    script = rf"import sys; sys.path.insert(0, r'C:\kept & co\lib\{home.name}')"
+    script += "; from pathlib import Path; from fleetwheel.node.holders import holders"
+    script += r"; f = open(r'C:\here', 'w'); print(holders([Path(r'C:\here')]))"
+    [answer] = connect_and_call(rig.data, {"run": [r"C:\Python311\python.exe", "-I -c", [script]]})
+    assert (answer["ok"], answer["stdout"]) == (True, ["[]"]), answer
+
+
 def test_the_question_that_a_host_keeps_asks_the_program_beside_it(rig: Rig) -> None:
     home = keep_program(rig)
     rig.nvidia_smi(ROW)

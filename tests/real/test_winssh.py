@@ -167,6 +167,21 @@ def test_a_timeout_ends_the_process_and_its_children(rig: Rig) -> None:
     assert not leftovers(rig)
 
 
+def test_what_was_said_counts_though_a_child_keeps_the_output_open(rig: Rig) -> None:
+    """As one that breaks away from sshd's job does (PowerShell/Win32-OpenSSH#2452)."""
+    stay = "import time; time.sleep(20)"
+    breakaway = "creationflags=subprocess.CREATE_BREAKAWAY_FROM_JOB, close_fds=False"
+    start = f"import subprocess,sys; subprocess.Popen([sys.executable,'-c',{stay!r}], {breakaway})"
+    lines = "print('\\n'.join(map(str, range(5000))), flush=True)"
+    (held,) = connect_and_call(
+        rig.data,
+        run(PYTHON, "-c", [f"{start}; {lines}; sys.exit(7)"], _timeout=15, _success_exit_codes=[7]),
+    )
+    assert held["ok"], held
+    assert held["stdout"] == [str(number) for number in range(5000)]
+    assert held["seconds"] < 12
+
+
 def test_files_there_and_back(rig: Rig) -> None:
     path = "C:\\users\\Public\\Größe %1 & Co (x).txt"
     put, typed, again, got, lost, nowhere = connect_and_call(

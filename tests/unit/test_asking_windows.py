@@ -124,6 +124,57 @@ def test_arm_and_short_paths() -> None:
     assert found.problems == (platform.SHORT_PATHS,)
 
 
+RUNTIME = "    Version    REG_SZ    v14.38.33135.00"
+
+
+@pytest.mark.parametrize(
+    ("lines", "runtimes"),
+    [
+        ((f"visual_cpp_x64 {RUNTIME}",), {"x86_64": "14.38.33135"}),
+        ((f"visual_cpp_arm64 {RUNTIME}",), {"aarch64": "14.38.33135"}),
+        ((f"visual_cpp_x64 {RUNTIME}", "visual_cpp_absent yes"), {}),
+        (("visual_cpp_x64     Version    REG_SZ    vXIV",), None),
+        ((), None),
+    ],
+)
+def test_the_runtime_of_visual_cpp(lines: tuple[str, ...], runtimes: dict[str, str] | None) -> None:
+    """The key of a redistributable that was taken off may stay; its DLL does not."""
+    said = ["platform uname Windows AMD64", *(f"platform {line}" for line in lines)]
+    found = sections([*said, "platform ended 0"], "platform")["platform"]
+    assert platform.parse_platform(found).visual_cpp == runtimes
+
+
+X64 = ("3.12.10 cpython 64 - 1 C:\\Python312\\python.exe", "win-amd64 C:\\Python312\\python.exe")
+ARM64 = ("3.11.9 cpython 64 - 1 C:\\arm\\python.exe", "win-arm64 C:\\arm\\python.exe")
+
+
+@pytest.mark.parametrize(
+    ("machine", "pythons", "arch", "minors"),
+    [
+        ("ARM64", [X64], "x86_64", ["3.12"]),
+        ("ARM64", [X64, ARM64], "aarch64", ["3.11"]),
+        ("ARM64", [ARM64], "aarch64", ["3.11"]),
+        ("ARM64", [], "aarch64", []),
+        ("AMD64", [X64], "x86_64", ["3.12"]),
+        ("AMD64", [(X64[0], "linux-x86_64 /x")], "x86_64", ["3.12"]),
+    ],
+)
+def test_wheels_are_for_what_the_interpreter_is(
+    machine: str, pythons: list[tuple[str, str]], arch: str, minors: list[str]
+) -> None:
+    """ARM64 Windows emulates x64, and a Python for x64 loads no wheel for ARM64."""
+    lines = [f"platform uname Windows {machine}"]
+    for python, says in pythons:
+        lines += [f"pythons python {python}", f"pythons machine {says}"]
+    found = sections([*lines, *(f"{name} ended 0" for name in host.SECTIONS)], *host.SECTIONS)
+    profile = host.parse_host(*(found[name] for name in host.SECTIONS)).profile
+    assert (profile.arch, [python.minor for python in profile.pythons]) == (arch, minors)
+    left = [line for line in profile.problems if line.startswith("C:\\Python312")]
+    assert left == [
+        r"C:\Python312\python.exe is for x86_64, and is not used beside one for aarch64"
+    ] * (len(pythons) - 1 == len(minors))
+
+
 @given(st.lists(st.text(max_size=60)))
 def test_no_answer_of_a_registry_is_an_exception(values: list[str]) -> None:
     lines = [f"{section} {key} {value}" for section, key in KEYS for value in values]

@@ -230,6 +230,9 @@ REFUSED = [
      "(it has none; /usr/bin/python3 does not answer)", "the host is very busy"),
     (windows("H100", driver="581.15", pythons=[]), "install one for all users, from python.org",
      "nothing here brings one to Windows"),
+    (windows("H100", driver="581.15", pythons=[]).model_copy(update={"problems": (
+     r"C:\P\python.exe does not run (exit code 1)",)}), "the Python that is there is not usable",
+     "a second one is no cure"),
     (machine("RTX 5090", driver="580.95.05", glibc="2.27"),
      "a distribution with glibc 2.28 or newer unlocks 2.15.0+cu132", "12.0 begins with 2.7"),
     (machine("H100", driver="580.95.05", glibc="2.12"), "glibc 2.17 or newer", "CentOS 6"),

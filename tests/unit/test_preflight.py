@@ -55,6 +55,38 @@ def test_what_stands_in_the_way(changes: dict[str, object], words: str) -> None:
     assert words in said(clock, **changes)
 
 
+@pytest.mark.parametrize(
+    ("runtimes", "torch", "words"),
+    [
+        (None, "2.13.0+cpu", ""),
+        ({"x86_64": "14.40.33810"}, "2.13.0+cpu", ""),
+        ({"x86_64": "14.38.33135"}, "2.13.0+cpu", "14.40 or newer, and the host has 14.38.33135"),
+        ({"x86_64": "14.38.33135"}, "2.8.0", ""),
+        ({"aarch64": "14.38.33135"}, "2.13.0", ""),
+        ({}, "2.8.0", "there is no msvcp140.dll"),
+        ({}, "2.13.0", "there is no msvcp140.dll"),
+    ],
+)
+def test_a_runtime_of_visual_cpp_that_torch_cannot_load(
+    runtimes: dict[str, str] | None, torch: str, words: str
+) -> None:
+    host = CPU_HOST.model_copy(update={"visual_cpp": runtimes})
+    try:
+        preflight.refuse_without_visual_cpp(host, r"C:\P\python.exe", torch)
+        assert not words
+    except FleetwheelError as error:
+        assert words and words in str(error)
+        assert "https://aka.ms/vc14/vc_redist.x64.exe" in error.hint
+
+
+def test_a_python_with_a_runtime_of_its_own_is_not_judged() -> None:
+    own = {"visual_cpp": {}, "visual_cpp_own": (r"C:\Conda\python.exe",)}
+    host = CPU_HOST.model_copy(update=own)
+    preflight.refuse_without_visual_cpp(host, r"C:\conda\python.exe", "2.13.0")
+    with pytest.raises(FleetwheelError):
+        preflight.refuse_without_visual_cpp(host, r"C:\P\python.exe", "2.13.0")
+
+
 def test_a_root_that_others_can_change_is_refused() -> None:
     preflight.refuse_distrusted(GOOD)
     changed = GOOD.model_copy(update={"distrusted": "group lab (50) can write to /opt/x"})

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.schedule import WindowsDriftSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.schedule.windows import SPACE, same_task, windows_files
 
@@ -119,3 +120,13 @@ def test_a_task_that_was_edited_is_another(old: str, new: str) -> None:
     assert old in text
     assert not same_task(task, text.replace(old, new, 1).encode("utf-16"))
     assert not same_task(task, b"")
+
+
+def test_the_task_is_read_where_this_windows_keeps_it() -> None:
+    r"""``%SystemRoot%`` is not C:\Windows everywhere."""
+    fact = WindowsDriftSchedule()
+    asked = str(fact.command(root=ROOT, task="fleetwheel-drift"))
+    assert r'echo kept "%SystemRoot%\System32\Tasks\fleetwheel-drift"' in asked
+    kept = r"D:\WINNT\System32\Tasks\fleetwheel-drift"
+    found = fact.process([f'kept "{kept}" ', "directory ", "active"])
+    assert (found.kept, found.directory, found.program, found.active) == (kept, True, False, True)

@@ -4,14 +4,17 @@ Those with a comment are Windows' own defaults, as Microsoft's documentation and
 11 and Server 2022 give them; the hosts themselves were not here to be asked.
 """
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.collectors import sections
 from fleetwheel.collectors.places import Places, parse_places
-from fleetwheel.collectors.sddl import ADMINISTRATORS, READ, SYSTEM, Seen, parse, why_open
 from fleetwheel.host.trust import NOBODY, Trust
+from fleetwheel.node import windows_trust
+from fleetwheel.node.sddl import ADMINISTRATORS, READ, SYSTEM, Seen, parse, why_open
 
 TI = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 ME = "S-1-5-21-1004336348-1177238915-682003330-1001"
@@ -184,6 +187,31 @@ ROOT = "C:\\ProgramData\\fleetwheel"
 def test_a_root(name: str, sddl: str, said: str) -> None:
     ground = GROUND | {ROOT: CLOSED} | {ROOT + name: sddl}
     assert places(ground, "exists yes").distrusted == said
+
+
+@pytest.mark.parametrize(
+    ("name", "sddl", "trusted", "said"),
+    [
+        ("", CLOSED, (), ""),
+        ("", PROGRAM_DATA, (), "Users can write to {root}"),
+        ("lib", MADE_BY_A_USER, (), "{root}/lib belongs to " + STRANGER),
+        ("lib", f"O:{STRANGER}G:BUD:P(A;;FA;;;{STRANGER})", (STRANGER,), ""),
+        ("envs", PROGRAM_DATA, (), ""),
+        ("lib", None, (), "the permissions of {root}/lib cannot be read"),
+    ],
+)
+def test_a_host_judges_its_own_root_by_the_same_rule(
+    tmp_path: Path, name: str, sddl: str | None, trusted: tuple[str, ...], said: str
+) -> None:
+    """Others may add to what lies above, not to the root; what is not there counts for nothing."""
+    (tmp_path / "lib").mkdir()
+
+    def see(path: Path) -> Seen | None:
+        if path == tmp_path / name:
+            return None if sddl is None else Seen(16, sddl)
+        return Seen(16, PROGRAM_DATA if path in tmp_path.parents else CLOSED)
+
+    assert windows_trust.why_open(tmp_path, trusted, see) == said.format(root=tmp_path)
 
 
 def test_a_root_that_is_not_there_is_judged_by_what_it_would_lie_in() -> None:

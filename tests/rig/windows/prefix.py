@@ -20,6 +20,7 @@ PROGRAMS = {
     "launch": ("windows/launch.exe", "-municode"),
     "arguments": ("windows/arguments.exe", "-municode"),
     "nvidia-smi": ("windows/system32/nvidia-smi.exe",),
+    "vc_redist": ("windows/vc_redist.exe",),
     "whoami": ("windows/system32/whoami.exe", "-ladvapi32"),
     "powershell": (
         "windows/system32/WindowsPowerShell/v1.0/powershell.exe",

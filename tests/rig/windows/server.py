@@ -80,7 +80,7 @@ class Connection(paramiko.ServerInterface):
 
     def _count(self, name: str, size: int, act: Callable[[], None]) -> None:
         limit = self.machine.directory / name
-        if limit.exists():
+        if limit.exists() and self.transport.is_active():  # one that was given up counts no more
             left = int(limit.read_text()) - size
             limit.write_text(str(left))
             if left < 0:
@@ -91,14 +91,14 @@ class Connection(paramiko.ServerInterface):
         line = command_line(self.machine.shell, command)
         if len(line) > LONGEST[self.machine.shell]:
             channel.sendall_stderr(b"The command line is too long.\r\n")
-            code = 1
+            channel.send_exit_status(1)
         else:
-            code = self._run(channel, line)
+            self._run(channel, line)
         with suppress(OSError):
-            channel.send_exit_status(code)
             channel.close()
 
-    def _run(self, channel: paramiko.Channel, line: str) -> int:
+    def _run(self, channel: paramiko.Channel, line: str) -> None:
+        """Run a line. As in sshd, its status goes out when it has ended, its output to the end."""
         run = self.machine.drive / "rig" / f"{os.getpid()}-{next(self.machine.numbers)}"
         run.mkdir()
         (run / "line").write_text(line, encoding="utf-8")
@@ -107,17 +107,19 @@ class Connection(paramiko.ServerInterface):
         feed = (channel, process.stdin, self.written)
         threading.Thread(target=_feed, args=feed, daemon=True).start()
         errors = threading.Thread(target=_pump, args=(process.stderr, channel.sendall_stderr))
+        output = threading.Thread(target=_pump, args=(process.stdout, channel.sendall))
         errors.start()
-        _pump(process.stdout, channel.sendall)
-        errors.join()
+        output.start()
         status = process.wait()
         del self.running[channel.get_id()]
         code = run / "code"
-        if code.exists():
-            return int(code.read_text())
         with suppress(OSError):
-            channel.sendall_stderr(f"rig: launch.exe ended without a code: {status}\r\n".encode())
-        return 255
+            if not code.exists():
+                words = f"rig: launch.exe ended without a code: {status}\r\n"
+                channel.sendall_stderr(words.encode())
+            channel.send_exit_status(int(code.read_text()) if code.exists() else 255)
+        errors.join()
+        output.join()
 
 
 def handle_request(channel: paramiko.Channel, message: paramiko.Message) -> None:

@@ -5,7 +5,8 @@
  *   echo %OS%:$PSHOME
  *   [$env:NAME='TEXT'; ...]Set-Location -LiteralPath $env:USERPROFILE; PROGRAM; exit $LASTEXITCODE
  * And it does what the one line of places.cmd asks of Get-Item and Get-Acl: it says attributes and
- * security descriptor of each path in a file. Those are Wine's, which makes them of Unix modes. */
+ * security descriptor of each path in a file. Those are Wine's, which makes them of Unix modes.
+ * What it says of a signature is what stands in C:\rig\signature.txt. */
 #include <stdio.h>
 #include <windows.h>
 #include <aclapi.h>
@@ -84,6 +85,22 @@ static int say_all(void)
     return fclose(file);
 }
 
+static const WCHAR signature[] =
+    L"Get-AuthenticodeSignature -LiteralPath $env:package | ForEach-Object "
+    L"{ '{0} {1}' -f $_.Status, $_.SignerCertificate.Subject }";
+
+static int say_signature(void)
+{
+    char line[1024];
+    FILE *file = fopen("C:\\rig\\signature.txt", "r");
+    if (!file || !_wgetenv(L"package")
+        || GetFileAttributesW(_wgetenv(L"package")) == INVALID_FILE_ATTRIBUTES
+        || !fgets(line, sizeof line, file))
+        return 1;
+    fputs(line, stdout);
+    return fclose(file);
+}
+
 int wmain(int count, WCHAR **arguments)
 {
     if (count == 3 && !wcscmp(arguments[1], L"-c")) {
@@ -99,6 +116,8 @@ int wmain(int count, WCHAR **arguments)
     }
     if (count == 5 && !wcscmp(arguments[3], L"-Command") && !wcscmp(arguments[4], security))
         return say_all();
+    if (count == 5 && !wcscmp(arguments[3], L"-Command") && !wcscmp(arguments[4], signature))
+        return say_signature();
     fputs("powershell.exe: there is no PowerShell under Wine, so nothing may need it\r\n", stderr);
     return 87;
 }

@@ -5,6 +5,8 @@ language of Windows. Source: "Security Descriptor String Format", "ACE Strings",
 "File Access Rights Constants" in Microsoft's documentation, and [MS-DTYP] 2.5.1.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Collection
 from typing import NamedTuple
