@@ -38,7 +38,7 @@ if test -x "$1"; then echo program; fi
 runs=$7
 shift 7
 while test "$runs" -gt 0; do
-    trusts_all "$1" || echo "others $why"
+    if_there trusts_all "$1" || echo "others $why"
     runs=$((runs - 1))
     shift
 done

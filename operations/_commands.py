@@ -50,9 +50,13 @@ MAKE_OWN = """
 umask 022
 PATH=/usr/bin:/bin:$PATH
 know_trusted "$2" "$3"
-mkdir -p -- "$1" || exit
-if ! trusts "$1"; then echo "$1 is not used: $why" >&2 && exit 1; fi
+until trusts "$1"; do
+    if [ "$absent" ] && { mkdir -- "$at" || trusts "$at"; }; then continue; fi
+    echo "$1 is not used: $why" >&2
+    exit 1
+done
 """
+"""Each directory is made by itself and looked at, for somebody else may be first with any of them."""
 
 
 def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand:

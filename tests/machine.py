@@ -1,5 +1,6 @@
 """A host for the questions of the collectors: real shells, and all else made for the test."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -90,3 +91,13 @@ class Machine:
     def pci(self, bus: str, vendor: str, kind: str) -> None:
         for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):
             self.write(f"tree/sys/bus/pci/devices/{bus}/{name}", f"{text}\n")
+
+
+def away_while_asked(text: str, theirs: Path, function: str = "trusts") -> str:
+    """Return a shell text; another user moves a directory away while it asks about that one."""
+    assert f"{function}() {{" in text
+    there, hidden = shlex.quote(str(theirs)), shlex.quote(f"{theirs}.hidden")
+    hide = f"case $1 in {there}*) mv {there} {hidden} 2>/dev/null ;; esac"
+    show = f"if [ -e {there} ]; then :; else mv {hidden} {there}; fi"
+    wrapped = f'{function}() {{ {hide}; asked "$@"; code=$?; {show}; return $code; }}'
+    return text.replace(f"{function}() {{", f"{wrapped}\nasked() {{", 1)

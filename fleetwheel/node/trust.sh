@@ -29,10 +29,11 @@ own_group() {
     if [ "$(cut -d : -f 4 /etc/passwd | grep -c -x "$group")" -le 1 ]; then echo "$group"; fi
 }
 
-# trusts PATH: sets $at to where its links lead, $private where some user cannot get there, and $why
-# where it is not to be trusted. What does not exist yet is judged by what it will lie in.
+# trusts PATH: whether it is there and to be trusted. Sets $at to where its links lead, $private where
+# some user cannot get there, and $why where it is not to be trusted; $absent is set as well where
+# that is only because nothing is at $at.
 trusts() {
-    at='' rest=$1 links=0 why='' private=
+    at='' rest=$1 links=0 why='' private='' absent=''
     look_at / || return 1
     while [ "$rest" ]; do
         name=${rest%%/*}
@@ -40,12 +41,23 @@ trusts() {
         case $name in '' | .) continue ;; ..) at=${at%/*} && continue ;; esac
         at=$at/$name
         case $at in *[[:cntrl:]]*) why="control characters in a name" && return 1 ;; esac
-        if [ ! -e "$at" ] && [ ! -L "$at" ]; then return 0; fi
+        if [ ! -e "$at" ] && [ ! -L "$at" ]; then
+            absent=$at why=${open:-"$at does not exist"}
+            return 1
+        fi
         look_at "$at" || return 1
         if [ -L "$at" ]; then follow || return 1; fi
     done
     why=$open
     [ -z "$why" ]
+}
+
+# if_there ASK PATH: as `trusts` or `trusts_all` says, or nothing is there and nobody else can put
+# anything there. Where everyone can, it could have been there before and come back.
+if_there() {
+    if "$@"; then return; fi
+    if [ -z "$absent" ] || [ "$open" ]; then return 1; fi
+    why=
 }
 
 # follow: goes on where the link $at leads.
@@ -101,7 +113,6 @@ called() {
 # trusts_all PATH: the same of all that lies in it, and of the way to what links in it lead to.
 trusts_all() {
     trusts "$1" || return 1
-    [ -e "$at" ] || return 0
     why=$({ find "$at" -exec ls -ldn -- {} + || echo unread; } | first_distrusted)
     [ -z "$why" ]
 } 2>/dev/null
@@ -116,7 +127,7 @@ first_distrusted() {
         unread) why="some of it cannot be looked at" ;;
         [-bcdlps]?????????*) judge "$path" "$mode" "$links" "$owner" "$group" || break ;;
         esac
-        case $mode$rest in l*' -> '*/*) trusts "$path" ;; esac
+        case $mode$rest in l*' -> '*/*) if_there trusts "$path" ;; esac
         why=${why:-$open}
         if [ "$why" ]; then break; fi
     done

@@ -1,5 +1,6 @@
 """The schedule: what the inventory may say, and how systemd, cron and Windows are told."""
 
+import os
 import re
 import shlex
 import shutil
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.schedule import HostSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.schedule import check
 from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
+from tests.machine import away_while_asked
 
 printable = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1
@@ -229,3 +232,26 @@ def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) ->
     assert (project / "hooked").exists() == (status != 0)
     if status:
         assert (project / "hooked").read_text() == "100% {}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_project_that_is_away_while_a_schedule_is_asked_for(tmp_path: Path) -> None:
+    """Root's crontab would run it as soon as it is back."""
+    theirs = tmp_path / "fleet"
+    (theirs / ".venv/bin").mkdir(parents=True)
+    os.chown(theirs, 65534, 65534)
+    tmp_path.chmod(0o1777)
+    job = check.CheckJob(of().model_copy(update={"directory": str(theirs)}), "a")
+    command = HostSchedule().command(
+        job.schedule.directory,
+        f"{theirs}/.venv/bin/fleetwheel",
+        "root",
+        job.timer,
+        (),
+        job.runs,
+        (),
+    )
+    text = away_while_asked(command.get_raw_value(), theirs)
+    said = subprocess.check_output(["sh", "-c", text], text=True).splitlines()
+    assert "directory" in said
+    assert f"others everyone can write to {tmp_path}" in said

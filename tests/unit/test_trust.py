@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -14,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fleetwheel.collectors import program, script
 from fleetwheel.host.trust import Trust
 from fleetwheel.node import trust
 from fleetwheel.operations import _commands
 from tests.deploying import hosts
-from tests.machine import Machine
+from tests.machine import Machine, away_while_asked
 from tests.unit.test_asking import SHELLS, generation
 
 RULE = trust.rule()
@@ -111,9 +113,9 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-def trusted(path: Path, *, uid: int = 0, shell: str = "sh") -> str:
+def trusted(path: Path, *, uid: int = 0, shell: str = "sh", ask: str = "trusts") -> str:
     """Return why a path is not trusted; empty where it is."""
-    call = f'trusts {shlex.quote(str(path))} || echo "${{why:-no reason}}"'
+    call = f'{ask} {shlex.quote(str(path))} || echo "${{why:-no reason}}"'
     return "\n".join(rule(call, uid=uid, shell=shell))
 
 
@@ -178,7 +180,8 @@ def test_links_are_judged_with_what_they_lead_to(place: Path, shell: str) -> Non
     (place / "in").symlink_to(f"{good}/../good/.")
     os.chown(theirs, STRANGER, STRANGER)
     assert trusted(place / "in", shell=shell) == ""
-    assert trusted(place / "in" / "not" / "yet", shell=shell) == ""
+    assert trusted(place / "in/not/yet", shell=shell) == f"{good}/not does not exist"
+    assert trusted(place / "in/not/yet", shell=shell, ask="if_there trusts") == ""
     for path in (place / "out", theirs / "root", theirs / "new", place / "in/../theirs"):
         assert trusted(path, shell=shell) == f"{theirs} belongs to unknown ({STRANGER})"
     (place / "round").symlink_to("round")
@@ -194,7 +197,8 @@ def test_a_sticky_directory_is_safe_to_pass_and_no_place_to_be(place: Path) -> N
     os.chown(shared / "theirs", STRANGER, STRANGER)
     shared.chmod(0o1777)
     assert trusted(shared / "mine") == ""
-    assert trusted(shared / "not yet") == ""
+    for ask in ("trusts", "if_there trusts"):
+        assert trusted(shared / "not yet", ask=ask) == f"everyone can write to {shared}"
     assert "theirs belongs to" in trusted(shared / "theirs" / "x")
     assert trusted(shared) == f"everyone can write to {shared}"
 
@@ -273,9 +277,6 @@ def test_a_root_that_another_user_can_change(
     path.chmod(mode)
     for python in away.root.glob("pythons/*"):
         give_away(python)  # else it is rightly run
-    if inner == "envs":  # a sticky directory, and another user's file in it
-        os.chown(away.root / "envs/a-1", STRANGER, 0)
-        words = "belongs to"
     assert words in refusal(away)
 
 
@@ -411,6 +412,51 @@ own_group
 
 
 @as_root
+@pytest.mark.parametrize("section", ["pythons", "environments"])
+def test_a_root_that_is_away_while_the_rule_looks(away: Machine, section: str) -> None:
+    """Another user puts back, before it is used, what was not there when it was judged."""
+    planted(away, "root of it/pythons/x/bin/python3.12")
+    planted(away, "root of it/bin/uv")
+    away.write("root of it/state.json", '{"planted": 1}')
+    generation(away, "a-1")
+    give_away(away.root)
+    away.home.chmod(0o1777)
+    answer = away.answer(question=away_while_asked(script(section), away.root))
+    assert (away.root / "state.json").exists()
+    assert not ran(away)
+    assert not {"planted", "a-1", "exists"} & set(re.findall(r"[\w-]+", answer))
+
+
+@as_root
+def test_a_directory_that_comes_and_goes_is_never_trusted(place: Path) -> None:
+    theirs, hidden = place / "theirs", place / "hidden"
+    (theirs / "bin").mkdir(parents=True)
+    os.chown(theirs, STRANGER, STRANGER)
+    place.chmod(0o1777)
+    flips = f"while mv {theirs} {hidden}; do mv {hidden} {theirs}; done"
+    asked = f"""
+        ( {flips} ) 2>/dev/null & flipping=$!
+        for each in $(seq 200); do
+            trusts {theirs}/bin && echo trusted
+            if_there trusts {theirs}/bin && echo trusted
+        done
+        kill $flipping; echo done
+    """
+    assert rule(asked, uid=0) == ["done"]
+
+
+@as_root
+def test_a_program_that_is_away_while_the_rule_looks(away: Machine) -> None:
+    for place in ("root of it", "root of it/lib", f"root of it/lib/node-{program.digest()}"):
+        away.write(f"{place}/question.sh", f"echo ran >>'{away.home}/mark'")
+    give_away(away.root)
+    away.home.chmod(0o1777)
+    line = away_while_asked(program.short_question(), away.root, "trusts_all")
+    assert away.answer(question=line) == "node absent\n"
+    assert not ran(away)
+
+
+@as_root
 def test_a_full_memory_disk_is_left_alone(machine: Machine) -> None:
     fill = "mount -t tmpfs -o size=64k none /dev/shm; head -c 1000000 /dev/zero >/dev/shm/x"
     machine.shell = ["unshare", "-m", "sh", "-c", f'{fill} 2>/dev/null; exec sh "$@"', "sh"]
@@ -431,6 +477,33 @@ def test_a_directory_is_made_only_where_nobody_was_first(place: Path) -> None:
             )
             assert done.returncode == code and words in done.stderr
     assert (place / "mine/bin").stat().st_mode & 0o777 == 0o755
+
+
+@as_root
+@pytest.mark.parametrize("made", ["before", "away while asked", "in between", "a link in between"])
+def test_no_directory_is_made_in_one_of_another_user(place: Path, made: str) -> None:
+    place.chmod(0o1777)
+    theirs, other = place / "root", place / "other"
+    other.mkdir()
+    text = RULE + _commands.MAKE_OWN
+    if made in ("before", "away while asked"):
+        theirs.mkdir()
+        os.chown(theirs, STRANGER, STRANGER)
+        text = away_while_asked(text, theirs) if made == "away while asked" else text
+    else:
+        first = f"mkdir {theirs} && chown {STRANGER} {theirs}"
+        if "link" in made:
+            first = f"ln -s {other} {theirs} && chown -h {STRANGER} {theirs}"
+        text = f'mkdir() {{ [ -e {theirs} ] || command {first}; command mkdir "$@"; }}\n{text}'
+    done = subprocess.run(
+        ["sh", "-c", text, "sh", f"{theirs}/bin", "", ""],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert not list(other.iterdir())
+    assert made == "a link in between" or not (theirs / "bin").exists()
 
 
 def test_a_uv_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path) -> None:

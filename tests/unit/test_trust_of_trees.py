@@ -33,12 +33,12 @@ def others(path: Path | str, user: str = ROOT, function: str = "trusts_all") -> 
 def test_what_is_roots_alone(base: Path) -> None:
     assert others(base / "a/b/program") == ""
     assert others(base) == ""
-    assert others(base / "nothing/there") == ""
+    assert why_distrusted(base / "nothing/there") == f"{base}/nothing does not exist"
     everybodys = base / "everybodys"
     everybodys.mkdir()
     everybodys.chmod(0o1777)
     assert others(everybodys) == str(everybodys), "everybody writes into it"
-    assert others(everybodys / "new", function="trusts") == ""
+    assert others(everybodys / "new", function="trusts") == str(everybodys)
 
 
 @pytest.mark.parametrize("part", ["a", "a/b", "a/b/program"])
