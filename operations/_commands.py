@@ -56,7 +56,7 @@ until trusts "$1"; do
     exit 1
 done
 """
-"""Each directory is made by itself and looked at, for somebody else may be first with any of them."""
+"""Each directory is made by itself and looked at: somebody else may be first with any of them."""
 
 
 def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand:

@@ -10,4 +10,8 @@ trusts_root() {
         "$root"/envs/*/pylock.toml "$root"/envs/*/lib/python3*/site-packages; do
         if_there trusts "$place" || return 1
     done
+    if ls -ldn -- "$root" "$root"/*/ "$root"/*/*/ 2>/dev/null | grep -q '^d[^ ]*+'; then
+        why="an ACL of $root or a directory in it can let others write to what is made there"
+    fi
+    [ -z "$why" ]
 }
