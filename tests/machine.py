@@ -1,5 +1,6 @@
 """A host for the questions of the collectors: real shells, and all else made for the test."""
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -59,6 +60,13 @@ class Machine:
         return file
 
     def program(self, path: str, text: str) -> Path:
+        """Write a program; a Python gets what keeps a real one to its own library below /tmp."""
+        if python := re.search(r"(^|/)bin/python(?:3\.(\d+t?))?3?$", path):
+            library = f"{path[: python.start()]}/lib/python3{python[2] or '11'}.zip"
+            self.write(library.lstrip("/"), "")
+            (
+                self.home / f"{path[: python.start()]}/lib/python3.{python[2] or '11'}".lstrip("/")
+            ).mkdir(exist_ok=True)
         return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
 
     def answer(

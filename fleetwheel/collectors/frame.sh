@@ -97,16 +97,3 @@ text_only() {
 
 # skipped PATH: what is not run or read, and why.
 skipped() { say skipped "$1: $why"; }
-
-# trusts_python PATH: an interpreter and its library.
-trusts_python() {
-    trusts "$1" || return 1
-    python_private=$private version=${at##*/python} prefix=${at%/*}
-    for library in "${prefix%/bin}"/lib*/python"${version:-3}"*; do
-        if [ -d "$library" ]; then
-            trusts "$library" || return 1
-            python_private=$python_private$private
-        fi
-    done
-    private=$python_private
-}

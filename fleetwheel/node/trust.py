@@ -27,6 +27,11 @@ def places() -> str:
     return _text("places.sh")
 
 
+def interpreter() -> str:
+    """Return the shell function that asks the same of a Python and what it starts from."""
+    return _text("interpreter.sh")
+
+
 def _text(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 

@@ -428,6 +428,22 @@ def test_nothing_runs_that_another_user_can_change(lab: Lab, theirs: str) -> Non
 
 
 @root
+def test_the_interpreter_is_judged_with_its_library(lab: Lab) -> None:
+    (lab.base / "opt/bin").mkdir(parents=True)
+    (lab.base / "opt/bin/python3.11").touch()
+    (lab.base / "opt/lib/python3.11").mkdir(parents=True)
+    (lab.base / "opt/lib/python311.zip").touch()
+    library = lab.base / "opt/lib/python3.11/os.py"
+    library.touch()
+    (lab.directory / ".venv/bin/python").symlink_to(lab.base / "opt/bin/python3.11")
+    assert lab.pull(source=lab.source) == (0, "")
+    os.chown(library, NOBODY, NOBODY)
+    code, said = lab.pull(source=lab.source)
+    assert (code, lab.stages()) == (1, {"source": 0, "trust": 1})
+    assert f"{library} belongs to nobody ({NOBODY})" in said
+
+
+@root
 def test_nothing_is_fetched_to_a_directory_of_another_user(lab: Lab) -> None:
     os.chown(lab.directory, NOBODY, NOBODY)
     code, said = lab.pull(source=lab.source)

@@ -234,24 +234,40 @@ def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) ->
         assert (project / "hooked").read_text() == "100% {}\n"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def asked_for(directory: Path, away: Path | None = None) -> list[str]:
+    """Return what a host says of a check in a directory, which may be away meanwhile."""
+    job = check.CheckJob(of().model_copy(update={"directory": str(directory)}), "a")
+    program = f"{directory}/.venv/bin/fleetwheel"
+    command = HostSchedule().command(str(directory), program, "root", job.timer, (), job.runs, ())
+    text = command.get_raw_value()
+    text = away_while_asked(text, away) if away else text
+    return subprocess.check_output(["sh", "-c", text], text=True).splitlines()
+
+
+@root
 def test_a_project_that_is_away_while_a_schedule_is_asked_for(tmp_path: Path) -> None:
     """Root's crontab would run it as soon as it is back."""
     theirs = tmp_path / "fleet"
     (theirs / ".venv/bin").mkdir(parents=True)
     os.chown(theirs, 65534, 65534)
     tmp_path.chmod(0o1777)
-    job = check.CheckJob(of().model_copy(update={"directory": str(theirs)}), "a")
-    command = HostSchedule().command(
-        job.schedule.directory,
-        f"{theirs}/.venv/bin/fleetwheel",
-        "root",
-        job.timer,
-        (),
-        job.runs,
-        (),
-    )
-    text = away_while_asked(command.get_raw_value(), theirs)
-    said = subprocess.check_output(["sh", "-c", text], text=True).splitlines()
+    said = asked_for(theirs, away=theirs)
     assert "directory" in said
     assert f"others everyone can write to {tmp_path}" in said
+
+
+@root
+def test_an_interpreter_is_judged_with_its_library(tmp_path: Path) -> None:
+    for path in ("fleet/.venv/bin/x", "opt/bin/python3.11", "opt/lib/python3.11/os.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "opt/lib/python311.zip").touch()
+    python = tmp_path / "opt/bin/python3.11"
+    (tmp_path / "fleet/.venv/bin/python").symlink_to(python)
+    assert not [line for line in asked_for(tmp_path / "fleet") if line.startswith("others")]
+    library = tmp_path / "opt/lib/python3.11/os.py"
+    library.chmod(0o666)
+    assert f"others everyone can write to {library}" in asked_for(tmp_path / "fleet")

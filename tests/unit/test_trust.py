@@ -5,8 +5,12 @@ import itertools
 import os
 import re
 import shlex
+import shutil
+import struct
 import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +29,13 @@ from tests.unit.test_asking import SHELLS, generation
 
 RULE = trust.rule()
 ME, MY_GROUP, STRANGER, LAB = 1000, 1000, 4711, 4712
+GNU = "ls (GNU coreutils) 9.1"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others takes root")
 
 
 def rule(calls: str, *, uid: int, groups: str = "", shell: str = "sh") -> list[str]:
     """Return what shell calls print, for a user who trusts only itself and groups by number."""
-    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$line_end closed=$line_end\n'
+    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$end shared=$end closed=$end\n'
     text = f"{RULE}\ngetent() {{ :; }}\n{known}{calls}\n"
     return subprocess.check_output([*shell.split(), "-c", text], text=True).splitlines()
 
@@ -203,6 +208,23 @@ def test_a_sticky_directory_is_safe_to_pass_and_no_place_to_be(place: Path) -> N
     assert trusted(shared) == f"everyone can write to {shared}"
 
 
+def acl(user: int) -> bytes:
+    """Return an ACL that lets one more user write, as Linux keeps it in an extended attribute."""
+    nobody = 0xFFFFFFFF
+    entries = [(1, 7, nobody), (2, 7, user), (4, 5, nobody), (16, 7, nobody), (32, 5, nobody)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@as_root
+@pytest.mark.parametrize("which", ["access", "default"])
+def test_an_acl_of_a_root(away: Machine, which: str) -> None:
+    """One that counts for what is made in a directory does not show in the directory's mode."""
+    away.write("root of it/envs/x", "")
+    os.setxattr(away.root / "envs", f"system.posix_acl_{which}", acl(STRANGER))
+    said = {"access": f"an ACL lets others write to {away.root}/envs", "default": "an ACL of"}
+    assert refusal(away).startswith(said[which])
+
+
 def planted(machine: Machine, path: str) -> Path:
     """Make a program that leaves a mark where it runs."""
     return machine.program(path, f"echo ran >>{shlex.quote(str(machine.home))}/mark; exit 1")
@@ -310,14 +332,104 @@ def test_a_library_that_others_can_change_is_not_loaded(away: Machine) -> None:
 
 
 @as_root
-def test_an_interpreter_is_judged_with_its_library(away: Machine) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "mode", "owner"),
+    [
+        ("lib/python3.12", 0o777, 0),
+        ("lib/python3.12/os.py", 0o666, 0),
+        ("lib/python3.12/encodings/utf_8.py", 0o644, STRANGER),
+        ("lib/python3.12/site-packages", 0o2775, 0),
+        ("lib/python3.12/site-packages/x.pth", 0o644, STRANGER),
+        ("lib/python3/dist-packages", 0o2775, 0),
+        ("local/lib/python3.12/dist-packages", 0o2775, 0),
+        ("local/lib/python3.12/dist-packages/sitecustomize.py", 0o664, 0),
+        ("lib64/python3.12/lib-dynload", 0o755, STRANGER),
+    ],
+)
+def test_an_interpreter_is_judged_with_what_it_starts_from(
+    away: Machine, theirs: str, mode: int, owner: int
+) -> None:
     planted(away, "opt/bin/python3.12")
-    library = away.write("opt/lib/python3.12/os.py", "").parent
-    library.chmod(0o777)
+    path = away.home / "opt" / theirs
+    if path.suffix in (".py", ".pth"):
+        away.write(f"opt/{theirs}", "")
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+    os.chown(path, owner, LAB)
+    path.chmod(mode)
     away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
     problems = away.state().profile.problems
     assert not ran(away)
-    assert any(f"everyone can write to {library}" in problem for problem in problems)
+    assert any(f" {path}" in problem for problem in problems), problems
+
+
+@as_root
+def test_a_copied_python_is_judged_with_the_one_it_comes_from(away: Machine) -> None:
+    planted(away, "opt/bin/python3.12")
+    away.write("opt/pyvenv.cfg", f"home = {away.home}/base/bin\nversion = 3.12.1\n")
+    planted(away, "base/bin/python3.12")
+    away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
+    library = away.write("base/lib/python3.12/os.py", "")
+    library.chmod(0o666)
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {library}" in problem for problem in problems), problems
+
+
+PRETENDS = "import posix; posix.open({mark!r}, posix.O_CREAT)"
+"""A package of the library that leaves a mark; so early in its life, Python has few modules."""
+
+
+@pytest.fixture
+def real_python(away: Machine) -> Path:
+    """A real interpreter of root's, below a directory that everyone can write to."""
+    base, name = Path(sys.base_prefix), "python{}.{}".format(*sys.version_info)
+    program = away.home / "opt/bin" / name
+    program.parent.mkdir(parents=True)
+    shutil.copy(base / "bin" / name, program)
+    (away.home / "opt/lib").mkdir()
+    for library in (base / "lib").glob("*python3*"):
+        (away.home / "opt/lib" / library.name).symlink_to(library)
+    away.home.chmod(0o1777)
+    away.environment = {
+        "PATH": f"{program.parent}:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": str(base / "lib"),
+    }
+    return program
+
+
+@as_root
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older ones look for no such file")
+def test_no_library_above_an_interpreter_comes_before_its_own(
+    away: Machine, real_python: Path
+) -> None:
+    library = "lib/python{}{}.zip".format(*sys.version_info)
+    above = away.write(library, "")
+    with zipfile.ZipFile(above, "w") as archive:
+        archive.writestr("encodings/__init__.py", PRETENDS.format(mark=f"{away.home}/mark"))
+    command = [real_python, "-I", "-S", "-c", "import sys; print(sys.prefix)"]
+    subprocess.run(command, env=away.environment, capture_output=True, check=False)
+    assert ran(away), "so does Python itself"
+    (away.home / "mark").unlink()
+    own = real_python.parents[1] / library
+    said = f"unless there is a file {own}"
+    assert any(said in problem for problem in away.state().profile.problems)
+    assert not ran(away)
+    own.touch()
+    assert str(real_python) in [python.path for python in away.state().profile.pythons]
+    assert not ran(away)
+
+
+@as_root
+@pytest.mark.parametrize("config", ["pyvenv.cfg", "../pyvenv.cfg"])
+def test_no_environment_is_made_of_an_interpreter_by_others(away: Machine, config: str) -> None:
+    program = planted(away, "opt/bin/python3.12")
+    shared = (program.parent / config).parent
+    shared.chmod(0o1777)
+    away.environment = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {shared.resolve()}" in problem for problem in problems)
 
 
 @as_root
@@ -391,18 +503,23 @@ def test_names_are_looked_up_on_the_host(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "group", "members", "others", "own"),
+    ("user", "group", "members", "others", "ls", "own"),
     [
-        ("ada", "ada", "", "", "1000"),
-        ("ada", "ada", "ada", "", "1000"),
-        ("ada", "ada", "ada,eve", "", ""),
-        ("ada", "users", "", "", ""),
-        ("ada", "ada", "", "1000\n1000", ""),
+        ("ada", "ada", "", "", GNU, "1000"),
+        ("ada", "ada", "", "", "ls (uutils coreutils) 0.2.2", "1000"),
+        ("ada", "ada", "", "", "BusyBox v1.35.0 multi-call binary.", ""),
+        ("ada", "ada", "ada", "", GNU, "1000"),
+        ("ada", "ada", "ada,eve", "", GNU, ""),
+        ("ada", "users", "", "", GNU, ""),
+        ("ada", "ada", "", "1000\n1000", GNU, ""),
     ],
 )
-def test_a_user_s_own_group(user: str, group: str, members: str, others: str, own: str) -> None:
+def test_a_user_s_own_group(
+    user: str, group: str, members: str, others: str, ls: str, own: str
+) -> None:
     stubs = f"""
 uid=1000
+ls() {{ echo '{ls}'; }}
 id() {{ case $1 in -g) echo 1000 ;; -gn) echo {group} ;; -un) echo {user} ;; esac; }}
 getent() {{ echo '{group}:x:1000:{members}'; }}
 cut() {{ case $* in *passwd) printf '%s\\n' '{others}' ;; *) command cut "$@" ;; esac; }}
