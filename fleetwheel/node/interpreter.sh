@@ -4,7 +4,7 @@
 trusts_python() {
     trusts "$1" || return 1
     python=$at python_private=$private version=${at##*/python}
-    case $version in 3*) ;; *) version=3 ;; esac
+    case $version in [0-9]*) ;; *) version=3 ;; esac
     trusts_home || return 1
     own=
     for library in "$prefix"/lib*/py*"$version"* "$prefix"/lib*/python3/*-packages \

@@ -119,8 +119,8 @@ trusts_all() {
 # would hide where a link leads.
 listing() (
     export LC_ALL=C QUOTING_STYLE=literal TIME_STYLE=iso
-    find "$at" "$@" -type l \( -path '*[[:cntrl:]]*' -o -path '* -> *' \) -exec echo odd \;
-    find "$at" "$@" \( -type l -o ! -user 0 -o -perm -20 -o -perm -2 \) -exec ls -ldn -- {} + ||
+    find "$at" "$@" \( -type l \( -path '*[[:cntrl:]]*' -o -path '* -> *' \) -exec echo odd \; \) -o \
+        \( -type l -o ! -user 0 -o -perm -20 -o -perm -2 \) -exec ls -ldn -- {} + ||
         echo unread
 )
 
