@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -89,6 +90,8 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
         return judged(changeable, [], record, 0)
     generation = root / "envs" / record["generation"]
     refuse_unreachable(generation, user)
+    if smoke:
+        refuse_foreign(root, record, user)
     now = nvidia(NVML_S)
     found = [*environment_differences(root, record), *host_differences(record, now)]
     document = run_test(generation, record, now) if smoke else None
@@ -101,9 +104,28 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
 
 def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
     """Return why others than the user who deployed here could change what stands here."""
+    return why_distrusted(root, "trusts_root", acting=user, **believed(record))
+
+
+def believed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whom the inventory believed besides, when this was deployed."""
     trust = record.get("trust") or {}
-    believed = {key: trust.get(key, ()) for key in ("users", "groups")}
-    return why_distrusted(root, "trusts_root", acting=user, **believed)
+    return {key: trust.get(key, ()) for key in ("users", "groups")}
+
+
+def refuse_foreign(root: Path, record: Mapping[str, Any], user: str) -> None:
+    """Raise UnknownState for an environment that others than root and who asks could change.
+
+    The record says whom to trust besides, if neither it nor its claim is somebody else's.
+    """
+    if sys.platform == "win32":
+        return
+    own = (root / "state.json").lstat().st_uid in (0, os.geteuid())
+    why = why_distrusted(root, "trusts_root", **(believed(record) if own else {}))
+    if why:
+        raise UnknownState(
+            f"the test would run what others can change, for {why}: run it as {user}"
+        )
 
 
 def refuse_unreachable(generation: Path, user: str) -> None:
