@@ -25,15 +25,17 @@ trusted_path() {
 trusted_path "$asked_path"
 PATH=$trusted_path
 
-# make_work DIRECTORY: a directory of this shell's own there, as $work, where there is room to write.
+# make_work DIRECTORY: a directory of this shell's own there, as $work, where there is room to write
+# and nobody else can put another in its place.
 make_work() {
     work=$(mktemp -d "$1/fleetwheel.XXXXXXXX") || return
+    trusts "$work" || { rmdir "$work" && return 1; }
     trap 'rm -rf "$work"' EXIT
     head -c 65536 /dev/zero >"$work/room" || { rm -rf "$work" && return 1; }
 } 2>/dev/null
 
 # Memory first: a host whose disk is full or read-only must be able to say so.
-make_work /dev/shm || make_work "${TMPDIR:-/tmp}" || exit 1
+make_work /dev/shm || make_work "${TMPDIR:-/tmp}" || make_work /tmp || exit 1
 trap 'exit 1' HUP INT TERM
 if timeout -k 1 5 true 2>/dev/null; then can_stop=yes; else can_stop=; fi
 

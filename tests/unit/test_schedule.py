@@ -16,6 +16,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.schedule import HostSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations.schedule import MAKE
 from fleetwheel.schedule import check
 from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
 from tests.machine import away_while_asked
@@ -271,3 +272,23 @@ def test_an_interpreter_is_judged_with_its_library(tmp_path: Path) -> None:
     library = tmp_path / "opt/lib/python3.11/os.py"
     library.chmod(0o666)
     assert f"others everyone can write to {library}" in asked_for(tmp_path / "fleet")
+
+
+@root
+def test_what_stands_where_a_directory_shall_be_is_not_changed(tmp_path: Path) -> None:
+    """A link that another user puts there just now led to the mode and owner of what it names."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    place = tmp_path / "web of 50%/pages"
+
+    def make(between: str = "") -> int:
+        text = f'test() {{ command test "$@" || {{ {between or ":"}; false; }}; }}{MAKE}'
+        command = ["sh", "-c", text, str(place), "0755", "nobody"]
+        return subprocess.run(command, capture_output=True, umask=0o077).returncode
+
+    assert make() == make() == 0
+    assert (place.stat().st_mode & 0o777, place.owner()) == (0o755, "nobody")
+    assert (place.parent.stat().st_mode & 0o777, place.parent.owner()) == (0o755, "root")
+    place.rmdir()
+    assert make(f"ln -s {private} {shlex.quote(str(place))}") != 0
+    assert (private.stat().st_mode & 0o777, private.owner()) == (0o700, "root")

@@ -581,6 +581,43 @@ def test_a_full_memory_disk_is_left_alone(machine: Machine) -> None:
 
 
 @as_root
+def test_the_program_runs_where_somebody_has_filled_the_memory_disk() -> None:
+    fill = "mount -t tmpfs -o size=64k none /dev/shm; head -c 1000000 /dev/zero >/dev/shm/x"
+    shell = ["unshare", "-m", "sh", "-c", f'{fill} 2>/dev/null; exec "$@"', "sh"]
+    command = [sys.executable, "-I", "-c", program.BOOTSTRAP]
+    given = program.document("reach", {"places": [], "seconds": 1})
+    done = subprocess.run([*shell, *command], input=given, capture_output=True, text=True)
+    assert done.returncode == 0 and '"ok": true' in done.stdout, done.stderr
+
+
+@as_root
+def test_nothing_is_put_where_another_user_could_replace_it(away: Machine) -> None:
+    """What lies in $work is believed and run, and TMPDIR may be a directory of that user."""
+    theirs = away.home / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, STRANGER, STRANGER)
+    asked = (
+        script("platform")
+        .replace("make_work /dev/shm ||", "")
+        .replace("answer platform", 'say work "$work"; answer platform')
+    )
+    away.environment = {"TMPDIR": str(theirs)}
+    assert "\nwork /tmp/fleetwheel." in f"\n{away.answer(question=asked)}"
+    assert list(theirs.iterdir()) == []
+    os.chown(theirs, 0, 0)
+    assert f"\nwork {theirs}/fleetwheel." in f"\n{away.answer(question=asked)}"
+
+
+def test_a_program_of_a_host_is_not_told_of_temporary_directories() -> None:
+    with hosts("@fake/a") as state:
+        (host,) = state.inventory
+        command = _commands.program(host, "env", timeout=5).get_raw_value()
+    environment = {"TMPDIR": "/theirs", "TMP": "/theirs", "PATH": "/usr/bin:/bin"}
+    said = subprocess.check_output(["sh", "-c", command], env=environment, text=True)
+    assert "PATH" in said and "theirs" not in said
+
+
+@as_root
 def test_a_directory_is_made_only_where_nobody_was_first(place: Path) -> None:
     place.chmod(0o1777)
     (place / "theirs").mkdir()
