@@ -6,14 +6,18 @@ from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
 from fleetwheel.host.trust import NOBODY, Trust
-from fleetwheel.node.trust import interpreter, rule
+from fleetwheel.node.trust import programs, rule
 from fleetwheel.schedule.job import Scheduling
 
 QUESTION = (
     rule()
-    + interpreter()
+    + programs()
     + """
+own_path=$PATH
+PATH=/usr/bin:/bin:$PATH
 know_trusted "$5" "$6" "$2" 2>/dev/null || know_trusted "$5" "$6" root
+trusted_path "$own_path"
+PATH=$trusted_path
 for program in $4; do
     if test "$program" != python; then
         command -v "$program" >/dev/null && echo "has:$program"

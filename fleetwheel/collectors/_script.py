@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 from fleetwheel.collectors._nvml_probe import nvml_probe
-from fleetwheel.node.trust import interpreter, places, rule
+from fleetwheel.node.trust import places, programs, rule
 
 SECTIONS = ("platform", "pythons", "environments", "gpu")
 KEPT = "question.sh"
@@ -33,7 +33,7 @@ def script(*sections: str) -> str:
 @cache
 def kept(*sections: str) -> str:
     """Return what a host keeps of the question: all but the rule of trust, root and NVML probe."""
-    return "\n".join([places(), interpreter(), *map(_text, ("frame", *sections))])
+    return "\n".join([places(), programs(), *map(_text, ("frame", *sections))])
 
 
 @cache

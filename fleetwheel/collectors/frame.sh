@@ -7,21 +7,6 @@ asked_path=$own_path:/usr/local/bin:/usr/bin:/bin
 PATH=/usr/bin:/bin:$asked_path
 cd /
 
-# trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
-trusted_path() {
-    trusted_path=
-    set -f
-    IFS=:
-    set -- $1
-    unset IFS
-    set +f
-    for directory; do
-        case $directory in /*) if [ -d "$directory" ] && trusts "$directory"; then
-            trusted_path=$trusted_path${trusted_path:+:}$directory
-        fi ;; esac
-    done
-}
-
 trusted_path "$asked_path"
 PATH=$trusted_path
 

@@ -27,9 +27,9 @@ def places() -> str:
     return _text("places.sh")
 
 
-def interpreter() -> str:
-    """Return the shell function that asks the same of a Python and what it starts from."""
-    return _text("interpreter.sh")
+def programs() -> str:
+    """Return the shell functions that ask the same of PATH, and of a Python with what it needs."""
+    return _text("programs.sh")
 
 
 def _text(name: str) -> str:

@@ -98,7 +98,7 @@ for library in "$1"/*/lib/python3.*; do
     if [ -d "$library" ]; then : >>"${library%/*}/python3${library##*/python3.}.zip"; fi
 done
 """
-"""Makes the file by which Python 3.11 and newer find their library: see node/interpreter.sh.
+"""Makes the file by which Python 3.11 and newer find their library: see node/programs.sh.
 
 Without it, they look for one in every directory above first, such as /scratch.
 """

@@ -618,3 +618,19 @@ def test_gauges_go_where_a_link_of_roots_leads(lab: Lab) -> None:
     (lab.base / "real").chmod(0o1777)
     assert lab.pull(source=lab.source, prometheus=lab.base / "text/fleet.prom") == (0, "")
     assert (lab.base / "real/fleet.prom").exists()
+
+
+@root
+def test_programs_come_from_places_that_root_alone_can_change(lab: Lab) -> None:
+    local = lab.base / "local/bin"
+    local.mkdir(parents=True)
+    for name in ("flock", "rsync", "find", "ls"):
+        (local / name).write_text(f'#!/bin/sh\ntouch {lab.base}/ran\nexec /usr/bin/{name} "$@"\n')
+        (local / name).chmod(0o755)
+    lab.edit = lambda text: text.replace("/usr/local/bin", str(local))
+    assert lab.pull(source=lab.source) == (0, "")
+    assert (lab.base / "ran").exists()
+    (lab.base / "ran").unlink()
+    local.chmod(0o2775)
+    assert lab.pull(source=lab.source) == (0, "")
+    assert not (lab.base / "ran").exists()

@@ -292,3 +292,16 @@ def test_what_stands_where_a_directory_shall_be_is_not_changed(tmp_path: Path) -
     place.rmdir()
     assert make(f"ln -s {private} {shlex.quote(str(place))}") != 0
     assert (private.stat().st_mode & 0o777, private.owner()) == (0o700, "root")
+
+
+@root
+def test_no_program_of_another_user_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ls", "id", "getent", "find", "sha256sum", "python3.14"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n: >{tmp_path}/ran\n")
+        (tmp_path / name).chmod(0o755)
+    os.chown(tmp_path, 65534, 65534)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "root" in asked_for(tmp_path / "fleet")
+    assert not (tmp_path / "ran").exists()

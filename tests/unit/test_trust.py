@@ -344,6 +344,7 @@ def test_a_library_that_others_can_change_is_not_loaded(away: Machine) -> None:
         ("local/lib/python3.12/dist-packages", 0o2775, 0),
         ("local/lib/python3.12/dist-packages/sitecustomize.py", 0o664, 0),
         ("lib64/python3.12/lib-dynload", 0o755, STRANGER),
+        ("lib/python312.zip", 0o644, STRANGER),
     ],
 )
 def test_an_interpreter_is_judged_with_what_it_starts_from(
@@ -351,7 +352,7 @@ def test_an_interpreter_is_judged_with_what_it_starts_from(
 ) -> None:
     planted(away, "opt/bin/python3.12")
     path = away.home / "opt" / theirs
-    if path.suffix in (".py", ".pth"):
+    if path.suffix in (".py", ".pth", ".zip"):
         away.write(f"opt/{theirs}", "")
     else:
         path.mkdir(parents=True, exist_ok=True)
@@ -361,6 +362,17 @@ def test_an_interpreter_is_judged_with_what_it_starts_from(
     problems = away.state().profile.problems
     assert not ran(away)
     assert any(f" {path}" in problem for problem in problems), problems
+
+
+@as_root
+def test_a_library_where_everyone_can_write_is_not_taken(away: Machine) -> None:
+    planted(away, "opt/bin/python3.12")
+    (away.home / "opt/lib/python312.zip").unlink()
+    (away.home / "opt/lib").chmod(0o1777)
+    away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {away.home}/opt/lib" in problem for problem in problems)
 
 
 @as_root
