@@ -40,9 +40,9 @@ trusts_home() {
     prefix=${interpreter%/*}
     for place in "$prefix" "${prefix%/*}"; do
         if is_shared "$place"; then return 1; fi
-        home=$(sed -n 's/^home *= *//p' "$place/pyvenv.cfg" | head -n 1)
-        if [ "$home" ]; then
-            trusts "$home" || return 1
+        if [ -f "$place/pyvenv.cfg" ]; then
+            home=$(sed -n 's/^home *= *//p' "$place/pyvenv.cfg")
+            trusts "${home:-$place}" || return 1
             prefix=$at
             break
         fi
