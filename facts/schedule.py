@@ -7,20 +7,25 @@ from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
 from fleetwheel.host.trust import NOBODY, Trust
-from fleetwheel.node.trust import rule
+from fleetwheel.node.trust import programs, rule
 from fleetwheel.schedule.job import Scheduling
 
 QUESTION = (
     rule()
+    + programs()
     + """
+own_path=$PATH
+PATH=/usr/bin:/bin:$PATH
 know_trusted "$5" "$6" "$2" 2>/dev/null || know_trusted "$5" "$6" root
+trusted_path "$own_path"
+PATH=$trusted_path
 for program in $4; do
     if test "$program" != python; then
         command -v "$program" >/dev/null && echo "has:$program"
         continue
     fi
     for python in python3.14 python3.13 python3.12 python3.11 python3; do
-        found=$(command -v "$python") && trusts "$found" || continue
+        found=$(command -v "$python") && trusts_python "$found" || continue
         "$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
         echo has:python
         break
@@ -37,9 +42,10 @@ if id "$2" >/dev/null 2>&1; then echo user; fi
 if test -d "$0"; then echo directory; fi
 if test -x "$1"; then echo program; fi
 runs=$7
+if_there trusts_python "${1%/*}/python" || echo "others $why"
 shift 7
 while test "$runs" -gt 0; do
-    trusts_all "$1" || echo "others $why"
+    if_there trusts_all "$1" || echo "others $why"
     runs=$((runs - 1))
     shift
 done
@@ -56,7 +62,7 @@ class HostSchedule(FactBase[Scheduling]):
     Returns what a host has for a schedule.
 
     + directory: the project directory
-    + program: path of fleetwheel in it
+    + program: path of fleetwheel in it, beside the Python that runs it
     + user: who runs it
     + timer: name of the systemd timer
     + programs: what to look for on PATH; ``python`` is Python 3.11 or newer that nobody else than

@@ -15,6 +15,8 @@ def program(host: Host, path: str, *arguments: str, timeout: int) -> StringComma
     """
     Return what runs a program of the host that may take so long.
 
+    It makes no files where TMPDIR says, which may be a directory of another user.
+
     + path: of the program, with slashes of either kind
     + timeout: seconds after which a Linux host ends it; Windows has nothing for that, and there
       the connector ends it
@@ -23,7 +25,7 @@ def program(host: Host, path: str, *arguments: str, timeout: int) -> StringComma
     if is_windows(host):
         return StringCommand(_windows_path(path), *words)
     limited = ("timeout", "-k", "10", str(timeout))
-    return StringCommand(SHARED, *limited, QuoteString(path), *words)
+    return StringCommand(SHARED, "unset TMPDIR TEMP TMP;", *limited, QuoteString(path), *words)
 
 
 def make_directory(host: Host, path: str) -> StringCommand:
@@ -50,9 +52,13 @@ MAKE_OWN = """
 umask 022
 PATH=/usr/bin:/bin:$PATH
 know_trusted "$2" "$3"
-mkdir -p -- "$1" || exit
-if ! trusts "$1"; then echo "$1 is not used: $why" >&2 && exit 1; fi
+until trusts "$1"; do
+    if [ "$absent" ] && { mkdir -- "$at" || trusts "$at"; }; then continue; fi
+    echo "$1 is not used: $why" >&2
+    exit 1
+done
 """
+"""Each directory is made by itself and looked at: somebody else may be first with any of them."""
 
 
 def make_uv(host: Host, directory: str, name: str, sha256: str) -> StringCommand:

@@ -56,12 +56,17 @@ done
 """
 """A shell's program, for the mirror's directory, its owner and the user that nginx runs as."""
 RELOAD_OR_START = """
-pid=$(cat "$0/run/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
+pid=$(timeout 2 head -c 20 "$0/run/nginx.pid" 2>/dev/null)
+test "$pid" && grep -qx nginx "/proc/$pid/comm" && kill -HUP "$pid" ||
     (cd / && "$@" </dev/null >/dev/null 2>&1)
 """
-"""A shell's program, for the mirror's directory and nginx's command; nginx leaves by itself."""
+"""A shell's program, for the mirror's directory and nginx's command; nginx leaves by itself.
+
+What nginx's user put in the place of a file may have no end.
+"""
 STOP = """
-pid=$(cat "$0/run/nginx.pid" 2>/dev/null) && grep -qx nginx "/proc/$pid/comm" || exit 0
+pid=$(timeout 2 head -c 20 "$0/run/nginx.pid" 2>/dev/null)
+test "$pid" && grep -qx nginx "/proc/$pid/comm" || exit 0
 kill "$pid"
 for second in 1 2 3 4 5 6 7 8 9 10; do
     test -d "/proc/$pid" || exit 0

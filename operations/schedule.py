@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import PurePosixPath
 
 from pyinfra import host
 from pyinfra.api import (
@@ -31,6 +32,14 @@ JOBS: Mapping[str, type[Job]] = {"check": CheckJob, "pull": PullJob}
 """By the mode of the schedule."""
 NOWHERE = "/nonexistent"
 """The project directory of a host whose schedule nobody knows any more."""
+MAKE = """
+umask 022
+test -d "$0" || { mkdir -p -- "${0%/*}/" && mkdir -m "$1" -- "$0" && chown -h -- "$2" "$0"; }
+"""
+"""A shell's program, for a directory, its mode and its owner; it changes none that is there.
+
+Through a link that somebody has just put there, ``install -d`` would change what it leads to.
+"""
 FILES = [path for job in JOBS.values() for path in job.may_have]
 
 
@@ -148,10 +157,9 @@ def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[Py
         # A time that systemd does not know is refused before anything is written.
         time = QuoteString(calendar(wanted.at))
         yield StringCommand("systemd-analyze", "calendar", time, ">/dev/null")
-    owner = QuoteString(wanted.user or "root")
     for directory, mode in job.directories.items():
-        quoted = QuoteString(directory)
-        yield StringCommand("test", "-d", quoted, "|| install -d -m", mode, "-o", owner, quoted)
+        values = (str(PurePosixPath(directory)), mode, wanted.user or "root")
+        yield StringCommand("sh", "-c", QuoteString(MAKE), *map(QuoteString, values))
     for path, text in changed.items():
         yield from _push.put_text(text, path, "0755" if path == PROGRAM else "0644")
     if there.systemd:

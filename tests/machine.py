@@ -1,5 +1,7 @@
 """A host for the questions of the collectors: real shells, and all else made for the test."""
 
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -58,6 +60,13 @@ class Machine:
         return file
 
     def program(self, path: str, text: str) -> Path:
+        """Write a program; a Python gets what keeps a real one to its own library below /tmp."""
+        if python := re.search(r"(^|/)bin/python(?:3\.(\d+t?))?3?$", path):
+            library = f"{path[: python.start()]}/lib/python3{python[2] or '11'}.zip"
+            self.write(library.lstrip("/"), "")
+            (
+                self.home / f"{path[: python.start()]}/lib/python3.{python[2] or '11'}".lstrip("/")
+            ).mkdir(exist_ok=True)
         return self.write(path, f"#!/bin/sh\n{text}\n", 0o755)
 
     def answer(
@@ -90,3 +99,13 @@ class Machine:
     def pci(self, bus: str, vendor: str, kind: str) -> None:
         for name, text in (("vendor", vendor), ("class", kind), ("device", "0x2684")):
             self.write(f"tree/sys/bus/pci/devices/{bus}/{name}", f"{text}\n")
+
+
+def away_while_asked(text: str, theirs: Path, function: str = "trusts") -> str:
+    """Return a shell text; another user moves a directory away while it asks about that one."""
+    assert f"{function}() {{" in text
+    there, hidden = shlex.quote(str(theirs)), shlex.quote(f"{theirs}.hidden")
+    hide = f"case $1 in {there}*) mv {there} {hidden} 2>/dev/null ;; esac"
+    show = f"if [ -e {there} ]; then :; else mv {hidden} {there}; fi"
+    wrapped = f'{function}() {{ {hide}; asked "$@"; code=$?; {show}; return $code; }}'
+    return text.replace(f"{function}() {{", f"{wrapped}\nasked() {{", 1)

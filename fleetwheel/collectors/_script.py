@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 from fleetwheel.collectors._nvml_probe import nvml_probe
-from fleetwheel.node.trust import places, rule
+from fleetwheel.node.trust import places, programs, rule
 
 SECTIONS = ("platform", "pythons", "environments", "gpu")
 KEPT = "question.sh"
@@ -33,7 +33,7 @@ def script(*sections: str) -> str:
 @cache
 def kept(*sections: str) -> str:
     """Return what a host keeps of the question: all but the rule of trust, root and NVML probe."""
-    return "\n".join([places(), *map(_text, ("frame", *sections))])
+    return "\n".join([places(), programs(), *map(_text, ("frame", *sections))])
 
 
 @cache
@@ -61,5 +61,5 @@ def _text(name: str) -> str:
 def _one_line(text: str) -> str:
     lines = [line.strip() for line in text.replace("\\\n", "").splitlines()]
     whole = [line for line in lines if line and not line.startswith("#")]
-    ends = [" " if OPEN.search(line) else "; " for line in whole]
-    return "".join(line + end for line, end in zip(whole, ends, strict=True)).rstrip("; ")
+    ends = [" " if OPEN.search(line) else ";" for line in whole]
+    return "".join(line + end for line, end in zip(whole, ends, strict=True)).rstrip(";")

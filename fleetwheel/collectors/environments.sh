@@ -5,11 +5,12 @@ ask_environments() {
     near=$root
     while [ ! -e "$near" ] && [ "$near" ]; do near=${near%/*}; done
     near=${near:-/}
-    if [ -d "$root" ]; then say exists yes; fi
     if [ -d "$near" ] && [ -w "$near" ] && [ -x "$near" ]; then say writable yes; fi
     df -Pk "$near" | say_lines free
     # The last mount of a place hides those before it.
     grep -F " $(df -Pk "$near" | sed -n '2s/.*% //p') " /proc/self/mounts | tail -n 1 | say_lines mount
+    if ! trusts "$root" && [ "$absent" ]; then return; fi
+    if [ -d "$root" ]; then say exists yes; fi
     trusts_root || { say distrusted "$why" && return; }
     if [ -x "$root/bin/uv" ]; then say uv "$(readlink "$root/bin/uv")"; fi
     if [ -L "$root/current" ]; then say current "$(readlink "$root/current")"; fi

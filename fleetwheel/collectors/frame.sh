@@ -7,33 +7,20 @@ asked_path=$own_path:/usr/local/bin:/usr/bin:/bin
 PATH=/usr/bin:/bin:$asked_path
 cd /
 
-# trusted_path PATH: those of its directories that can be trusted, in $trusted_path.
-trusted_path() {
-    trusted_path=
-    set -f
-    IFS=:
-    set -- $1
-    unset IFS
-    set +f
-    for directory; do
-        case $directory in /*) if [ -d "$directory" ] && trusts "$directory"; then
-            trusted_path=$trusted_path${trusted_path:+:}$directory
-        fi ;; esac
-    done
-}
-
 trusted_path "$asked_path"
 PATH=$trusted_path
 
-# make_work DIRECTORY: a directory of this shell's own there, as $work, where there is room to write.
+# make_work DIRECTORY: a directory of this shell's own there, as $work, where there is room to write
+# and nobody else can put another in its place.
 make_work() {
     work=$(mktemp -d "$1/fleetwheel.XXXXXXXX") || return
+    trusts "$work" || { rmdir "$work" && return 1; }
     trap 'rm -rf "$work"' EXIT
     head -c 65536 /dev/zero >"$work/room" || { rm -rf "$work" && return 1; }
 } 2>/dev/null
 
 # Memory first: a host whose disk is full or read-only must be able to say so.
-make_work /dev/shm || make_work "${TMPDIR:-/tmp}" || exit 1
+make_work /dev/shm || make_work "${TMPDIR:-/tmp}" || make_work /tmp || exit 1
 trap 'exit 1' HUP INT TERM
 if timeout -k 1 5 true 2>/dev/null; then can_stop=yes; else can_stop=; fi
 
@@ -97,16 +84,3 @@ text_only() {
 
 # skipped PATH: what is not run or read, and why.
 skipped() { say skipped "$1: $why"; }
-
-# trusts_python PATH: an interpreter and its library.
-trusts_python() {
-    trusts "$1" || return 1
-    python_private=$private version=${at##*/python} prefix=${at%/*}
-    for library in "${prefix%/bin}"/lib*/python"${version:-3}"*; do
-        if [ -d "$library" ]; then
-            trusts "$library" || return 1
-            python_private=$python_private$private
-        fi
-    done
-    private=$python_private
-}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -99,6 +100,8 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
         return judged(changeable, [Looked(name, each) for name, each in found.items()], 0)
     for record in found.values():
         refuse_unreachable(root / "envs" / record["generation"], user)
+    if smoke:
+        refuse_foreign(root, latest, user)
     now = nvidia(NVML_S)
     looked = [look_into(root, name, record, now, smoke) for name, record in found.items()]
     return judged(host_differences(latest, now), looked, len(now.gpus))
@@ -119,9 +122,28 @@ def look_into(
 
 def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
     """Return why others than the user who deployed here could change what stands here."""
+    return why_distrusted(root, "trusts_root", acting=user, **believed(record))
+
+
+def believed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whom the inventory believed besides, when this was deployed."""
     trust = record.get("trust") or {}
-    believed = {key: trust.get(key, ()) for key in ("users", "groups")}
-    return why_distrusted(root, "trusts_root", acting=user, **believed)
+    return {key: trust.get(key, ()) for key in ("users", "groups")}
+
+
+def refuse_foreign(root: Path, record: Mapping[str, Any], user: str) -> None:
+    """Raise UnknownState for an environment that others than root and who asks could change.
+
+    The record says whom to trust besides, if neither it nor its claim is somebody else's.
+    """
+    if sys.platform == "win32":
+        return
+    own = (root / "state.json").lstat().st_uid in (0, os.geteuid())
+    why = why_distrusted(root, "trusts_root", **(believed(record) if own else {}))
+    if why:
+        raise UnknownState(
+            f"the test would run what others can change, for {why}: run it as {user}"
+        )
 
 
 def refuse_unreachable(generation: Path, user: str) -> None:

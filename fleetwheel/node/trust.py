@@ -29,6 +29,11 @@ def places() -> str:
     return _text("places.sh")
 
 
+def programs() -> str:
+    """Return the shell functions that ask the same of PATH, and of a Python with what it needs."""
+    return _text("programs.sh")
+
+
 def _text(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 

@@ -1,8 +1,8 @@
 # Who else could change what is run, read or written here. Nothing of a path is used before `trusts`
 # says that root, the acting user and those whom the inventory trusts own every directory, link and
 # file on the way to it, and that nobody else can write to one of them. Also sent as one line.
-line_end=$(printf '\n_')
-line_end=${line_end%_}
+end=$(printf '\n_')
+end=${end%_}
 
 # know_trusted USERS GROUPS [USER]: whom the inventory trusts besides, by name or number, blanks
 # between; USER acts, or who asks.
@@ -11,7 +11,7 @@ know_trusted() {
     case $uid in '' | *[!0-9]*) uid=$(id -u $acting) || return ;; esac
     owners=" 0 $uid $(numbers_of passwd "$1" | tr '\n' ' ')"
     writers=" $({ own_group; numbers_of group "$2"; } | tr '\n' ' ')"
-    safe=$line_end closed=$line_end
+    safe=$end shared=$end closed=$end
 }
 
 numbers_of() {
@@ -21,18 +21,20 @@ numbers_of() {
 }
 
 # own_group: the group that an ordinary user is alone in, and that has its name. Ubuntu's umask is
-# 002 for those who have one.
+# 002 for those who have one. Only the ls of coreutils shows whom an ACL lets write besides.
 own_group() {
     group=$(id -g $acting) user=$(id -un $acting)
     if [ "$uid" = 0 ] || [ -z "$user" ] || [ "$(id -gn $acting)" != "$user" ]; then return; fi
     case $(getent group "$group" | cut -d : -f 4) in '' | "$user") ;; *) return ;; esac
+    case $(ls --version) in *coreutils*) ;; *) return ;; esac
     if [ "$(cut -d : -f 4 /etc/passwd | grep -c -x "$group")" -le 1 ]; then echo "$group"; fi
-}
+} 2>/dev/null
 
-# trusts PATH: sets $at to where its links lead, $private where some user cannot get there, and $why
-# where it is not to be trusted. What does not exist yet is judged by what it will lie in.
+# trusts PATH: whether it is there and to be trusted. Sets $at to where its links lead, $private where
+# some user cannot get there, and $why where it is not to be trusted; $absent is set as well where
+# that is only because nothing is at $at.
 trusts() {
-    at='' rest=$1 links=0 why='' private=
+    at='' rest=$1 links=0 why='' private='' absent=''
     look_at / || return 1
     while [ "$rest" ]; do
         name=${rest%%/*}
@@ -40,7 +42,9 @@ trusts() {
         case $name in '' | .) continue ;; ..) at=${at%/*} && continue ;; esac
         at=$at/$name
         case $at in *[[:cntrl:]]*) why="control characters in a name" && return 1 ;; esac
-        if [ ! -e "$at" ] && [ ! -L "$at" ]; then return 0; fi
+        if [ ! -e "$at" ] && [ ! -L "$at" ]; then
+            absent=$at why=${open:-"$at does not exist"} && return 1
+        fi
         look_at "$at" || return 1
         if [ -L "$at" ]; then follow || return 1; fi
     done
@@ -48,11 +52,16 @@ trusts() {
     [ -z "$why" ]
 }
 
+# if_there ASK PATH: as `trusts` or `trusts_all` says, or nothing is there and nobody else can put
+# anything there. Where everyone can, it could have been there before and come back.
+if_there() { "$@" || { [ "$absent" ] && [ -z "$open" ] && why=; }; }
+
 # follow: goes on where the link $at leads.
 follow() {
     links=$((links + 1))
     if [ "$links" -gt 40 ]; then why="$at is a link that leads to no end" && return 1; fi
-    target=$(readlink "$at") || return 1
+    target=$(readlink "$at" && echo _) || return 1
+    target=${target%?_}
     case $target in /*) at= ;; *) at=${at%/*} ;; esac
     rest=$target${rest:+/$rest}
 }
@@ -61,13 +70,12 @@ follow() {
 look_at() {
     open=
     case $safe in
-    *"$line_end$1$line_end"*) ;;
+    *"$end$1$end"*) ;;
     *) judge "$1" $(ls -ldn -- "$1") || return 1
-        if [ -z "$open" ]; then safe=$safe$1$line_end; fi
-        if [ "$shut" ]; then closed=$closed$1$line_end; fi
-        ;;
+        if [ "$open" ]; then shared=$shared$1$end; else safe=$safe$1$end; fi
+        if [ "$shut" ]; then closed=$closed$1$end; fi ;;
     esac
-    case $closed in *"$line_end$1$line_end"*) private=yes ;; esac
+    case $closed in *"$end$1$end"*) private=yes ;; esac
 } 2>/dev/null
 
 # judge PATH MODE LINKS OWNER GROUP...: the rule, for one line of `ls -ldn`. Where files can only be
@@ -98,25 +106,35 @@ called() {
     echo "${name:-unknown} (${2:-no number})"
 }
 
-# trusts_all PATH: the same of all that lies in it, and of the way to what links in it lead to.
+# trusts_all PATH [OPTION...]: the same of all that lies in it, as far as find goes with these options,
+# and of the way to what links in it lead to. What is root's and nobody else can write to is not listed.
 trusts_all() {
     trusts "$1" || return 1
-    [ -e "$at" ] || return 0
-    why=$({ find "$at" -exec ls -ldn -- {} + || echo unread; } | first_distrusted)
+    shift
+    why=$(listing "$@" | first_distrusted)
     [ -z "$why" ]
 } 2>/dev/null
 
-# first_distrusted: why, for the first line of a listing that is not trusted. A name with a line
-# break has more lines than its first, which say nothing.
+# A name with a line break has more lines than its first, which say nothing. It, or an arrow in a name,
+# would hide where a link leads.
+listing() (
+    export LC_ALL=C QUOTING_STYLE=literal TIME_STYLE=iso
+    find "$at" "$@" \( -type l \( -path '*[[:cntrl:]]*' -o -path '* -> *' \) -exec echo odd \; \) -o \
+        \( -type l -o ! -user 0 -o -perm -20 -o -perm -2 \) -exec ls -ldn -- {} + ||
+        echo unread
+)
+
+# first_distrusted: why, for the first line of a listing that is not trusted.
 first_distrusted() {
     while read -r mode links owner group rest; do
         path=/${rest#*/}
         path=${path%% -> *}
         case $mode in
         unread) why="some of it cannot be looked at" ;;
+        odd) why="a link in $at has an odd name" ;;
         [-bcdlps]?????????*) judge "$path" "$mode" "$links" "$owner" "$group" || break ;;
         esac
-        case $mode$rest in l*' -> '*/*) trusts "$path" ;; esac
+        case $mode$rest in l*' -> '*/*) if_there trusts "$path" ;; esac
         why=${why:-$open}
         if [ "$why" ]; then break; fi
     done

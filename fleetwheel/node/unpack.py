@@ -17,15 +17,13 @@ from contextlib import suppress
 from typing import Any
 
 MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp makes a directory of its own
-"""A host whose disk is full or read-only must be able to run it."""
+"""A host whose disk is full or read-only must be able to run it; but everyone can fill this one."""
 
 
 def main(document: dict[str, Any]) -> int:
     """Unpack the program for this one run, and return its exit code."""
-    place = tempfile.mkdtemp("", "fleetwheel-", MEMORY if os.access(MEMORY, os.W_OK) else None)
+    place = unpacked(base64.b64decode(document["archive"]))
     try:
-        with zipfile.ZipFile(io.BytesIO(base64.b64decode(document["archive"]))) as archive:
-            archive.extractall(place)
         sys.path.insert(0, place)
         sys.dont_write_bytecode = True
         from fleetwheel.node.actions import perform
@@ -35,6 +33,25 @@ def main(document: dict[str, Any]) -> int:
         shutil.rmtree(place, ignore_errors=True)
         with suppress(OSError):  # nobody may be left who reads
             sys.stdout.flush()
+
+
+def unpacked(archive: bytes) -> str:
+    """Unpack into a new directory, in memory if there is room, and return it."""
+    try:
+        return extracted(archive, MEMORY)
+    except OSError:
+        return extracted(archive, None)
+
+
+def extracted(archive: bytes, parent: str | None) -> str:
+    place = tempfile.mkdtemp("", "fleetwheel-", parent)
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as files:
+            files.extractall(place)
+    except OSError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return place
 
 
 if __name__ == "__main__":

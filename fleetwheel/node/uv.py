@@ -57,12 +57,17 @@ def uv(
     *arguments: str,
     told: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Run uv, telling each line that it says; raise Failure with its words when it fails."""
+    """Run uv, telling each line that it says; raise Failure with its words when it fails.
+
+    Of its variables, those in ``environment`` count: the user's could have it install what no lock
+    names (UV_VENV_SEED), or ask other sources.
+    """
+    inherited = {name: os.environ[name] for name in os.environ if not name.startswith("UV_")}
     command = [str(uv_path(root)), "--no-config", "--color", "never"]
     command += ["--no-python-downloads", "--cache-dir", str(root / "cache" / "uv"), *arguments]
     process = subprocess.Popen(
         command,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         close_fds=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

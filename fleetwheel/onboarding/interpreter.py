@@ -92,6 +92,18 @@ def package_manager(profile: Profile) -> PackageManager | None:
     return None
 
 
+OWN_LIBRARY = """
+umask 022
+for library in "$1"/*/lib/python3.*; do
+    if [ -d "$library" ]; then : >>"${library%/*}/python3${library##*/python3.}.zip"; fi
+done
+"""
+"""Makes the file by which Python 3.11 and newer find their library: see node/programs.sh.
+
+Without it, they look for one in every directory above first, such as /scratch.
+"""
+
+
 class UvPython(Value):
     """A Python of python-build-standalone, which uv puts under the root: no root user needed."""
 
@@ -99,6 +111,7 @@ class UvPython(Value):
     minor: str
     root: str
     mirror: str | None = None
+    windows: bool = False
 
     hint: str = (
         "let the host reach releases.astral.sh or github.com, or name a python_mirror;"
@@ -111,12 +124,14 @@ class UvPython(Value):
         return f"Python {self.minor}"
 
     def commands(self) -> tuple[tuple[str, ...], ...]:
-        """Return the command of the uv that was sent."""
+        """Return the command of the uv that was sent, and what keeps to itself what it brings."""
         install = ("--no-config", "--no-progress", "python", "install", "--no-bin", "--no-registry")
         source = "--python-downloads-json-url" if self._listed else "--mirror"
         given = (source, self.mirror) if self.mirror else ()
-        where = ("--install-dir", f"{self.root}/pythons")
-        return ((f"{self.root}/bin/uv", *install, *given, *where, self.minor),)
+        pythons = f"{self.root}/pythons"
+        install = (f"{self.root}/bin/uv", *install, *given, "--install-dir", pythons, self.minor)
+        own = () if self.windows else (("sh", "-c", OWN_LIBRARY, "sh", pythons),)
+        return (install, *own)
 
     @property
     def _listed(self) -> bool:
@@ -135,8 +150,12 @@ def python_to_install(
         return None
     if settings.install_python == "uv":
         minor = settings.python or _most_served(usable)
-        root = facts.installation.root
-        return UvPython(minor=minor, root=root, mirror=settings.python_mirror)
+        return UvPython(
+            minor=minor,
+            root=facts.installation.root,
+            mirror=settings.python_mirror,
+            windows=facts.profile.os == "windows",
+        )
     return _manager_for(facts)
 
 

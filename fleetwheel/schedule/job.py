@@ -64,11 +64,11 @@ class Job(ABC):
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Paths of what runs on a Linux host, and what lies in them."""
+        """Paths of what runs on a Linux host, with what lies in them, besides its Python."""
         directory = self.schedule.directory.rstrip("/")
         named = (*self.schedule.hook[:1], self.schedule.inventory)
         absolute = (path for path in named if path.startswith("/"))
-        return (directory, f"{directory}/.venv", f"{directory}/.venv/bin/python", *absolute)
+        return (directory, f"{directory}/.venv", *absolute)
 
     def refuse_others(self, there: Scheduling) -> None:
         """Raise FleetwheelError where somebody else decides what a Linux host runs."""

@@ -8,7 +8,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.trust import NOBODY, Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.node.trust import rule
+from fleetwheel.node.trust import programs, rule
 from fleetwheel.render import render
 from fleetwheel.reporting.prometheus import label
 from fleetwheel.schedule.files import cron_times, timer
@@ -116,7 +116,7 @@ def _program(schedule: Schedule, host: str, trust: Trust) -> str:
         host=host,
         label=f'host="{name}"',
         state=STATE,
-        rule=rule(),
+        rule=rule() + programs(),
         trusted=shlex.join([" ".join(trust.users), " ".join(trust.groups)]),
         check=shlex.join(gauges.check(f"{STATE}/last.json")),
         hook=shlex.join(schedule.hook),

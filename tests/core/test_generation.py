@@ -96,6 +96,15 @@ def test_a_build_is_complete_and_leaves_current_alone(root: Path, lock: str) -> 
     assert not (root / "current").exists()
 
 
+def test_variables_of_the_user_change_nothing_that_uv_does(
+    root: Path, lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_VENV_SEED", "1")
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
+    assert run("build", root, **building(lock))["ok"]
+    assert not list((root / "envs/a-1/lib").glob("*/site-packages/pip*"))
+
+
 def test_what_another_controller_has_built_meanwhile_stays(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
     made = (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns

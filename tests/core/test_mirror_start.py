@@ -1,9 +1,12 @@
 """What the mirror has done where systemd runs, which no host of the real tests has."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from fleetwheel.operations import mirror
 from tests.project import copy_of_checkout, run_pyinfra
 
 INVENTORY = """\
@@ -53,3 +56,18 @@ def test_nginx_runs_as_a_service_of_its_own_user(project: Path, state: str, last
         "systemctl daemon-reload",
         f"systemctl {last} fleetwheel-mirror.service",
     ]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zeros", "nothing", "no number"])
+def test_what_nginx_says_of_its_process_has_an_end(tmp_path: Path, kind: str) -> None:
+    pid = tmp_path / "run/nginx.pid"
+    pid.parent.mkdir()
+    if kind == "fifo":
+        os.mkfifo(pid)
+    elif kind == "zeros":
+        pid.symlink_to("/dev/zero")
+    elif kind == "no number":
+        pid.write_text("../home/theirs")
+    command = ["sh", "-c", mirror.RELOAD_OR_START, tmp_path, "touch", tmp_path / "started"]
+    subprocess.run(command, check=True, timeout=20)
+    assert (tmp_path / "started").exists()

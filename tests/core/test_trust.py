@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,14 @@ def test_neither_facts_nor_drift_runs_what_lies_there(prepared: Project, tmp_pat
     assert entry["status"] == "failed" and reason in entry["why"]
     assert entry["trust"] == {"users": [], "groups": ["50"]}
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_new_root_where_everyone_can_write(small: Project) -> None:
+    with tempfile.TemporaryDirectory() as shared:
+        Path(shared).chmod(0o1777)
+        small.root = Path(shared) / "lab" / "root"
+        done = small.deploy(smoke="none")
+        assert small.report()["status"] == "changed", done.stdout
+        assert {path.stat().st_mode & 0o777 for path in (small.root, small.root.parent)} == {0o755}
+        done = small.deploy(smoke="none")
+        assert small.report()["status"] == "unchanged", done.stdout

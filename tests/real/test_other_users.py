@@ -1,5 +1,6 @@
 """A user of a host who lies in wait where others work: nothing of that user's runs as root."""
 
+import base64
 import hashlib
 import subprocess
 from collections.abc import Iterator
@@ -104,3 +105,25 @@ def test_a_third_user_is_sent_files_too(bare: Bare, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert bare.run("cat /home/third/sent") == "for a third user\n"
     assert bare.run("stat -c '%U %a' /home/third/sent") == "third 644\n"
+
+
+VARIABLES = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "BASH_ENV", "ENV", "TMPDIR", "UV_INDEX")
+
+
+def test_no_variable_of_who_logs_in_reaches_root(bare: Bare, tmp_path: Path) -> None:
+    exports = [f"export {name}=/home/{USER}/theirs" for name in VARIABLES]
+    lines = "\n".join([*exports, f"export PATH=/home/{USER}/theirs:$PATH"])
+    bare.run(f"echo {base64.b64encode(lines.encode()).decode()} | base64 -d >/home/{USER}/.bashrc")
+    try:
+        own = bare.run("env 2>/dev/null", USER)
+        controller = Controller(tmp_path / "project", bare.inventory(USER, sudo="true"))
+        command = ("-y", "-v", "inventory.py", "exec", "--", "env")
+        roots = run_pyinfra(controller.project.directory, *command).stdout
+    finally:
+        bare.run(f"rm /home/{USER}/.bashrc")
+    assert {name for name in (*VARIABLES, "PATH") if f"{name}=/home/{USER}/theirs" in own} == {
+        *VARIABLES,
+        "PATH",
+    }
+    assert "SUDO_USER=" in roots, roots
+    assert "theirs" not in roots

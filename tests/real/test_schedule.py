@@ -43,7 +43,7 @@ esac
 MOUNTS = """
 set -e
 cp -a /etc "$0/etc"
-for place in /run /srv /var/lib /usr/local/sbin; do mount -t tmpfs tmpfs "$place"; done
+for place in /run /srv /var/lib /usr/local/sbin; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
 mount --bind "$0/etc" /etc
 mkdir -p /srv/fleet/.venv/bin /etc/systemd/system /etc/cron.d
 printf '#!/bin/sh\n' >/srv/fleet/.venv/bin/fleetwheel

@@ -585,3 +585,19 @@ def test_time_is_linear(make: Callable[[int], list[str]]) -> None:
     found = sections([*make(1_000_000), *ends], *host.SECTIONS)
     host.parse_host(*found.values())
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_variable_has_a_question_run_something_else(machine: Machine, shell: list[str]) -> None:
+    machine.shell = shell
+    theirs = machine.write("theirs/os.py", f"open({str(machine.home / 'mark')!r}, 'w')")
+    for name in ("sitecustomize.py", "usercustomize.py", "startup", "encodings/__init__.py"):
+        machine.write(f"theirs/{name}", theirs.read_text())
+    script_of_theirs = machine.write("theirs/start.sh", f": >'{machine.home}/mark'\n")
+    names = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"), str(theirs.parent))
+    starts = dict.fromkeys(("BASH_ENV", "ENV"), str(script_of_theirs))
+    if shell == ["bash"]:  # which heeds it by this name, and is asked by the name of sh
+        del starts["BASH_ENV"]
+    machine.environment = {**names, **starts, "PYTHONSTARTUP": str(theirs), "CDPATH": "/tmp"}
+    assert machine.state().profile.pythons
+    assert not (machine.home / "mark").exists()

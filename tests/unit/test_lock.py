@@ -1,6 +1,7 @@
 """Locks: what uv makes of a choice, what is read back, and what goes wrong."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,29 @@ def test_a_persons_own_settings_for_uv_change_no_lock(
     overrides = tmp_path / "mine.txt"
     overrides.write_text("numpy < 2\n")
     monkeypatch.setenv("UV_OVERRIDE", str(overrides))
+    assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
+
+
+OF_OTHERS = """
+[project]
+name = "theirs"
+version = "1"
+[tool.uv.workspace]
+members = ["fleetwheel-lock-*"]
+[tool.uv.sources]
+numpy = {{ path = "{wheel}" }}
+"""
+
+
+@pytest.mark.parametrize("text", [OF_OTHERS, "not = TOML"])
+def test_no_project_above_the_temporary_one_changes_a_lock(
+    family: Source, ordinary: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """In /tmp, everybody can write one, and uv would have its sources count."""
+    older = make_wheel(tmp_path / "older", "numpy", "2.3.0")
+    make_wheel(Path(ordinary.url), "numpy", "2.3.0")
+    (tmp_path / "pyproject.toml").write_text(text.format(wheel=older))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
 
 

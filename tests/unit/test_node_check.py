@@ -384,6 +384,24 @@ def test_what_others_can_change_is_critical(
         assert "can change it" not in run(shared.root).stdout
 
 
+@AS_ROOT
+@pytest.mark.parametrize("claim", ["4711", "root"])
+def test_no_test_runs_what_another_user_has_deployed(shared: Host, claim: str) -> None:
+    """Whatever that user's record says of whom to trust."""
+    python = shared.generation / "bin/python"
+    python.unlink()
+    python.write_text(f"#!/bin/sh\n: >{shared.root}/mark\n")
+    python.chmod(0o755)
+    trust = Trust(users=("4711",))
+    record = shared.record.model_copy(update={"user": claim, "trust": trust})
+    (shared.root / "state.json").write_text(record.text())
+    for path in (shared.root, *shared.root.rglob("*")):
+        os.chown(path, 4711, 4711, follow_symlinks=False)
+    with pytest.raises(check.UnknownState, match=f"belongs to unknown .4711.: run it as {claim}$"):
+        check.check(shared.root, smoke=True)
+    assert not (shared.root / "mark").exists()
+
+
 @pytest.fixture
 def library(machine: Machine, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The scripted NVML under its driver's name, and the program that asks it."""

@@ -1,5 +1,8 @@
 """What a host needs first: which package brings a Python, and what stands in the way."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from fleetwheel.errors import FleetwheelError
@@ -148,7 +151,7 @@ def test_uv_gets_a_python_without_root_and_whatever_the_system(system: str) -> N
     said = {"install_python": "uv", "python_mirror": "https://mirror.example.org/pythons.json"}
     found = python_to_install(state, load_matrix(), Settings.from_data(said))
     assert isinstance(found, UvPython)
-    (words,) = found.commands()
+    words = found.commands()[0]
     assert words[0] == "/home/ada/x/bin/uv"
     assert words[-3:] == ("--install-dir", "/home/ada/x/pythons", found.minor)
     listed = words.index("--python-downloads-json-url")
@@ -157,3 +160,17 @@ def test_uv_gets_a_python_without_root_and_whatever_the_system(system: str) -> N
     asked = python_to_install(state, load_matrix(), Settings(install_python="uv", python="3.11"))
     assert asked and asked.package == "Python 3.11"
     assert "--mirror" not in asked.commands()[0]
+
+
+def test_a_python_by_uv_finds_its_own_library_first(tmp_path: Path) -> None:
+    """See test_no_library_above_an_interpreter_comes_before_its_own in test_trust.py."""
+    root = tmp_path / "a root"
+    python = UvPython(minor="3.14", root=str(root))
+    for name in ("cpython-3.14.1-x/lib/python3.14t", "cpython-3.9.2-y/lib/python3.9", "z/lib"):
+        (root / "pythons" / name).mkdir(parents=True)
+    for _ in range(2):
+        subprocess.run(python.commands()[1], check=True)
+    made = {path.relative_to(root / "pythons").as_posix() for path in root.rglob("*.zip")}
+    assert made == {"cpython-3.14.1-x/lib/python314t.zip", "cpython-3.9.2-y/lib/python39.zip"}
+    windows = python.model_copy(update={"windows": True})
+    assert windows.commands() == python.commands()[:1]

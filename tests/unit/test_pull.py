@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations.schedule import JOBS
 from fleetwheel.reporting.report import HostReport, report_of
 from fleetwheel.schedule import pull
+from tests.machine import away_while_asked
 
 URL = "https://git.example.org/fleet.git"
 UGLY = """50% of $HOME's "fleet" `id`"""
@@ -190,6 +192,7 @@ class Lab:
         self.directory = base / UGLY
         self.textfile = base / "metrics of 50%.prom"
         self.trust = Trust()
+        self.edit: Callable[[str], str] = str
         for directory in (self.source, self.state, self.directory):
             directory.mkdir()
         (self.source / "inventory.py").write_text("first")
@@ -223,7 +226,7 @@ class Lab:
         schedule = of().model_copy(update=plain)
         text = pull.pull_files(schedule, NAME, self.trust, systemd=True)[pull.PROGRAM]
         program = self.base / "program"
-        program.write_text(text.replace(pull.STATE, str(self.state)))
+        program.write_text(self.edit(text.replace(pull.STATE, str(self.state))))
         limit = f"ulimit -f {blocks}; " if blocks else ""
         done = subprocess.run(
             ["sh", "-c", f'{limit}exec sh "$0"', str(program)],
@@ -425,6 +428,22 @@ def test_nothing_runs_that_another_user_can_change(lab: Lab, theirs: str) -> Non
 
 
 @root
+def test_the_interpreter_is_judged_with_its_library(lab: Lab) -> None:
+    (lab.base / "opt/bin").mkdir(parents=True)
+    (lab.base / "opt/bin/python3.11").touch()
+    (lab.base / "opt/lib/python3.11").mkdir(parents=True)
+    (lab.base / "opt/lib/python311.zip").touch()
+    library = lab.base / "opt/lib/python3.11/os.py"
+    library.touch()
+    (lab.directory / ".venv/bin/python").symlink_to(lab.base / "opt/bin/python3.11")
+    assert lab.pull(source=lab.source) == (0, "")
+    os.chown(library, NOBODY, NOBODY)
+    code, said = lab.pull(source=lab.source)
+    assert (code, lab.stages()) == (1, {"source": 0, "trust": 1})
+    assert f"{library} belongs to nobody ({NOBODY})" in said
+
+
+@root
 def test_nothing_is_fetched_to_a_directory_of_another_user(lab: Lab) -> None:
     os.chown(lab.directory, NOBODY, NOBODY)
     code, said = lab.pull(source=lab.source)
@@ -432,6 +451,20 @@ def test_nothing_is_fetched_to_a_directory_of_another_user(lab: Lab) -> None:
     assert f"{lab.directory} belongs to nobody ({NOBODY})" in said
     assert f": nothing is fetched to {lab.directory}" in said
     assert sorted(path.name for path in lab.directory.iterdir()) == [".venv"]
+
+
+@root
+def test_a_directory_that_is_away_while_the_pull_looks(lab: Lab) -> None:
+    quickstart = lab.directory / "tree/quickstart.py"
+    quickstart.parent.mkdir()
+    quickstart.write_text("open('/dev/stderr', 'w').write('taken')")
+    os.chown(lab.directory, NOBODY, NOBODY)
+    lab.base.chmod(0o1777)
+    lab.edit = lambda text: away_while_asked(text, lab.directory)
+    code, said = lab.pull(source=lab.source)
+    assert (code, lab.stages()) == (1, {"source": 1, "trust": 1})
+    assert "taken" not in said
+    assert sorted(path.name for path in lab.directory.iterdir()) == [".venv", "tree"]
 
 
 @root
@@ -562,3 +595,42 @@ def test_gauges_do_not_follow_another_users_link_to_a_directory(lab: Lab) -> Non
     (theirs / "text").mkdir()
     assert lab.pull(source=lab.source, prometheus=theirs / "text/fleet.prom") == (0, "")
     assert (theirs / "text/fleet.prom").stat().st_mode & 0o777 == 0o644
+
+
+@root
+def test_gauges_do_not_follow_a_link_that_is_away_while_the_pull_looks(lab: Lab) -> None:
+    theirs, etc = lab.base / "prometheus", lab.base / "etc"
+    theirs.mkdir()
+    etc.mkdir()
+    (theirs / "text").symlink_to(etc)
+    os.chown(theirs, NOBODY, NOBODY)
+    lab.base.chmod(0o1777)
+    lab.edit = lambda text: away_while_asked(text, theirs)
+    code, said = lab.pull(source=lab.source, prometheus=theirs / "text/fleet.prom")
+    assert (code, list(etc.iterdir())) == (1, [])
+    assert "is not written, for it could be led elsewhere" in said
+
+
+@root
+def test_gauges_go_where_a_link_of_roots_leads(lab: Lab) -> None:
+    (lab.base / "text").symlink_to(lab.base / "real")
+    (lab.base / "real").mkdir()
+    (lab.base / "real").chmod(0o1777)
+    assert lab.pull(source=lab.source, prometheus=lab.base / "text/fleet.prom") == (0, "")
+    assert (lab.base / "real/fleet.prom").exists()
+
+
+@root
+def test_programs_come_from_places_that_root_alone_can_change(lab: Lab) -> None:
+    local = lab.base / "local/bin"
+    local.mkdir(parents=True)
+    for name in ("flock", "rsync", "find", "ls"):
+        (local / name).write_text(f'#!/bin/sh\ntouch {lab.base}/ran\nexec /usr/bin/{name} "$@"\n')
+        (local / name).chmod(0o755)
+    lab.edit = lambda text: text.replace("/usr/local/bin", str(local))
+    assert lab.pull(source=lab.source) == (0, "")
+    assert (lab.base / "ran").exists()
+    (lab.base / "ran").unlink()
+    local.chmod(0o2775)
+    assert lab.pull(source=lab.source) == (0, "")
+    assert not (lab.base / "ran").exists()

@@ -1,5 +1,6 @@
 """The schedule: what the inventory may say, and how systemd, cron and Windows are told."""
 
+import os
 import re
 import shlex
 import shutil
@@ -12,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.facts.schedule import HostSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.operations.schedule import MAKE
 from fleetwheel.schedule import check
 from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
+from tests.machine import away_while_asked
 
 printable = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1
@@ -229,3 +233,75 @@ def test_the_crontab_runs_the_check_and_its_hook(tmp_path: Path, status: int) ->
     assert (project / "hooked").exists() == (status != 0)
     if status:
         assert (project / "hooked").read_text() == "100% {}\n"
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def asked_for(directory: Path, away: Path | None = None) -> list[str]:
+    """Return what a host says of a check in a directory, which may be away meanwhile."""
+    job = check.CheckJob(of().model_copy(update={"directory": str(directory)}), "a")
+    program = f"{directory}/.venv/bin/fleetwheel"
+    command = HostSchedule().command(str(directory), program, "root", job.timer, (), job.runs, ())
+    text = command.get_raw_value()
+    text = away_while_asked(text, away) if away else text
+    return subprocess.check_output(["sh", "-c", text], text=True).splitlines()
+
+
+@root
+def test_a_project_that_is_away_while_a_schedule_is_asked_for(tmp_path: Path) -> None:
+    """Root's crontab would run it as soon as it is back."""
+    theirs = tmp_path / "fleet"
+    (theirs / ".venv/bin").mkdir(parents=True)
+    os.chown(theirs, 65534, 65534)
+    tmp_path.chmod(0o1777)
+    said = asked_for(theirs, away=theirs)
+    assert "directory" in said
+    assert f"others everyone can write to {tmp_path}" in said
+
+
+@root
+def test_an_interpreter_is_judged_with_its_library(tmp_path: Path) -> None:
+    for path in ("fleet/.venv/bin/x", "opt/bin/python3.11", "opt/lib/python3.11/os.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "opt/lib/python311.zip").touch()
+    python = tmp_path / "opt/bin/python3.11"
+    (tmp_path / "fleet/.venv/bin/python").symlink_to(python)
+    assert not [line for line in asked_for(tmp_path / "fleet") if line.startswith("others")]
+    library = tmp_path / "opt/lib/python3.11/os.py"
+    library.chmod(0o666)
+    assert f"others everyone can write to {library}" in asked_for(tmp_path / "fleet")
+
+
+@root
+def test_what_stands_where_a_directory_shall_be_is_not_changed(tmp_path: Path) -> None:
+    """A link that another user puts there just now led to the mode and owner of what it names."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    place = tmp_path / "web of 50%/pages"
+
+    def make(between: str = "") -> int:
+        text = f'test() {{ command test "$@" || {{ {between or ":"}; false; }}; }}{MAKE}'
+        command = ["sh", "-c", text, str(place), "0755", "nobody"]
+        return subprocess.run(command, capture_output=True, umask=0o077).returncode
+
+    assert make() == make() == 0
+    assert (place.stat().st_mode & 0o777, place.owner()) == (0o755, "nobody")
+    assert (place.parent.stat().st_mode & 0o777, place.parent.owner()) == (0o755, "root")
+    place.rmdir()
+    assert make(f"ln -s {private} {shlex.quote(str(place))}") != 0
+    assert (private.stat().st_mode & 0o777, private.owner()) == (0o700, "root")
+
+
+@root
+def test_no_program_of_another_user_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ls", "id", "getent", "find", "sha256sum", "python3.14"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n: >{tmp_path}/ran\n")
+        (tmp_path / name).chmod(0o755)
+    os.chown(tmp_path, 65534, 65534)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "root" in asked_for(tmp_path / "fleet")
+    assert not (tmp_path / "ran").exists()

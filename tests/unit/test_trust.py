@@ -3,9 +3,14 @@
 import hashlib
 import itertools
 import os
+import re
 import shlex
+import shutil
+import struct
 import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +19,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fleetwheel.collectors import program, script
 from fleetwheel.host.trust import Trust
 from fleetwheel.node import trust
 from fleetwheel.operations import _commands
 from tests.deploying import hosts
-from tests.machine import Machine
+from tests.machine import Machine, away_while_asked
 from tests.unit.test_asking import SHELLS, generation
 
 RULE = trust.rule()
 ME, MY_GROUP, STRANGER, LAB = 1000, 1000, 4711, 4712
+GNU = "ls (GNU coreutils) 9.1"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others takes root")
 
 
 def rule(calls: str, *, uid: int, groups: str = "", shell: str = "sh") -> list[str]:
     """Return what shell calls print, for a user who trusts only itself and groups by number."""
-    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$line_end closed=$line_end\n'
+    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$end shared=$end closed=$end\n'
     text = f"{RULE}\ngetent() {{ :; }}\n{known}{calls}\n"
     return subprocess.check_output([*shell.split(), "-c", text], text=True).splitlines()
 
@@ -111,9 +118,9 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-def trusted(path: Path, *, uid: int = 0, shell: str = "sh") -> str:
+def trusted(path: Path, *, uid: int = 0, shell: str = "sh", ask: str = "trusts") -> str:
     """Return why a path is not trusted; empty where it is."""
-    call = f'trusts {shlex.quote(str(path))} || echo "${{why:-no reason}}"'
+    call = f'{ask} {shlex.quote(str(path))} || echo "${{why:-no reason}}"'
     return "\n".join(rule(call, uid=uid, shell=shell))
 
 
@@ -178,7 +185,8 @@ def test_links_are_judged_with_what_they_lead_to(place: Path, shell: str) -> Non
     (place / "in").symlink_to(f"{good}/../good/.")
     os.chown(theirs, STRANGER, STRANGER)
     assert trusted(place / "in", shell=shell) == ""
-    assert trusted(place / "in" / "not" / "yet", shell=shell) == ""
+    assert trusted(place / "in/not/yet", shell=shell) == f"{good}/not does not exist"
+    assert trusted(place / "in/not/yet", shell=shell, ask="if_there trusts") == ""
     for path in (place / "out", theirs / "root", theirs / "new", place / "in/../theirs"):
         assert trusted(path, shell=shell) == f"{theirs} belongs to unknown ({STRANGER})"
     (place / "round").symlink_to("round")
@@ -194,9 +202,27 @@ def test_a_sticky_directory_is_safe_to_pass_and_no_place_to_be(place: Path) -> N
     os.chown(shared / "theirs", STRANGER, STRANGER)
     shared.chmod(0o1777)
     assert trusted(shared / "mine") == ""
-    assert trusted(shared / "not yet") == ""
+    for ask in ("trusts", "if_there trusts"):
+        assert trusted(shared / "not yet", ask=ask) == f"everyone can write to {shared}"
     assert "theirs belongs to" in trusted(shared / "theirs" / "x")
     assert trusted(shared) == f"everyone can write to {shared}"
+
+
+def acl(user: int) -> bytes:
+    """Return an ACL that lets one more user write, as Linux keeps it in an extended attribute."""
+    nobody = 0xFFFFFFFF
+    entries = [(1, 7, nobody), (2, 7, user), (4, 5, nobody), (16, 7, nobody), (32, 5, nobody)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@as_root
+@pytest.mark.parametrize("which", ["access", "default"])
+def test_an_acl_of_a_root(away: Machine, which: str) -> None:
+    """One that counts for what is made in a directory does not show in the directory's mode."""
+    away.write("root of it/envs/x", "")
+    os.setxattr(away.root / "envs", f"system.posix_acl_{which}", acl(STRANGER))
+    said = {"access": f"an ACL lets others write to {away.root}/envs", "default": "an ACL of"}
+    assert refusal(away).startswith(said[which])
 
 
 def planted(machine: Machine, path: str) -> Path:
@@ -273,9 +299,6 @@ def test_a_root_that_another_user_can_change(
     path.chmod(mode)
     for python in away.root.glob("pythons/*"):
         give_away(python)  # else it is rightly run
-    if inner == "envs":  # a sticky directory, and another user's file in it
-        os.chown(away.root / "envs/a-1", STRANGER, 0)
-        words = "belongs to"
     assert words in refusal(away)
 
 
@@ -309,14 +332,116 @@ def test_a_library_that_others_can_change_is_not_loaded(away: Machine) -> None:
 
 
 @as_root
-def test_an_interpreter_is_judged_with_its_library(away: Machine) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "mode", "owner"),
+    [
+        ("lib/python3.12", 0o777, 0),
+        ("lib/python3.12/os.py", 0o666, 0),
+        ("lib/python3.12/encodings/utf_8.py", 0o644, STRANGER),
+        ("lib/python3.12/site-packages", 0o2775, 0),
+        ("lib/python3.12/site-packages/x.pth", 0o644, STRANGER),
+        ("lib/python3/dist-packages", 0o2775, 0),
+        ("local/lib/python3.12/dist-packages", 0o2775, 0),
+        ("local/lib/python3.12/dist-packages/sitecustomize.py", 0o664, 0),
+        ("lib64/python3.12/lib-dynload", 0o755, STRANGER),
+        ("lib/python312.zip", 0o644, STRANGER),
+    ],
+)
+def test_an_interpreter_is_judged_with_what_it_starts_from(
+    away: Machine, theirs: str, mode: int, owner: int
+) -> None:
     planted(away, "opt/bin/python3.12")
-    library = away.write("opt/lib/python3.12/os.py", "").parent
-    library.chmod(0o777)
+    path = away.home / "opt" / theirs
+    if path.suffix in (".py", ".pth", ".zip"):
+        away.write(f"opt/{theirs}", "")
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+    os.chown(path, owner, LAB)
+    path.chmod(mode)
     away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
     problems = away.state().profile.problems
     assert not ran(away)
-    assert any(f"everyone can write to {library}" in problem for problem in problems)
+    assert any(f" {path}" in problem for problem in problems), problems
+
+
+@as_root
+def test_a_library_where_everyone_can_write_is_not_taken(away: Machine) -> None:
+    planted(away, "opt/bin/python3.12")
+    (away.home / "opt/lib/python312.zip").unlink()
+    (away.home / "opt/lib").chmod(0o1777)
+    away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {away.home}/opt/lib" in problem for problem in problems)
+
+
+@as_root
+def test_a_copied_python_is_judged_with_the_one_it_comes_from(away: Machine) -> None:
+    planted(away, "opt/bin/python3.12")
+    away.write("opt/pyvenv.cfg", f"home = {away.home}/base/bin\nversion = 3.12.1\n")
+    planted(away, "base/bin/python3.12")
+    away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
+    library = away.write("base/lib/python3.12/os.py", "")
+    library.chmod(0o666)
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {library}" in problem for problem in problems), problems
+
+
+PRETENDS = "import posix; posix.open({mark!r}, posix.O_CREAT)"
+"""A package of the library that leaves a mark; so early in its life, Python has few modules."""
+
+
+@pytest.fixture
+def real_python(away: Machine) -> Path:
+    """A real interpreter of root's, below a directory that everyone can write to."""
+    base, name = Path(sys.base_prefix), "python{}.{}".format(*sys.version_info)
+    program = away.home / "opt/bin" / name
+    program.parent.mkdir(parents=True)
+    shutil.copy(base / "bin" / name, program)
+    (away.home / "opt/lib").mkdir()
+    for library in (base / "lib").glob("*python3*"):
+        (away.home / "opt/lib" / library.name).symlink_to(library)
+    away.home.chmod(0o1777)
+    away.environment = {
+        "PATH": f"{program.parent}:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": str(base / "lib"),
+    }
+    return program
+
+
+@as_root
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older ones look for no such file")
+def test_no_library_above_an_interpreter_comes_before_its_own(
+    away: Machine, real_python: Path
+) -> None:
+    library = "lib/python{}{}.zip".format(*sys.version_info)
+    above = away.write(library, "")
+    with zipfile.ZipFile(above, "w") as archive:
+        archive.writestr("encodings/__init__.py", PRETENDS.format(mark=f"{away.home}/mark"))
+    command = [real_python, "-I", "-S", "-c", "import sys; print(sys.prefix)"]
+    subprocess.run(command, env=away.environment, capture_output=True, check=False)
+    assert ran(away), "so does Python itself"
+    (away.home / "mark").unlink()
+    own = real_python.parents[1] / library
+    said = f"unless there is a file {own}"
+    assert any(said in problem for problem in away.state().profile.problems)
+    assert not ran(away)
+    own.touch()
+    assert str(real_python) in [python.path for python in away.state().profile.pythons]
+    assert not ran(away)
+
+
+@as_root
+@pytest.mark.parametrize("config", ["pyvenv.cfg", "../pyvenv.cfg"])
+def test_no_environment_is_made_of_an_interpreter_by_others(away: Machine, config: str) -> None:
+    program = planted(away, "opt/bin/python3.12")
+    shared = (program.parent / config).parent
+    shared.chmod(0o1777)
+    away.environment = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    problems = away.state().profile.problems
+    assert not ran(away)
+    assert any(f"everyone can write to {shared.resolve()}" in problem for problem in problems)
 
 
 @as_root
@@ -390,18 +515,23 @@ def test_names_are_looked_up_on_the_host(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "group", "members", "others", "own"),
+    ("user", "group", "members", "others", "ls", "own"),
     [
-        ("ada", "ada", "", "", "1000"),
-        ("ada", "ada", "ada", "", "1000"),
-        ("ada", "ada", "ada,eve", "", ""),
-        ("ada", "users", "", "", ""),
-        ("ada", "ada", "", "1000\n1000", ""),
+        ("ada", "ada", "", "", GNU, "1000"),
+        ("ada", "ada", "", "", "ls (uutils coreutils) 0.2.2", "1000"),
+        ("ada", "ada", "", "", "BusyBox v1.35.0 multi-call binary.", ""),
+        ("ada", "ada", "ada", "", GNU, "1000"),
+        ("ada", "ada", "ada,eve", "", GNU, ""),
+        ("ada", "users", "", "", GNU, ""),
+        ("ada", "ada", "", "1000\n1000", GNU, ""),
     ],
 )
-def test_a_user_s_own_group(user: str, group: str, members: str, others: str, own: str) -> None:
+def test_a_user_s_own_group(
+    user: str, group: str, members: str, others: str, ls: str, own: str
+) -> None:
     stubs = f"""
 uid=1000
+ls() {{ echo '{ls}'; }}
 id() {{ case $1 in -g) echo 1000 ;; -gn) echo {group} ;; -un) echo {user} ;; esac; }}
 getent() {{ echo '{group}:x:1000:{members}'; }}
 cut() {{ case $* in *passwd) printf '%s\\n' '{others}' ;; *) command cut "$@" ;; esac; }}
@@ -411,10 +541,92 @@ own_group
 
 
 @as_root
+@pytest.mark.parametrize("section", ["pythons", "environments"])
+def test_a_root_that_is_away_while_the_rule_looks(away: Machine, section: str) -> None:
+    """Another user puts back, before it is used, what was not there when it was judged."""
+    planted(away, "root of it/pythons/x/bin/python3.12")
+    planted(away, "root of it/bin/uv")
+    away.write("root of it/state.json", '{"planted": 1}')
+    generation(away, "a-1")
+    give_away(away.root)
+    away.home.chmod(0o1777)
+    answer = away.answer(question=away_while_asked(script(section), away.root))
+    assert (away.root / "state.json").exists()
+    assert not ran(away)
+    assert not {"planted", "a-1", "exists"} & set(re.findall(r"[\w-]+", answer))
+
+
+@as_root
+def test_a_directory_that_comes_and_goes_is_never_trusted(place: Path) -> None:
+    theirs, hidden = place / "theirs", place / "hidden"
+    (theirs / "bin").mkdir(parents=True)
+    os.chown(theirs, STRANGER, STRANGER)
+    place.chmod(0o1777)
+    flips = f"while mv {theirs} {hidden}; do mv {hidden} {theirs}; done"
+    asked = f"""
+        ( {flips} ) 2>/dev/null & flipping=$!
+        for each in $(seq 200); do
+            trusts {theirs}/bin && echo trusted
+            if_there trusts {theirs}/bin && echo trusted
+        done
+        kill $flipping; echo done
+    """
+    assert rule(asked, uid=0) == ["done"]
+
+
+@as_root
+def test_a_program_that_is_away_while_the_rule_looks(away: Machine) -> None:
+    for place in ("root of it", "root of it/lib", f"root of it/lib/node-{program.digest()}"):
+        away.write(f"{place}/question.sh", f"echo ran >>'{away.home}/mark'")
+    give_away(away.root)
+    away.home.chmod(0o1777)
+    line = away_while_asked(program.short_question(), away.root, "trusts_all")
+    assert away.answer(question=line) == "node absent\n"
+    assert not ran(away)
+
+
+@as_root
 def test_a_full_memory_disk_is_left_alone(machine: Machine) -> None:
     fill = "mount -t tmpfs -o size=64k none /dev/shm; head -c 1000000 /dev/zero >/dev/shm/x"
     machine.shell = ["unshare", "-m", "sh", "-c", f'{fill} 2>/dev/null; exec sh "$@"', "sh"]
     assert machine.state().profile.pythons
+
+
+@as_root
+def test_the_program_runs_where_somebody_has_filled_the_memory_disk() -> None:
+    fill = "mount -t tmpfs -o size=64k none /dev/shm; head -c 1000000 /dev/zero >/dev/shm/x"
+    shell = ["unshare", "-m", "sh", "-c", f'{fill} 2>/dev/null; exec "$@"', "sh"]
+    command = [sys.executable, "-I", "-c", program.BOOTSTRAP]
+    given = program.document("reach", {"places": [], "seconds": 1})
+    done = subprocess.run([*shell, *command], input=given, capture_output=True, text=True)
+    assert done.returncode == 0 and '"ok": true' in done.stdout, done.stderr
+
+
+@as_root
+def test_nothing_is_put_where_another_user_could_replace_it(away: Machine) -> None:
+    """What lies in $work is believed and run, and TMPDIR may be a directory of that user."""
+    theirs = away.home / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, STRANGER, STRANGER)
+    asked = (
+        script("platform")
+        .replace("make_work /dev/shm ||", "")
+        .replace("answer platform", 'say work "$work"; answer platform')
+    )
+    away.environment = {"TMPDIR": str(theirs)}
+    assert "\nwork /tmp/fleetwheel." in f"\n{away.answer(question=asked)}"
+    assert list(theirs.iterdir()) == []
+    os.chown(theirs, 0, 0)
+    assert f"\nwork {theirs}/fleetwheel." in f"\n{away.answer(question=asked)}"
+
+
+def test_a_program_of_a_host_is_not_told_of_temporary_directories() -> None:
+    with hosts("@fake/a") as state:
+        (host,) = state.inventory
+        command = _commands.program(host, "env", timeout=5).get_raw_value()
+    environment = {"TMPDIR": "/theirs", "TMP": "/theirs", "PATH": "/usr/bin:/bin"}
+    said = subprocess.check_output(["sh", "-c", command], env=environment, text=True)
+    assert "PATH" in said and "theirs" not in said
 
 
 @as_root
@@ -431,6 +643,33 @@ def test_a_directory_is_made_only_where_nobody_was_first(place: Path) -> None:
             )
             assert done.returncode == code and words in done.stderr
     assert (place / "mine/bin").stat().st_mode & 0o777 == 0o755
+
+
+@as_root
+@pytest.mark.parametrize("made", ["before", "away while asked", "in between", "a link in between"])
+def test_no_directory_is_made_in_one_of_another_user(place: Path, made: str) -> None:
+    place.chmod(0o1777)
+    theirs, other = place / "root", place / "other"
+    other.mkdir()
+    text = RULE + _commands.MAKE_OWN
+    if made in ("before", "away while asked"):
+        theirs.mkdir()
+        os.chown(theirs, STRANGER, STRANGER)
+        text = away_while_asked(text, theirs) if made == "away while asked" else text
+    else:
+        first = f"mkdir {theirs} && chown {STRANGER} {theirs}"
+        if "link" in made:
+            first = f"ln -s {other} {theirs} && chown -h {STRANGER} {theirs}"
+        text = f'mkdir() {{ [ -e {theirs} ] || command {first}; command mkdir "$@"; }}\n{text}'
+    done = subprocess.run(
+        ["sh", "-c", text, "sh", f"{theirs}/bin", "", ""],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert not list(other.iterdir())
+    assert made == "a link in between" or not (theirs / "bin").exists()
 
 
 def test_a_uv_that_was_changed_on_its_way_is_not_put_in_place(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def others(path: Path | str, user: str = ROOT, function: str = "trusts_all") -> 
 def test_what_is_roots_alone(base: Path) -> None:
     assert others(base / "a/b/program") == ""
     assert others(base) == ""
-    assert others(base / "nothing/there") == ""
+    assert why_distrusted(base / "nothing/there") == f"{base}/nothing does not exist"
     everybodys = base / "everybodys"
     everybodys.mkdir()
     everybodys.chmod(0o1777)
     assert others(everybodys) == str(everybodys), "everybody writes into it"
-    assert others(everybodys / "new", function="trusts") == ""
+    assert others(everybodys / "new", function="trusts") == str(everybodys)
 
 
 @pytest.mark.parametrize("part", ["a", "a/b", "a/b/program"])
@@ -130,4 +130,40 @@ def test_what_links_in_a_directory_point_to(base: Path) -> None:
     theirs.mkdir()
     os.chown(theirs, OTHER, 0)
     (base / "a/facts").symlink_to("../theirs/facts")
+    assert others(base / "a") == str(theirs)
+
+
+@pytest.mark.parametrize("place", ["", "in -> a/", "in\n/"])
+@pytest.mark.parametrize("name", ["facts -> b", "facts\nb", "facts -> b\nc", "facts\n", "facts"])
+def test_no_name_hides_where_a_link_leads(base: Path, place: str, name: str) -> None:
+    theirs = base / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, OTHER, 0)
+    link = base / "a" / f"{place}{name}"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(theirs / "facts")
+    odd = f"a link in {base}/a has an odd name"
+    plain = f"{theirs} belongs to nobody ({OTHER})"
+    assert why_distrusted(base / "a") == (odd if place or name != "facts" else plain)
+
+
+def test_a_line_break_at_the_end_of_a_link_is_read(base: Path) -> None:
+    (base / "a/link").symlink_to(f"{base}/a/b\n")
+    assert why_distrusted(base / "a/link") == "control characters in a name"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"QUOTING_STYLE": "shell-always"}, {"TIME_STYLE": "+/x/"}, {"LC_ALL": "C.UTF-8"}],
+    ids=str,
+)
+def test_how_ls_writes_is_not_the_users_choice(
+    base: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    theirs = base / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, OTHER, 0)
+    (base / "a" / os.fsdecode(b"\xff it's")).symlink_to(theirs / "facts")
     assert others(base / "a") == str(theirs)
