@@ -53,6 +53,8 @@ class Page(NamedTuple):
     media_type: str
     url: str
     """Where it really came from, after redirects; without credentials."""
+    charset: str = ""
+    """What the server says of its encoding, if anything."""
 
 
 class BackgroundCall(Generic[Answer]):
@@ -125,8 +127,10 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
         content = _read(response, url, PAGE_BYTES)
-        media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
-        return Page(content, media_type.strip().lower(), split_login(response.url)[0])
+        media_type, _, more = response.headers.get("Content-Type", "text/html").partition(";")
+        charset = re.search(r"""charset=["']?([\w-]+)""", more, re.ASCII | re.IGNORECASE)
+        where = split_login(response.url)[0]
+        return Page(content, media_type.strip().lower(), where, charset[1] if charset else "")
 
 
 def same_page(url: str, other: str) -> bool:
