@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources.address import Login, host_of, split_login
+from fleetwheel.sources.address import Login, host_of, shared_path, split_login
 from fleetwheel.sources.configured import certificate, login_of, proxies
 from fleetwheel.sources.wheel import Source
 
@@ -266,11 +266,17 @@ def _require_encryption(response: requests.Response, url: str) -> None:
 def with_login(url: str, sources: Iterable[Source]) -> tuple[str, Login]:
     """Return an address without credentials, and those that it is asked with.
 
-    They are its own, or those of a source on the same server: scheme, host and port are equal.
+    They are its own, or those of a source on the same server: scheme, host and port are equal. Of
+    several there, that one lends them whose path has most in common with it, as pip does.
     """
     bare, login = split_login(url)
-    lent = {host_of(source.url): login_of(source) for source in sources}
-    return bare, login or lent.get(host_of(bare))
+    there = [source for source in sources if host_of(source.url) == host_of(bare)]
+
+    def near(source: Source) -> tuple[int, bool]:
+        return shared_path(source.url, bare), login_of(source) is not None
+
+    lender = max(there, key=near, default=None)
+    return bare, login or (login_of(lender) if lender else None)
 
 
 def _require_answer(host: str) -> None:
