@@ -29,7 +29,7 @@ groups:
 OWN = """\
 wide = (["ws-1", "ws-2"], {"torch": "2.13", "keep": 4})
 narrow = (["ws-1"], {"torch": "2.14"})
-alone = [("ws-3", {"keep": 0, "sources": ["me:secret@h/a"]}), ("ws-4", {"ssh_password": "secret"})]
+alone = [("ws-3", {"keep": 0}), ("ws-4", {"ssh_password": "secret", "sources": "me:secret@h/a"})]
 """
 
 
