@@ -92,7 +92,7 @@ HINTS = (
     ),
     (
         r"\(401 Unauthorized\)",
-        "the source wants a user name and password: write them into its address, in the inventory or"
+        "the source wants a user name and password: write them into its address in the inventory or"
         " in pip's configuration on the controller",
     ),
     (
