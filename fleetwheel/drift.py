@@ -47,21 +47,24 @@ def differences(
     )
 
 
-def damaged(packages: Iterable[str]) -> list[Drift]:
-    """Return the drift of packages whose files differ from the hashes in their RECORD."""
+def damaged(packages: Iterable[str], *, deep: bool) -> list[Drift]:
+    """Return the drift of packages whose files differ from what their RECORD says.
+
+    ``deep`` is whether a deep look found it.
+    """
     found = [
         _drift("package", f"files of {name}", "as in the wheel", "changed or missing", REBUILD)
         for name in packages
     ]
-    return [drift.model_copy(update={"deep": True}) for drift in found]
+    return [drift.model_copy(update={"deep": deep}) for drift in found]
 
 
-def unrecorded(files: Sequence[str]) -> list[Drift]:
+def unrecorded(files: Sequence[str], *, deep: bool) -> list[Drift]:
     """Return the drift of files that Python would run, and that no wheel of the lock brought."""
     if not files:
         return []
     drift = _drift("package", "files of no package", "none", ", ".join(files), REBUILD)
-    return [drift.model_copy(update={"deep": True})]
+    return [drift.model_copy(update={"deep": deep})]
 
 
 def failed_test(fault: FleetwheelError) -> Drift:

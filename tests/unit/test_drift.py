@@ -54,8 +54,8 @@ CPU_WHEELS = Settings(accelerator="cpu")
 
 
 def test_files_that_no_wheel_brought_are_drift() -> None:
-    assert unrecorded([]) == []
-    (found,) = unrecorded(["lib/x.pth", "bin/x"])
+    assert unrecorded([], deep=True) == []
+    (found,) = unrecorded(["lib/x.pth", "bin/x"], deep=True)
     assert (found.class_, found.found, found.deep) == ("package", "lib/x.pth, bin/x", True)
     assert found.repair == REBUILD
 
@@ -247,7 +247,7 @@ def test_runtime() -> None:
     assert gpu_found(failing, TWO[1]) == {
         "runtime memory of GPU 0": ("sound", "no spare row is left")
     }
-    (drift,) = damaged(["numpy"])
+    (drift,) = damaged(["numpy"], deep=True)
     assert (drift.class_, drift.what) == ("package", "files of numpy")
     fault = FleetwheelError("wrong values", hint="replace the GPU")
     assert failed_test(fault).repair == "replace the GPU"
