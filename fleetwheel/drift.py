@@ -25,6 +25,8 @@ from fleetwheel.reporting.report import Drift, HostReport
 
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
+TORCH = "deploys/torch.py"
+"""The deploy that repairs drift."""
 
 
 def differences(
@@ -95,7 +97,7 @@ def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = (
     told = [word for pair in data for word in ("--data", pair)]
     drifted = [host for host in hosts if host.status == "drifted"]
     anew = [host for host in drifted if any(drift.repair == REBUILD for drift in host.drift)]
-    mended = [host for host in drifted if any("deploys/" in drift.repair for drift in host.drift)]
+    mended = [host for host in drifted if any(TORCH in drift.repair for drift in host.drift)]
     others = [host for host in mended if host not in anew]
     return [
         shlex.join(["pyinfra", inventory, "deploys/torch.py", *told, *how, *_limits(group)])

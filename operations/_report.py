@@ -20,7 +20,7 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport, Kind, Report, Status
-from fleetwheel.terminal import INDENT, hanging, printable
+from fleetwheel.terminal import INDENT, hanging, new_console, printable
 
 _reports: dict[str, HostReport] = {}
 _deep: set[str] = set()
@@ -153,7 +153,7 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     found = finished(run.kind, unfinished)
     if not found.hosts:
         return
-    console = Console(file=sys.stderr)
+    console = new_console(file=sys.stderr)
     console.print()
     report.print_table(found, console)
     if run.lists_changes and (note := _told_apart(found)):

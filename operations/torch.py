@@ -29,7 +29,7 @@ from fleetwheel.deploy.plan import Plan, plan
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState, Python
+from fleetwheel.host.profile import DriverState, HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
@@ -206,6 +206,9 @@ def _request(settings: Settings, facts: HostState) -> tuple[Request, tuple[str, 
 
     In a uniform group it is the release that all its CUDA hosts run.
     """
+    if settings.gpus and facts.profile.driver.state is DriverState.NO_GPU:
+        wanted = ", ".join(map(str, settings.gpus))
+        return settings.request, (f"gpus: {wanted} is without effect: the host has no NVIDIA GPU",)
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request, ()
     group = members(settings)

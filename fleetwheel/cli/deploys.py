@@ -21,6 +21,7 @@ from fleetwheel.cli.report import STDOUT, save, write_output
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
+from fleetwheel.terminal import new_console
 
 DEPLOYS = {
     "deploy": (
@@ -98,7 +99,7 @@ def command(name: str) -> click.Command:
     ) -> None:  # fmt: skip
         if dry_run and yes:
             raise FleetwheelError("--dry-run and --yes contradict each other", hint="leave one out")
-        console = Console(stderr=json_file == STDOUT)
+        console = new_console(stderr=json_file == STDOUT)
         found, done = run(
             deploy,
             Scope(inventory, limit, read_data(data, deploy.path), verbosity),

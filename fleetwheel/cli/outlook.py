@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
 
 from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
@@ -23,6 +22,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import new_console
 
 
 @click.command("outlook", cls=Spreading)
@@ -79,7 +79,7 @@ def _print_outlook(answers: Sequence[HostSnapshot], seen: Mapping[str, Outlook])
         click.echo(f"torch {newest}, the newest release, serves {len(served)} of {len(answers)}")
     rows = [(a.name, *_outlook_row(a, seen.get(a.name))) for a in answers]
     headings = ("host", "last release", "why", "what would keep it")
-    print_rows(headings, [row for row in rows if row[1]], Console(highlight=False))
+    print_rows(headings, [row for row in rows if row[1]], new_console(highlight=False))
 
 
 def _outlook_row(answer: HostSnapshot, found: Outlook | None) -> tuple[str, str, str]:

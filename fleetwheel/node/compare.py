@@ -16,6 +16,7 @@ DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
 ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
 TEST = "run deploys/smoke.py for this host"
+TEST_AGAIN = f"{DEPLOY}: it tests again, and builds again what has lost files"
 HELD = (
     "it is on hold, and deploys leave it alone: end the hold with --data lift_hold=true, or roll"
     " back to another generation"
@@ -101,6 +102,7 @@ class Recorded(NamedTuple):
 
 def repair_on_hold(repair: str) -> str:
     """Return a repair for a host on hold, which no deploy repairs."""
+    repair = repair.replace(TEST_AGAIN, TEST)
     for deploy in (REBUILD, DEPLOY, ACCEPT):
         repair = repair.replace(deploy, HELD)
     return repair
@@ -230,7 +232,7 @@ def runtime_differences(
     """
     found = []
     if tested != generation:
-        words = ("passed", "no pass that counts", TEST)
+        words = ("passed", "no pass that counts", TEST_AGAIN)
         found.append(Difference("runtime", "smoke test", *words))
     return [*found, *failing_memory(gpus)]
 

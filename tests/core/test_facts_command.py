@@ -140,6 +140,7 @@ def test_a_limit_names_a_host_or_a_group(project: Path) -> None:
         (["gpu-01,"], "a host without a name"),
         (["@nowhere"], "Invalid connector: nowhere"),
         (["broken.py"], "broken.py"),
+        (["--json", "-"], "a --json without FILE prints to standard output by itself"),
     ],
 )
 def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str) -> None:

@@ -56,6 +56,7 @@ def test_a_limit_means_hosts_groups_patterns_and_facts(
         ("ws-3", "did you mean ws-"),
         ("driver<1", "makes a new report"),
         ("ws-1,", "there are cluster"),
+        ("!ws-1", "name those that are meant"),
     ],
 )
 def test_a_limit_that_means_no_host_is_refused(word: str, hint: str) -> None:

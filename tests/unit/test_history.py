@@ -135,5 +135,14 @@ def test_a_comparison_for_people() -> None:
     assert [line.split()[:2] for line in said.splitlines()[2:]] == [["new", "b"], ["mended", "a"]]
 
 
+def test_hosts_that_only_one_report_is_about_are_named() -> None:
+    """As after a run with --limit: their drift is neither new nor mended."""
+    many = [host(f"h{number}", "clean") for number in range(10)]
+    old, new = of(host("a", "clean"), *many), of(host("a", "clean"), host("[b]", "clean"))
+    said = printed(old, new).splitlines()[1]
+    assert said == "in one of the reports only: [b], h0, h1, h2, h3, h4, h5, h6 and 3 more"
+    assert "in one of the reports" not in printed(old, old)
+
+
 def test_nothing_to_tell() -> None:
     assert "nothing was found, then or now" in printed(of(), of())

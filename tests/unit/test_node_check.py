@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -172,14 +173,18 @@ def run(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+def here(root: Path, python: str | None = None) -> Host:
+    """Return a host without a GPU, by its own word, which has the program."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    host = Host(root, of(CPU_HOST, boot_id=boot))
+    (root / "state.json").write_text(host.record.text())
+    node_program.placed(root, python)
+    return host
+
+
 @pytest.fixture
 def real(tmp_path: Path) -> Host:
-    """A host without a GPU, by its own word, which has the program."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    host = Host(tmp_path, of(CPU_HOST, boot_id=boot))
-    (tmp_path / "state.json").write_text(host.record.text())
-    node_program.placed(tmp_path)
-    return host
+    return here(tmp_path)
 
 
 NO_NVIDIA = pytest.mark.skipif(
@@ -290,15 +295,17 @@ AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root has files of ot
 
 
 @pytest.fixture
-def shared(real: Host) -> Host:
-    """A host that every user can look at, with an interpreter that all can run."""
-    node_program.placed(real.root, "/usr/bin/python3")
-    for path in (real.root, *real.root.parents):
-        if path.owner() == "root" and "pytest" in str(path):
-            path.chmod(0o755)
-    real.generation.joinpath("bin/python").unlink()
-    real.generation.joinpath("bin/python").symlink_to("/usr/bin/python3")
-    return real
+def shared() -> Iterator[Host]:
+    """A host that every user can look at, with an interpreter that all can run.
+
+    It lies outside of pytest's directory, which every run of pytest closes to other users.
+    """
+    with TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        host = here(Path(place), "/usr/bin/python3")
+        host.generation.joinpath("bin/python").unlink()
+        host.generation.joinpath("bin/python").symlink_to("/usr/bin/python3")
+        yield host
 
 
 def run_as_nobody(host: Host) -> "subprocess.CompletedProcess[str]":
