@@ -22,7 +22,9 @@ from fleetwheel.value import Value
 SHOWN = 12
 """Rejected alternatives that a choice or a refusal carries."""
 LONGEST = 200
-"""Characters of a version or requirement; hosts send choices back in their records and locks."""
+"""Characters of a version; hosts send choices back in their records and locks."""
+LONGEST_REQUIREMENT = 5000
+"""Those of a requirement, which may hold the path of a wheel and its hash."""
 WORTH_ASKING = 3
 """Series of releases whose variants are worth asking the official index for."""
 
@@ -41,13 +43,13 @@ def _version(text: str) -> str:
 
 
 def _requirement(text: str) -> str:
-    Requirement(_short(text))
+    Requirement(_short(text, LONGEST_REQUIREMENT))
     return text
 
 
-def _short(text: str) -> str:
-    if len(text) > LONGEST:
-        raise ValueError(f"more than {LONGEST} characters")
+def _short(text: str, most: int = LONGEST) -> str:
+    if len(text) > most:
+        raise ValueError(f"more than {most} characters")
     return text
 
 
