@@ -30,6 +30,8 @@ ENVIRONMENT = "environment="
 REMOVE = "deploys/remove.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
+TORCH = "deploys/torch.py"
+"""The deploy that repairs drift."""
 
 
 def host_differences(
@@ -83,21 +85,24 @@ def not_wanted(record: Record) -> Drift:
     )
 
 
-def damaged(packages: Iterable[str]) -> list[Drift]:
-    """Return the drift of packages whose files differ from the hashes in their RECORD."""
+def damaged(packages: Iterable[str], *, deep: bool) -> list[Drift]:
+    """Return the drift of packages whose files differ from what their RECORD says.
+
+    ``deep`` is whether a deep look found it.
+    """
     found = [
         _drift("package", f"files of {name}", "as in the wheel", "changed or missing", REBUILD)
         for name in packages
     ]
-    return [drift.model_copy(update={"deep": True}) for drift in found]
+    return [drift.model_copy(update={"deep": deep}) for drift in found]
 
 
-def unrecorded(files: Sequence[str]) -> list[Drift]:
+def unrecorded(files: Sequence[str], *, deep: bool) -> list[Drift]:
     """Return the drift of files that Python would run, and that no wheel of the lock brought."""
     if not files:
         return []
     drift = _drift("package", "files of no package", "none", ", ".join(files), REBUILD)
-    return [drift.model_copy(update={"deep": True})]
+    return [drift.model_copy(update={"deep": deep})]
 
 
 def failed_test(fault: FleetwheelError) -> Drift:
@@ -158,7 +163,7 @@ def _deploys(host: HostReport) -> Iterator[_Deploy]:
     leaving = _in_need(host, lambda drift: drift.repair.startswith(REMOVE))
     names = tuple(each.name for each in host.environments if each.name not in leaving)
     anew = _in_need(host, lambda drift: drift.repair == REBUILD) - leaving
-    others = _in_need(host, lambda drift: "deploys/" in drift.repair) - anew - leaving
+    others = _in_need(host, lambda drift: TORCH in drift.repair) - anew - leaving
     if leaving:
         yield _Deploy(rebuild=False, environments=(), file=REMOVE)
     for rebuild, needed in ((False, others), (True, anew)):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import click
+from rich.console import Console
 
 LINE = 300
 """Characters of what a stranger said that are shown."""
@@ -41,6 +42,16 @@ def cleaned(text: str) -> str:
     coloured = click.unstyle(text) if os.environ.get("NO_COLOR") else text
     parts = COLOUR.split(coloured.replace("\t", "    "))
     return "".join(part if COLOUR.fullmatch(part) else printable(part) for part in parts)
+
+
+def new_console(**options: Any) -> Console:
+    """Return a console of rich; without any style where NO_COLOR is set.
+
+    rich itself leaves out colours alone then, and keeps bold and dim text.
+    """
+    if os.environ.get("NO_COLOR"):
+        options["color_system"] = None
+    return Console(**options)
 
 
 def echo(message: Any = None, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether the environment that a deploy would leave as it is has lost files, or was edited."""
+"""Whether an environment has lost files, or was edited: for deploys, and for quick looks."""
 
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,19 @@ def damaged_packages(
     generation: str, python: Python, facts: HostState, record: Record | None, settings: Settings
 ) -> list[str]:
     """
-    Return the packages of a generation whose files are changed or missing.
+    Return what in a generation is to be built again: packages, and files of none.
+
+    The arguments are those of ``look_at_files``.
+    """
+    packages, files = look_at_files(generation, python, facts, record, settings)
+    return packages + files
+
+
+def look_at_files(
+    generation: str, python: Python, facts: HostState, record: Record | None, settings: Settings
+) -> tuple[list[str], list[str]]:
+    """
+    Return the packages of a generation whose files are changed or missing, and files of none.
 
     + generation: one that stands on the host
     + python: the interpreter that looks
@@ -27,14 +39,14 @@ def damaged_packages(
     generation failed, or the last deep look at this host found files that differ.
     """
     if host.name.startswith("@fake/") or not facts.installation.runs(generation):
-        return []
+        return [], []
     hashes = _has_failed(generation, record) or _was_found_damaged(generation)
     limit = settings.smoke_timeout if hashes else settings.fact_timeout
     root = facts.installation.root
     answer = _probe.generation(
         host, python.path, "verify", root, limit, id=generation, hashes=hashes
     )
-    return list(answer.get("damaged", ())) + list(answer.get("unrecorded", ()))
+    return list(answer.get("damaged", ())), list(answer.get("unrecorded", ()))
 
 
 def _has_failed(generation: str, record: Record | None) -> bool:

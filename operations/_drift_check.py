@@ -8,7 +8,7 @@ from pyinfra.api.exceptions import PyinfraError
 
 from fleetwheel import drift
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.decider import require_python
+from fleetwheel.deploy.decider import python_for, require_python
 from fleetwheel.deploy.hold import held, repair_of_held
 from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.deploy.record import Record, State
@@ -20,6 +20,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
+from fleetwheel.operations._damage import look_at_files
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.operations._host_state import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
@@ -32,7 +33,8 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
     Return what the host is and how it differs from its records, its locks and the inventory.
 
     + settings: what the inventory says about the host
-    + deep: also check every installed file against its wheel's RECORD, and run the smoke test
+    + deep: check every installed file against its wheel's RECORD, not for its size alone, and run
+      the smoke test
 
     Nothing is written and no lock is taken, so a deploy may run at the same time.
     """
@@ -107,9 +109,11 @@ def _look_into(
         passed = record.smoke
         of_this = passed is not None and passed.generation == record.generation
         result = passed.result if passed and of_this else None
-    if deep and record and lock:
+    if record and lock and deep:
         damage, result = _deeper(settings, facts, record, lock, result)
         found += damage
+    elif record and lock:
+        found += _quick(settings, facts, record, lock)
     if record and on_hold:
         found = drift.on_hold(found, repair_of_held(record, settings))
     status: Status = "drifted" if found else "on hold" if on_hold else "clean"
@@ -149,6 +153,15 @@ def _lock(facts: HostState, record: Record | None, on_hold: str) -> Lock | None:
     return locks.from_copy(text, record.lock) if text else None
 
 
+def _quick(settings: Settings, facts: HostState, record: Record, lock: Lock) -> list[Drift]:
+    """Look at the files as a deploy does, which builds the environment again for what it finds."""
+    python = python_for(lock, facts.profile, record)
+    if python is None:
+        return []
+    lost, strange = look_at_files(record.generation, python, facts, record, settings)
+    return drift.damaged(lost, deep=False) + drift.unrecorded(strange, deep=False)
+
+
 def _deeper(
     settings: Settings,
     facts: HostState,
@@ -166,8 +179,8 @@ def _deeper(
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
     answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
-    found = drift.damaged(answer.get("damaged", ()))
-    found += drift.unrecorded(answer.get("unrecorded", ()))
+    found = drift.damaged(answer.get("damaged", ()), deep=True)
+    found += drift.unrecorded(answer.get("unrecorded", ()), deep=True)
     if found or settings.smoke == "none" or not facts.installation.runs(generation):
         return found, result
     path = f"{root}/envs/{generation}"

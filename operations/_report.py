@@ -21,7 +21,7 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
-from fleetwheel.terminal import INDENT, hanging, printable
+from fleetwheel.terminal import INDENT, hanging, new_console, printable
 
 _hosts: dict[str, HostReport] = {}
 """What is known of each host itself, without its environments."""
@@ -205,7 +205,7 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     found = finished(run.kind, unfinished)
     if not found.hosts:
         return
-    console = Console(file=sys.stderr)
+    console = new_console(file=sys.stderr)
     console.print()
     report.print_table(found, console)
     if run.lists_changes and (note := _told_apart(found)):

@@ -32,7 +32,7 @@ from fleetwheel.deploy.record import Hold, Record, SmokePass, State
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.environment import DEFAULT
-from fleetwheel.host.profile import Generation, HostState, Installation, Python
+from fleetwheel.host.profile import DriverState, Generation, HostState, Installation, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
@@ -266,6 +266,9 @@ def _request(name: str, settings: Settings, facts: HostState) -> tuple[Request, 
 
     In a uniform group it is the release that all its CUDA hosts run.
     """
+    if settings.gpus and facts.profile.driver.state is DriverState.NO_GPU:
+        wanted = ", ".join(map(str, settings.gpus))
+        return settings.request, (f"gpus: {wanted} is without effect: the host has no NVIDIA GPU",)
     if not settings.uniform or not takes_cuda(facts.profile, settings.request):
         return settings.request, ()
     group = members(name, settings)

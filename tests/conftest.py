@@ -1,6 +1,7 @@
 """What every test gets: a frozen matrix, uv's cache of its own, no skips in CI, a project."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from fleetwheel.matrix import matrix
 from tests.project import Project, copy_of_checkout
+
+# Containers often forbid bytecode. Each process would then compile all of its modules again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Before any test module reads it. tests/fixtures/matrix/README.md says why.
 matrix.PATH = Path(__file__).parent / "fixtures/matrix/matrix.yaml"

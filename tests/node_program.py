@@ -89,17 +89,18 @@ def run_sent(python: str | Path, action: str, input: Any) -> "subprocess.Complet
 
 
 @cache
-def _placed() -> Path:
+def _placed(python: str) -> Path:
     root = _scratch()
-    done = run_sent(bare_python(), "place", {"root": str(root), "digest": program.digest()})
+    done = run_sent(python, "place", {"root": str(root), "digest": program.digest()})
     assert json.loads(done.stdout)["ok"], done.stdout
     return root
 
 
-def placed(root: Path) -> Path:
+def placed(root: Path, python: str | None = None) -> Path:
     """Give a root the program as a deploy on a new host does; return its directory."""
+    there = _placed(python or bare_python())
     for part in ("lib", "bin"):
-        shutil.copytree(_placed() / part, root / part, dirs_exist_ok=True)
+        shutil.copytree(there / part, root / part, dirs_exist_ok=True)
     launcher = root / "bin/fleetwheel-node"
-    launcher.write_text(launcher.read_text().replace(str(_placed()), str(root)))
+    launcher.write_text(launcher.read_text().replace(str(there), str(root)))
     return root / "lib" / f"node-{program.digest()}"

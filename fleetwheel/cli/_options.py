@@ -12,7 +12,19 @@ from fleetwheel.errors import FleetwheelError
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
 INVENTORY = "inventory.py"
-inventory_argument = click.argument("inventory", type=click.Path(), default=INVENTORY)
+
+
+def _named(context: click.Context, parameter: click.Parameter, inventory: str) -> str:
+    if inventory == "-":
+        raise FleetwheelError(
+            "- is no inventory", hint="a --json without FILE prints to standard output by itself"
+        )
+    return inventory
+
+
+inventory_argument = click.argument(
+    "inventory", type=click.Path(), default=INVENTORY, callback=_named
+)
 limit_option = click.option(
     "--limit",
     multiple=True,

@@ -15,7 +15,6 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
 from pyinfra_cli.util import load_deploy_file
-from rich.console import Console
 
 from fleetwheel.cli._options import Scope
 from fleetwheel.cli.fleet import prepare
@@ -24,6 +23,7 @@ from fleetwheel.operations import _report
 from fleetwheel.project import SKELETON
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Kind, Report
+from fleetwheel.terminal import new_console
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,6 @@ def _going_on(step: Callable[[State], None], state: State) -> None:
 
 def _interrupted(kind: Kind) -> NoReturn:
     """End at once, as Ctrl-C is meant; what runs on hosts ends when nobody reads its output."""
-    report.print_table(_report.finished(kind, _report.INTERRUPTED), Console(stderr=True))
+    report.print_table(_report.finished(kind, _report.INTERRUPTED), new_console(stderr=True))
     sys.stderr.flush()
     os._exit(130)

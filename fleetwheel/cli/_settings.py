@@ -16,8 +16,8 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._command_line import known_names
 from fleetwheel.reporting.table import print_rows
 
-LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
-"""User name and password in an address."""
+LOGIN = re.compile(r"""(?<=://)[^/\s@]+@|(?<=")(?![a-z]+://)[^/\s"@:]+:[^"@]+@""")
+"""User name and password in an address, whether or not it has its scheme."""
 HIDDEN = "***"
 
 

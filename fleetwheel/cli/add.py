@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import click
 from paramiko import PKey
-from rich.console import Console
 
 from fleetwheel import terminal
 from fleetwheel.cli._options import Scope
@@ -23,7 +22,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.load import ListedHost
 from fleetwheel.reporting.table import print_rows
-from fleetwheel.terminal import printable
+from fleetwheel.terminal import new_console, printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
@@ -276,7 +275,7 @@ def _write(draft: Draft, found: Sequence[AskedHost], verbosity: int) -> None:
         for name, newcomer, there in zip(names, newcomers, found, strict=True)
     ]
     headings = ("host", "system", "GPUs", "driver", "group")
-    print_rows(headings, rows, Console(highlight=False))
+    print_rows(headings, rows, new_console(highlight=False))
     click.echo(f"\nwritten to {', '.join(map(str, written))}")
     if verbosity != QUIET:
         _explain(draft, names)

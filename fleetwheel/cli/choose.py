@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.inventory.recorded import read_snapshot
 from fleetwheel.matrix.matrix import Matrix, load_matrix
+from fleetwheel.terminal import new_console
 
 if TYPE_CHECKING:
     from fleetwheel.lock.constraints import Constraint
@@ -231,4 +231,4 @@ def _show_table(rows: Sequence[Rejection]) -> None:
     table = Table("torch", "variant", "verdict", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.torch, row.variant, escape(row.reason))
-    Console(highlight=False).print(table)
+    new_console(highlight=False).print(table)

@@ -22,6 +22,7 @@ from fleetwheel.cli.report import STDOUT, save, write_output
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import Report
+from fleetwheel.terminal import new_console
 
 DEPLOYS = {
     "deploy": (
@@ -106,7 +107,7 @@ def command(name: str) -> click.Command:
     ) -> None:  # fmt: skip
         if dry_run and yes:
             raise FleetwheelError("--dry-run and --yes contradict each other", hint="leave one out")
-        console = Console(stderr=json_file == STDOUT)
+        console = new_console(stderr=json_file == STDOUT)
         said = read_data(data, deploy.path, environments=environments)
         found, done = run(
             deploy,

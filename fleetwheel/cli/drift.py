@@ -21,7 +21,7 @@ from fleetwheel.cli.fleet import check_drift
 from fleetwheel.cli.report import REPORTS, STDOUT, save, write_output
 from fleetwheel.reporting import history, junit, page, prometheus, report
 from fleetwheel.reporting.report import Report
-from fleetwheel.terminal import printable
+from fleetwheel.terminal import new_console, printable
 
 
 @click.command("drift")
@@ -59,7 +59,7 @@ def drift_command(
     scope = Scope(inventory, limit, read_data(said), verbosity)
     found = report.report_of(check_drift(scope, deep=deep), kind="drift", deep=deep)
     earlier = history.load_reports(REPORTS, "drift", warn)
-    console = Console(stderr=STDOUT in outputs.values())
+    console = new_console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)
     for sentence in drift.odd_ones_out(found.hosts):
         console.print(f"  {printable(sentence)}", markup=False, highlight=False)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.filesize import decimal
 
 from fleetwheel.cli._fleet import SILENT, answers, is_recorded
@@ -23,6 +22,7 @@ from fleetwheel.host.profile import DriverState, HostState, Profile
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.node.driver_states import explain_state
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import new_console
 
 
 @click.command("facts")
@@ -89,7 +89,7 @@ def _show_settings(scope: Scope, save_to: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"hosts": [host.document() for host in found]}, indent=2))
     else:
-        print_settings(found, Console(highlight=False))
+        print_settings(found, new_console(highlight=False))
     if any(host.error for host in found):
         raise SystemExit(SILENT)
 
@@ -106,7 +106,7 @@ def _print_facts(answers: Sequence[HostSnapshot]) -> None:
     """Print one row for each host; text from hosts is shown, never interpreted."""
     rows = [(answer.name, *_facts_row(answer)) for answer in answers]
     headings = ("host", "system", "GPUs", "driver", "state", "free disk", "why")
-    print_rows(headings, rows, Console(highlight=False))
+    print_rows(headings, rows, new_console(highlight=False))
 
 
 def _facts_row(answer: HostSnapshot) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.console import Console
 
 from fleetwheel.choice.request import Request
 from fleetwheel.cli._fleet import SILENT, answers
@@ -23,6 +22,7 @@ from fleetwheel.deploy.record import parse_state
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import new_console
 
 
 @click.command("generations")
@@ -84,7 +84,7 @@ def _print(found: dict[str, list[ListedGeneration] | str]) -> None:
             rows.append((host, "", "", "", *[""] * 3, "nothing was deployed here"))
         else:
             rows += [(host, each.environment if several else "", *_row(each)) for each in listed]
-    print_rows(headings, rows, Console(highlight=False))
+    print_rows(headings, rows, new_console(highlight=False))
 
 
 def _row(listed: ListedGeneration) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
 
 from fleetwheel.choice.outlook import Outlook, outlook
 from fleetwheel.cli._fleet import SILENT, answers
@@ -24,6 +23,7 @@ from fleetwheel.host.environment import DEFAULT
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import new_console
 
 
 @click.command("outlook", cls=Spreading)
@@ -103,7 +103,7 @@ def _print_outlook(found: Sequence[EnvironmentOutlook]) -> None:
         if each.outlook is None or not each.outlook.served
     ]
     headings = ("host", "environment", "last release", "why", "what would keep it")
-    print_rows(headings, rows, Console(highlight=False))
+    print_rows(headings, rows, new_console(highlight=False))
 
 
 def _outlook_row(seen: EnvironmentOutlook) -> tuple[str, str, str]:

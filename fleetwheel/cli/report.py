@@ -14,6 +14,7 @@ from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, page, report
 from fleetwheel.reporting.report import Report
+from fleetwheel.terminal import new_console
 
 REPORTS = Path("reports")
 STDOUT = Path("-")
@@ -57,7 +58,7 @@ def report_command(
     last = found[-1]
     if html_file:
         write_output(html_file, page.render_page(last, found[:-1]))
-    console = Console(stderr=html_file == STDOUT)
+    console = new_console(stderr=html_file == STDOUT)
     if compare:
         _show_comparison(found, as_json, console)
     elif as_json:

@@ -1,7 +1,7 @@
 """From a host's target to a lock: kept, shared with another host, or made now."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock as Mutex
@@ -121,11 +121,32 @@ class Decider:
         None where no release runs on all of them.
         """
         targets = [target for member in members if (target := member.target)]
-        for release in () if relock else sorted(_held(members), key=Version, reverse=True):
+        for release in () if relock else self._held(members):
             pinned_to = [t.model_copy(update={"torch": f"=={release}"}) for t in targets]
             if uniform(pinned_to, self.matrix, None):
                 return release
         return uniform(targets, self.matrix, self._supply(targets, extra_sources).stock)
+
+    def _held(self, members: Sequence[Member]) -> list[str]:
+        """Return the releases that a uniform group may keep, the one to prefer first.
+
+        A record is what its host claims. It counts where locks/ has the lock that it names, and
+        that is one for the host; without such, as in a new clone, where half of the hosts agree.
+        """
+        claims = [(member, release) for member in members if (release := _claimed(member))]
+        ours = {release for member, release in claims if self._has_lock(member, release)}
+        if ours:
+            return sorted(ours, key=Version, reverse=True)
+        counted = Counter(release for _, release in claims).most_common()
+        return [release for release, count in counted if 2 * count >= len(members)]
+
+    def _has_lock(self, member: Member, release: str) -> bool:
+        target = read_target(member.profile, pinned(member.request, release))
+        try:
+            lock = locks.load_lock(self.directory, member.record.lock) if member.record else None
+            return bool(lock and isinstance(target, Target) and not unmet(lock, target))
+        except FleetwheelError:
+            return False
 
     def odd_ones_out(self, members: Sequence[Member]) -> list[str]:
         """Return the names of hosts without which a uniform group would get a newer release.
@@ -207,16 +228,16 @@ def pinned(request: Request, release: str) -> Request:
     return request.model_copy(update={"torch": f"=={release}"})
 
 
-def _held(members: Sequence[Member]) -> set[str]:
-    """Return the releases that a uniform group has, while its requests are the same."""
-    held = set()
-    for member in members:
-        if member.record:
-            release = member.record.choice.torch
-            with suppress(FleetwheelError):  # a request that cannot be read is no vote
-                asked = read_pins(pinned(member.request, release))
-                held |= {release} if read_pins(member.record.request) == asked else set()
-    return held
+def _claimed(member: Member) -> str | None:
+    """Return the release that a host says it has for its group, while its request is the same."""
+    if member.record is None:
+        return None
+    release = member.record.choice.torch
+    try:
+        same = read_pins(member.record.request) == read_pins(pinned(member.request, release))
+    except FleetwheelError:  # a request that cannot be read is no vote
+        return None
+    return release if same else None
 
 
 def python_for(lock: Lock, profile: Profile, record: Record | None = None) -> Python | None:

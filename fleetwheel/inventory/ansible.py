@@ -112,8 +112,19 @@ def _problems(said: Mapping[str, Any]) -> list[str]:
             {key: value for key, value in ours.items() if key in known and "{{" not in str(value)}
         )
     except FleetwheelError as error:
-        found += [f"{PREFIX}{line}" for line in error.message.splitlines()]
+        found += [_in_words_of_ansible(line) for line in error.message.splitlines()]
     return found
+
+
+def _in_words_of_ansible(problem: str) -> str:
+    """Return a problem of a setting under its name in Ansible, and how to quote there."""
+    key, _, said = problem.partition(": ")
+    what, number, _ = said.partition(": quote it, ")
+    if not number:
+        return f"{PREFIX}{problem}"
+    name = f"{PREFIX}{key}"
+    ini = f"""{name}='"2.10"' behind a host of an INI file, {name}="2.10" in its [GROUP:vars]"""
+    return f'{name}: {what}: quote it, {name}: "2.10" in YAML, {ini}'
 
 
 def _is_true(value: object) -> bool:

@@ -49,6 +49,11 @@ def _nobody(word: str, hosts: Mapping[str, Collection[str]]) -> FleetwheelError:
             f"--limit {word}: no host fits, by what the last reports in reports/ know",
             hint="`fleetwheel drift` makes a new report",
         )
+    if word.startswith("!"):
+        return FleetwheelError(
+            f"--limit {word}: nobody can be left out",
+            hint="name those that are meant, by host, group or pattern, several with commas",
+        )
     known = {*hosts, *(group for groups in hosts.values() for group in groups)}
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     return FleetwheelError(

@@ -7,6 +7,7 @@ import tomllib
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from packaging.pylock import Pylock, PylockValidationError
 from pydantic import ValidationError
@@ -25,6 +26,9 @@ V = TypeVar("V", bound=Value)
 RELOCK = "run with --data relock=true"
 LONGEST = 2**20
 """Characters of a lock that a host sends back; the longest in use have a tenth of that."""
+
+MOST_SERVERS = 32
+"""That the wheels of a lock may lie on which a host sends back; the controller asks them all."""
 
 FIRST = "fleetwheel.target/1"
 """How the targets are called that name no schema: they held the request and the whole host."""
@@ -74,6 +78,7 @@ class Lock(Value):
                     raise FleetwheelError(f"{words} no sha256", hint=RELOCK)
                 if not is_address(wheel.url or ""):
                     raise FleetwheelError(f"{words} an address that is none", hint=RELOCK)
+        self._require_few_servers(document)
         return document
 
     @cached_property
@@ -97,6 +102,14 @@ class Lock(Value):
             )
         whole |= {"request": self._table("request"), "target": table}
         return self._own(whole, Origin)
+
+    def _require_few_servers(self, document: Pylock) -> None:
+        """Refuse what would have this machine ask servers without end, on the word of a host."""
+        wheels = [wheel for package in document.packages for wheel in package.wheels or ()]
+        servers = {urlsplit(wheel.url or "").netloc for wheel in wheels}
+        if self.from_host and len(servers) > MOST_SERVERS:
+            words = f"the host's copy of locks/{self.name} names wheels on {len(servers)} servers"
+            raise FleetwheelError(f"{words}, more than {MOST_SERVERS}", hint=RELOCK)
 
     def _table(self, key: str) -> dict[str, Any]:
         """Return an entry of the ``[tool.fleetwheel]`` table."""
@@ -169,7 +182,7 @@ def from_copy(text: str, name: str) -> Lock:
     """
     if len(text) > LONGEST:
         words = f"the host's copy of locks/{name} has {len(text)} characters, which no lock has"
-        raise FleetwheelError(words, hint="run with --data rebuild=true")
+        raise FleetwheelError(words, hint=RELOCK)
     return Lock(name=name, text=text, from_host=True)
 
 

@@ -45,9 +45,11 @@ def main(words: list[str]) -> int:
     if action in BY_HAND:
         code: int = function(BY_HAND[action], "by_hand")(more)
         return code
-    if more or action not in {**ANSWERS, **PROGRAMS}:
-        print(f"usage: fleetwheel-node {'|'.join(BY_HAND)} [--help]", file=sys.stderr)
-        return 3
+    helps = action in ("-h", "--help")
+    if helps or more or action not in {**ANSWERS, **PROGRAMS}:
+        usage = f"usage: fleetwheel-node {'|'.join(BY_HAND)} [--help]"
+        print(usage, file=sys.stdout if helps else sys.stderr)
+        return 0 if helps else 3
     return perform(action, json.load(sys.stdin))
 
 

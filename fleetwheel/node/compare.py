@@ -17,6 +17,7 @@ DEPLOY = "run deploys/torch.py for this host"
 REBUILD = "run deploys/torch.py for this host with --data rebuild=true"
 ACCEPT = "if it is meant: run deploys/torch.py, which tests it and records it as the new baseline"
 TEST = "run deploys/smoke.py for this host"
+TEST_AGAIN = f"{DEPLOY}: it tests again, and builds again what has lost files"
 HELD = (
     "it is on hold, and deploys leave it alone: end the hold with --data lift_hold=true, or roll"
     " back to another generation"
@@ -102,6 +103,7 @@ class Recorded(NamedTuple):
 
 def repair_on_hold(repair: str, held: str = HELD) -> str:
     """Return a repair for what is on hold, which no deploy repairs."""
+    repair = repair.replace(TEST_AGAIN, TEST)
     for deploy in (REBUILD, DEPLOY, ACCEPT):
         repair = repair.replace(deploy, held)
     return repair
@@ -227,7 +229,7 @@ def untested_differences(generation: str, tested: str | None) -> list[Difference
 
     ``tested`` is the generation whose smoke test passed last.
     """
-    words = ("passed", "no pass that counts", TEST)
+    words = ("passed", "no pass that counts", TEST_AGAIN)
     return [] if tested == generation else [Difference("runtime", "smoke test", *words)]
 
 

@@ -87,19 +87,37 @@ def uv(
         raise explained(arguments, "".join(said).strip())
 
 
+HINTS = (
+    ("Hash mismatch", "a wheel or the lock was changed: run with --data relock=true"),
+    ("No space left on device", "free some space on the host, then run again"),
+    ("Permission denied", "run as the owner of the root, or name another root"),
+    (
+        r"\((404 Not Found|410 Gone)\)",
+        "the source no longer has a wheel of the lock: run with --data relock=true",
+    ),
+    (
+        r"\(401 Unauthorized\)",
+        "the source wants a user name and password: write them into its address in the inventory or"
+        " in pip's configuration on the controller",
+    ),
+    (
+        r"\(403 Forbidden\)",
+        "the source does not give its wheels to this host or login: ask who keeps it, or send them"
+        " with distribution: push",
+    ),
+    (
+        r"\(429 ",
+        "the source has had too many requests: run again later, with a smaller serial",
+    ),
+    ("HTTP status server error", "the source has a fault: run again later, or ask who keeps it"),
+    ("Failed to fetch", "the host cannot reach the source: check its network or proxy"),
+)
+"""What uv says of a failure, as a pattern, and what repairs it; the first that matches counts."""
+
+
 def explained(arguments: tuple[str, ...], output: str) -> Failure:
     """Return uv's failure with the repair that its words call for."""
-    hints = (
-        ("Hash mismatch", "a wheel or the lock was changed: run with --data relock=true"),
-        ("No space left on device", "free some space on the host, then run again"),
-        ("Permission denied", "run as the owner of the root, or name another root"),
-        (
-            "401 Unauthorized",
-            "the source wants a user name and password",
-        ),
-        ("Failed to fetch", "the host cannot reach the source: check its network or proxy"),
-    )
-    hint = next((hint for words, hint in hints if words in output), "")
+    hint = next((hint for words, hint in HINTS if re.search(words, output)), "")
     return Failure(f"uv {' '.join(arguments[:2])} failed: {output[-3000:]}", hint)
 
 

@@ -26,6 +26,8 @@ Key = tuple[str, str, str, str]
 SCHEMA: str = Report.model_fields["format"].default
 TROUBLE: tuple[Status, ...] = ("failed", "refused", "unreachable", "drifted")
 """What a host can come to that a person has to look at."""
+SHOWN = 8
+"""Hosts that a line names."""
 UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
 """Of such a host nobody knows whether its earlier drift is still there."""
 
@@ -68,6 +70,8 @@ class Comparison:
     unchanged: tuple[Finding, ...]
     unknown: tuple[Finding, ...]
     """Found earlier, where the later report could not look, or what it leaves out."""
+    in_one: tuple[str, ...] = ()
+    """Hosts that only one of the reports is about, as with another ``--limit``."""
 
     @property
     def nothing(self) -> bool:
@@ -180,6 +184,7 @@ def compare(old: Report, new: Report) -> Comparison:
         mended=tuple(mended),
         unchanged=tuple(f for key, f in after.items() if key in before),
         unknown=tuple(f for f in gone if f not in mended),
+        in_one=tuple(sorted({h.name for h in old.hosts} ^ {h.name for h in new.hosts})),
     )
 
 
@@ -194,6 +199,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     counts = ", ".join(f"{len(found)} {word}" for word, _, found in parts if found)
     span = f"{comparison.old:%Y-%m-%d %H:%M} to {comparison.new:%Y-%m-%d %H:%M} UTC"
     console.print(f"{span}: {counts or 'nothing was found, then or now'}", highlight=False)
+    if names := [printable(name) for name in comparison.in_one]:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        only = f"in one of the reports only: {', '.join(names[:SHOWN])}{more}"
+        console.print(escape(only), highlight=False, soft_wrap=True)
     if comparison.nothing:
         return
     everything = [(word, colour, f) for word, colour, found in parts for f in found]

@@ -1,6 +1,7 @@
 """Addresses taken apart, in one way for all that compare them: server, login and path."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -44,8 +45,24 @@ def split_login(url: str) -> tuple[str, Login]:
 
 
 def redacted(url: str) -> str:
-    """Return an address without user name and password; a path as it is."""
-    return re.sub(r"^([^/?#]+//)[^/?#]*@", r"\1", url)
+    """Return an address without user name and password, its scheme forgotten or not.
+
+    A path stays as it is, unless it begins with a name that has an ``@``.
+    """
+    return re.sub(r"^((?:[^/?#]*//)?)[^/?#]*@", r"\1", url)
+
+
+def lacks_scheme(entry: str) -> bool:
+    """Whether what stands where a path may be is an address with a login, but no ``https:``."""
+    path = r"[.~/\\]|[A-Za-z]:[/\\]"
+    with_scheme = r"[A-Za-z]+:/"
+    return bool(re.match(rf"//.*@|(?!{path}|{with_scheme})([^/]*@|[^/]*:.*@)", entry))
+
+
+def shared_path(url: str, other: str) -> int:
+    """Return how many parts the paths of two addresses have in common, from the first on."""
+    one, two = (urlsplit(each).path.split("/")[1:] for each in (url, other))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
 
 
 def is_below(url: str, base: str) -> bool:

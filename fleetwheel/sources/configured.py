@@ -23,6 +23,7 @@ from fleetwheel.sources.address import (
     Login,
     host_of,
     is_below,
+    lacks_scheme,
     local_path,
     on_network,
     redacted,
@@ -282,6 +283,11 @@ def _layout(entry: str) -> Layout:
 
 def _source(name: str, entry: str, layout: Layout | None = "simple") -> Source:
     """Return a source with a sound address, a directory made absolute; None tells the layout."""
+    if lacks_scheme(entry):
+        raise FleetwheelError(
+            f"{name}: an address with a login begins with https://, and this one does not",
+            hint="write https://USER:PASSWORD@HOST/simple/; for a directory, ./NAME@NAME",
+        )
     try:
         parts = urlsplit(entry)
         remote = on_network(entry)

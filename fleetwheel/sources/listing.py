@@ -20,28 +20,17 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from pypi_simple import DistributionPackage, Link, ProjectPage, RepositoryPage
+from pypi_simple import DistributionPackage, Link, ProjectPage
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
 from fleetwheel.sources.address import local_path, on_network, redacted
 from fleetwheel.sources.configured import Layout, is_official
+from fleetwheel.sources.links import page_links, turns
 from fleetwheel.sources.wheel import PLAIN, ListedFile, Source, pypi_torch
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = ("text/html", "application/vnd.pypi.simple.v1+html")
-NEWER = re.compile(rb"""(repository-version["'][^>]{0,99}content=["']?1)\.\d+""")
-"""Minor versions of the index API add to what is known, which can be read as ever."""
-VOID = re.compile(
-    rb"<(?:area|br|col|embed|hr|img|input|link|param|source|track|wbr)\b[^<>]*>", re.IGNORECASE
-)
-"""Elements without an end, of which bs4 takes ever longer for each; no link is in them."""
-HEADS = re.compile(rb"<(?:base|meta)\b", re.IGNORECASE)
-"""Others without an end, which a page may need."""
-MOST_HEADS = 1000
-UNENDED = re.compile(rb"<[^<>]*(?=<|\Z)")
-"""A tag without its end, for which the parser looks through all of the rest of a page."""
-MOST_UNENDED = 10_000
 HASHES = {"sha256": 64, "sha512": 128, "sha384": 96, "sha224": 56, "sha1": 40, "md5": 32}
 """Hashes that an index may give, with their hexadecimal digits; the strongest first."""
 MOST_TAGS = 1000
@@ -57,10 +46,10 @@ UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
 """What is added to the name of a file that is being copied."""
 VERSIONS = "v?[0-9]|latest|stable|main|master|dev|nightly"
 """How what follows a project's name in that of a file begins."""
-MOST_ELEMENTS = {"<": 150_000, "{": 400_000}
-"""Marks of elements in a page, and of objects in one in JSON: more would take longer than
-``web.PAGE_S`` to read, while nothing else runs.
-"""
+MOST_ELEMENTS = {JSON: 400_000, **dict.fromkeys(HTML, 150_000)}
+"""Elements, or objects and lists, of a page: more would take longer than ``web.PAGE_S`` to read."""
+MARKS = {JSON: (b"{", b"["), **dict.fromkeys(HTML, (b"<",))}
+"""How they begin."""
 EMPTY_BYTES = 2**16
 """The largest page that may count as an index page without files."""
 EMPTY_HAS = frozenset(["html", "head", "meta", "title", "body", "h1", "h2", "br", "hr", "p", "pre"])
@@ -138,7 +127,7 @@ def listing(page: web.Page, project: str = "") -> Listing:
         if not names and not strange and on_network(page.url) and project:
             strange = "" if web.same_page(page.url, f"/{project}") else "a redirect led to it"
         wheels = [package for package in packages if not package.is_yanked]
-        files = [_file(wheel, page) for wheel in wheels]
+        files = [_file(wheel, page) for some in turns(wheels) for wheel in some]
     except FleetwheelError:
         raise
     except Exception as error:  # the parsers meet hostile text with exceptions of any kind
@@ -147,18 +136,10 @@ def listing(page: web.Page, project: str = "") -> Listing:
 
 
 def _require_bounds(page: web.Page) -> None:
-    """Refuse what would keep a parser busy for minutes: nothing else runs meanwhile."""
-    mark = "{" if page.media_type == JSON else "<"
-    if page.content.count(mark.encode()) > MOST_ELEMENTS[mark]:
-        raise FleetwheelError(f"{page.url} has more than {MOST_ELEMENTS[mark]:,} elements")
-    if page.media_type == JSON:
-        return
-    for pattern, most, what in (
-        (HEADS, MOST_HEADS, "base and meta elements"),
-        (UNENDED, MOST_UNENDED, "tags without an end"),
-    ):
-        if sum(1 for _ in pattern.finditer(page.content)) > most:
-            raise FleetwheelError(f"{page.url} has more than {most:,} {what}")
+    """Refuse what would keep a parser busy for minutes."""
+    most = MOST_ELEMENTS[page.media_type]
+    if sum(map(page.content.count, MARKS[page.media_type])) > most:
+        raise FleetwheelError(f"{page.url} has more than {most:,} elements")
 
 
 def directory_listing(path: Path) -> Listing:
@@ -202,14 +183,13 @@ def _strange(content: bytes, project: str) -> str:
     """
     outline = _Outline()
     outline.feed(content[:EMPTY_BYTES].decode("utf-8", "replace"))
-    outline.close()
     if outline.elements & {"form", "input"}:
         return "it asks for input, as a login page does"
     if "a" in outline.elements:
         return "its links lead to no wheel and no source distribution"
     if len(content) > EMPTY_BYTES or not outline.elements <= EMPTY_HAS:
         return "it lists nothing, and has more on it than a heading"
-    if not outline.ended:
+    if not outline.ended or outline.rawdata.strip():
         return "it lists nothing, and ends before </html>"
     heading = rf"([\w./-]+: )?(links for )?{re.escape(project)}"
     texts = [" ".join(text.split()) for text in outline.texts if text.strip()]
@@ -234,16 +214,17 @@ def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
 
     Files are named by their addresses: servers shorten the texts of links.
     """
-    text = VOID.sub(b"\n", NEWER.sub(rb"\1.0", page.content))
-    links = RepositoryPage.from_html(text, page.url).links
-    named = [(_name(link.url), link) for link in links]
-    wheels = [
-        Link(text=name, url=link.url, attrs=_renamed(link.attrs, "data-"))
-        for name, link in named
-        if _is_wheel(name)
-    ]
-    names = [name for name, _ in named if _is_distribution(name)]
-    return names, [DistributionPackage.from_link(link) for link in wheels]
+    names, packages = [], []
+    for link in (link for some in turns(page_links(page)) for link in some):
+        name = _name(link.url)
+        if _is_distribution(name):
+            names.append(name)
+        if _is_wheel(name):
+            attributes = _renamed(link.attributes, "data-")
+            packages.append(
+                DistributionPackage.from_link(Link(text=name, url=link.url, attrs=attributes))
+            )
+    return names, packages
 
 
 def _from_json(page: web.Page, project: str) -> tuple[list[str], list[DistributionPackage], str]:
@@ -253,10 +234,13 @@ def _from_json(page: web.Page, project: str) -> tuple[list[str], list[Distributi
     names = [str(file["filename"]) for file in document["files"]]
     # Names are checked before pypi-simple sees them, whose patterns take very long for some.
     wheels = [file for file in document["files"] if _is_wheel(file["filename"])]
-    document["files"] = [_renamed(wheel) for wheel in wheels]
     version = str(document["meta"]["api-version"])
     document["meta"]["api-version"] = re.sub(r"^1\.\d+$", "1.0", version)
-    return names, ProjectPage.from_json_data(document, page.url).packages, strange
+    packages = []
+    for some in turns(wheels):
+        part = {**document, "files": [_renamed(wheel) for wheel in some]}
+        packages += ProjectPage.from_json_data(part, page.url).packages
+    return names, packages, strange
 
 
 def _strange_json(document: Mapping[str, Any], project: str) -> str:

@@ -37,7 +37,7 @@ def metadata(wheel: Wheel, sources: Sequence[Source]) -> bytes:
     shown = redacted(wheel.url)
     late = f"the metadata of {shown} did not come in time"
     try:
-        bare, login = web.with_login(wheel.url, sources)
+        bare, login = web.with_login(wheel.url, wheel.own_first(sources))
         key = ("metadata", bare, login, wheel.metadata_hash)
         errand = web.once(key, partial(_read, wheel, bare, login), store.FETCH_S, late)
         return errand.answer()

@@ -37,7 +37,8 @@ def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -
 
 def fetch_listed(wheel: Wheel, sources: Sequence[Source] = ()) -> Path:
     """Return the path of a wheel with the hash that its source tells, if it tells one; as above."""
-    return fetch(wheel.url, {wheel.sha256} if wheel.sha256 else (), sources)
+    known = {wheel.sha256} if wheel.sha256 else set()
+    return fetch(wheel.url, known, wheel.own_first(sources))
 
 
 def keep(url: str, login: Login = None) -> Path:
@@ -53,7 +54,7 @@ def measured(wheel: Wheel, sources: Sequence[Source] = ()) -> str:
 
     Raises FleetwheelError when the file does not come, or has not the hash that its source tells.
     """
-    path = keep(*web.with_login(wheel.url, sources))
+    path = keep(*web.with_login(wheel.url, wheel.own_first(sources)))
     algorithm, _, expected = (wheel.other_hash or "").partition(":")
     if expected and _hash(path, algorithm) != expected:
         raise FleetwheelError(

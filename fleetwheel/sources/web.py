@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 import fleetwheel
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.sources.address import Login, host_of, split_login
+from fleetwheel.sources.address import Login, host_of, shared_path, split_login
 from fleetwheel.sources.configured import certificate, login_of, proxies
 from fleetwheel.sources.wheel import Source
 
@@ -53,6 +53,8 @@ class Page(NamedTuple):
     media_type: str
     url: str
     """Where it really came from, after redirects; without credentials."""
+    charset: str = ""
+    """What the server says of its encoding, if anything."""
 
 
 class BackgroundCall(Generic[Answer]):
@@ -125,8 +127,10 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
         if response.status_code != 200:
             raise FleetwheelError(f"{url} answers with HTTP status {response.status_code}")
         content = _read(response, url, PAGE_BYTES)
-        media_type = response.headers.get("Content-Type", "text/html").partition(";")[0]
-        return Page(content, media_type.strip().lower(), split_login(response.url)[0])
+        media_type, _, more = response.headers.get("Content-Type", "text/html").partition(";")
+        charset = re.search(r"""charset=["']?([\w-]+)""", more, re.ASCII | re.IGNORECASE)
+        where = split_login(response.url)[0]
+        return Page(content, media_type.strip().lower(), where, charset[1] if charset else "")
 
 
 def same_page(url: str, other: str) -> bool:
@@ -262,11 +266,17 @@ def _require_encryption(response: requests.Response, url: str) -> None:
 def with_login(url: str, sources: Iterable[Source]) -> tuple[str, Login]:
     """Return an address without credentials, and those that it is asked with.
 
-    They are its own, or those of a source on the same server: scheme, host and port are equal.
+    They are its own, or those of a source on the same server: scheme, host and port are equal. Of
+    several there, that one lends them whose path has most in common with it, as pip does.
     """
     bare, login = split_login(url)
-    lent = {host_of(source.url): login_of(source) for source in sources}
-    return bare, login or lent.get(host_of(bare))
+    there = [source for source in sources if host_of(source.url) == host_of(bare)]
+
+    def near(source: Source) -> tuple[int, bool]:
+        return shared_path(source.url, bare), login_of(source) is not None
+
+    lender = max(there, key=near, default=None)
+    return bare, login or (login_of(lender) if lender else None)
 
 
 def _require_answer(host: str) -> None:

@@ -1,6 +1,7 @@
 """A wheel that some source really holds, and the source that holds it."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
@@ -102,6 +103,10 @@ class Wheel(ListedFile):
     def from_pypi(self) -> bool:
         """Whether this is a wheel of torch that PyPI has: the same file by name and hash."""
         return self.sha256 is not None and pypi_torch().get(self.filename) == self.sha256
+
+    def own_first(self, sources: Sequence[Source]) -> list[Source]:
+        """Return sources with the wheel's own before the others, where it is among them."""
+        return sorted(sources, key=lambda source: source != self.source)
 
     @cached_property
     def version(self) -> Version:

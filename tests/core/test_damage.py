@@ -36,6 +36,7 @@ def edit(path: Path) -> None:
 
 def test_a_file_that_is_gone(small: Project, site: Path) -> None:
     (site / "torch.py").unlink()
+    assert "files of torch" in small.run("-y", "deploys/drift.py").stdout
     why = deploy(small, "changed")
     assert "files of torch in 2.13.0+cpu" in why
     assert small.python("import torch; print(torch.__version__)") == "2.13.0+cpu"

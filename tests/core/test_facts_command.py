@@ -140,6 +140,7 @@ def test_a_limit_names_a_host_or_a_group(project: Path) -> None:
         (["gpu-01,"], "a host without a name"),
         (["@nowhere"], "Invalid connector: nowhere"),
         (["broken.py"], "broken.py"),
+        (["--json", "-"], "a --json without FILE prints to standard output by itself"),
     ],
 )
 def test_bad_usage_is_a_sentence(project: Path, arguments: list[str], words: str) -> None:
@@ -220,3 +221,17 @@ def test_a_host_that_keeps_the_program_is_asked_by_it(project: Path, tmp_path: P
     done = ask(project, "kept.py", "--json")
     (host,) = json.loads(done.stdout)["hosts"]
     assert host["profile"]["problems"] == ["skipped from what is kept"]
+
+
+def test_pyinfra_prints_the_host_that_it_runs_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pyinfra", "@local", "fact", "fleetwheel.facts.host.Host"]
+    done = subprocess.run(
+        [*command, f"root={tmp_path}/it's"], capture_output=True, text=True, check=True, timeout=60
+    )
+    answer = done.stdout + done.stderr
+    document, _ = json.JSONDecoder().raw_decode(answer[answer.index('{\n    "@local"') :])
+    state = document["@local"]
+    assert state["profile"]["os"] == "linux"
+    assert state["profile"]["pythons"]
+    assert state["installation"]["root"] == f"{tmp_path}/it's"
+    assert state["installation"]["writable"]

@@ -29,7 +29,7 @@ groups:
 OWN = """\
 wide = (["ws-1", "ws-2"], {"torch": "2.13", "keep": 4})
 narrow = (["ws-1"], {"torch": "2.14"})
-alone = [("ws-3", {"keep": 0}), ("ws-4", {"ssh_password": "secret"})]
+alone = [("ws-3", {"keep": 0}), ("ws-4", {"ssh_password": "secret", "sources": "me:secret@h/a"})]
 """
 
 
@@ -98,7 +98,7 @@ def test_a_host_with_a_bad_setting_says_so_and_the_others_are_shown(project: Pat
 def test_no_password_is_shown(project: Path) -> None:
     yaml, own = show(project), show(project, "own.py", "--json")
     assert "https://***@wheels.example.org/simple" in yaml.stdout
-    assert '"***"' in own.stdout
+    assert '"***"' in own.stdout and "***@h/a" in own.stdout
     assert "secret" not in yaml.stdout + yaml.stderr + own.stdout + own.stderr
 
 

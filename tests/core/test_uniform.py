@@ -9,14 +9,18 @@ import pytest
 
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import Request
+from fleetwheel.choice.target import Target, read_target
 from fleetwheel.deploy.decider import Decider, Member, pinned
 from fleetwheel.deploy.record import Record
 from fleetwheel.host.profile import Driver, DriverState, Gpu, Installation, Profile, Python
 from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.lock import save_lock
+from fleetwheel.lock.locking import lock_of
 from fleetwheel.matrix.matrix import load_matrix
 from tests.project import copy_of_checkout, run_pyinfra
+from tests.samples import lock_with
 from tests.small_wheels import make_wheel
 
 PYTHON = Python(path="/usr/bin/python3.11", version="3.11.2")
@@ -162,6 +166,40 @@ def test_a_group_keeps_its_release_while_all_can_run_it(
     member = Member(profile("8.9"), asked, record(held, pinned(asked, held)) if held else None)
     group = [member, Member(profile(joining), asked, None)]
     assert decider.common(group, relock=relock) == expected
+
+
+def kept(decider: Decider, torch: str) -> str:
+    """Give the controller a lock for this release of a uniform group; return its name."""
+    asked = pinned(Request(), torch)
+    target = read_target(profile("8.9"), asked)
+    assert isinstance(target, Target)
+    text = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"}).text.partition("[tool.")[0]
+    lock = lock_of(text.replace("2.13.0+cpu", torch), record(torch, asked).choice, target, asked)
+    save_lock(decider.directory, lock)
+    return lock.name
+
+
+def claiming(torch: str, lock: str = "pylock.x.toml", capability: str = "8.9") -> Member:
+    claim = record(torch, pinned(Request(), torch)).model_copy(update={"lock": lock})
+    return Member(profile(capability), Request(), claim)
+
+
+def test_one_host_moves_no_group(decider: Decider) -> None:
+    """Whatever release it claims, and whichever lock it names for that."""
+    lone = claiming("2.14.1")
+    assert decider.common([lone, *[Member(profile("8.9"), Request(), None)] * 2]) == "2.15.0"
+    assert decider.common([claiming("2.13.0"), claiming("2.13.0"), lone]) == "2.13.0"
+    ours = kept(decider, "2.13.0")
+    group = [claiming("2.13.0", ours), claiming("2.13.0", ours)]
+    for lock in ("pylock.x.toml", "pylock.gone.toml", ours):
+        assert decider.common([*group, claiming("2.14.1", lock)]) == "2.13.0"
+
+
+def test_a_roll_out_goes_on_that_stopped_half_way(decider: Decider) -> None:
+    """The newest release counts that the controller has locked for one of them."""
+    old, new = (kept(decider, torch) for torch in ("2.13.0", "2.14.1"))
+    group = [claiming("2.13.0", old), claiming("2.13.0", old), claiming("2.14.1", new)]
+    assert decider.common(group) == "2.14.1"
 
 
 def test_a_release_that_was_held_by_another_request_does_not_count(decider: Decider) -> None:

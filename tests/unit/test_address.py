@@ -1,14 +1,30 @@
 """Addresses taken apart: whose login goes where, and what counts as the official index."""
 
+import re
+
 import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
-from fleetwheel.sources.address import host_of, is_address, is_below, redacted, split_login
-from fleetwheel.sources.configured import is_official, uv_credentials
+from fleetwheel.sources.address import (
+    host_of,
+    is_address,
+    is_below,
+    lacks_scheme,
+    redacted,
+    split_login,
+)
+from fleetwheel.sources.configured import (
+    OwnSource,
+    OwnSources,
+    configured_sources,
+    is_official,
+    uv_credentials,
+)
 from fleetwheel.sources.wheel import Source
 
 LAB = Source(name="lab", url="https://me:s3cret@lab.example/simple/")
@@ -37,6 +53,51 @@ def test_a_login_is_lent_to_its_own_server_alone(url: str, lent: bool) -> None:
     assert uv_credentials([LAB], [url]) == ({"UV_INDEX": LAB.url} if lent else {})
     if lent:
         assert parse_url(bare).host == "lab.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("https://lab.example/team-a/simple/torch/a.whl", "a"),
+        ("https://lab.example/team-b/files/a.whl", "b"),
+        ("https://lab.example/open/a.whl", None),
+        ("https://lab.example/team-ab/a.whl", "a"),
+        ("https://lab.example/files/a.whl", "a"),
+        ("https://own:pw@lab.example/team-b/a.whl", "own"),
+    ],
+)
+def test_of_two_logins_on_a_server_the_nearest_counts(url: str, user: str | None) -> None:
+    """As with pip. Where none is nearer, it is the first that there is."""
+    places = ("open", "a:pw@team-a", "b:pw@team-b")
+    parts = [place.rpartition("@") for place in places]
+    urls = [f"https://{login}{at}lab.example/{path}/simple" for login, at, path in parts]
+    _, login = web.with_login(url, [Source(name="inventory", url=each) for each in urls])
+    assert login == ((user, "pw") if user else None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ("me:s3cret@lab.example/simple", "lab.example/simple"),
+        ("//me:s3cret@lab.example/simple", "//lab.example/simple"),
+        ("s3cret@lab.example", "lab.example"),
+        ("me:s3/cret@lab.example", None),
+    ],
+)
+def test_a_login_without_a_scheme_is_no_directory(entry: str, shown: str | None) -> None:
+    if shown:
+        assert redacted(entry) == shown
+    with pytest.raises(FleetwheelError, match="begins with https://") as caught:
+        configured_sources(OwnSources(sources=(OwnSource(url=entry),)))
+    assert not re.search("s3|cret@", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "entry", ["/srv/a:b@c", "./a@b", "../a:b@c", "~/a@b", "wheels", "C:/a@b", "file:///srv/a@b"]
+)
+def test_a_directory_may_have_such_letters(entry: str) -> None:
+    assert not lacks_scheme(entry)
+    assert redacted(entry) == entry
 
 
 AUTHORITIES = st.text(st.sampled_from("ab.:@/\\?#%lab.example[]0 "), max_size=12)

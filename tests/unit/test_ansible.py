@@ -84,6 +84,14 @@ def test_what_cannot_be_followed_is_a_sentence(variables: dict[str, Any], said: 
     assert line.startswith(f"a: {said}")
 
 
+def test_a_number_says_how_to_quote_it_in_ini() -> None:
+    (line,) = problems(fleetwheel_torch=2.1)
+    assert line.endswith(
+        """: quote it, fleetwheel_torch: "2.10" in YAML, fleetwheel_torch='"2.10"' behind a host"""
+        """ of an INI file, fleetwheel_torch="2.10" in its [GROUP:vars]"""
+    )
+
+
 def test_what_is_only_half_read_is_a_warning() -> None:
     assert read(ansible_ssh_common_args="-J gate").warnings == [
         "a: ansible_ssh_common_args is not read: ~/.ssh/config is"

@@ -11,7 +11,7 @@ from fleetwheel.deploy.record import Record
 from fleetwheel.drift import damaged
 from fleetwheel.host.profile import Generation
 from fleetwheel.inventory.settings import Settings
-from fleetwheel.operations import _damage, _probe
+from fleetwheel.operations import _damage, _drift_check, _probe
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, report_of, save_report
 from tests.deploying import hosts
 from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of
@@ -71,13 +71,30 @@ def test_and_after_a_deep_look_that_found_damage(
 ) -> None:
     whole = EnvironmentReport(status="clean", generation="whole-1")
     ill = EnvironmentReport(
-        name="vision", status="drifted", generation=generation, drift=tuple(damaged(["torch"]))
+        name="vision",
+        status="drifted",
+        generation=generation,
+        drift=tuple(damaged(["torch"], deep=True)),
     )
     found = HostReport(name=NAME, status="drifted", environments=(whole, ill))
     save_report(Path("reports"), report_of([found], kind="drift", deep=deep))
     save_report(Path("reports"), report_of([HostReport(name=NAME, status="unchanged")]))
     look(RECORD)
     assert asked[0]["hashes"] is hashes
+
+
+@pytest.mark.parametrize("python", ["3.11.7", None])
+def test_a_quick_look_at_drift_finds_what_a_deploy_would_build_again(
+    asked: list[dict[str, Any]], python: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = CPU_HOST if python else CPU_HOST.model_copy(update={"pythons": ()})
+    there = host(profile, current=ID, generations=(BUILT,), record=RECORD.text())
+    monkeypatch.setattr(_drift_check, "answered", lambda settings: there)
+    monkeypatch.setattr(_drift_check, "fact", lambda *_, **__: LOCK.text)
+    monkeypatch.setattr(_drift_check.locks, "load_lock", lambda *_: LOCK)
+    lost = [each for each in _drift_check.look(Settings()).drift if each.what == "files of torch"]
+    assert [(each.class_, each.deep) for each in lost] == [("package", False)] * bool(python)
+    assert asked == [{"id": ID, "hashes": False}] * bool(python)
 
 
 def test_an_environment_that_does_not_run_is_the_plans_matter(asked: list[dict[str, Any]]) -> None:

@@ -35,7 +35,7 @@ from fleetwheel.host.profile import (
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
-from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD
+from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD, TEST, TEST_AGAIN
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
 from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, report_of
@@ -64,8 +64,8 @@ CPU_WHEELS = Settings(accelerator="cpu")
 
 
 def test_files_that_no_wheel_brought_are_drift() -> None:
-    assert unrecorded([]) == []
-    (found,) = unrecorded(["lib/x.pth", "bin/x"])
+    assert unrecorded([], deep=True) == []
+    (found,) = unrecorded(["lib/x.pth", "bin/x"], deep=True)
     assert (found.class_, found.found, found.deep) == ("package", "lib/x.pth, bin/x", True)
     assert found.repair == REBUILD
 
@@ -253,11 +253,13 @@ def test_a_gpu_that_was_added() -> None:
 def test_runtime() -> None:
     untested = record_of(LOCK, ID).model_copy(update={"smoke": None})
     assert found(state(), untested) == {"runtime smoke test": ("passed", "no pass that counts")}
+    (test,) = differences(untested, LOCK, state(), Settings(), MATRIX)
+    assert test.repair.startswith(DEPLOY), "the test by itself would fail again"
     failing = TWO[0].model_copy(update={"remapping_failed": True})
     assert gpu_found(failing, TWO[1]) == {
         "runtime memory of GPU 0": ("sound", "no spare row is left")
     }
-    (drift,) = damaged(["numpy"])
+    (drift,) = damaged(["numpy"], deep=True)
     assert (drift.class_, drift.what) == ("package", "files of numpy")
     fault = FleetwheelError("wrong values", hint="replace the GPU")
     assert failed_test(fault).repair == "replace the GPU"
@@ -614,7 +616,7 @@ def test_a_host_on_hold_can_have_drifted_too() -> None:
 
 
 def test_no_deploy_is_advised_for_a_host_on_hold() -> None:
-    said = (DEPLOY, REBUILD, f"look for the GPU; {ACCEPT}", "replace the GPU")
+    said = (DEPLOY, REBUILD, f"look for the GPU; {ACCEPT}", "replace the GPU", TEST_AGAIN)
     plain = [
         Drift.model_validate(
             {"class": "package", "what": "x", "expected": "", "found": "", "repair": r}
@@ -622,5 +624,6 @@ def test_no_deploy_is_advised_for_a_host_on_hold() -> None:
         for r in said
     ]
     held = on_hold(plain, HELD)
-    assert [each.repair for each in held] == [HELD, HELD, f"look for the GPU; {HELD}", said[3]]
+    kept = [said[3], TEST]
+    assert [each.repair for each in held] == [HELD, HELD, f"look for the GPU; {HELD}", *kept]
     assert repairs([HostReport(name="a", status="drifted", drift=tuple(held))], "i.py") == []

@@ -9,6 +9,7 @@ import os
 import random
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ class Seeds:
         return "\n".join(lines) + "\n"
 
 
+@cache
 def _recorded(case: str) -> str:
     said = yaml.safe_load((FACTS / f"{case}.yaml").read_text())["output"]
     assert isinstance(said, str)

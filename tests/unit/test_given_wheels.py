@@ -133,7 +133,7 @@ def test_a_wheel_may_lie_at_a_long_path(sources: Source, tmp_path: Path) -> None
 
 
 def test_another_wheel_under_the_name_is_another_request(sources: Source, tmp_path: Path) -> None:
-    own = make_wheel(tmp_path / "own", "acme_utils", "1.0")
+    own = make_wheel(tmp_path / ("d" * 200) / "a long path", "acme_utils", "1.0")
     lock = locked(sources, f"{own}#sha256={sha256(own)}")
     same = target_of(CPU_HOST, Request(packages=(f"{own}#sha256={sha256(own)}",)))
     other = target_of(CPU_HOST, Request(packages=(f"{own}#sha256={HASH}",)))

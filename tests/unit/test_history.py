@@ -226,5 +226,14 @@ def test_a_comparison_names_environments_where_there_are_several() -> None:
     assert "default" not in one
 
 
+def test_hosts_that_only_one_report_is_about_are_named() -> None:
+    """As after a run with --limit: their drift is neither new nor mended."""
+    many = [host(f"h{number}", "clean") for number in range(10)]
+    old, new = of(host("a", "clean"), *many), of(host("a", "clean"), host("[b]", "clean"))
+    said = printed(old, new).splitlines()[1]
+    assert said == "in one of the reports only: [b], h0, h1, h2, h3, h4, h5, h6 and 3 more"
+    assert "in one of the reports" not in printed(old, old)
+
+
 def test_nothing_to_tell() -> None:
     assert "nothing was found, then or now" in printed(of(), of())

@@ -1,8 +1,11 @@
 """When a source has a name, when it says that it lacks it, and when that is no answer at all."""
 
 import json
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -66,8 +69,12 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
         (EMPTY.format("acme-utils server: down for maintenance"), "says other things"),
         ('{"error": "acme-utils: not authorized"}', "ends before </html>"),
         ("<" * 150_001, "has more than 150,000 elements"),
-        ("<META>" * 1_001, "has more than 1,000 base and meta elements"),
-        ("<br" * 10_001, "has more than 10,000 tags without an end"),
+        (f"{links(WHEEL)}<!-- {'x' * 2**20}", "a tag, comment or script of more than 1,048,576"),
+        (f'<meta name="pypi:repository-version" content="1.9">{links(WHEEL)}', HAS),
+        (
+            f'<meta name="pypi:repository-version" content="2.0">{links(WHEEL)}',
+            "known version: '2.0'",
+        ),
         ("<br/>".join([links(WHEEL)] * 2), HAS),
         # anything else
         (LOGIN, "it asks for input, as a login page does"),
@@ -88,6 +95,65 @@ def judged(page: web.Page, project: str = "acme-utils", flat: bool = False) -> s
 def test_what_the_page_of_a_package_means(text: str, meaning: str) -> None:
     page = web.Page(text.encode(), "text/html", "https://lab.example/simple/acme-utils/")
     assert meaning in judged(page)
+
+
+MANY = 40_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&" * 2**21,
+        "&#1;" * MANY,
+        "<a href=x>" * MANY,
+        "<br>" * MANY,
+        "<meta>" * MANY,
+        "<!-- >" * MANY,
+        "<![CDATA[ >" * MANY,
+        "<br" * MANY,
+        "<a '" * MANY,
+        f"<a {'a ' * MANY}>",
+        f"<script>{'</a>' * MANY}",
+    ],
+    ids=lambda text: text[:9],
+)
+def test_no_page_holds_up_the_work_of_others(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each took minutes, or time that grew with the square of its length, and never let go."""
+    turns: list[float] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: turns.append(thread_time()))
+    began = thread_time()
+    page = web.Page((text + " " * 2**18).encode(), "text/html", "https://lab.example/acme-utils/")
+    judged(page)
+    assert len(turns) >= 4
+    assert max(after - before for before, after in pairwise([began, *turns])) < 2
+    assert thread_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("content", "charset"),
+    [
+        ('<meta charset="latin1"><a href="é/{0}">x</a>'.encode("latin-1"), ""),
+        ('<a href="é/{0}">x</a>'.encode("latin-1"), "ISO-8859-1"),
+        ('<a href="é/{0}">x</a>'.encode(), "utf-8"),
+        ('<a href="é/{0}">x</a>'.encode(), "punycode"),
+        ('<a href="é/{0}">x</a>'.encode(), "no-such"),
+        ('<a href="é/{0}">x</a>'.encode(), ""),
+    ],
+)
+def test_a_page_is_read_in_its_charset(content: bytes, charset: str) -> None:
+    content = content.replace(b"{0}", WHEEL.encode())
+    page = web.Page(content, "text/html", "https://lab.example/acme-utils/", charset)
+    assert [file.url for file in listing(page).wheels] == [
+        f"https://lab.example/acme-utils/é/{WHEEL}"
+    ]
+
+
+def test_bytes_of_another_charset_are_no_word_on_the_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    content = links(WHEEL).encode() + b"\xff\xfe"
+    assert judged(web.Page(content, "text/html", "https://lab.example/acme-utils/")) == HAS
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

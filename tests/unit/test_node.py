@@ -121,3 +121,11 @@ def test_a_command_that_it_does_not_know(tmp_path: Path, words: list[str]) -> No
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("usage: fleetwheel-node ")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_who_asks_for_help_gets_it(tmp_path: Path, word: str) -> None:
+    command = [sys.executable, "-I", node_program.unpacked(tmp_path), word]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: fleetwheel-node check|test|nvml")

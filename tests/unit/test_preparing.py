@@ -15,13 +15,14 @@ from fleetwheel.delivery import uv_binary
 from fleetwheel.deploy.plan import Plan
 from fleetwheel.deploy.record import State
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.profile import Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock, from_copy
 from fleetwheel.operations import torch
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.sources import store, web
 from tests.deploying import hosts
-from tests.samples import CPU_HOST, PYTHON, REQUEST, host, lock_with
+from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with
 from tests.serve_index import Index, serve_index
 from tests.small_wheels import make_wheel
 
@@ -127,3 +128,18 @@ def test_a_wheel_that_was_changed_on_this_machine_is_found_before_the_host_is_as
     wheel.unlink()
     with pytest.raises(FleetwheelError, match="is not there"):
         prepared(lock, sources=sources, **data)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "profile", "said"),
+    [
+        ((0, 1), CPU_HOST, ["gpus: 0, 1 is without effect: the host has no NVIDIA GPU"]),
+        ((0,), GPU_HOST, []),
+        (None, CPU_HOST, []),
+    ],
+)
+def test_gpus_that_nobody_can_serve_are_mentioned(
+    gpus: tuple[int, ...] | None, profile: Profile, said: list[str]
+) -> None:
+    _, notes = torch._request(Settings(gpus=gpus), host(profile))
+    assert list(notes) == said

@@ -105,6 +105,7 @@ def test_without_pip_there_is_pypi(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [source.url for source in configured_sources()] == [PYPI_SIMPLE_ENDPOINT]
 
 
+@pytest.mark.usefixtures("quick_pip")
 def test_only_the_default_index_and_what_the_inventory_names_are_optional(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -117,6 +118,7 @@ def test_only_the_default_index_and_what_the_inventory_names_are_optional(
     assert [source.optional for source in configured_sources(named)] == [True, False]
 
 
+@pytest.mark.usefixtures("quick_pip")
 @pytest.mark.parametrize(
     ("variable", "value", "named"),
     [

@@ -1,5 +1,6 @@
 """What strangers and hosts say, on its way to a terminal."""
 
+import io
 import logging
 
 import click
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from fleetwheel import terminal
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import HostReport
+from fleetwheel.reporting.table import print_rows
 
 STEERS = "\x1b\x07\x08\x0c\x0e\r\x7f\x85\x90\x9b\x9d\u202e\u2066"
 HOSTILE = [
@@ -88,3 +90,16 @@ def test_json_on_a_terminal_is_ascii() -> None:
     found = report.report_of([HostReport(name="h", status="failed", why="\x9b2J\u202e\x1b")])
     assert report.report_json(found).isascii()
     assert "\x1b" not in report.report_json(found)
+
+
+@pytest.mark.parametrize(("value", "styled"), [("", True), ("1", False)])
+def test_no_style_is_left_with_no_color(
+    value: str, styled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rich, which takes bold for no colour."""
+    monkeypatch.setenv("NO_COLOR", value)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out = io.StringIO()
+    print_rows(["host"], [["a"]], terminal.new_console(file=out, force_terminal=True))
+    assert ("\x1b[1m" in out.getvalue()) is styled
+    assert styled or "\x1b" not in out.getvalue()
