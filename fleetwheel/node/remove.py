@@ -139,14 +139,14 @@ def unlink(root: Path, environment: str) -> None:
 
 def users_of(generations: Iterable[Path]) -> str:
     """Return who uses which of these generations, for people; empty where nobody does."""
-    used = {path.name: holders(path) for path in generations if in_use(path)}
+    used = {path.name: processes_of(path) for path in generations if in_use(path)}
     return "; ".join(
         f"{name} by {', '.join(found) or 'processes of other users'}"
         for name, found in used.items()
     )
 
 
-def holders(generation: Path) -> list[str]:
+def processes_of(generation: Path) -> list[str]:
     """Return the processes that hold the lease of a generation, as far as this user may know."""
     if sys.platform == "win32":
         return []

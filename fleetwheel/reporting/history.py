@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import from_json
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from fleetwheel.errors import DETAIL, LOG, FleetwheelError
@@ -18,6 +19,7 @@ from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
 from fleetwheel.reporting.report import HostReport, Report, Status
 from fleetwheel.reporting.table import print_rows
+from fleetwheel.terminal import printable
 
 Kind = Literal["deploy", "smoke", "drift"]
 Key = tuple[str, str, str, str]

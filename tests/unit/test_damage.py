@@ -14,7 +14,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _damage, _drift_check, _probe
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, report_of, save_report
 from tests.deploying import hosts
-from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of
+from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of, state_of
 
 LOCK = lock_with({"torch": "2.13.0+cpu"})
 ID = f"{LOCK.generation(PYTHON)}-1"
@@ -88,11 +88,11 @@ def test_a_quick_look_at_drift_finds_what_a_deploy_would_build_again(
     asked: list[dict[str, Any]], python: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = CPU_HOST if python else CPU_HOST.model_copy(update={"pythons": ()})
-    there = host(profile, current=ID, generations=(BUILT,), record=RECORD.text())
+    there = host(profile, current=ID, generations=(BUILT,), record=state_of(RECORD).text())
     monkeypatch.setattr(_drift_check, "answered", lambda settings: there)
     monkeypatch.setattr(_drift_check, "fact", lambda *_, **__: LOCK.text)
     monkeypatch.setattr(_drift_check.locks, "load_lock", lambda *_: LOCK)
-    lost = [each for each in _drift_check.look(Settings()).drift if each.what == "files of torch"]
+    lost = [each for each in _drift_check.look(Settings()).differences if each.what == "files of torch"]
     assert [(each.class_, each.deep) for each in lost] == [("package", False)] * bool(python)
     assert asked == [{"id": ID, "hashes": False}] * bool(python)
 

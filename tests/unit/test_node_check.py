@@ -399,7 +399,7 @@ def test_no_test_runs_what_another_user_has_deployed(shared: Host, claim: str) -
     python.chmod(0o755)
     trust = Trust(users=("4711",))
     record = shared.record.model_copy(update={"user": claim, "trust": trust})
-    (shared.root / "state.json").write_text(record.text())
+    (shared.root / "state.json").write_text(state_of(record).text())
     for path in (shared.root, *shared.root.rglob("*")):
         os.chown(path, 4711, 4711, follow_symlinks=False)
     with pytest.raises(check.UnknownState, match=f"belongs to unknown .4711.: run it as {claim}$"):

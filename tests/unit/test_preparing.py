@@ -141,5 +141,5 @@ def test_a_wheel_that_was_changed_on_this_machine_is_found_before_the_host_is_as
 def test_gpus_that_nobody_can_serve_are_mentioned(
     gpus: tuple[int, ...] | None, profile: Profile, said: list[str]
 ) -> None:
-    _, notes = torch._request(Settings(gpus=gpus), host(profile))
+    _, notes = torch._request("default", Settings(gpus=gpus), host(profile))
     assert list(notes) == said
