@@ -92,7 +92,8 @@ def test_a_quick_look_at_drift_finds_what_a_deploy_would_build_again(
     monkeypatch.setattr(_drift_check, "answered", lambda settings: there)
     monkeypatch.setattr(_drift_check, "fact", lambda *_, **__: LOCK.text)
     monkeypatch.setattr(_drift_check.locks, "load_lock", lambda *_: LOCK)
-    lost = [each for each in _drift_check.look(Settings()).differences if each.what == "files of torch"]
+    found = _drift_check.look(Settings()).differences
+    lost = [each for each in found if each.what == "files of torch"]
     assert [(each.class_, each.deep) for each in lost] == [("package", False)] * bool(python)
     assert asked == [{"id": ID, "hashes": False}] * bool(python)
 
