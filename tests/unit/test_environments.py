@@ -20,7 +20,7 @@ from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.node import activate as activating
 from fleetwheel.node.link import generation_at, link_of
-from fleetwheel.operations import _host_state, _probe, _push, _report, torch
+from fleetwheel.operations import _host_state, _planning, _probe, _push, _report, torch
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.reporting.report import EnvironmentReport
@@ -257,7 +257,7 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     for name in ("_hosts", "_environments"):
         monkeypatch.setattr(_report, name, {})
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
-    monkeypatch.setattr(torch, "_decider", Always())
+    monkeypatch.setattr(_planning, "_decider", Always())
     monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
     with hosts(NAME, **VISION) as state:
         yield state
@@ -326,7 +326,7 @@ def test_nor_does_what_fails_in_planning(
             raise error
         return []
 
-    monkeypatch.setattr(torch, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "damaged_packages", damaged)
     settings = Settings.model_validate({"environments": {"vision": {"keep": 2}}})
     assert not carried_out(far, torch.environment, settings=settings)
     assert kept(root) == {"vision": OLD}
