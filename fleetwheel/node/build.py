@@ -21,7 +21,7 @@ from typing import Any
 
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive
-from fleetwheel.node.uv import Fetching, place_uv, uv
+from fleetwheel.node.uv import Fetching, forget_trimmed, place_uv, uv
 from fleetwheel.node.verify import (
     damaged_packages,
     environment_python,
@@ -86,10 +86,11 @@ def build(
 
 
 def sweep(root: Path) -> None:
-    """Remove what interrupted runs left behind; the lock is held, so nobody works in it."""
+    """Remove what earlier runs left behind; the lock is held, so nobody works in it."""
     (root / "envs").mkdir(parents=True, exist_ok=True)
     for left in (*(root / "envs").glob(".*-*"), *(root / "cache" / "uv").glob(".tmp*")):
         shutil.rmtree(str(left), ignore_errors=True)
+    forget_trimmed(root / "cache" / "uv")
 
 
 def require_space(root: Path, needed_bytes: int) -> None:

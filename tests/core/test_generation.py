@@ -262,6 +262,21 @@ def test_what_was_in_use_last_stays_before_what_was_built_last(root: Path, lock:
     assert run("activate", root, **activating("a-3", keep=2))["removed"] == ["a-2"]
 
 
+def test_wheels_of_a_local_directory_are_built_again_once_the_cache_was_trimmed(
+    root: Path, lock: str, tmp_path: Path
+) -> None:
+    """With ``keep: 1``, to another torch and back; then removed, and deployed again."""
+    newer = lock_of(make_wheel(tmp_path / "wheels", "alpha", "2.0+cpu"))
+    build_long_ago(root, lock, "old-1")
+    run("activate", root, **activating("old-1", keep=1))
+    build_long_ago(root, newer, "new-1")
+    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+    assert run("build", root, **building(lock, id="old-1")) == {"ok": True, "built": "old-1"}
+    run("activate", root, **activating("old-1", keep=1))
+    assert run("remove", root, environment="default")["ok"]
+    assert run("build", root, **building(lock, id="old-1")) == {"ok": True, "built": "old-1"}
+
+
 def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
     (root / "envs/.building-old").mkdir(parents=True)
     run("build", root, **building(lock))
