@@ -19,7 +19,7 @@ from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.node import activate as activating
-from fleetwheel.node.link import generation_at, link_of
+from fleetwheel.node.link import generation_of
 from fleetwheel.operations import _host_state, _planning, _probe, _push, _report, torch
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
@@ -118,63 +118,86 @@ def kept(root: Path) -> dict[str, str]:
 
 
 def test_environments_move_by_themselves(tmp_path: Path) -> None:
-    for id in ("a-1", "b-1", "b-2"):
+    for id in ("a-cp311-0123456789ab-1", "b-cp311-0123456789ab-1", "b-cp311-0123456789ab-2"):
         add_generation(tmp_path, id)
-    activate(tmp_path, "default", "a-1")
-    activate(tmp_path, "vision", "b-1")
-    activate(tmp_path, "vision", "b-2")
-    links = {name: generation_at(link_of(tmp_path, name)) for name in ("default", "vision")}
-    assert links == kept(tmp_path) == {"default": "a-1", "vision": "b-2"}
-    assert (tmp_path / "environments/default").resolve() == tmp_path / "envs/a-1"
-    assert (tmp_path / "environments/vision").readlink() == Path("../envs/b-2")
+    activate(tmp_path, "default", "a-cp311-0123456789ab-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-2")
+    links = {name: generation_of(tmp_path, name) for name in ("default", "vision")}
+    assert (
+        links
+        == kept(tmp_path)
+        == {"default": "a-cp311-0123456789ab-1", "vision": "b-cp311-0123456789ab-2"}
+    )
+    assert (tmp_path / "environments/default").resolve() == tmp_path / "envs/a-cp311-0123456789ab-1"
+    assert (tmp_path / "environments/vision").readlink() == Path("../envs/b-cp311-0123456789ab-2")
 
 
 def test_the_record_of_another_controller_stays(tmp_path: Path) -> None:
     """It may have a key that this version does not know."""
-    add_generation(tmp_path, "a-1")
+    add_generation(tmp_path, "a-cp311-0123456789ab-1")
     strange = {"generation": "z-1", "new_key": [1]}
     document = {"schema": "fleetwheel.state/2", "environments": {"theirs": strange}}
     (tmp_path / "state.json").write_text(json.dumps(document))
-    activate(tmp_path, "ours", "a-1")
+    activate(tmp_path, "ours", "a-cp311-0123456789ab-1")
     found = json.loads((tmp_path / "state.json").read_text())["environments"]
     assert found["theirs"] == strange
-    assert found["ours"]["generation"] == "a-1"
+    assert found["ours"]["generation"] == "a-cp311-0123456789ab-1"
 
 
 def test_each_environment_keeps_its_own_number_of_generations(tmp_path: Path) -> None:
-    for id in ("a-1", "b-1", "b-2", "b-3"):
+    for id in (
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-2",
+        "b-cp311-0123456789ab-3",
+    ):
         add_generation(tmp_path, id)
-    activate(tmp_path, "default", "a-1", keep=1)
-    for id in ("b-1", "b-2"):
+    activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1)
+    for id in ("b-cp311-0123456789ab-1", "b-cp311-0123456789ab-2"):
         activate(tmp_path, "vision", id, keep=1)
-    assert {path.name for path in (tmp_path / "envs").iterdir()} >= {"a-1", "b-2"}
-    assert activate(tmp_path, "vision", "b-3", keep=1) == ["b-2"]
-    assert {path.name for path in (tmp_path / "envs").iterdir()} == {"a-1", "b-3"}
+    assert {path.name for path in (tmp_path / "envs").iterdir()} >= {
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-2",
+    }
+    assert activate(tmp_path, "vision", "b-cp311-0123456789ab-3", keep=1) == [
+        "b-cp311-0123456789ab-2"
+    ]
+    assert {path.name for path in (tmp_path / "envs").iterdir()} == {
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-3",
+    }
 
 
 def test_what_another_environment_keeps_for_a_look_stays(tmp_path: Path) -> None:
-    for id in ("a-1", "a-2", "b-1"):
+    for id in ("a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2", "b-cp311-0123456789ab-1"):
         add_generation(tmp_path, id)
-    os.utime(tmp_path / "envs/a-2/pyvenv.cfg", (0, 0))
-    failed = record_of(LOCK, "a-1").model_copy(update={"failed": ("a-2",), "keep": 1})
+    os.utime(tmp_path / "envs/a-cp311-0123456789ab-2/pyvenv.cfg", (0, 0))
+    failed = record_of(LOCK, "a-cp311-0123456789ab-1").model_copy(
+        update={"failed": ("a-cp311-0123456789ab-2",), "keep": 1}
+    )
     activating.record(str(tmp_path), "default", failed.to_json())
-    assert activate(tmp_path, "vision", "b-1", keep=1) == []
-    assert activate(tmp_path, "default", "a-1", keep=1) == ["a-2"]
+    assert activate(tmp_path, "vision", "b-cp311-0123456789ab-1", keep=1) == []
+    assert activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1) == [
+        "a-cp311-0123456789ab-2"
+    ]
 
 
 def test_what_another_controller_has_just_built_stays(tmp_path: Path) -> None:
-    for id in ("a-1", "old-1", "new-1"):
+    for id in ("a-cp311-0123456789ab-1", "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1"):
         add_generation(tmp_path, id)
-    os.utime(tmp_path / "envs/old-1/pyvenv.cfg", (0, 0))
-    assert activate(tmp_path, "default", "a-1", keep=1) == ["old-1"]
+    os.utime(tmp_path / "envs/old-cp311-0123456789ab-1/pyvenv.cfg", (0, 0))
+    assert activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1) == [
+        "old-cp311-0123456789ab-1"
+    ]
 
 
 def test_the_first_schema_becomes_the_second_at_a_change(tmp_path: Path) -> None:
     first = Path("tests/fixtures/state-1/state.json").read_text()
     (tmp_path / "state.json").write_text(first)
-    add_generation(tmp_path, "b-1")
+    add_generation(tmp_path, "b-cp311-0123456789ab-1")
     before = records.parse_state(first).environments["default"]
-    activate(tmp_path, "vision", "b-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-1")
     found = records.parse_state((tmp_path / "state.json").read_text())
     assert (found.environments["default"].generation, set(found.environments)) == (
         before.generation,
