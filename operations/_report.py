@@ -15,6 +15,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
+from fleetwheel.errors import NotBegunError, RefusedError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
@@ -128,7 +129,15 @@ def _all_well(state: State, host: Host) -> bool:
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
     """Return a command that fails on this host, for a reason; see ``refuse``."""
-    return refuse(HostReport(name=host.name, status="failed", why=str(why), profile=profile))
+    status = status_of(why)
+    return refuse(HostReport(name=host.name, status=status, why=str(why), profile=profile))
+
+
+def status_of(why: object) -> Status:
+    """Return how a report calls what ended with this error, or for another reason."""
+    if isinstance(why, NotBegunError):
+        return "not begun"
+    return "refused" if isinstance(why, RefusedError) else "failed"
 
 
 def _fail(state: State, host: Host) -> bool:

@@ -15,7 +15,7 @@ from pyinfra.api import State
 from pyinfra.api.operation import add_op
 
 from fleetwheel.deploy.record import Earlier, Hold, Record
-from fleetwheel.deploy.removal import leaving, remover, what_goes, what_of_root
+from fleetwheel.deploy.removal import Leaving, leaving, remover, what_of_root
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.traces import HostTraces, Traces
 from fleetwheel.host.profile import Installation, Python
@@ -82,16 +82,28 @@ def test_what_removes_stands_outside_of_the_root_if_it_can() -> None:
 
 
 def test_people_read_what_goes() -> None:
-    assert what_goes(["a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2"], 3_300_000_000) == (
-        "not in the inventory; link, record and 2 generations go: a-cp311-0123456789ab-1, a-cp311-0123456789ab-2; frees 3.3 GB"
+    two = Leaving("vision", ["a-1", "a-2"], 3_300_000_000)
+    assert two.told() == (
+        "vision is not in the inventory: would remove its link, its record and 2 generations"
+        " (a-1, a-2); frees 3.3 GB"
     )
-    assert "link, record and 1 generation go" in what_goes(["a-cp311-0123456789ab-1"], 0)
-    assert "will fail: a-cp311-0123456789ab-1 by process 7 (python)" in what_goes(
-        ["a-cp311-0123456789ab-1"], 0, "a-cp311-0123456789ab-1 by process 7 (python)"
+    assert "removed its link, its record and 1 generation (a-1); freed 0 MB" in (
+        Leaving("vision", ["a-1"], 0).told(done=True)
     )
-    assert what_of_root("/opt/f", ["default"], ["notes.txt"]) == (
-        "1 environment (default) and all of fleetwheel's under /opt/f\n"
-        "notes.txt in it stays: it is not fleetwheel's"
+    assert "would remove its link and its record; frees" in Leaving("vision", [], 0).told()
+    used = Leaving("vision", ["a-1"], 0, ["envs/mine"], "a-1 by process 7 (x\ny)").told()
+    assert used.splitlines()[1:] == [
+        "envs/mine stays: it is not fleetwheel's",
+        "what runs there will fail: a-1 by process 7 (x y)",
+    ]
+
+
+def test_people_read_what_goes_of_a_root() -> None:
+    names = ["a", "b\n\x1b[31m", "3 more"]
+    assert what_of_root("/opt/f", ["default"], names, linked="/data/f") == (
+        "1 environment (default) and all of fleetwheel's under /opt/f",
+        "\na, b ?[31m and 3 more stay: they are not fleetwheel's"
+        "\n/opt/f stays: it is a link to /data/f, which stays too",
     )
 
 
@@ -182,7 +194,7 @@ def test_only_what_the_inventory_has_not_goes(
     assert not (root / "environments/course").is_symlink()
     found = reported()["course"]
     assert (list(reported()), found.status) == (["course"], "changed")
-    assert "1 generation go: course-cp311-0123456789ab-1; frees 0 MB" in found.why
+    assert "course is not in the inventory: removed its link" in found.why
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
@@ -191,7 +203,7 @@ def test_a_dry_run_says_the_same_and_does_nothing(
     assert removed(far, root, monkeypatch, dry=True, **VISION)
     found = reported()["course"]
     assert found.status == "would change"
-    assert "1 generation go: course-cp311-0123456789ab-1; frees 0 MB" in found.why
+    assert "1 generation (course-cp311-0123456789ab-1); frees 0 MB" in found.why
     assert (root / "environments/course").is_symlink()
     assert (root / "envs/course-cp311-0123456789ab-1").is_dir()
     assert not (root / ".lock").exists()
@@ -211,7 +223,7 @@ def test_one_in_use_stays_and_the_other_goes(
 ) -> None:
     with lease(root / "envs/vision-cp311-0123456789ab-1"):
         assert not removed(far, root, monkeypatch)
-    assert (reported()["vision"].status, reported()["course"].status) == ("failed", "changed")
+    assert (reported()["vision"].status, reported()["course"].status) == ("refused", "changed")
     assert f"vision-cp311-0123456789ab-1 by process {os.getpid()}" in reported()["vision"].why
     assert "--data in_use=true" in reported()["vision"].why
     assert reported()["vision"].choice == RECORDS["vision"].choice
@@ -242,7 +254,7 @@ def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     with lease(root / "envs/default-cp311-0123456789ab-1"):
         assert removed(far, root, monkeypatch, dry=True, in_use=True, found=found, **kept)
     assert (
-        "2 generations go: vision-cp311-0123456789ab-1, shared-cp311-0123456789ab-1"
+        "2 generations (vision-cp311-0123456789ab-1, shared-cp311-0123456789ab-1"
         in reported()["vision"].why
     )
 
@@ -283,24 +295,29 @@ def test_a_dry_run_of_that_removes_nothing(
     (root / "notes.txt").touch()
     assert removed(far, root, monkeypatch, dry=True, what="everything")
     assert of_host().status == "would change"
-    assert "notes.txt in it stays" in of_host().why
+    assert "notes.txt stays: it is not fleetwheel's" in of_host().why
     assert (root / "envs/default-cp311-0123456789ab-1").is_dir()
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("given", "status", "why"),
     [
-        ({"what": "all"}, "is none of environments, schedule, mirror, everything"),
-        ({"what": "everything", "environment": "vision"}, "contradict each other"),
-        ({"what": "everything", "hold": "the exam"}, "the inventory holds it: the exam"),
-        ({"environment": "default"}, "default is in the inventory"),
+        ({"what": "all"}, "failed", "is none of environments, schedule, mirror, everything"),
+        ({"what": "everything", "environment": "vision"}, "failed", "contradict each other"),
+        ({"what": "everything", "hold": "exam"}, "refused", "the inventory holds it: exam"),
+        ({"environment": "default"}, "refused", "default is in the inventory"),
     ],
 )
-def test_what_cannot_be_meant_fails_the_host(
-    far: State, root: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], why: str
+def test_what_cannot_be_meant_or_done_ends_the_host(
+    far: State,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    status: str,
+    why: str,
 ) -> None:
     assert not removed(far, root, monkeypatch, **given)
-    assert of_host().status == "failed"
+    assert of_host().status == status
     assert why in of_host().why
     assert len(list((root / "envs").iterdir())) == 3
 
@@ -323,6 +340,7 @@ def test_a_mirror_that_the_inventory_names_stays(
 ) -> None:
     traces = Traces(paths={f"{root}/mirror": 4096})
     assert not removed(far, root, monkeypatch, what=what, mirror="192.0.2.1:8080", traces=traces)
+    assert of_host().status == "refused"
     assert "the inventory names this host as the mirror: 192.0.2.1:8080" in of_host().why
 
 
