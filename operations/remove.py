@@ -132,7 +132,8 @@ def _environment(
     gone = Leaving(about.name, *answer)
     said = about.model_copy(update={"why": gone.told()})
     _report.record_environment(host.name, said)
-    logger.info(f"{host.print_prefix}{said.why}")
+    place = "" if about.name == DEFAULT else f"{about.name}: "
+    logger.info(f"{host.print_prefix}{place}{said.why}")
     yield environment_step(said, _remove, said, gone, settings, facts, in_use)
 
 

@@ -45,6 +45,7 @@ def parse_environments(section: Section) -> Installation:
         uv=uv["version"] if uv else None,
         current=current[1] if current else None,
         environments=_environments(section.get("environment", [])),
+        default=_default(section.get("environment", [])),
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
@@ -56,6 +57,10 @@ def _environments(lines: list[str]) -> dict[str, str]:
     """Return the generation that each environment points at; ``current`` says that of default."""
     found = filter(None, map(LINK.fullmatch, lines))
     return {link[1]: link[2] for link in found if link[1] != DEFAULT}
+
+
+def _default(lines: list[str]) -> str:
+    return next((line.partition(" ")[2] for line in lines if line.startswith("default ")), "")
 
 
 def _free_bytes(df: list[str]) -> int | None:

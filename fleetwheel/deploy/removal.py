@@ -80,14 +80,18 @@ class Leaving(NamedTuple):
     """Who will lose it under way."""
 
     def told(self, *, done: bool = False) -> str:
-        """Return what goes, for people, or what has gone once that is ``done``."""
+        """Return what goes, for people, or what has gone once that is ``done``.
+
+        Tables name every environment but "default".
+        """
         count = len(self.generations)
         several = "" if count == 1 else "s"
         named = single_line(", ".join(self.generations))
         parts = f"its link, its record and {count} generation{several} ({named})"
         what = tense(parts if count else "its link and its record", self.bytes, done=done)
         more = f"{_staying(self.foreign)}{_losing(self.users)}"
-        return f"{self.name} is not in the inventory: {what}{more}"
+        words = f"{DEFAULT} is not" if self.name == DEFAULT else "not"
+        return f"{words} in the inventory: {what}{more}"
 
 
 def tense(what: str, freed: int, *, done: bool) -> str:

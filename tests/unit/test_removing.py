@@ -84,13 +84,14 @@ def test_what_removes_stands_outside_of_the_root_if_it_can() -> None:
 def test_people_read_what_goes() -> None:
     two = Leaving("vision", ["a-1", "a-2"], 3_300_000_000)
     assert two.told() == (
-        "vision is not in the inventory: would remove its link, its record and 2 generations"
+        "not in the inventory: would remove its link, its record and 2 generations"
         " (a-1, a-2); frees 3.3 GB"
     )
     assert "removed its link, its record and 1 generation (a-1); freed 0 MB" in (
         Leaving("vision", ["a-1"], 0).told(done=True)
     )
     assert "would remove its link and its record; frees" in Leaving("vision", [], 0).told()
+    assert Leaving("default", [], 0).told().startswith("default is not in the inventory: ")
     used = Leaving("vision", ["a-1"], 0, ["envs/mine"], "a-1 by process 7 (x\ny)").told()
     assert used.splitlines()[1:] == [
         "envs/mine stays: it is not fleetwheel's",
@@ -194,7 +195,7 @@ def test_only_what_the_inventory_has_not_goes(
     assert not (root / "environments/course").is_symlink()
     found = reported()["course"]
     assert (list(reported()), found.status) == (["course"], "changed")
-    assert "course is not in the inventory: removed its link" in found.why
+    assert "not in the inventory: removed its link" in found.why
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
