@@ -262,6 +262,7 @@ def _recorded(
         compare.Recorded(record.generation, record.choice.python.path, record.lock, wanted),
         there.in_use(environment),
         compare.Environment(bool(built.python), built.packages) if built else None,
+        "current" if environment == DEFAULT else f"environments/{environment}",
     )
 
 

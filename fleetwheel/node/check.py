@@ -165,8 +165,10 @@ def environment_differences(root: Path, name: str, record: Mapping[str, Any]) ->
         record["lock"],
         look.locked(generation),
     )
-    in_use = generation_at(link_of(root, name))
-    return compare.package_differences(recorded, in_use, look.environment(generation))
+    link = link_of(root, name)
+    there = look.environment(generation)
+    path = link.relative_to(root).as_posix()
+    return compare.package_differences(recorded, generation_at(link), there, path)
 
 
 def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:

@@ -113,7 +113,10 @@ NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was
 
 
 def package_differences(
-    recorded: Recorded, current: str | None, there: Environment | None
+    recorded: Recorded,
+    current: str | None,
+    there: Environment | None,
+    link: str = "current",
 ) -> list[Difference]:
     """Compare what is in use, its interpreter and its packages with record and lock."""
     if there is None:
@@ -121,7 +124,7 @@ def package_differences(
     found = []
     if current != recorded.generation:
         elsewhere = current or "nothing"
-        found.append(Difference("package", "current", recorded.generation, elsewhere, DEPLOY))
+        found.append(Difference("package", link, recorded.generation, elsewhere, DEPLOY))
     if not there.runs:
         gone = f"{recorded.interpreter} does not run it"
         found.append(Difference("package", "interpreter", "bin/python runs", gone, DEPLOY))

@@ -468,6 +468,12 @@ def test_what_stands_under_the_root(machine: Machine, shell: list[str]) -> None:
     assert (older.id, older.python, older.packages) == ("older-1", "", {})
 
 
+def test_the_record_of_many_environments_arrives_whole(machine: Machine) -> None:
+    text = "{\n" + f'  "{"x" * 1000}": 1\n' * 1500 + "}"
+    machine.write("root of it/state.json", text + "\n")
+    assert machine.state().installation.record.strip() == text
+
+
 def test_a_package_that_is_there_twice_equals_no_lock(machine: Machine) -> None:
     generation(machine, "a-1", {"torch": "2.12.0"})
     generation(machine, "a-1", {"torch": "2.13.0"})
