@@ -6,7 +6,7 @@ controller adds in ``fleetwheel/drift.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fleetwheel.node.driver_states import explain_state
@@ -141,6 +141,19 @@ def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> 
         for name in sorted({*wanted, *there})
         if wanted.get(name) != there.get(name)
     ]
+
+
+def damaged_differences(packages: Iterable[str]) -> list[Difference]:
+    """Return the packages whose files differ from the hashes in their RECORD."""
+    words = ("as in the wheel", "changed or missing", REBUILD)
+    return [Difference("package", f"files of {name}", *words) for name in packages]
+
+
+def unrecorded_differences(files: Sequence[str]) -> list[Difference]:
+    """Return the files that Python would run, and that no wheel of the lock brought."""
+    if not files:
+        return []
+    return [Difference("package", "files of no package", "none", ", ".join(files), REBUILD)]
 
 
 def driver_differences(
