@@ -12,6 +12,7 @@ from fleetwheel.node import activate as activating
 from fleetwheel.node import root as roots
 from fleetwheel.node import uninstall as uninstalling
 from fleetwheel.node.link import generation_of, leading, tidy
+from fleetwheel.node.state import records
 from tests.deploying import add_generation
 from tests.samples import lock_with, record_of
 
@@ -27,7 +28,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def activate(root: Path, environment: str) -> None:
-    activating.activate(str(root), ID, environment, RECORD, [])
+    before = records(root).get(environment)
+    activating.activate(str(root), ID, environment, RECORD, [], before)
 
 
 @pytest.mark.parametrize(

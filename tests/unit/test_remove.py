@@ -13,7 +13,7 @@ import pytest
 
 from fleetwheel.deploy import record as records
 from fleetwheel.node import activate as activating
-from fleetwheel.node import clean, remove, uninstall
+from fleetwheel.node import clean, remove, state, uninstall
 from fleetwheel.node.link import generation_of, link_of
 from fleetwheel.node.root import Failure
 from tests.deploying import add_generation
@@ -35,8 +35,14 @@ def activate(root: Path, name: str, *ids: str) -> None:
         if not (root / "envs" / id).exists():
             add_generation(root, id)
         record = record_of(LOCK, id).model_copy(update={"earlier": earlier, "keep": 9})
-        activating.activate(str(root), id, name, record.to_json(), [])
+        before = state.records(root).get(name)
+        activating.activate(str(root), id, name, record.to_json(), [], before)
         earlier = (records.Earlier(generation=id), *earlier)
+
+
+def note(root: Path, name: str, record: records.Record) -> None:
+    """Write the record of an environment."""
+    (root / "state.json").write_text(state.state_with(root, name, record.to_json()))
 
 
 def fill(root: Path, id: str, archive: str) -> None:
@@ -138,7 +144,7 @@ def test_what_another_one_keeps_for_a_look_stays(root: Path) -> None:
     failed = record_of(LOCK, "shared-cp311-0123456789ab-1").model_copy(
         update={"failed": ("failed-cp311-0123456789ab-1", "b-cp311-0123456789ab-1")}
     )
-    activating.record(str(root), "default", failed.to_json())
+    note(root, "default", failed)
     remove.remove(str(root), "vision")
     assert generations(root) == {
         "a-cp311-0123456789ab-1",
@@ -153,7 +159,7 @@ def test_its_own_failed_generations_go(root: Path) -> None:
     failed = record_of(LOCK, "b-cp311-0123456789ab-2").model_copy(
         update={"failed": ("failed-cp311-0123456789ab-1",)}
     )
-    activating.record(str(root), "vision", failed.to_json())
+    note(root, "vision", failed)
     assert remove.remove(str(root), "vision")["removed"] == [
         "b-cp311-0123456789ab-2",
         "failed-cp311-0123456789ab-1",
@@ -220,7 +226,7 @@ def test_a_record_that_names_something_else_removes_nothing_of_it(root: Path, id
     strange = record_of(LOCK, "b-cp311-0123456789ab-2").model_copy(
         update={"failed": (id, f"../{root.name}/precious")}
     )
-    activating.record(str(root), "vision", strange.to_json())
+    note(root, "vision", strange)
     remove.remove(str(root), "vision")
     assert (root / "precious").is_dir()
     assert (root / "envs/shared-cp311-0123456789ab-1").is_dir()
@@ -524,7 +530,7 @@ def test_what_others_put_among_the_generations_stays(root: Path) -> None:
 def test_a_record_makes_nothing_ours(root: Path) -> None:
     theirs = crowd(root)
     record = record_of(LOCK, B[2]).model_copy(update={"failed": tuple(theirs)})
-    activating.record(str(root), "vision", record.to_json())
+    note(root, "vision", record)
     answer = remove.remove(str(root), "vision")
     assert answer["removed"] == [B[2]]
     assert len(answer["foreign"]) == 5
@@ -583,12 +589,12 @@ def test_a_root_that_is_a_link_is_named(root: Path, tmp_path_factory: Any) -> No
 
 def test_records_of_odd_types_change_nothing_of_a_change(root: Path) -> None:
     odd = [5, None, "3", [5, {}], {"generation": [1]}, [{"generation": 5}, None]]
-    state = json.loads((root / "state.json").read_text())
+    document = json.loads((root / "state.json").read_text())
     keys = ("keep", "earlier", "failed", "older", "previous")
     for number, value in enumerate(odd):
-        state["environments"][f"odd{number}"] = dict.fromkeys(keys, value)
-    state["environments"]["vision"]["keep"] = "3"
-    (root / "state.json").write_text(json.dumps(state))
+        document["environments"][f"odd{number}"] = dict.fromkeys(keys, value)
+    document["environments"]["vision"]["keep"] = "3"
+    (root / "state.json").write_text(json.dumps(document))
     activate(root, "default", A[2])
     assert generation_of(root, "default") == A[2]
     remove.remove(str(root), "odd0")

@@ -265,7 +265,7 @@ def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     [
         ({}, "refused", "rolled back on 2026-11-01; --data lift_hold=true ends the hold"),
         ({"lift_hold": True}, "changed", "not in the inventory"),
-        ({"lift_hold": True, "hold": "the exam"}, "refused", "the inventory holds it: the exam"),
+        ({"lift_hold": True, "hold": "the exam"}, "refused", "the inventory holds it (hold: the exam)"),
     ],
 )
 def test_what_is_held_is_refused(
@@ -305,7 +305,7 @@ def test_a_dry_run_of_that_removes_nothing(
     [
         ({"what": "all"}, "failed", "is none of environments, schedule, mirror, everything"),
         ({"what": "everything", "environment": "vision"}, "failed", "contradict each other"),
-        ({"what": "everything", "hold": "exam"}, "refused", "the inventory holds it: exam"),
+        ({"what": "everything", "hold": "exam"}, "refused", "the inventory holds it (hold: exam)"),
         ({"environment": "default"}, "refused", "default is in the inventory"),
     ],
 )
