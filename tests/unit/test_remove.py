@@ -507,7 +507,7 @@ def crowd(root: Path) -> set[str]:
     (root / "envs" / no_marks / "pylock.toml").write_bytes(b"\xff")
     (root / "envs" / no_marks / "pyvenv.cfg").touch()
     os.utime(root / "envs" / no_marks / "pyvenv.cfg", OLD)
-    (root / "envs" / link).symlink_to(root)
+    (root / "envs" / link).symlink_to("mine")
     (root / "envs" / file).write_text("theirs")
     return {*STRANGERS, no_marks, link, file}
 
