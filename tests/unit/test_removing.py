@@ -265,7 +265,11 @@ def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     [
         ({}, "refused", "rolled back on 2026-11-01; --data lift_hold=true ends the hold"),
         ({"lift_hold": True}, "changed", "not in the inventory"),
-        ({"lift_hold": True, "hold": "the exam"}, "refused", "the inventory holds it (hold: the exam)"),
+        (
+            {"lift_hold": True, "hold": "the exam"},
+            "refused",
+            "the inventory holds it (hold: the exam)",
+        ),
     ],
 )
 def test_what_is_held_is_refused(
