@@ -127,6 +127,11 @@ def checked_data(data: Mapping[str, Any], others: Collection[str] | None) -> dic
     and the deploy files read beside our settings; None where they are not known. Raises
     FleetwheelError for a value that is not valid, and for a name that nobody reads.
     """
+    if isinstance(name := data.get("environments"), str):
+        raise FleetwheelError(
+            '--data environments: describes environments (did you mean "environment"?)',
+            hint=f"--environment {name} is for these alone",
+        )
     ways = {key: value for key, value in data.items() if key in PYINFRA_NAMES}
     rest = {key: value for key, value in data.items() if key not in ways}
     try:

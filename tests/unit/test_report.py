@@ -208,3 +208,12 @@ def test_old_reports_go(tmp_path: Path) -> None:
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert len(kept) == report.KEPT
     assert kept[0].startswith("2026-01-01T00-05")
+
+
+def test_a_report_of_one_environment_says_so_above_the_table() -> None:
+    out = io.StringIO()
+    found = report.report_of([several("clean")], environments=["vision"])
+    report.print_table(found, Console(file=out, width=120))
+    first, _, head, *_ = out.getvalue().splitlines()
+    assert first == "environment vision alone"
+    assert head.split()[:2] == ["host", "environment"]
