@@ -157,7 +157,7 @@ USAGE = [
     (["--limit", "colour=red"], "no such fact"),
     (["--limit", "a,"], "--limit a: no such host or group"),
     (["--data", "keep"], "--data keep: is not KEY=VALUE"),
-    (["--data", "keep=none"], "--data keep: must be a valid integer"),
+    (["--data", "keep=none"], "--data keep: must be a whole number"),
     (["--data", "kep=3"], 'did you mean "keep"'),
     (["--data", "colour=red"], "--data colour: no such setting; there are accelerator, "),
     (["--quiet", "--verbose"], "--quiet and --verbose contradict each other"),
