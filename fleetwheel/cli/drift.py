@@ -76,10 +76,7 @@ def drift_command(
 def _print_repair(inventory: str, data: Sequence[str], found: Report, console: Console) -> None:
     """Print the deploys for the hosts that drifted; nothing is repaired by itself."""
     commands = drift.repairs(found.hosts, inventory, data)
-    lines = (
-        "\n".join(commands)
-        or "no deploy repairs what this look has found; --deep also compares files"
-    )
+    lines = "\n".join(commands) or drift.without_repair(found)
     console.print(f"\n{lines}", markup=False, highlight=False, soft_wrap=True)
 
 

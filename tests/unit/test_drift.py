@@ -21,6 +21,7 @@ from fleetwheel.drift import (
     on_hold,
     repairs,
     unrecorded,
+    without_repair,
 )
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import (
@@ -38,7 +39,14 @@ from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD, TEST, TEST_AGAIN
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
-from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, report_of
+from fleetwheel.reporting.report import (
+    Drift,
+    EnvironmentReport,
+    HostReport,
+    Report,
+    Status,
+    report_of,
+)
 from tests.samples import (
     CPU_HOST,
     GPU_HOST,
@@ -658,3 +666,16 @@ def test_a_look_at_one_environment_leaves_the_last_success_of_the_host_alone() -
     assert last not in gauges(
         metrics(report_of([host.model_copy(update={"status": "drifted"})], "drift"), [look])
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "deep", "words"),
+    [
+        ("clean", False, "nothing to repair; --deep also compares files"),
+        ("clean", True, "nothing to repair"),
+        ("failed", True, "no deploy repairs what this look has found"),
+    ],
+)
+def test_clean_hosts_have_nothing_to_repair(status: Status, deep: bool, words: str) -> None:
+    found = report_of([HostReport(name="a", status=status)], "drift", deep=deep)
+    assert without_repair(found) == words

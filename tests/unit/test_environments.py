@@ -473,7 +473,10 @@ def test_an_environment_that_left_the_inventory_is_drift(
     }
     assert found.status == "drifted"
     (drift,) = found.environments[1].drift
-    assert (drift.expected, "deploys/remove.py" in drift.repair) == ("not in the inventory", True)
+    assert (drift.expected, "deploys/remove.py" in drift.repair) == (
+        "none (not in the inventory)",
+        True,
+    )
 
 
 def test_driver_and_gpus_are_those_of_the_latest_record(
