@@ -50,6 +50,10 @@ class PlannedHost:
         built = there.model_copy(update={"generations": generations})
         return self.facts.model_copy(update={"installation": built})
 
+    def builder_of(self, generation: str) -> str:
+        """Return the environment for which a generation is built in this run; empty for none."""
+        return next((n for n, built in self.to_build.items() if built.id == generation), "")
+
 
 def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | EnvironmentReport:
     """Return what an environment should be, or the report of its refusal."""
@@ -69,6 +73,7 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         why = "\n".join([*lock.reasons, *ways, *notes])
         return EnvironmentReport(name=name, status="refused", why=why)
     python = require_python(lock, facts.profile, record)
+    steps = _plan(name, lock, python, planned, request, settings)
     return Deployment(
         environment=name,
         settings=settings,
@@ -77,8 +82,9 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         request=request,
         lock=lock,
         python=python,
-        plan=_plan(name, lock, python, planned, request, settings),
+        plan=steps,
         notes=notes,
+        builder=planned.builder_of(steps.generation),
         proved=planned.proved,
     )
 
@@ -103,13 +109,14 @@ def _plan(
             environment=name,
             request=request,
             smoke=settings.smoke,
+            keep=settings.keep,
             rebuild=settings.rebuild,
             damaged=damaged,
         )
-        builders = (n for n, built in planned.to_build.items() if built.id == steps.generation)
-        if steps.build or (builder := next(builders, "")):
-            because = steps.because if steps.build else f"it is built for {builder}"
-            return steps.model_copy(update={"because": because})
+        if steps.build:
+            return steps
+        if builder := planned.builder_of(steps.generation):
+            return steps.model_copy(update={"because": f"it is built for {builder}"})
         found = damaged_packages(steps.generation, python, planned.facts, record, settings)
         if not found:
             return steps
@@ -154,7 +161,7 @@ def deployment_of(
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
-    passed = passed_test(planned.state, generation, facts.profile, settings.request)
+    passed = passed_test(planned.state, name, generation, facts.profile, settings.request)
     steps = Plan(
         generation=generation,
         build=False,

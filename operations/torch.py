@@ -109,7 +109,7 @@ def _rollbacks(
     asked = asked_environments(settings)
     if len(asked) > 1 and not (settings.environment and generation is None):
         raise FleetwheelError(
-            f"the host has {len(asked)} environments: {', '.join(asked)}",
+            f"there are {len(asked)} environments: {', '.join(asked)}",
             hint="name the one to roll back: --data environment=NAME",
         )
     yield from each_environment(
@@ -131,7 +131,11 @@ def _rollback(
         host.noop(f"{name}: {why}")
         return
     if record is None or wanted is None or wanted not in built:
-        why = _no_way_back(wanted, built - {there.in_use(name)}) if record else NEVER
+        theirs = {
+            each.generation for other, each in planned.state.environments.items() if other != name
+        }
+        others = built - {there.in_use(name)} - theirs
+        why = _no_way_back(wanted, others) if record else NEVER
         _report.fail_environment(host, EnvironmentReport(name=name, status="refused", why=why))
         return
     yield from carry_out(deployment_of(name, settings, planned, wanted))
