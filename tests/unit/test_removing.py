@@ -240,7 +240,11 @@ def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     [
         ({}, "refused", "rolled back on 2026-11-01; --data lift_hold=true ends the hold"),
         ({"lift_hold": True}, "changed", "not in the inventory"),
-        ({"lift_hold": True, "hold": "the exam"}, "refused", "the inventory holds it: the exam"),
+        (
+            {"lift_hold": True, "hold": "the exam"},
+            "refused",
+            "the inventory holds it (hold: the exam)",
+        ),
     ],
 )
 def test_what_is_held_is_refused(
@@ -280,7 +284,7 @@ def test_a_dry_run_of_that_removes_nothing(
     [
         ({"what": "all"}, "is none of environments, schedule, mirror, everything"),
         ({"what": "everything", "environment": "vision"}, "contradict each other"),
-        ({"what": "everything", "hold": "the exam"}, "the inventory holds it: the exam"),
+        ({"what": "everything", "hold": "the exam"}, "the inventory holds it (hold: the exam)"),
         ({"environment": "default"}, "default is in the inventory"),
     ],
 )
