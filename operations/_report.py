@@ -19,6 +19,7 @@ from fleetwheel.errors import NotBegunError, RefusedError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
@@ -189,8 +190,17 @@ def _run() -> _Run | None:
 def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
     """Return the report of the run so far; a host that was begun and has not ended has failed."""
     entries = [_settled(name, unfinished) for name in _hosts]
-    found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
+    found = report.report_of(
+        map(_with_trust, [*entries, *_unreachable()]), environments=_environments_of_run()
+    )
     return found.model_copy(update={"kind": kind, "deep": bool(_deep) and _deep >= set(_hosts)})
+
+
+def _environments_of_run() -> tuple[str, ...]:
+    """Return the environments that ``--data`` names; none where the run is for all."""
+    inventory = getattr(state, "inventory", None)  # None before it is read
+    said = inventory.get_override_data().get("environment", ()) if inventory else ()
+    return Settings.model_validate({"environment": said}).environment
 
 
 def keep_errors() -> None:

@@ -60,7 +60,7 @@ VISION = {"environments": {"vision": {}}}
 
 def settings_of(tmp_path: Path, text: str, name: str) -> dict[str, Settings]:
     (tmp_path / "lab.yaml").write_text(text)
-    (data,) = (each.data for each in load_hosts(tmp_path / "lab.yaml") if each.name == name)
+    (data,) = (each.data for each in load_hosts(tmp_path) if each.name == name)
     return Settings.from_data(data).by_environment()
 
 
@@ -98,6 +98,32 @@ def test_layers_are_merged_key_by_key_and_null_takes_away(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("said", "there"), [("", True), ("{}", True), ("null", False), ("~", False)]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "defaults: {ENTRY}\nhosts: {a: }",
+        "hosts: {a: {ENTRY}}",
+        "groups: {g: {ENTRY, hosts: {a: }}}",
+        "groups: {g: {hosts: {a: {ENTRY}}}}",
+    ],
+)
+def test_a_bare_name_is_an_environment_and_only_a_written_null_takes_it_away(
+    tmp_path: Path, text: str, said: str, there: bool
+) -> None:
+    known = "groups: {known: {environments: {vision: {}}, hosts: {z: }}}"
+    (tmp_path / "known.yaml").write_text(known)
+    entry = f"environments: {{vision: {said}}}"
+    assert ("vision" in settings_of(tmp_path, text.replace("ENTRY", entry), "a")) is there
+
+
+def test_a_host_named_environments_is_a_host(tmp_path: Path) -> None:
+    text = "hosts: {environments: {torch: , keep: 2}}"
+    assert settings_of(tmp_path, text, "environments")["default"].torch is None
+
+
+@pytest.mark.parametrize(
     ("said", "words"),
     [
         ("Vision: {}", "not a name for an environment"),
@@ -106,7 +132,7 @@ def test_layers_are_merged_key_by_key_and_null_takes_away(tmp_path: Path) -> Non
         ("vision: {root: /opt/x}", "belongs to a host, not to an environment"),
         ("vision: {trch: '2.10'}", 'did you mean "torch"'),
         ("vision: {torch: 2.10}", "quote it"),
-        ("vision: {hold: ''}", "at least 1 character"),
+        ("vision: {hold: ''}", "must not be empty: write the reason"),
     ],
 )
 def test_what_an_environment_cannot_be_is_refused(tmp_path: Path, said: str, words: str) -> None:
@@ -548,7 +574,10 @@ def test_an_environment_that_left_the_inventory_is_drift(
     }
     assert found.status == "drifted"
     (drift,) = found.environments[1].drift
-    assert (drift.expected, "deploys/remove.py" in drift.repair) == ("not in the inventory", True)
+    assert (drift.expected, "deploys/remove.py" in drift.repair) == (
+        "none (not in the inventory)",
+        True,
+    )
 
 
 def test_driver_and_gpus_are_those_of_the_latest_record(
