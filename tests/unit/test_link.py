@@ -65,7 +65,7 @@ def test_what_others_put_beside_the_links_hinders_nobody(root: Path) -> None:
     (place / ".vision-7").mkdir()
     for name in ("notes", ".notes", ".vision-8", ".state.json-x"):
         (place / name).write_bytes(b"\xff")
-    (place / os.fsdecode(b"caf\xe9")).symlink_to("nowhere")
+    (place / os.fsdecode(b"name\xe9")).symlink_to("nowhere")
     (place / ".theirs").symlink_to("nowhere")
     (root / ".state.json-theirs").touch()
     (place / ".vision-9").symlink_to("nowhere")
