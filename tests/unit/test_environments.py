@@ -500,6 +500,22 @@ def test_a_host_has_ended_after_its_last_environment(far: State) -> None:
     assert _report.ended(NAME) == "failed"
 
 
+def test_a_host_has_not_ended_while_it_is_planned(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With -y pyinfra prepares nothing: hosts of later waves see only what has been recorded."""
+    stand(monkeypatch, root, {})
+    seen = []
+
+    def damaged(*_: object) -> list[str]:
+        seen.append(_report.ended(NAME))
+        return []
+
+    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    assert carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
+    assert seen and set(seen) == {None}
+
+
 def test_an_environment_that_the_inventory_holds_stays_as_it_is(
     far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
