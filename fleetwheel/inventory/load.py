@@ -503,14 +503,17 @@ def _misplaced_roots(files: Sequence[InventoryFile]) -> Iterator[str]:
 
 
 def _unknown_environments(files: Sequence[InventoryFile]) -> Iterator[str]:
-    """Return a problem for every null of an environment that is described nowhere."""
+    """Return a problem for every null that nearly names an environment.
+
+    One that is described nowhere any more may be on hosts still, and removed from them.
+    """
     entries = [*_entries(files)]
     said = [(at, name, own) for at in entries for name, own in at.entry.environments.items()]
     known = {DEFAULT, *(name for _, name, own in said if own is not None)}
     for at, name, own in said:
-        if own is None and name not in known:
-            text = f"no entry describes this environment{did_you_mean(name, known)}"
-            yield at.problem(text, "environments", name)
+        meant = did_you_mean(name, known) if own is None and name not in known else ""
+        if meant:
+            yield at.problem(f"no entry describes this environment{meant}", "environments", name)
 
 
 def _unknown_groups(files: Sequence[InventoryFile]) -> Iterator[str]:
