@@ -138,7 +138,7 @@ def test_all_of_fleetwheel_goes_but_what_is_not_its_own(three: Project) -> None:
     code, _, planned = remove(three, "--dry-run", "--data", "what=everything")
     assert (code, "notes.txt stays: it is not fleetwheel's" in planned) == (2, True)
     code, _, done = remove(three, "--yes", "--data", "what=everything")
-    assert (code, done) == (2, carried_out(planned))
+    assert (code, done) == (2, carried_out(planned)), done
     assert [path.name for path in three.root.iterdir()] == ["notes.txt"]
     assert freed(done) == pytest.approx((free(three.root) - before) / 1e6, abs=0.6)
     assert remove(three, "--yes", "--data", "what=everything")[::2] == (
