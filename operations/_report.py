@@ -89,12 +89,16 @@ def environment_status(name: str, environment: str) -> Status | None:
     return found.status if found else None
 
 
-def ended(name: str) -> Status | None:
-    """Return how a host ended; None while something there is still to be done."""
-    if name not in _hosts:
-        return None
-    statuses = [_hosts[name].status, *(e.status for e in _environments.get(name, {}).values())]
-    return None if "would change" in statuses else report.worst(statuses)
+def ended(name: str) -> set[Status]:
+    """Return how the environments of a host ended, or the host itself where it has none.
+
+    Nothing while something there is still to be done. The host's own end counts beside those of its
+    environments only where it is an end of its own: ``unchanged`` is how it begins.
+    """
+    found = {each.status for each in _environments.get(name, {}).values()}
+    own = {_hosts[name].status} if name in _hosts else set()
+    statuses = found | (own - {"unchanged"} if found else own)
+    return set() if "would change" in statuses else statuses
 
 
 def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
@@ -240,7 +244,11 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
 
 def _told_apart(found: Report) -> str:
     """Return which hosts pyinfra counts as changes in a dry run, though nothing would change."""
-    stopped = [h.name for h in found.hosts if h.status in ("refused", "failed")]
+    stopped = [
+        h.name
+        for h in found.hosts
+        if h.status in ("refused", "failed") and "would change" not in h.statuses
+    ]
     if state.is_executing or not stopped:
         return ""
     return f"pyinfra counts {', '.join(stopped)} under Change above; nothing would change there"
