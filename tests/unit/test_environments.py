@@ -32,6 +32,7 @@ from fleetwheel.operations import (
     smoke,
     torch,
 )
+from fleetwheel.operations._damage import Seen
 from fleetwheel.operations._deployment import Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
@@ -448,12 +449,12 @@ def test_nor_does_what_fails_in_planning(
 ) -> None:
     stand(monkeypatch, root, {})
 
-    def damaged(*asked: Any) -> list[str]:
-        if asked[-1].keep == 3:
+    def look(generation: str, *asked: Any) -> Seen:
+        if asked[3].keep == 3:
             raise error
-        return []
+        return Seen()
 
-    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "look_at_files", look)
     settings = Settings.model_validate({"environments": {"vision": {"keep": 2}}})
     assert not carried_out(far, torch.environment, settings=settings)
     assert kept(root) == {"vision": OLD}
@@ -507,11 +508,11 @@ def test_a_host_has_not_ended_while_it_is_planned(
     stand(monkeypatch, root, {})
     seen: list[set[Status]] = []
 
-    def damaged(*_: object) -> list[str]:
+    def look(*_: object) -> Seen:
         seen.append(_report.ended(NAME))
-        return []
+        return Seen()
 
-    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "look_at_files", look)
     assert carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
     assert seen and not any(seen)
 
