@@ -56,6 +56,7 @@ def main(words: list[str]) -> int:
 def perform(action: str, input: dict[str, Any]) -> int:
     """Do an action with this input, print its answer in one line, and return the exit code."""
     signal.signal(signal.SIGTERM, terminated)
+    os.umask(0o022)  # all users of a host read what stands here, wherever root's own is closed
     try:
         if action in PROGRAMS:
             code: int = function(PROGRAMS[action], action)(input)
