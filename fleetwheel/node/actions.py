@@ -50,13 +50,13 @@ def main(words: list[str]) -> int:
         usage = f"usage: fleetwheel-node {'|'.join(BY_HAND)} [--help]"
         print(usage, file=sys.stdout if helps else sys.stderr)
         return 0 if helps else 3
+    os.umask(0o022)  # all users of a host read what it makes, wherever root's own files are closed
     return perform(action, json.load(sys.stdin))
 
 
 def perform(action: str, input: dict[str, Any]) -> int:
     """Do an action with this input, print its answer in one line, and return the exit code."""
     signal.signal(signal.SIGTERM, terminated)
-    os.umask(0o022)  # all users of a host read what stands here, wherever root's own is closed
     try:
         if action in PROGRAMS:
             code: int = function(PROGRAMS[action], action)(input)
