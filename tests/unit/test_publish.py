@@ -45,6 +45,12 @@ def differences(root: Path, publish: dict[str, Any]) -> list[tuple[str, str]]:
     return [(Path(each["what"]).name, each["found"]) for each in answer["differences"]]
 
 
+def identity(path: Path) -> tuple[int, int, int]:
+    """Return what changes with a file that is written or replaced, or with another mode."""
+    found = path.lstat()
+    return found.st_ino, found.st_mtime_ns, found.st_mode
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "root").mkdir()
@@ -159,9 +165,9 @@ def test_an_activation_writes_them_and_the_record_knows(
 
 def test_a_second_activation_touches_nothing(root: Path, tmp_path: Path, kernel: Path) -> None:
     activate(root, wanted(root, tmp_path))
-    before = kernel.stat()
+    before = identity(kernel)
     activate(root, wanted(root, tmp_path), B)
-    assert (kernel.stat().st_ino, kernel.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert identity(kernel) == before
 
 
 def test_what_is_gone_or_changed_is_noticed_and_put_right(
@@ -202,17 +208,19 @@ def test_what_is_somebody_elses_stays(
 ) -> None:
     module.parent.mkdir(parents=True)
     if kind == "link":
-        module.symlink_to(tmp_path / "nowhere")
+        ours = module.with_name("another name")
+        ours.write_text(module_file(str(root), "vision", LOCK, PYTHON))
+        module.symlink_to(ours)
     elif kind == "directory":
         module.mkdir()
     else:
         other = module_file("/opt/other", "vision", LOCK, PYTHON)
         module.write_text("mine\n" if kind == "file" else other)
-    before = module.lstat()
+    before = identity(module)
     (why,) = activate(root, wanted(root, tmp_path))
     assert why == f"no module file: {module} is somebody else's, and stays"
     remove.remove(str(root), "vision")
-    assert module.lstat() == before and not kernel.exists()
+    assert identity(module) == before and not kernel.exists()
 
 
 def test_what_somebody_else_has_put_in_the_place_of_ours_stays(
