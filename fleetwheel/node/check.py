@@ -94,7 +94,7 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     found = read_records(root)
     if not found:
         return judged([compare.NOTHING_DEPLOYED], (), 0)
-    latest = max(found.values(), key=lambda record: str(record["deployed_at"]))
+    latest = max(found.values(), key=lambda record: str(record.get("deployed_at")))
     user = latest.get("user") or look.owner(root / "state.json")
     changeable = compare.root_differences(distrusted(root, latest, user), user, os_name())
     if changeable:

@@ -465,26 +465,34 @@ def test_a_windows_host_without_fleetwheel(tmp_path: Path) -> None:
     with windows_rig(tmp_path / "windows") as rig:
         fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
         root = fleet.directory
-        records = {name: record_of(LOCK, f"{name}-1") for name in ("default", "vision")}
+        ids = {"default": f"2.13.0-cp311-{'a' * 12}-1", "vision": f"2.13.0-cp311-{'b' * 12}-1"}
         (root / "environments").mkdir()
-        for name, link in (("default", "current"), ("vision", "environments/vision")):
-            (root / f"envs/{name}-1").mkdir(parents=True)
-            (root / f"envs/{name}-1/torch.dll").write_bytes(b"x" * 3_000_000)
-            (root / link).write_text(f"envs\\{name}-1\n")
+        for name, link, up in (
+            ("default", "current", ""),
+            ("vision", "environments/vision", "..\\"),
+        ):
+            generation = root / "envs" / ids[name]
+            generation.mkdir(parents=True)
+            (generation / "pyvenv.cfg").touch()
+            (generation / "RECORD").touch()
+            (generation / "torch.dll").write_bytes(b"x" * 3_000_000)
+            (root / link).write_text(f"{up}envs\\{ids[name]}\n")
+        records = {name: record_of(LOCK, id) for name, id in ids.items()}
         (root / "state.json").write_text(state_of(**records).text())
         fleet.schedule()
         (root / "notes.txt").touch()
 
-        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove("--dry")
-        assert (root / "envs/vision-1").is_dir()
-        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove()
+        goes = f"its link, its record and 1 generation ({ids['vision']})"
+        assert f"would remove {goes}; frees 3 MB" in fleet.remove("--dry")
+        assert (root / "envs" / ids["vision"]).is_dir()
+        assert f"removed {goes}; freed 3 MB" in fleet.remove()
         assert not (root / "environments/vision").exists()
-        assert [path.name for path in root.glob("envs/*")] == ["default-1"]
+        assert [path.name for path in root.glob("envs/*")] == [ids["default"]]
         assert "nothing to remove" in fleet.remove()
 
         said = fleet.remove("-y", "--data", "what=everything")
         assert "the schedule" in said
-        assert "notes.txt in it stays" in said
+        assert "notes.txt stays: it is not fleetwheel's" in said
         assert not (rig.drive_c / "windows/system32/tasks/fleetwheel-drift").exists()
         assert [path.name for path in root.iterdir()] == ["notes.txt"]
         assert "nothing to remove" in fleet.remove("-y", "--data", "what=everything")

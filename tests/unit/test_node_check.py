@@ -253,7 +253,7 @@ def test_nothing_is_written(real: Host) -> None:
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
         ('{"schema": "fleetwheel.state/1"}', "KeyError"),
-        ('{"schema": "fleetwheel.state/1", "generation": 3}', "KeyError"),
+        ('{"schema": "fleetwheel.state/1", "generation": 3}', "TypeError"),
     ],
 )
 def test_what_cannot_be_told_is_unknown(real: Host, text: str, words: str) -> None:
