@@ -16,7 +16,7 @@ import pytest
 from fleetwheel.deploy.record import Hold
 from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
 from fleetwheel.host.trust import Trust
-from fleetwheel.node import check, driver, look, verify
+from fleetwheel.node import check, checked, driver, look, verify
 from fleetwheel.node.smoke import children
 from tests import node_program
 from tests.machine import HEALTHY, Machine
@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
 }
 
 
-def compared(host: Host) -> check.Checked:
+def compared(host: Host) -> checked.Checked:
     """Return what the host finds, which must be what the controller finds."""
     found = host.of_host()
     mine = [f"{': '.join(one)}" for one in found.differences]
