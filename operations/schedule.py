@@ -85,9 +85,10 @@ def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
+    going = list(_take_away(stale, there))
     about = HostReport(name=host.name, status="would change", why=why)
     _report.record(about)
-    yield from _take_away(stale, there)
+    yield from going
     if wanted.present:
         yield from _put(job, changed, there)
     yield step(about, _done, why)
@@ -145,12 +146,23 @@ def _look(settings: Settings, job: Job) -> Scheduling:
 def _take_away(stale: list[str], there: Scheduling) -> Iterator[StringCommand]:
     if not stale:
         return
+    refuse_run_by_slurm(stale, there)
     for path in filter(_is_timer, stale):
         if there.systemd:
             yield StringCommand("systemctl", "disable", "--now", path.rpartition("/")[2])
     yield StringCommand("rm", "-f", *map(QuoteString, stale))
     if there.systemd:
         yield StringCommand("systemctl", "daemon-reload")
+
+
+def refuse_run_by_slurm(stale: list[str], there: Scheduling) -> None:
+    """Raise FleetwheelError for a file that Slurm would miss: without its prolog no job starts."""
+    used = sorted(there.slurm_runs.intersection(stale))
+    if used:
+        raise FleetwheelError(
+            f"Slurm still runs {' and '.join(used)}, and without its prolog it starts no job",
+            hint="take them out of slurm.conf, run `scontrol reconfigure`, and then this again",
+        )
 
 
 def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[PyinfraCommand]:

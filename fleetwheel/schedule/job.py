@@ -34,6 +34,8 @@ class Scheduling(Value):
     """Where Task Scheduler keeps the task that it was given."""
     others: str = ""
     """Why others than root and that user could change what would run; empty where they cannot."""
+    slurm_runs: frozenset[str] = frozenset()
+    """Those of the files that slurm.conf names."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 

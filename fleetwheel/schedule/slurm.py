@@ -11,9 +11,9 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.render import render
 from fleetwheel.schedule.job import Job, Scheduling
 
-NAME = "fleetwheel-health"
-HEALTH = f"/usr/local/sbin/{NAME}"
-PROLOG = "/usr/local/sbin/fleetwheel-prolog"
+NAME = "fleetwheel-slurm"
+HEALTH = f"/usr/local/sbin/{NAME}-health"
+PROLOG = f"/usr/local/sbin/{NAME}-prolog"
 ROOT = "/opt/fleetwheel"
 """Where root deploys, unless the inventory says otherwise."""
 CHECK_S = 30

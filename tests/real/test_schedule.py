@@ -60,6 +60,8 @@ FILES = (
     "/etc/systemd/system/fleetwheel-pull.service",
     "/etc/systemd/system/fleetwheel-pull.timer",
     "/etc/cron.d/fleetwheel-pull",
+    "/usr/local/sbin/fleetwheel-slurm-health",
+    "/usr/local/sbin/fleetwheel-slurm-prolog",
 )
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 DIRECTORY = "directory: /srv/fleet"
@@ -213,6 +215,51 @@ def test_a_timer_that_somebody_stopped_runs_again(machine: Namespace) -> None:
     machine.run("rm", "/run/active")
     assert machine.schedule(DIRECTORY).returncode == 0
     assert machine.run("test", "-e", "/run/active").returncode == 0
+
+
+NODE = "mode: slurm"
+PROGRAM = "/opt/fleetwheel/bin/fleetwheel-node"
+SCONTROL = """\
+#!/bin/sh
+# Slurm as it lists its settings while /run/slurm.conf names a program.
+if test -e /run/slurm.conf; then echo "Prolog                  = $(cat /run/slurm.conf)"; fi
+"""
+
+
+def test_slurm_runs_the_check(machine: Namespace) -> None:
+    (machine.programs / "scontrol").write_text(SCONTROL)
+    (machine.programs / "scontrol").chmod(0o755)
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/opt")
+    refused = machine.schedule(NODE)
+    assert refused.returncode == 1
+    assert f"{PROGRAM} is not on this host, and Slurm would run it" in refused.stdout
+    machine.run("install", "-D", "/dev/null", PROGRAM)
+    machine.run("chown", "daemon", PROGRAM)
+    assert f"{PROGRAM} belongs to daemon" in machine.schedule(NODE).stdout
+    machine.run("chown", "root", PROGRAM)
+
+    machine.schedule(DIRECTORY)
+    before = machine.tree()
+    assert "would change" in machine.schedule(NODE, "--dry").stdout
+    assert machine.tree() == before
+    done = machine.schedule(NODE)
+    assert done.returncode == 0, done.stdout
+    assert f"HealthCheckProgram={FILES[8]}" in done.stdout
+    assert machine.there() == {*FILES[8:]}
+    assert machine.run("stat", "-c", "%a %U", *FILES[8:]).stdout == "755 root\n" * 2
+    assert machine.run("test", "-e", "/run/enabled").returncode != 0, "the check's timer is gone"
+    assert "unchanged" in machine.schedule(NODE).stdout
+
+    machine.run("sh", "-c", 'echo "$0" >/run/slurm.conf', FILES[9])
+    for away in (f"{NODE}, present: false", DIRECTORY):
+        kept = machine.schedule(away)
+        assert kept.returncode == 1
+        assert f"Slurm still runs {FILES[9]}, and without its prolog" in kept.stdout
+        assert machine.there() == {*FILES[8:]}
+    machine.run("rm", "/run/slurm.conf")
+    assert machine.schedule(f"{NODE}, present: false").returncode == 0
+    assert machine.there() == set()
 
 
 def test_a_time_that_systemd_does_not_know_leaves_nothing(machine: Namespace) -> None:

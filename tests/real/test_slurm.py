@@ -23,7 +23,7 @@ WATCHED = """\
 # Has the health check told apart: each one that ends leaves a line, none begins while it is paused.
 test ! -e {base}/paused || exit 0
 export {environment}
-{base}/fleetwheel-health 2>>{base}/said
+{base}/fleetwheel-slurm-health 2>>{base}/said
 code=$?
 echo "$code" >>{base}/checks
 exit "$code"
