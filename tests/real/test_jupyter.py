@@ -149,6 +149,8 @@ def test_drift_and_deploy_look_at_the_kernelspec(lab: Lab, bob: Server) -> None:
     code, said = lab.deploy(deploy="drift")
     assert (code, lab.states()["open"]) == (1, "drifted"), said
     assert f"kernelspec {KERNELS}/fleetwheel-open/kernel.json" in said
+    checked = lab.host.run(f"{ROOT}/bin/fleetwheel-node check || true")
+    assert checked.startswith(f"warning: open: {KERNELS}/fleetwheel-open/kernel.json is not there")
     assert bob.kernels() == set()
     code, said = lab.deploy()
     assert (code, lab.states()["open"], lab.states()["hub"]) == (0, "changed", "unchanged"), said

@@ -181,7 +181,11 @@ def test_what_is_gone_or_changed_is_noticed_and_put_right(
     record = state.records(root)["vision"]
     lost = {(Path(each.what).name, each.found) for each in publish.lost(record)}
     assert lost == {("kernel.json", "not there"), ("vision", "changed")}
-    assert [each.what for each in check.outside(root, record)] == [str(kernel), str(module)]
+    assert [note.partition(" is ")[0] for note in check.unfound(record)] == [
+        str(kernel),
+        str(module),
+    ]
+    assert check.other_readers(root, record) == []
     activate(root, asked)
     assert differences(root, asked) == [] and "setenv" not in module.read_text()
 
@@ -320,7 +324,7 @@ def test_other_readers_are_drift_and_put_right(
     module.chmod(0o644)
     assert [what for what, _ in differences(root, asked)] == ["readers", "vision"]
     record = state.records(root)["vision"]
-    (found,) = check.outside(root, record)
+    (found,) = check.other_readers(root, record)
     assert found.expected == f"group {group[0]} alone"
     activate(root, asked)
     assert differences(root, asked) == []
