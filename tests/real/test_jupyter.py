@@ -140,6 +140,8 @@ def test_a_kernel_stays_in_its_generation_and_the_next_starts_in_the_new(
     second = bob.notebook("start", "fleetwheel-open")
     assert bob.notebook("run", second, where) == after
     assert bob.notebook("run", second, f"import rich; {compute}") == "9.0"
+    bob.notebook("restart", kernel)
+    assert bob.notebook("run", kernel, where) == after
 
 
 def test_drift_and_deploy_look_at_the_kernelspec(lab: Lab, bob: Server) -> None:

@@ -1,4 +1,6 @@
-"""A notebook's side of a Jupyter server: python notebook.py BASE specs | start NAME | run ID CODE.
+"""A notebook's side of a Jupyter server.
+
+    python notebook.py BASE specs | start NAME | restart ID | run ID CODE
 
 Run by a Python that has websocket-client, as jupyter-server brings it along.
 """
@@ -54,6 +56,8 @@ def main(base, what, *words):
         print(json.dumps(ask(base, "api/kernelspecs")["kernelspecs"]))
     elif what == "start":
         print(ask(base, "api/kernels", {"name": words[0]})["id"])
+    elif what == "restart":
+        print(ask(base, f"api/kernels/{words[0]}/restart", {})["id"])
     else:
         print(run(base, *words))
 

@@ -565,6 +565,25 @@ def test_root_starts_it_as_another_user(
     assert words in (said := others.AnotherUser().cannot(10)) and bool(words) is bool(said)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("owner", "asked", "words"),
+    [(1, 1, ""), (1, None, "Permission denied"), (0, 0, "Permission denied")],
+)
+def test_what_a_group_reads_is_tried_as_one_of_the_group(
+    open_root: Path, monkeypatch: pytest.MonkeyPatch, owner: int, asked: int | None, words: str
+) -> None:
+    """Not as one of root's own group: who closes an environment by mistake leaves it with that."""
+    program = open_root / "envs/x-1/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    os.chown(program.parents[1], -1, owner)
+    program.parents[1].chmod(0o750)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert words in (said := others.AnotherUser(asked).cannot(10)) and bool(words) is bool(said)
+
+
 def test_what_is_not_there_for_all_is_tried_as_nobody_else(open_root: Path) -> None:
     generation = open_root / "root/envs/x-1"
     generation.mkdir(parents=True)
