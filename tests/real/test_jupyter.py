@@ -43,6 +43,7 @@ class Lab:
         text = Path("tests/rig/notebook.py").read_text()
         self.host.run(f"{USERS}\nprintf %s {shlex.quote(text)} >/srv/notebook.py")
         self.host.run("chmod 644 /srv/notebook.py")
+        assert self.host.run("umask").strip() == "0077"
 
     def deploy(self, *options: str, deploy: str = "torch") -> tuple[int, str]:
         wanted = {"torch": "2.13.0", "accelerator": "cpu", "environments": self.environments}
