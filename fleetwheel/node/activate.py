@@ -49,7 +49,7 @@ def activate(
         kept = records(base).get(environment, {})
         refuse_overtaken(kept, planned_by or {})
         readable_by(base, id, environment, publish["group"])
-        made = publication(base, environment, published_in(kept), publish)
+        made = publication(generation, environment, published_in(kept), publish)
         record = {**record, "published": made.published}
         prepared = prepare(base / "state.json", state_with(base, environment, record))
         lead(base, environment, id)

@@ -66,16 +66,16 @@ class Publication(NamedTuple):
 
 
 def publication(
-    root: Path, environment: str, recorded: Mapping[str, str], publish: Mapping[str, Any]
+    generation: Path, environment: str, recorded: Mapping[str, str], publish: Mapping[str, Any]
 ) -> Publication:
     """Compare what stands in the places of an environment with what should; change nothing.
 
     ``recorded`` is what stood there after the last deploy. ``publish`` has what is ``wanted``, the
     ``group`` of readers, and ``users`` and ``groups`` that are trusted besides.
     """
-    mark, group = mark_of(root, environment), number_of(publish["group"])
+    mark, group = mark_of(generation.parents[1], environment), number_of(publish["group"])
     write, published, obstacles = [], {}, []
-    for post in signposts(root, publish["wanted"]):
+    for post in signposts(generation, publish["wanted"]):
         why = why_left(post.path, mark, publish)
         if why:
             obstacles.append(f"no {KINDS[post.kind]}: {why}")
@@ -95,10 +95,10 @@ def publication(
 
 def looked(root: str, id: str, environment: str, publish: Mapping[str, Any]) -> dict[str, Any]:
     """Say how the readers of an environment and what it is found by differ; change nothing."""
-    base = Path(root)
-    record = records(base).get(environment, {})
-    made = publication(base, environment, published_in(record), publish)
-    others = reader_differences(base / "envs" / id, publish["group"])
+    generation = Path(root) / "envs" / id
+    record = records(Path(root)).get(environment, {})
+    made = publication(generation, environment, published_in(record), publish)
+    others = reader_differences(generation, publish["group"])
     differences = [each._asdict() for each in [*others, *made.differences]]
     return {"differences": differences, "obstacles": [*made.obstacles]}
 
@@ -140,19 +140,19 @@ def mark_of(root: PurePath, environment: str) -> str:
     return f"Written by fleetwheel for {quote(f'{root.as_posix()}/environments/{environment}')}:"
 
 
-def signposts(root: Path, wanted: Mapping[str, Mapping[str, Any]]) -> list[Signpost]:
+def signposts(generation: Path, wanted: Mapping[str, Mapping[str, Any]]) -> list[Signpost]:
     """Return the files that people are to find on this host."""
     return [
         Signpost(kind, Path(directory) / each["name"], each["text"])
         for kind, each in wanted.items()
-        for directory in directories(root, kind, each["place"])
+        for directory in directories(generation, kind, each["place"])
     ]
 
 
-def directories(root: Path, kind: str, place: str | None) -> list[str]:
+def directories(generation: Path, kind: str, place: str | None) -> list[str]:
     """Return where files of a kind belong: in the ``place`` that was named, or where they serve.
 
-    What root deploys is for all, and so serves where all can get to it.
+    What root deploys is for all, and so serves where all can get to it and to its interpreter.
     """
     if sys.platform == "win32":
         return []
@@ -160,7 +160,8 @@ def directories(root: Path, kind: str, place: str | None) -> list[str]:
         return [os.path.expanduser(place)]  # noqa: PTH111 - a text comes and goes
     if os.geteuid() != 0:
         return [os.path.expanduser(OWN_KERNELS)] if kind == "jupyter" else []  # noqa: PTH111
-    if not is_open_to_all(root):
+    interpreter = Path(os.path.realpath(str(generation / "bin/python")))
+    if not (is_open_to_all(generation.parents[1]) and is_open_to_all(interpreter.parent)):
         return []
     return [KERNELS] if kind == "jupyter" else [each for each in MODULES if Path(each).is_dir()]
 

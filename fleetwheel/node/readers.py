@@ -47,6 +47,6 @@ def readers(path: Path) -> int | None:
 
 
 def is_open_to_all(directory: Path) -> bool:
-    """Whether every user can get into a directory."""
-    way = (directory, *directory.parents)
+    """Whether every user can get into a directory, or into what there is of it."""
+    way = [place for place in (directory, *directory.parents) if place.exists()]
     return sys.platform != "win32" and all(place.stat().st_mode & 0o001 for place in way)

@@ -26,8 +26,9 @@ umask 022
 mkdir -p {ROOT}/envs/{ID}/bin
 cd {ROOT}/envs/{ID}
 touch pyvenv.cfg RECORD
-printf '#!/bin/sh\\necho python of fleetwheel\\n' >bin/python
-chmod 755 bin/python
+printf '#!/bin/sh\\necho python of fleetwheel\\n' >/usr/local/bin/pretended-python
+chmod 755 /usr/local/bin/pretended-python
+ln -s /usr/local/bin/pretended-python bin/python
 """
 
 

@@ -126,16 +126,24 @@ def test_a_place_is_absolute() -> None:
 def test_root_publishes_what_everybody_can_get_to(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = (str(tmp_path / "there"), str(tmp_path / "absent"))
+    generation, interpreter = root / "envs" / A, tmp_path / "python/bin/python3"
+    for path in (generation / "bin/python", interpreter):
+        path.parent.mkdir(parents=True)
+    interpreter.touch()
+    (generation / "bin/python").symlink_to(interpreter)
     (tmp_path / "there").mkdir()
-    monkeypatch.setattr(publish, "MODULES", places)
+    monkeypatch.setattr(publish, "MODULES", (str(tmp_path / "there"), str(tmp_path / "absent")))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(publish, "is_open_to_all", lambda directory: False)
-    assert not publish.directories(root, "jupyter", None)
-    assert not publish.directories(root, "modules", None)
-    monkeypatch.setattr(publish, "is_open_to_all", lambda directory: True)
-    assert publish.directories(root, "jupyter", None) == ["/usr/local/share/jupyter/kernels"]
-    assert publish.directories(root, "modules", None) == [str(tmp_path / "there")]
+    closed: set[Path] = set()
+    monkeypatch.setattr(publish, "is_open_to_all", lambda directory: directory not in closed)
+    assert publish.directories(generation, "jupyter", None) == ["/usr/local/share/jupyter/kernels"]
+    assert publish.directories(generation, "modules", None) == [str(tmp_path / "there")]
+    for closed_one in (root, interpreter.parent):
+        closed |= {closed_one}
+        assert not publish.directories(generation, "jupyter", None)
+        assert not publish.directories(generation, "modules", None)
+        assert publish.directories(generation, "modules", "/sw") == ["/sw"]
+        closed.clear()
 
 
 def test_another_user_publishes_for_an_own_jupyter_alone(
@@ -143,9 +151,10 @@ def test_another_user_publishes_for_an_own_jupyter_alone(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert publish.directories(root, "jupyter", None) == ["/home/ada/.local/share/jupyter/kernels"]
-    assert not publish.directories(root, "modules", None)
-    assert publish.directories(root, "modules", "~/modules") == ["/home/ada/modules"]
+    own = ["/home/ada/.local/share/jupyter/kernels"]
+    assert publish.directories(root / "envs" / A, "jupyter", None) == own
+    assert not publish.directories(root / "envs" / A, "modules", None)
+    assert publish.directories(root / "envs" / A, "modules", "~/modules") == ["/home/ada/modules"]
 
 
 def test_an_activation_writes_them_and_the_record_knows(
