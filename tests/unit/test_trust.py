@@ -35,7 +35,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others t
 
 def rule(calls: str, *, uid: int, groups: str = "", shell: str = "sh") -> list[str]:
     """Return what shell calls print, for a user who trusts only itself and groups by number."""
-    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$end shared=$end closed=$end\n'
+    known = f'owners=" 0 {uid} " writers=" {groups} " judged=$end shared=$end closed=$end\n'
     text = f"{RULE}\ngetent() {{ :; }}\n{known}{calls}\n"
     return subprocess.check_output([*shell.split(), "-c", text], text=True).splitlines()
 
@@ -554,6 +554,21 @@ def test_a_root_that_is_away_while_the_rule_looks(away: Machine, section: str) -
     assert (away.root / "state.json").exists()
     assert not ran(away)
     assert not {"planted", "a-1", "exists"} & set(re.findall(r"[\w-]+", answer))
+
+
+@as_root
+def test_a_shared_directory_is_looked_at_once_and_stays_shared(place: Path) -> None:
+    place.chmod(0o1777)
+    (place / "mine").touch()
+    looked = f'ls() {{ echo "$*" >>{place}/mine; command ls "$@"; }}'
+    asked = f"""
+        {looked}
+        for each in {place}/mine {place} {place}/absent {place}/mine; do
+            if_there trusts "$each" || echo "$why"
+        done
+    """
+    assert rule(asked, uid=0) == [f"everyone can write to {place}"] * 2
+    assert (place / "mine").read_text().split().count(str(place)) == 1
 
 
 @as_root
