@@ -24,7 +24,7 @@ STARTED = """
 import sys
 from pyinfra_cli.main import main
 import fleetwheel.operations._entry, fleetwheel.operations.torch
-print(sorted({"bs4", "jinja2", "pypi_simple"} & sys.modules.keys()))
+print(sorted({"bs4", "pypi_simple"} & sys.modules.keys()))
 """
 RUN = "from fleetwheel.cli import main; main()"
 INVENTORY = "hosts = [('@fake/mute', {'fake_delay': 0})]\n"
@@ -45,8 +45,8 @@ def test_the_entry_point_comes_before_every_command() -> None:
     assert python(AT) == ("[True, True, True]\n", "")
 
 
-def test_a_run_starts_without_what_reads_pages_and_fills_in_templates() -> None:
-    """They take a fifth of the start, and a host that has its lock needs neither."""
+def test_a_run_starts_without_what_reads_index_pages() -> None:
+    """It takes a fifth of the start, and hosts that have their locks need none."""
     assert python(STARTED) == ("[]\n", "")
 
 
