@@ -46,7 +46,7 @@ def test_the_entry_point_comes_before_every_command() -> None:
 
 
 def test_a_run_starts_without_what_reads_index_pages() -> None:
-    """It takes a fifth of the start, and hosts that have their locks need none."""
+    """It takes a tenth of the start, and hosts that have their locks need none."""
     assert python(STARTED) == ("[]\n", "")
 
 
