@@ -15,6 +15,7 @@ from tests.index_layouts import LAYOUTS, serve_layout
 from tests.samples import CPU_HOST, REQUEST, choice, target_of
 from tests.small_wheels import make_wheel
 
+pytestmark = pytest.mark.real
 PIP = "pip>=26.1"
 """The first one that reads locks."""
 
