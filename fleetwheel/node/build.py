@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import sweep
+from fleetwheel.node.look import locked
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive
 from fleetwheel.node.uv import Fetching, forget_trimmed, place_uv, uv
@@ -33,6 +34,8 @@ from fleetwheel.node.verify import (
 )
 
 SITE_HOOK = Path(__file__).with_name("site_hook.py")
+CONSTRAINTS = "constraints.txt"
+"""What pip and uv are kept to in an overlay (overlay.py): the torch of the environment."""
 
 
 def build(
@@ -72,13 +75,19 @@ def build(
             environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
             make_environment(base, stage, python, environment)
-            made = [*programs_and_modules(stage), stage / "pyvenv.cfg", stage / "pylock.toml"]
+            made = [
+                *programs_and_modules(stage),
+                stage / "pyvenv.cfg",
+                stage / "pylock.toml",
+                stage / CONSTRAINTS,
+            ]
             (stage / "pylock.toml").write_bytes(lock.encode())
             install(base, stage, environment, delivered or lock, offline)
             hook = site_packages(stage) / "fleetwheel_generation.py"
             hook.write_text(SITE_HOOK.read_text())
             start = hook.with_name("zz_fleetwheel.pth")
-            start.write_text("import fleetwheel_generation\n")
+            start.write_text("import fleetwheel_generation; fleetwheel_generation.settle()\n")
+            write_constraints(stage)
             record_own(stage, [*made, hook, start])
             move(stage, base / "envs" / id)
         finally:
@@ -125,6 +134,12 @@ def wheel_path(root: Path, name: str, sha256: str) -> Path:
 
 def make_environment(root: Path, stage: Path, python: str, environment: dict[str, str]) -> None:
     uv(root, environment, "venv", "--relocatable", "--no-project", "--python", python, str(stage))
+
+
+def write_constraints(stage: Path) -> None:
+    """Write which torch is here, as pip and uv read it; its release decides about its partners."""
+    torch = (locked(stage) or {}).get("torch")
+    (stage / CONSTRAINTS).write_text(f"torch=={torch}\n" if torch else "")
 
 
 def install(root: Path, stage: Path, environment: dict[str, str], lock: str, offline: bool) -> None:

@@ -1,0 +1,98 @@
+"""uv in an overlay: it reads one site-packages, so what the environment below has is shown there.
+
+Without that, ``uv pip install`` of a package that needs torch would bring another torch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleetwheel.node.build import CONSTRAINTS
+from fleetwheel.node.link import ENVIRONMENTS
+from fleetwheel.node.place import HERE
+from fleetwheel.node.uv import uv_path
+from fleetwheel.node.verify import site_packages
+
+INSTALLER = "fleetwheel\n"
+"""What says of a package's metadata that it stands for one of the environment below."""
+NOT_THERE = 127
+INTERRUPTED = 130
+
+
+def by_hand(words: list[str]) -> int:
+    """Run uv for an overlay: ``DIR NAME ARGUMENT...``; return its exit code."""
+    directory, base = Path(words[0]), HERE.parents[1] / ENVIRONMENTS / words[1]
+    command = [own_uv(directory, HERE.parents[1]), *words[2:]]
+    try:
+        if "pip" not in words[2:]:
+            return subprocess.call(command)
+        constraints = [os.environ.get("UV_CONSTRAINT", ""), (base / CONSTRAINTS).as_uri()]
+        told = {"VIRTUAL_ENV": str(directory), "UV_CONSTRAINT": " ".join(constraints).strip()}
+        with showing(base, directory):
+            return subprocess.call(command, env={**os.environ, **told})
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        print(f"uv of {directory}: {error}", file=sys.stderr)
+        return NOT_THERE
+
+
+def own_uv(directory: Path, root: Path) -> str:
+    """Return the user's uv, where there is one on PATH beside the overlay's; else the root's."""
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = [place for place in places if not same(Path(place), directory / "bin")]
+    return shutil.which("uv", path=os.pathsep.join(others)) or str(uv_path(root))
+
+
+def same(one: Path, other: Path) -> bool:
+    return os.path.realpath(str(one)) == os.path.realpath(str(other))
+
+
+@contextmanager
+def showing(base: Path, directory: Path) -> Iterator[None]:
+    """Show uv the packages of an environment in an overlay, for as long as the block runs."""
+    site = site_packages(directory)
+    with (directory / "pyvenv.cfg").open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        hide(site)
+        own = {project(info) for info in site.glob("*.dist-info")}
+        try:
+            for metadata in site_packages(base).glob("*.dist-info/METADATA"):
+                if project(metadata.parent) not in own:
+                    show(metadata, site)
+            yield
+        finally:
+            hide(site)
+
+
+def project(info: Path) -> str:
+    """Return the normalised name of a package, by its ``NAME-VERSION.dist-info``."""
+    return re.sub(r"[-_.]+", "-", info.name.partition("-")[0]).lower()
+
+
+def show(metadata: Path, site: Path) -> None:
+    """Stand for a package that is below.
+
+    RECORD names these files alone, so that uv can take it away and install another.
+    """
+    info = site / metadata.parent.name
+    info.mkdir()
+    (info / "INSTALLER").write_text(INSTALLER)
+    shutil.copyfile(str(metadata), str(info / "METADATA"))
+    names = ("INSTALLER", "METADATA", "RECORD")
+    (info / "RECORD").write_text("".join(f"{info.name}/{name},,\n" for name in names))
+
+
+def hide(site: Path) -> None:
+    """Take away what stands for packages below, after a run that was ended too."""
+    for installer in site.glob("*.dist-info/INSTALLER"):
+        if installer.read_text(errors="replace") == INSTALLER:
+            shutil.rmtree(str(installer.parent))
