@@ -60,6 +60,9 @@ class Desk:
         return subprocess.run(command, capture_output=True, text=True)
 
     def made(self) -> Path:
+        """Return a new overlay, in place of the one before."""
+        if self.mine.exists():
+            shutil.rmtree(self.mine)
         done = self.overlay(self.mine)
         assert done.returncode == 0, done.stderr
         return self.mine
@@ -86,9 +89,10 @@ PYTHON = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
 VERSIONS = ("2.13.0+cpu", "2.14.0")
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """One for all tests, in their order; each leaves the environment as it was."""
+    return Desk(tmp_path_factory.mktemp("desk"))
 
 
 def site_of(directory: Path) -> Path:
@@ -108,13 +112,13 @@ def test_it_sees_the_environment_and_names_no_generation(desk: Desk) -> None:
     assert desk.tree() == before
 
 
-def test_activated_it_is_what_python_and_uv_are(desk: Desk) -> None:
-    said = desk.overlay(desk.mine).stdout
+def test_activated_it_is_what_python_and_uv_are(desk: Desk, tmp_path: Path) -> None:
+    said = desk.overlay(tmp_path / "it's").stdout
     (line,) = (line for line in said.splitlines() if line.startswith("  . "))
     shell = f"{line.strip()} && for name in python uv pip; do command -v $name; done"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        f"{desk.mine}/bin/{name}" for name in ("python", "uv", "pip")
+        f"{tmp_path}/it's/bin/{name}" for name in ("python", "uv", "pip")
     ]
 
 
@@ -136,7 +140,6 @@ def test_what_it_takes_goes_into_it_alone(desk: Desk, tool: str) -> None:
 
 
 def test_uv_shows_what_is_below_and_leaves_no_trace(desk: Desk) -> None:
-    desk.made()
     before = sorted(path.name for path in site_of(desk.mine).iterdir())
     assert "torch" in desk.asked("uv", "pip", "list").stdout
     assert desk.asked("uv", "pip", "uninstall", "torch").returncode == 0
@@ -145,7 +148,7 @@ def test_uv_shows_what_is_below_and_leaves_no_trace(desk: Desk) -> None:
 
 
 def test_what_an_ended_uv_left_goes_with_the_next(desk: Desk) -> None:
-    left = site_of(desk.made()) / "torch-1.0.dist-info"
+    left = site_of(desk.mine) / "torch-1.0.dist-info"
     left.mkdir()
     (left / "INSTALLER").write_text("fleetwheel\n")
     desk.asked("uv", "pip", "list")
@@ -188,6 +191,7 @@ def test_a_process_and_its_children_stay_when_the_base_moves(desk: Desk) -> None
         assert desk.python("-c", version) == "2.14.0", "what starts now has the new one"
     assert not in_use(desk.root / "envs" / OLD)
     assert desk.install("uv", "fixed-torch").returncode == 0, "it is that torch now"
+    desk.lead_to(OLD)
 
 
 def test_another_python_below_is_said_with_the_way_out(desk: Desk) -> None:
@@ -209,9 +213,9 @@ def test_another_python_below_is_said_with_the_way_out(desk: Desk) -> None:
 
 
 def test_an_environment_that_is_gone_is_said(desk: Desk) -> None:
-    desk.made()
     (desk.root / "current").unlink()
     done = desk.asked("python", "-c", "pass")
+    desk.lead_to(OLD)
     assert (done.returncode, "is not on this host any more" in done.stderr) == (1, True)
 
 
@@ -239,17 +243,20 @@ def test_what_cannot_be_is_refused(desk: Desk, tmp_path: Path, words: list[str],
     assert not (tmp_path / "new").exists() and desk.tree() == before
 
 
-def test_an_attempt_that_fails_leaves_nothing(desk: Desk) -> None:
-    shutil.rmtree(site_of(desk.root / "envs" / OLD) / "torch-2.13.0+cpu.dist-info")
-    desk.mine.mkdir()
-    done = desk.overlay(desk.mine)
+def test_an_attempt_that_fails_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
+    info = site_of(desk.root / "envs" / OLD) / "torch-2.13.0+cpu.dist-info"
+    info.rename(info.with_suffix(".away"))
+    done = desk.overlay(tmp_path)
+    info.with_suffix(".away").rename(info)
     assert (done.returncode, "PackageNotFoundError" in done.stderr) == (1, True), done.stderr
-    assert list(desk.mine.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_generation_of_before_is_said(desk: Desk) -> None:
-    (desk.root / "envs" / OLD / "constraints.txt").unlink()
-    done = desk.overlay(desk.mine)
+def test_a_generation_of_before_is_said(desk: Desk, tmp_path: Path) -> None:
+    constraints = desk.root / "envs" / OLD / "constraints.txt"
+    constraints.rename(constraints.with_suffix(".away"))
+    done = desk.overlay(tmp_path / "new")
+    constraints.with_suffix(".away").rename(constraints)
     assert (done.returncode, "rebuild=true" in done.stderr) == (1, True)
 
 
@@ -258,11 +265,11 @@ def test_constraints_of_pips_configuration_stay(desk: Desk, tmp_path: Path) -> N
     (tmp_path / "xdg/pip").mkdir(parents=True)
     (tmp_path / "xdg/pip/pip.conf").write_text(f"[global]\nconstraint = {tmp_path}/lab.txt\n")
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    shutil.rmtree(desk.mine)
     command = [desk.root / "bin/overlay", desk.mine]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert desk.install("pip", "new-numpy").returncode == 1
 
 
 def test_other_commands_of_uv_are_left_alone(desk: Desk) -> None:
-    desk.made()
     assert desk.asked("uv", "--version").stdout.startswith("uv ")
