@@ -123,6 +123,9 @@ def make_venv(directory: Path, base: Path) -> bool:
     python = run(environment_python(base), "-I", "-c", BASE_PYTHON)
     has_pip = subprocess.call([python, "-I", "-c", HAS_PIP]) == 0
     run(Path(python), "-I", "-m", "venv", *([] if has_pip else ["--without-pip"]), str(directory))
+    if has_pip:  # before 3.12 it brings an old setuptools, which would hide the environment's
+        own = environment_python(directory)
+        run(own, "-I", "-m", "pip", "uninstall", "--yes", "--quiet", "setuptools")
     return has_pip
 
 
