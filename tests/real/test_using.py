@@ -132,11 +132,12 @@ def test_the_same_at_home(student: Student, tmp_path: Path) -> None:
     (tmp_path / "pylock.toml").write_text(lock)
     (script,) = blocks(HOME, "sh")
     minor = f"3.{sys.version_info.minor}"
-    path = f"{Path(uv.find_uv_bin()).parent}:/usr/bin:/bin"
+    own_python = Path(sys._base_executable).parent  # type: ignore[attr-defined]
+    path = f"{Path(uv.find_uv_bin()).parent}:{own_python}:/usr/bin:/bin"
     done = subprocess.run(
         ["bash", "-ec", script.replace("3.11", minor)],
         cwd=tmp_path,
-        env={"PATH": path, "HOME": str(tmp_path), "UV_PYTHON": sys.executable},
+        env={"PATH": path, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=300,
