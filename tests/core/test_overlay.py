@@ -139,11 +139,12 @@ def test_what_it_takes_goes_into_it_alone(desk: Desk, tool: str) -> None:
     assert desk.tree() == before
 
 
-def test_uv_shows_what_is_below_and_leaves_no_trace(desk: Desk) -> None:
-    before = sorted(path.name for path in site_of(desk.mine).iterdir())
+def test_what_is_below_can_be_seen_and_not_taken_away(desk: Desk) -> None:
+    before, own = desk.tree(), sorted(site_of(desk.mine).iterdir())
     assert "torch" in desk.asked("uv", "pip", "list").stdout
     assert desk.asked("uv", "pip", "uninstall", "torch").returncode == 0
-    assert sorted(path.name for path in site_of(desk.mine).iterdir()) == before
+    assert "outside environment" in desk.asked("pip", "uninstall", "--yes", "torch").stdout
+    assert desk.tree() == before and sorted(site_of(desk.mine).iterdir()) == own
     assert desk.python("-c", WHERE)
 
 
