@@ -11,15 +11,15 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from fleetwheel.node.build import CONSTRAINTS, SITE_HOOK
-from fleetwheel.node.link import DEFAULT, ENVIRONMENTS, NAME, leading
+from fleetwheel.node.link import DEFAULT, ENVIRONMENTS, leading, link_of
 from fleetwheel.node.place import HERE
 from fleetwheel.node.root import Failure
+from fleetwheel.node.uninstall import drop
 from fleetwheel.node.verify import environment_python, site_packages
 
 BASE_PYTHON = "import os, sys; print(os.path.realpath(sys._base_executable))"
@@ -64,12 +64,13 @@ def base_of(root: Path, name: str) -> Path:
     """Return the link to an environment that an overlay can stand on. Raises Failure."""
     if sys.platform == "win32":
         raise Failure("there are no overlays on Windows", "make a venv with the packages you need")
-    base = root / ENVIRONMENTS / name
-    if not re.fullmatch(NAME, name) or not base.exists():
+    if name not in leading(root):
         names = ", ".join(leading(root)) or "no environment"
         raise Failure(f"this host has no environment {name!r} in {root}", f"it has {names}")
-    if not os.access(str(environment_python(base)), os.X_OK):
-        raise Failure(f"you may not run {environment_python(base)}", "ask who runs this host")
+    python = environment_python(link_of(root, name))
+    if not os.access(str(python), os.X_OK):
+        raise Failure(f"you may not run {python}", "ask who runs this host")
+    base = root / ENVIRONMENTS / name
     if not (base / CONSTRAINTS).exists():
         raise Failure(
             f"the environment {name!r} was built by an earlier fleetwheel",
@@ -95,8 +96,9 @@ def overlay(directory: Path, base: Path) -> str:
             constrain_pip(directory, base)
         seen = run(environment_python(directory), "-I", "-c", SEEN)
     except BaseException:
-        for left in directory.iterdir() if existed else [directory]:
-            shutil.rmtree(str(left)) if left.is_dir() and not left.is_symlink() else left.unlink()
+        left = list(directory.iterdir()) if existed else [directory]
+        for path in filter(os.path.lexists, map(str, left)):
+            drop(Path(path))
         raise
     return how_to_use(directory, base, seen, has_pip)
 
@@ -134,13 +136,13 @@ def run(program: Path, *arguments: str) -> str:
     done = subprocess.run(
         [str(program), *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",
     )
     if done.returncode:
-        raise Failure(f"{program} failed", "".join(done.stdout.strip().splitlines()[-1:]))
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise Failure(f"{program} failed", "".join(said[-1:]))
     return done.stdout.strip()
 
 

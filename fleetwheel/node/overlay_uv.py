@@ -23,21 +23,17 @@ from fleetwheel.node.verify import site_packages
 
 INSTALLER = "fleetwheel\n"
 """What says of a package's metadata that it stands for one of the environment below."""
-NOT_THERE = 127
-INTERRUPTED = 130
+BAD_USAGE, NOT_THERE, INTERRUPTED = 2, 127, 130
 
 
 def by_hand(words: list[str]) -> int:
-    """Run uv for an overlay: ``DIR NAME ARGUMENT...``; return its exit code."""
-    directory, base = Path(words[0]), HERE.parents[1] / ENVIRONMENTS / words[1]
-    command = [own_uv(directory, HERE.parents[1]), *words[2:]]
+    """Run the host's uv for an overlay: ``DIR NAME ARGUMENT...``; return its exit code."""
+    if len(words) < 2:
+        print("usage: fleetwheel-node overlay-uv DIR NAME ARGUMENT...", file=sys.stderr)
+        return BAD_USAGE
+    root, directory, arguments = HERE.parents[1], Path(words[0]), words[2:]
     try:
-        if "pip" not in words[2:]:
-            return subprocess.call(command)
-        constraints = [os.environ.get("UV_CONSTRAINT", ""), (base / CONSTRAINTS).as_uri()]
-        told = {"VIRTUAL_ENV": str(directory), "UV_CONSTRAINT": " ".join(constraints).strip()}
-        with showing(base, directory):
-            return subprocess.call(command, env={**os.environ, **told})
+        return run_uv(root / ENVIRONMENTS / words[1], directory, [str(uv_path(root)), *arguments])
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
@@ -45,15 +41,14 @@ def by_hand(words: list[str]) -> int:
         return NOT_THERE
 
 
-def own_uv(directory: Path, root: Path) -> str:
-    """Return the user's uv, where there is one on PATH beside the overlay's; else the root's."""
-    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    others = [place for place in places if not same(Path(place), directory / "bin")]
-    return shutil.which("uv", path=os.pathsep.join(others)) or str(uv_path(root))
-
-
-def same(one: Path, other: Path) -> bool:
-    return os.path.realpath(str(one)) == os.path.realpath(str(other))
+def run_uv(base: Path, directory: Path, command: list[str]) -> int:
+    """Run uv; for ``uv pip`` the overlay is its environment, with what is below in it."""
+    if "pip" not in command:
+        return subprocess.call(command)
+    constraints = [os.environ.get("UV_CONSTRAINT", ""), (base / CONSTRAINTS).as_uri()]
+    told = {"VIRTUAL_ENV": str(directory), "UV_CONSTRAINT": " ".join(constraints).strip()}
+    with showing(base, directory):
+        return subprocess.call(command, env={**os.environ, **told})
 
 
 @contextmanager

@@ -231,6 +231,7 @@ def test_an_environment_that_is_gone_is_said(desk: Desk) -> None:
         (["{new}", "vision"], "no environment 'vision'"),
         (["{new}", "../envs"], "no environment '../envs'"),
         (["{new}:x"], "cannot be on a PATH"),
+        (["/proc/new"], "failed: Error: [Errno 2]"),
     ],
 )
 def test_what_cannot_be_is_refused(desk: Desk, tmp_path: Path, words: list[str], said: str) -> None:
@@ -270,6 +271,24 @@ def test_constraints_of_pips_configuration_stay(desk: Desk, tmp_path: Path) -> N
     command = [desk.root / "bin/overlay", desk.mine]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert desk.install("pip", "new-numpy").returncode == 1
+
+
+def test_a_host_of_before_has_no_link_for_default(desk: Desk, tmp_path: Path) -> None:
+    alias = desk.root / "environments/default"
+    alias.rename(tmp_path / "alias")
+    done = desk.overlay(tmp_path / "new")
+    (tmp_path / "alias").rename(alias)
+    assert (done.returncode, "rebuild=true" in done.stderr) == (1, True)
+
+
+def test_what_goes_on_top_of_what_is_not_mixed_up(desk: Desk, tmp_path: Path) -> None:
+    assert desk.overlay(tmp_path / "second").returncode == 0
+    environment = {**os.environ, "PATH": f"{tmp_path}/second/bin:{os.environ['PATH']}"}
+    install = ["pip", "install", "--no-index", "--find-links", desk.wheels, "fixed-numpy"]
+    make_wheel(desk.wheels, "fixed_numpy", "1.0", requires=("numpy==2.4.0",))
+    subprocess.run([desk.mine / "bin/uv", *install], env=environment, check=True)
+    assert (site_of(desk.mine) / "fixed_numpy.py").exists()
+    assert not (site_of(tmp_path / "second") / "fixed_numpy.py").exists()
 
 
 def test_other_commands_of_uv_are_left_alone(desk: Desk) -> None:
