@@ -34,6 +34,12 @@ UV = """\
 # Written by fleetwheel: a uv that sees here what the environment below this one has.
 exec {program} overlay-uv {directory} {name} "$@"
 """
+NO_PIP = """\
+#!/bin/sh
+# Written by fleetwheel. Without it, pip would be that of the system, which installs elsewhere.
+echo "pip: the Python of this environment brings none: uv pip install PACKAGE" >&2
+exit 1
+"""
 PIP_CONF = """\
 # Written by fleetwheel: torch stays that of the environment below this one.
 [install]
@@ -94,6 +100,8 @@ def overlay(directory: Path, base: Path) -> str:
         write_uv(directory, base)
         if has_pip:
             constrain_pip(directory, base)
+        else:
+            write_script(directory / "bin" / "pip", NO_PIP)
         seen = run(environment_python(directory), "-I", "-c", SEEN)
     except BaseException:
         left = list(directory.iterdir()) if existed else [directory]
@@ -149,9 +157,12 @@ def run(program: Path, *arguments: str) -> str:
 def write_uv(directory: Path, base: Path) -> None:
     program, place = str(base.parents[1] / "bin" / "fleetwheel-node"), str(directory)
     text = UV.format(program=shlex.quote(program), directory=shlex.quote(place), name=base.name)
-    uv = directory / "bin" / "uv"
-    uv.write_text(text, encoding="utf-8", errors="surrogateescape")
-    uv.chmod(0o755)
+    write_script(directory / "bin" / "uv", text)
+
+
+def write_script(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    path.chmod(0o755)
 
 
 def constrain_pip(directory: Path, base: Path) -> None:

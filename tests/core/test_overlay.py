@@ -14,6 +14,7 @@ import pytest
 import uv
 
 from fleetwheel.collectors import program
+from fleetwheel.node import overlay
 from fleetwheel.node.clean import in_use
 from tests import node_program
 from tests.core.test_generation import activating, building, run
@@ -289,6 +290,20 @@ def test_what_goes_on_top_of_what_is_not_mixed_up(desk: Desk, tmp_path: Path) ->
     subprocess.run([desk.mine / "bin/uv", *install], env=environment, check=True)
     assert (site_of(desk.mine) / "fixed_numpy.py").exists()
     assert not (site_of(tmp_path / "second") / "fixed_numpy.py").exists()
+
+
+def test_where_python_brings_no_pip_uv_is_named(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "HAS_PIP", "import sys; sys.exit(1)")
+    said = overlay.overlay(tmp_path / "new", desk.root / "environments/default")
+    assert "  uv pip install" in said and "\n  pip" not in said
+    done = subprocess.run([tmp_path / "new/bin/pip"], capture_output=True, text=True)
+    assert (done.returncode, "uv pip install" in done.stderr) == (1, True)
+    done = subprocess.run(
+        [tmp_path / "new/bin/uv", "pip", "list"], capture_output=True, text=True, check=True
+    )
+    assert "torch" in done.stdout
 
 
 def test_other_commands_of_uv_are_left_alone(desk: Desk) -> None:
