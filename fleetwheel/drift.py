@@ -302,7 +302,10 @@ def _wheels(
 def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
     """Return what the new driver makes possible that the old one did not, by the matrix alone."""
     old = profile.model_copy(update={"driver": record.driver})
-    before, now = (answer(host, record.request, matrix, None) for host in (old, profile))
+    asked = record.request
+    if asked.team:  # whose pins are not in the record
+        asked = asked.model_copy(update={"torch": f"=={record.choice.torch}"})
+    before, now = (answer(host, asked, matrix, None) for host in (old, profile))
     if not isinstance(now, Choice):
         return ""
     same = isinstance(before, Choice) and (before.torch, before.variant) == (now.torch, now.variant)

@@ -71,9 +71,9 @@ class Deployment:
         """Return the pass that stands for a new test of the generation; maybe an outdated one."""
         generation = self.plan.generation
         last = self.record.smoke if self.record else None
-        return passed_test(self.state, generation, self.facts.profile, self.settings.request) or (
-            last if last and last.generation == generation else None
-        )
+        return passed_test(
+            self.state, generation, self.facts.profile, self.settings.own_request
+        ) or (last if last and last.generation == generation else None)
 
     def _warning(self, tested: SmokePass | None) -> str:
         """Return why other users of the host cannot run the environment; empty where they can."""

@@ -132,7 +132,7 @@ def _keep(
         return "  the host's record is as it was"
     passed = None
     if smoke.passed(result):
-        tested = smoke.uuids(facts.profile, settings.request)
+        tested = smoke.uuids(facts.profile, settings.own_request)
         passed = smoke_pass(used.generation, facts.profile, result, tested)
     record = used.record.model_copy(update={"smoke": passed}).to_json()
     python, root, limit = used.python.path, facts.installation.root, settings.install_timeout

@@ -228,9 +228,17 @@ def _decide(name: str, settings: Settings, planned: _Planned) -> Deployment | En
         lock=lock,
         python=python,
         plan=_plan(name, lock, python, planned, request, settings),
-        notes=notes,
+        notes=(*notes, *_changed_by_team(name, request, lock, facts)),
         proved=planned.proved,
     )
+
+
+def _changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -> tuple[str, ...]:
+    """Return which packages of an environment change where a team's file decides them."""
+    there = {each.id: each.packages for each in facts.installation.generations}
+    current = there.get(facts.installation.in_use(name) or "")
+    changes = package_changes(current, lock.packages) if request.team and current else ""
+    return (f"what changes: {changes}",) if changes else ()
 
 
 def _plan(
@@ -297,7 +305,7 @@ def _deployment_of(name: str, settings: Settings, planned: _Planned, generation:
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
-    passed = passed_test(planned.state, generation, facts.profile, settings.request)
+    passed = passed_test(planned.state, generation, facts.profile, settings.own_request)
     steps = Plan(
         generation=generation,
         build=False,

@@ -95,7 +95,10 @@ def _row(listed: ListedGeneration) -> tuple[str, ...]:
 
 def _asked(request: Request) -> str:
     """Return what was asked for, as the inventory says it."""
-    said = request.model_dump(exclude_defaults=True)
+    said = request.model_dump(exclude_defaults=True, exclude={"team"})
+    if team := request.team:
+        said |= {team.key: f"{team.path} ({team.sha256[:12]})"}
+        said |= {"extras": team.extras or None, "groups": team.groups or None}
     words = [f"{key}: {_value(value)}" for key, value in said.items() if value is not None]
     return "; ".join(words) or "the newest"
 
