@@ -62,7 +62,8 @@ def environment_differences(
     if record is None:
         return (_of(NOTHING_DEPLOYED),)
     profile, tested = found.profile, settings.smoke != "none"
-    target = read_target(profile, settings.request, tested=tested)
+    asked = record.request if held(record, settings) else settings.request
+    target = read_target(profile, asked, tested=tested)
     passed = record.smoke.generation if record.smoke else None
     untested = compare.untested_differences(record.generation, passed) if tested else []
     return (

@@ -259,13 +259,16 @@ class _TeamOnHost:
     """Those of the host's interpreters on which it says the same as on the newest."""
 
     def partners(self, pins: Pins) -> dict[str, str]:
-        """Return torchvision and torchaudio with their versions, which are torch's of the file."""
-        asked = {n: "" if pins.torch else spec for n, spec in self.family.partners.items()}
-        both = {
-            n: SpecifierSet(asked.get(n, "")) & SpecifierSet(pins.partners.get(n, ""))
-            for n in sorted({*asked, *pins.partners})
+        """Return torchvision and torchaudio as they are asked for.
+
+        Their versions in the file are those of the file's torch.
+        """
+        same = not pins.torch or pins.torch == self.family.torch
+        asked = {name: spec if same else "" for name, spec in self.family.partners.items()}
+        return {
+            name: str(SpecifierSet(asked.get(name, "")) & SpecifierSet(pins.partners.get(name, "")))
+            for name in sorted({*asked, *pins.partners})
         }
-        return {name: str(specifier) for name, specifier in both.items()}
 
 
 _NO_TEAM = _TeamOnHost(FamilyPins(), None, ())

@@ -98,8 +98,8 @@ def _asked(request: Request) -> str:
     said = request.model_dump(exclude_defaults=True, exclude={"team"})
     if team := request.team:
         said |= {team.key: f"{team.path} ({team.sha256[:12]})"}
-        said |= {"extras": team.extras or None, "groups": team.groups or None}
-    words = [f"{key}: {_value(value)}" for key, value in said.items() if value is not None]
+        said |= {"extras": team.extras, "groups": team.groups}
+    words = [f"{key}: {_value(value)}" for key, value in said.items() if value not in (None, ())]
     return "; ".join(words) or "the newest"
 
 

@@ -75,15 +75,20 @@ def team_notes(
     """Say what a lock has from a team's file, and what not."""
     pins = applying(team, marker_environment(target.os, target.arch, choice.python.minor))
     named = {pin.name for pin in pins}
+    exact = {pin.name for pin in pins if _exact(pin)}
     asked = {Requirement(text).name for text in target.requirements}
     others = [name for name in sorted(picked) if not comes_with_variant(name)]
     own = [name for name in others if name in named]
     notes = [f"{len(own)} of {len(others)} packages beside torch's own are those of {team.path}"]
     notes += [text for pin in pins if (text := _overruled(pin, choice, team.path))]
-    news = [f"{name} {picked[name]}" for name in others if name not in {*named, *asked}]
+    news = [f"{name} {picked[name]}" for name in others if name not in {*exact, *asked}]
     if news and not team.whole:
-        notes.append(f"not in {team.path}, so resolved now: {', '.join(news)}")
+        notes.append(f"not pinned in {team.path}, so resolved now: {', '.join(news)}")
     return notes
+
+
+def _exact(pin: Pin) -> bool:
+    return re.fullmatch(r"={2,3}[^*,]+", str(Requirement(pin.requirement).specifier)) is not None
 
 
 def _overruled(pin: Pin, choice: Choice, path: str) -> str | None:

@@ -41,8 +41,9 @@ def _team(lock: Lock, target: Target) -> list[Unmet]:
     before, now = origin.team if origin else None, target.team
     if (before and before.sha256) == (now and now.sha256):
         return []
-    file = "no file of a team" if now is None else "what the team's file pins now"
-    return [Unmet("the team's file", file, team_changes(before, now))]
+    if now is None:
+        return [Unmet("the team's file", "none", "the pins of one")]
+    return [Unmet("the team's file", f"as it is now ({team_changes(before, now)})", "as it was")]
 
 
 def _packages(lock: Lock, target: Target) -> list[Unmet]:

@@ -148,11 +148,11 @@ def test_markers_are_those_of_the_host(lab: Lab) -> None:
 
 
 def test_reasons_say_what_is_not_as_in_the_file(lab: Lab) -> None:
-    lab.write("r.txt", "torch==2.12.1+cu130\nnumpy==2.3.5\n")
+    lab.write("r.txt", "torch==2.12.1+cu130\nnumpy==2.3.5\nrich<15\n")
     reasons = lab.lock().choice.reasons
-    assert "1 of 2 packages beside torch's own are those of r.txt" in reasons
+    assert "2 of 3 packages beside torch's own are those of r.txt" in reasons
     assert "torch==2.12.1+cu130 of r.txt comes as 2.12.1+cpu: this host's variant" in reasons
-    assert "not in r.txt, so resolved now: sympy 1.14.0" in reasons
+    assert "not pinned in r.txt, so resolved now: rich 14.0, sympy 1.14.0" in reasons
     reasons = lab.lock(torch="2.13.0").choice.reasons
     overruled = "torch==2.12.1+cu130 of r.txt comes as 2.13.0+cpu: torch: of the environment"
     assert any(reason.startswith(overruled) for reason in reasons)
@@ -333,11 +333,9 @@ def test_a_changed_file_is_a_new_lock_and_drift_says_what_changed(lab: Lab) -> N
     settings = lab.settings(requirements="r.txt")
     old = Lock(name=record.lock, text=(lab.directory / "locks" / record.lock).read_text())
     (drift,) = differences(record, old, host(), settings, MATRIX)[:1]
-    assert (drift.what, drift.expected) == (
-        "request for the team's file",
-        "what the team's file pins now",
-    )
-    assert drift.found == "added rich==14.0; changed numpy ==2.3.5 -> ==2.4.0"
+    assert drift.what == "request for the team's file"
+    changes = "added rich==14.0; changed numpy ==2.3.5 -> ==2.4.0"
+    assert (drift.expected, drift.found) == (f"as it is now ({changes})", "as it was")
     new = lab.lock(CPU_HOST, record)
     assert new.name != record.lock
     assert (new.packages["numpy"], new.packages["rich"]) == ("2.4.0", "14.0")
@@ -372,7 +370,7 @@ def test_an_environment_that_has_no_file_any_more_gets_what_it_asks_for(lab: Lab
     lab.write("r.txt", FILE)
     record = deployed(lab)
     found = unmet(lab.lock(), target_of(CPU_HOST, lab.settings(packages=["numpy"]).request))
-    assert ("the team's file", "no file of a team") in [(one.key, one.asked) for one in found]
+    assert ("the team's file", "none") in [(one.key, one.asked) for one in found]
     plain = lab.lock(CPU_HOST, record, requirements=None, packages=["numpy"])
     assert plain.packages["torch"] == "2.11.0+cpu", "and torch as the host has it"
 
@@ -387,6 +385,16 @@ def test_a_record_holds_the_digest_and_no_pins(lab: Lab) -> None:
     assert "pillow==" not in text
     again = records.parse_state(text).environments["default"].request.team
     assert again == team.model_copy(update={"pins": (), "overrides": ()})
+
+
+def test_a_held_environment_is_compared_whatever_its_file_says(lab: Lab) -> None:
+    lab.write("r.txt", FILE)
+    record = deployed(lab)
+    (lab.directory / "r.txt").unlink()
+    lock = Lock(name=record.lock, text=(lab.directory / "locks" / record.lock).read_text())
+    settings = lab.settings(requirements="r.txt", hold="exam")
+    found = differences(record, lock, host(), settings, MATRIX)
+    assert not [drift for drift in found if drift.what.startswith("request")]
 
 
 def test_two_files_that_differ_in_a_hash_have_locks_of_their_own(lab: Lab) -> None:
