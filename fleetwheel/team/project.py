@@ -13,6 +13,7 @@ from packaging.dependency_groups import resolve_dependency_groups
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.team.pins import FAMILY, Pin, Team, TeamFile, pin_of_requirement, team_of
@@ -24,6 +25,7 @@ SCHEMA = 1
 """Of uv.lock, as the uv that comes with fleetwheel reads it."""
 STALE = "run `uv lock` in {}, and commit what it writes"
 TIMEOUT_S = 60
+PYTHONS = tuple(Version(f"3.{minor}.{patch}") for minor in range(30) for patch in range(30))
 Table = Mapping[str, Any]
 
 
@@ -176,9 +178,7 @@ def _require_fresh(project: _Project, lock: Table) -> None:
     wanted = {group: {_key(r) for r in found} for group, found in project.groups.items()}
     same = project.dynamic or _same(asked, locked)
     same = same and all(_same(wanted[name], groups.get(name, set())) for name in wanted)
-    same = same and SpecifierSet(lock.get("requires-python", "")) == SpecifierSet(
-        project.requires_python or lock.get("requires-python", "")
-    )
+    same = same and _same_pythons(lock.get("requires-python", ""), project.requires_python)
     if own is None or not same:
         raise FleetwheelError(f"{said} does not fit {PROJECT}", hint=STALE.format(project.path))
 
@@ -205,6 +205,12 @@ def _same(asked: set[_Key], locked: set[_Key]) -> bool:
     """Compare, where uv.lock has versions, those too."""
     elsewhere = {key[:3] for key in locked if key[3] is None}
     return {(*k[:3], None) if k[:3] in elsewhere else k for k in asked} == locked
+
+
+def _same_pythons(locked: str, asked: str) -> bool:
+    """Whether two ranges hold the same interpreters: uv writes ``==3.11.*`` for one minor."""
+    both = SpecifierSet(locked), SpecifierSet(asked)
+    return not asked or all(both[0].contains(v) == both[1].contains(v) for v in PYTHONS)
 
 
 def _own_package(name: str, lock: Table) -> Table | None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def uv_makes(directory: Path, index: str, *command: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "PIP_"))}
-    given = [uv.find_uv_bin(), *command, "--no-config", "--no-cache", "--default-index", index]
+    given = [
+        uv.find_uv_bin(),
+        *command,
+        "--python",
+        sys.executable,
+        "--no-config",
+        "--no-cache",
+        "--default-index",
+        index,
+    ]
     subprocess.run([*given, "-q"], cwd=directory, env=environment, check=True)
 
 
@@ -157,6 +167,7 @@ def test_an_edited_pyproject(project: Path, old: str, new: str) -> None:
 def test_an_edit_that_is_none(project: Path) -> None:
     edit(project / "pyproject.toml", '"rich>=14"', '"Rich >= 14"')
     edit(project / "pyproject.toml", 'version = "1"', 'version = "2"\ndescription = "more"')
+    edit(project / "pyproject.toml", '">=3.11"', '">=3.11,!=3.10.*"')
     assert "rich==15.0" in wanted(read(project, extras=("cpu",)))
 
 
@@ -198,6 +209,15 @@ def test_a_path_beside_the_project(tmp_path: Path, index: str) -> None:
     )
     uv_makes(tmp_path, index, "lock")
     assert "uv.lock: ./lib comes from a path: hosts install wheels only" in refusal(tmp_path)
+
+
+def test_a_project_of_one_minor_version(tmp_path: Path, index: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11,<3.12"\n'
+        'dependencies = ["rich"]\n'
+    )
+    uv_makes(tmp_path, index, "lock")
+    assert read(tmp_path).requires_python == "==3.11.*"
 
 
 def test_overrides_of_the_lock(tmp_path: Path, index: str) -> None:
