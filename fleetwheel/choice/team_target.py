@@ -86,7 +86,7 @@ def applying(team: Team, environment: Mapping[str, str]) -> list[Pin]:
 def _applies(pin: Pin, environment: Mapping[str, str | frozenset[str]]) -> bool:
     try:
         return not pin.marker or Marker(pin.marker).evaluate(environment, context="lock_file")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FleetwheelError(
             f"{pin.place}: the marker {pin.marker!r} cannot be read: {error}", hint="correct it"
         ) from error

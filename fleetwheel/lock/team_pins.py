@@ -81,10 +81,18 @@ def team_notes(
     own = [name for name in others if name in named]
     notes = [f"{len(own)} of {len(others)} packages beside torch's own are those of {team.path}"]
     notes += [text for pin in pins if (text := _overruled(pin, choice, team.path))]
+    lost = [pin.requirement for pin in pins if team.key == "project" and _left_out(pin, picked)]
+    if lost:
+        notes.append(f"not installed, since torch decides on CUDA here: {', '.join(lost)}")
     news = [f"{name} {picked[name]}" for name in others if name not in {*exact, *asked}]
     if news and not team.whole:
         notes.append(f"not pinned in {team.path}, so resolved now: {', '.join(news)}")
     return notes
+
+
+def _left_out(pin: Pin, picked: Collection[str]) -> bool:
+    """Whether something else than torch asks for a package that comes with a variant alone."""
+    return pin.wanted and pin.with_variant and pin.name not in picked
 
 
 def _exact(pin: Pin) -> bool:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.team.pins import BUILD_IT, Pin, pin_of_requirement, unbuilt
-from fleetwheel.team.reading import read_bytes, resolved, unmarked_text
+from fleetwheel.team.pins import BUILD_IT, FAMILY, Pin, pin_of_requirement, unbuilt
+from fleetwheel.team.reading import FEWER, read_bytes, resolved, unmarked_text
 
 DEEPEST = 10
 """Files that may include one another."""
 MOST_FILES = 100
+MOST_PINS = 20_000
 INCLUDE = re.compile(r"(?:(-r|--requirement)|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
 HASH = re.compile(r"\s--hash(?:=|\s+)([a-z0-9]+):([0-9A-Fa-f]+)(?=\s|$)")
 INDEX = re.compile(r"(-i|-f|--(extra-)?index-url|--find-links|--no-index|--trusted-host)\b")
@@ -72,7 +74,9 @@ def requirements_pins(path: Path, base: Path) -> list[Pin]:
     Raises FleetwheelError that names file and line, for what no host could install from a wheel
     and for what would lead to another source than the inventory's.
     """
-    pins = list(_Files(base).pins(path, wanted=True))
+    pins = list(islice(_Files(base).pins(path, wanted=True), MOST_PINS + 1))
+    if len(pins) > MOST_PINS:
+        raise FleetwheelError(f"{path.name} has more than {MOST_PINS} lines", hint=FEWER)
     hashed = next((pin for pin in pins if pin.wanted and pin.hashes), None)
     bare = [pin for pin in pins if pin.wanted and not pin.hashes and not pin.with_variant]
     if hashed and bare:
@@ -120,7 +124,9 @@ def _pin(line: _Line, *, wanted: bool) -> Pin | None:
     if requirement.url:
         _, origin = _origin(requirement.url)
         name = str(canonicalize_name(requirement.name))
-        raise FleetwheelError(f"{line.place}: {unbuilt(name, origin)}", hint=BUILD_IT)
+        version = f"write {name}==VERSION: which build of it, each host decides"
+        hint = version if name in FAMILY else BUILD_IT
+        raise FleetwheelError(f"{line.place}: {unbuilt(name, origin)}", hint=hint)
     return pin_of_requirement(requirement, hashes, wanted=wanted, place=line.place)
 
 

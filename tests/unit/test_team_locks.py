@@ -276,6 +276,16 @@ def test_overrides_of_a_uv_lock_count_where_it_cannot_be_resolved_otherwise(lab:
         lab.decide(requirements=None, project="p")
 
 
+def test_cuda_that_something_else_than_torch_asks_for_is_told(lab: Lab) -> None:
+    """As jax[cuda12]: its libraries are pinned for one CUDA, and torch's variant brings another."""
+    make_wheel(lab.wheels, "odd", "1.0")
+    text = OVERRIDDEN_LOCK.replace("numpy", "nvidia-nccl-cu12").replace("2.3.5", "2.12")
+    lab.write("p/pyproject.toml", OVERRIDDEN.partition("[tool.uv]")[0])
+    lab.write("p/uv.lock", text.partition("[manifest]")[0] + "[[" + text.partition("[[")[2])
+    reasons = lab.lock(requirements=None, project="p").choice.reasons
+    assert "not installed, since torch decides on CUDA here: nvidia-nccl-cu12==2.12" in reasons
+
+
 OVERRIDDEN = """
 [project]
 name = "p"

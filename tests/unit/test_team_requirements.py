@@ -1,6 +1,7 @@
 """A team's requirements.txt: read as pip reads it, or refused with a sentence."""
 
 import os
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -170,6 +171,26 @@ def test_what_is_no_file_of_text(tmp_path: Path) -> None:
     assert "pipe.txt is no file" in refusal(tmp_path, "-r pipe.txt")
     assert "is no text in UTF-8" in refusal(tmp_path, b"\xff\xfa\x00")
     assert "NUL" in refusal(tmp_path, b"num\0py")
+
+
+def test_torch_by_address_is_to_be_written_by_version(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "torch @ https://example.org/torch-2.13.0+cu130-py3-none-any.whl")
+    assert "write torch==VERSION: which build of it, each host decides" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a" * 2**22, "[" * 2**22, "(" * 2**22, "a;" + "(" * 2**20, "\\\n" * 2**21, "- " * 2**21],
+)
+def test_large_files_end_soon(tmp_path: Path, line: str) -> None:
+    begun = time.monotonic()
+    try:
+        read(tmp_path, line)
+    except FleetwheelError as error:
+        assert len(str(error)) < 2000
+    assert time.monotonic() - begun < 10
+    with pytest.raises(FleetwheelError, match="more than 20000 lines"):
+        read(tmp_path, "numpy\n" * 50_000)
 
 
 @pytest.mark.parametrize("name", ["poetry.lock", "pdm.lock", "environment.yml", "uv.lock"])
