@@ -11,7 +11,7 @@ from packaging.version import Version
 from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
-from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.choice.target import Blocker, Target, on_python, read_target
 from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
@@ -63,7 +63,8 @@ def environment_differences(
         return (_of(NOTHING_DEPLOYED),)
     profile, tested = found.profile, settings.smoke != "none"
     asked = record.request if held(record, settings) else settings.request
-    target = read_target(profile, asked, tested=tested)
+    part = on_python(profile, asked, record.choice.python.minor)
+    target = read_target(part, asked, tested=tested)
     passed = record.smoke.generation if record.smoke else None
     untested = compare.untested_differences(record.generation, passed) if tested else []
     return (

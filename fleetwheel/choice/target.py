@@ -295,6 +295,33 @@ def by_reach(profile: Profile) -> list[Profile]:
     return [profile.model_copy(update={"pythons": group}) for group in distinct] or [profile]
 
 
+def by_pins(profile: Profile, request: Request) -> list[Profile]:
+    """Return a host with those interpreters at a time for which a team's file says the same.
+
+    The newest come first: the first that a choice is found for counts.
+    """
+    if request.team is None:
+        return [profile]
+    try:
+        usable = usable_pythons(profile, read_pins(request), request.team)
+    except _BlockedError:
+        return [profile]
+    groups: list[tuple[list[Pin], list[Python]]] = []
+    for python in usable:
+        said = _pins_of(request.team, profile.os, profile.arch, python.minor)
+        alike = next((members for pins, members in groups if pins == said), None)
+        if alike is None:
+            groups.append((said, alike := []))
+        alike.append(python)
+    return [profile.model_copy(update={"pythons": tuple(members)}) for _, members in groups]
+
+
+def on_python(profile: Profile, request: Request, minor: str) -> Profile:
+    """Return that part of a host by ``by_pins`` that has a minor version of Python."""
+    parts = by_pins(profile, request)
+    return next((p for p in parts if any(py.minor == minor for py in p.pythons)), profile)
+
+
 def has_gpu(profile: Profile) -> bool:
     """Whether there is an NVIDIA GPU, working or not."""
     return bool(profile.gpus) or profile.driver.state is not DriverState.NO_GPU

@@ -7,21 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from fleetwheel.choice.choose import Refusal
+from fleetwheel.choice.team_target import TeamTarget
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.host.profile import Driver, DriverState, Profile, Python
+from fleetwheel.host.profile import Driver, DriverState, Generation, Profile, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
+from fleetwheel.lock.team_pins import require_versions
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import pip_settings
 from fleetwheel.team.loading import load_team
-from tests.samples import CPU_HOST, GPU_HOST, differences, host, record_of, state_of, target_of
+from tests.samples import (
+    CPU_HOST,
+    GPU_HOST,
+    PYTHON,
+    differences,
+    host,
+    planned,
+    record_of,
+    state_of,
+    target_of,
+)
 from tests.small_wheels import make_wheel
 
 TAG = "cp311-cp311-manylinux_2_28_x86_64"
@@ -265,6 +278,43 @@ def test_of_several_interpreters_one_that_the_file_is_for(lab: Lab) -> None:
     assert lab.lock(both, python="3.11").packages["rich"] == "14.0"
 
 
+def test_an_older_interpreter_where_the_newest_has_no_torch(lab: Lab) -> None:
+    """The file says another thing for it, and a lock that was made so stays."""
+    pythons = [Python(path=f"/py{minor}", version=f"3.{minor}.1") for minor in (11, 13)]
+    both = CPU_HOST.model_copy(update={"pythons": tuple(pythons)})
+    lab.write(
+        "r.txt", 'rich==15.0; python_version >= "3.12"\nrich==14.0; python_version < "3.12"\n'
+    )
+    lock = lab.lock(both)
+    assert (lock.choice.python.minor, lock.packages["rich"]) == ("3.11", "14.0")
+    record = record_of(lock, f"{lock.generation(pythons[0])}-1", both)
+    make_wheel(lab.wheels, "torch", "2.13.0+cpu", tag="cp313-cp313-linux_x86_64")
+    assert lab.lock(both, record) == lock
+    found = differences(record, lock, host(both), lab.settings(requirements="r.txt"), MATRIX)
+    assert not [drift for drift in found if drift.what.startswith("request")]
+
+
+def test_what_only_torch_brings_is_in_the_files_version(lab: Lab) -> None:
+    lab.write("p/pyproject.toml", OVERRIDDEN.partition("[tool.uv]")[0].replace("odd", "torch"))
+    head, _, packages = OVERRIDDEN_LOCK.partition("[manifest]")
+    text = head + "[[" + packages.partition("[[")[2]
+    text = text.replace("odd", "torch").replace("numpy", "sympy").replace("2.3.5", "1.13.0")
+    lab.write("p/uv.lock", text.replace('version = "1.0"', 'version = "2.12.1"'))
+    lock = lab.lock(requirements=None, project="p")
+    assert lock.packages == {"torch": "2.12.1+cpu", "sympy": "1.13.0"}
+    assert lock.origin.target is not None
+    assert lock.origin.target.team is not None
+    assert lock.origin.target.team.limits == ("sympy==1.13.0",)
+
+
+def test_a_version_that_uv_picked_in_spite_of_the_file() -> None:
+    team = TeamTarget(sha256="", requirements=("a==1",), limits=("b<3",))
+    require_versions({"a": Version("1.0"), "b": Version("2"), "c": Version("9")}, team)
+    for picked in ({"a": Version("2")}, {"b": Version("3")}):
+        with pytest.raises(FleetwheelError, match="but the team's file pins"):
+            require_versions(picked, team)
+
+
 def test_overrides_of_a_uv_lock_count_where_it_cannot_be_resolved_otherwise(lab: Lab) -> None:
     make_wheel(lab.wheels, "odd", "1.0", requires=("numpy<2", "pillow"))
     lab.write("p/pyproject.toml", OVERRIDDEN)
@@ -405,6 +455,21 @@ def test_a_held_environment_is_compared_whatever_its_file_says(lab: Lab) -> None
     settings = lab.settings(requirements="r.txt", hold="exam")
     found = differences(record, lock, host(), settings, MATRIX)
     assert not [drift for drift in found if drift.what.startswith("request")]
+
+
+def test_a_record_takes_the_new_digest_without_a_build(lab: Lab) -> None:
+    lab.write("r.txt", FILE)
+    record = deployed(lab)
+    lock = lab.lock()
+    lab.write("r.txt", FILE.replace("colorama==0.4.6", "colorama==0.4.5"))
+    request = lab.settings(requirements="r.txt").request
+    built = Generation(
+        id=record.generation, python=PYTHON.path, lock=lock.sha256, packages=lock.packages
+    )
+    there = host(current=record.generation, generations=(built,))
+    steps = planned(lock, PYTHON, there, record, request=request, smoke="auto")
+    assert (steps.build, steps.activate) == (False, True)
+    assert steps.because == "it is in use and right; its record takes the new request"
 
 
 def test_two_files_that_differ_in_a_hash_have_locks_of_their_own(lab: Lab) -> None:
