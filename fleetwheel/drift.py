@@ -92,19 +92,14 @@ def damaged(packages: Iterable[str], *, deep: bool) -> list[Drift]:
 
     ``deep`` is whether a deep look found it.
     """
-    found = [
-        _drift("package", f"files of {name}", "as in the wheel", "changed or missing", REBUILD)
-        for name in packages
-    ]
+    found = map(_of, compare.damaged_differences(packages))
     return [drift.model_copy(update={"deep": deep}) for drift in found]
 
 
 def unrecorded(files: Sequence[str], *, deep: bool) -> list[Drift]:
     """Return the drift of files that Python would run, and that no wheel of the lock brought."""
-    if not files:
-        return []
-    drift = _drift("package", "files of no package", "none", ", ".join(files), REBUILD)
-    return [drift.model_copy(update={"deep": deep})]
+    found = map(_of, compare.unrecorded_differences(files))
+    return [drift.model_copy(update={"deep": deep}) for drift in found]
 
 
 def failed_test(fault: FleetwheelError) -> Drift:
@@ -264,6 +259,7 @@ def _recorded(
         compare.Recorded(record.generation, record.choice.python.path, record.lock, wanted),
         there.in_use(environment),
         compare.Environment(bool(built.python), built.packages) if built else None,
+        "current" if environment == DEFAULT else f"environments/{environment}",
     )
 
 

@@ -33,6 +33,8 @@ class Deployment:
     hold: Hold | None = None
     notes: tuple[str, ...] = ()
     """What a person should know of the decision."""
+    builder: str = ""
+    """The environment before this one that builds the generation for both."""
     proved: list[SmokePass] = field(default_factory=list)
     """Passes of this run on the host, of whichever environment."""
 
@@ -72,7 +74,7 @@ class Deployment:
         generation = self.plan.generation
         last = self.record.smoke if self.record else None
         return passed_test(
-            self.state, generation, self.facts.profile, self.settings.own_request
+            self.state, self.environment, generation, self.facts.profile, self.settings.own_request
         ) or (last if last and last.generation == generation else None)
 
     def _warning(self, tested: SmokePass | None) -> str:

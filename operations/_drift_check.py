@@ -80,11 +80,12 @@ def _left_over(settings: Settings, there: State) -> Iterator[EnvironmentReport]:
     wanted = settings.by_environment()
     for name, record in there.environments.items():
         if name not in wanted and name in (settings.environment or there.environments):
-            found = (drift.not_wanted(record),)
+            on_hold = held(record, settings)
+            found = () if on_hold else (drift.not_wanted(record),)
             yield EnvironmentReport(
                 name=name,
-                status="drifted",
-                why=_lines(found),
+                status="on hold" if on_hold else "drifted",
+                why=f"not in the inventory; {on_hold}" if on_hold else _lines(found),
                 choice=record.choice,
                 generation=record.generation,
                 drift=found,

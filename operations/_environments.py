@@ -25,7 +25,9 @@ def asked_environments(settings: Settings) -> dict[str, Settings]:
     """
     there = settings.by_environment()
     for name in settings.environment:
-        if name not in there and not any(name in _environments_of(other) for other in inventory):
+        if name not in there and not any(
+            name in environments_of_host(other) for other in inventory
+        ):
             raise FleetwheelError(
                 f"no host of the inventory has an environment {name}",
                 hint=f"this one has {', '.join(there) or 'none'}",
@@ -33,7 +35,8 @@ def asked_environments(settings: Settings) -> dict[str, Settings]:
     return {name: own for name, own in there.items() if name in (settings.environment or there)}
 
 
-def _environments_of(other: Host) -> Mapping[str, Settings]:
+def environments_of_host(other: Host) -> Mapping[str, Settings]:
+    """Return what a host's data say of each environment; nothing where they are not valid."""
     try:
         return Settings.from_data(other.data.dict()).by_environment()
     except FleetwheelError:
@@ -54,7 +57,7 @@ def each_environment(
     """
     _report.note_profile(host.name, facts.profile)
     if not asked:
-        why = "none of the environments that are meant is to be here"
+        why = "the inventory has no such environment for this host"
         _report.record(
             HostReport(name=host.name, status="unchanged", why=why, profile=facts.profile)
         )

@@ -76,9 +76,14 @@ def _seconds() -> float:
     return round(time.monotonic() - _started, 1)
 
 
+def environment_entry(name: str, environment: str) -> EnvironmentReport | None:
+    """Return the last that was recorded of an environment of a host."""
+    return _environments.get(name, {}).get(environment)
+
+
 def environment_status(name: str, environment: str) -> Status | None:
-    """Return the last that was recorded of an environment."""
-    found = _environments.get(name, {}).get(environment)
+    """Return the status of the same."""
+    found = environment_entry(name, environment)
     return found.status if found else None
 
 

@@ -173,6 +173,7 @@ def _send_wheels(
 
 def _prove_and_activate(host: Host, deployment: Deployment) -> None:
     """Put the generation to use once its test has passed: one step, so nothing comes between."""
+    _require_built(host, deployment)
     if not _node.kept_program(host):
         place_program(host, deployment)
     passed = _prove(host, deployment) if deployment.plan.smoke else None
@@ -186,6 +187,14 @@ def _prove_and_activate(host: Host, deployment: Deployment) -> None:
     _report.record_environment(host.name, deployment.entry("changed", why, passed))
 
 
+def _require_built(host: Host, deployment: Deployment) -> None:
+    """Raise FleetwheelError where another environment's build was to bring the generation."""
+    builder = _report.environment_entry(host.name, deployment.builder)
+    if builder and builder.status in _report.NOT_WELL and builder.smoke is None:
+        reason = builder.why.partition("\n")[0]
+        raise FleetwheelError(f"{builder.name}, for which it was to be built, failed: {reason}")
+
+
 def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> None:
     old = deployment.record
     _generation(
@@ -196,6 +205,7 @@ def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> N
         environment=deployment.environment,
         record=deployment.recorded(passed).to_json(),
         failed=list(old.failed) if old else [],
+        planned_by=old.to_json() if old else None,
     )
 
 
@@ -222,12 +232,16 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
     if smoke.passed(result):
         deployment.proved.append(smoke_pass(generation, facts.profile, result, tested))
         return deployment.proved[-1]
-    if deployment.record:
-        failed = deployment.record.without(generation).to_json()
-        with suppress(FleetwheelError):  # what the test found is what counts
-            _generation(
-                host, deployment, "record", environment=deployment.environment, record=failed
-            )
+    with suppress(FleetwheelError):  # what the test found is what counts
+        _generation(
+            host,
+            deployment,
+            "note_test",
+            environment=deployment.environment,
+            generation=generation,
+            smoke=None,
+            looked_at=True,
+        )
     raise smoke.SmokeTestError(f"{smoke.explain_smoke(result)}\n{_what_stays(deployment)}", result)
 
 

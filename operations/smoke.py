@@ -14,6 +14,7 @@ from fleetwheel.deploy.preflight import refuse_dead
 from fleetwheel.deploy.record import Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
@@ -52,21 +53,26 @@ def test(settings: Settings) -> Generator[PyinfraCommand]:
 
 def _tests(settings: Settings, facts: HostState) -> Generator[PyinfraCommand]:
     found = records.parse_state(facts.installation.record)
+    results: _Results = {}
     yield from each_environment(
         facts,
         asked_environments(settings),
-        lambda name, own: _test(name, own, facts, found.environments.get(name)),
+        lambda name, own: _test(name, own, facts, found.environments.get(name), results),
     )
 
 
+_Results = dict[tuple[str, str, str], dict[str, Any]]
+"""Generation, GPUs and level to the document of their test in this run."""
+
+
 def _test(
-    name: str, settings: Settings, facts: HostState, record: Record | None
+    name: str, settings: Settings, facts: HostState, record: Record | None, results: _Results
 ) -> Generator[PyinfraCommand]:
     used = _in_use(name, facts, record)
     about = _about(used)
     _report.record_environment(host.name, about)
-    logger.info(f"{host.print_prefix}{about.why}")
-    yield environment_step(about, _run, about, used, facts, settings)
+    logger.info(f"{host.print_prefix}{'' if name == DEFAULT else f'{name}: '}{about.why}")
+    yield environment_step(about, _run, about, used, facts, settings, results)
 
 
 @dataclass(frozen=True)
@@ -108,19 +114,31 @@ def _about(used: _InUse) -> EnvironmentReport:
 
 
 def _run(
-    host: Host, about: EnvironmentReport, used: _InUse, facts: HostState, settings: Settings
+    host: Host,
+    about: EnvironmentReport,
+    used: _InUse,
+    facts: HostState,
+    settings: Settings,
+    results: _Results,
 ) -> None:
     root = facts.installation.root
     if not _node.kept_program(host):
         _probe.keep_program(host, used.python.path, root, settings)
     path = f"{root}/envs/{used.generation}"
-    result = _smoke_test.run_smoke_test(host, path, used.lock, facts.profile, settings)
+    tested = (
+        used.generation,
+        str(smoke.uuids(facts.profile, settings.own_request)),
+        settings.smoke,
+    )
+    if tested not in results:
+        results[tested] = _smoke_test.run_smoke_test(host, path, used.lock, facts.profile, settings)
+    result = results[tested]
     said = "\n".join([smoke.explain_smoke(result), _keep(host, used, facts, settings, result)])
     if warning := for_root_alone(used.python.path, used.python.reach, result):
         said += f"\n  warning: {warning}"
     if not smoke.passed(result):
         raise SmokeTestError(said, result)
-    done = about.model_copy(update={"status": "changed", "why": said, "smoke": result})
+    done = about.model_copy(update={"status": "unchanged", "why": said, "smoke": result})
     _report.record_environment(host.name, done)
 
 
@@ -134,11 +152,13 @@ def _keep(
     if smoke.passed(result):
         tested = smoke.uuids(facts.profile, settings.own_request)
         passed = smoke_pass(used.generation, facts.profile, result, tested)
-    record = used.record.model_copy(update={"smoke": passed}).to_json()
     python, root, limit = used.python.path, facts.installation.root, settings.install_timeout
-    said = {"environment": used.environment, "record": record}
+    said = {"environment": used.environment, "generation": used.generation}
+    document = passed.to_json() if passed else None
     try:
-        _probe.generation(host, python, "record", root, limit, **said)
+        answer = _probe.generation(host, python, "note_test", root, limit, **said, smoke=document)
     except FleetwheelError as error:
         return f"  the host's record is as it was: {error.message}"
+    if not answer.get("noted"):
+        return "  the host's record is as it was: another run has changed the environment meanwhile"
     return "  the host's record has the pass" if passed else "  the host's record has no pass now"

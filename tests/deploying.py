@@ -76,7 +76,7 @@ class FakeProbe:
             if self.missing:
                 return {"missing": self.missing.pop(0)}
             add_generation(Path(arguments["root"]), arguments["id"])
-        modules = dict.fromkeys(("activate", "record", "drop_bytecode"), activate)
+        modules = dict.fromkeys(("activate", "note_test", "drop_bytecode"), activate)
         modules |= dict.fromkeys(("removal", "remove"), remove)
         modules |= dict.fromkeys(("leftovers", "uninstall"), uninstall)
         if action in modules:

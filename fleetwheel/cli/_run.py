@@ -17,7 +17,7 @@ from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
 from pyinfra_cli.util import load_deploy_file
 
 from fleetwheel.cli._options import Scope
-from fleetwheel.cli.fleet import prepare
+from fleetwheel.cli.fleet import prepare, refuse_unknown_environments
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations import _report
 from fleetwheel.project import SKELETON
@@ -52,13 +52,15 @@ def run(deploy: Deploy, scope: Scope, confirm: Confirm) -> tuple[Report, bool]:
     Where nothing would change there is nothing to confirm. Raises FleetwheelError as ``prepare``
     does, and where the deploy file itself fails.
     """
-    state, _ = prepare(scope)
+    state, hosts = prepare(scope)
+    if deploy.name != "remove":  # which takes away what no inventory names
+        refuse_unknown_environments(hosts, scope)
     _report.keep_errors()
     signal.signal(signal.SIGINT, lambda number, frame: _interrupted(deploy.kind))
     try:
         _plan(state, deploy)
         planned = _report.finished(deploy.kind)
-        changes = any(host.status == "would change" for host in planned.hosts)
+        changes = any("would change" in host.statuses for host in planned.hosts)
         if changes and not confirm(planned):
             return planned, False
         if changes:

@@ -130,7 +130,7 @@ def command(name: str) -> click.Command:
 
 
 def _changes(found: Report) -> int:
-    return sum(host.status == "would change" for host in found.hosts)
+    return sum("would change" in host.statuses for host in found.hosts)
 
 
 def _counted(planned: Report) -> str:

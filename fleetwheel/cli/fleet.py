@@ -1,5 +1,6 @@
 """The hosts of an inventory, and what they answer: pyinfra, set up as its own command does it."""
 
+import difflib
 import logging
 import sys
 from collections import defaultdict
@@ -23,10 +24,11 @@ from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
 from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen
 from fleetwheel.inventory.command_line import select
-from fleetwheel.inventory.load import group_of
+from fleetwheel.inventory.load import VARIABLE, group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _drift_check, _host_state
+from fleetwheel.operations._environments import environments_of_host
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import HostReport, Status
 
@@ -107,6 +109,7 @@ def _visit(
     logger.handlers, logger.propagate = [heard], False
     logger.setLevel(DETAIL if scope.verbosity > 0 else logging.WARNING)
     state, hosts = prepare(scope)
+    refuse_unknown_environments(hosts, scope)
     state.set_stage(StateStage.Prepare)
     visits = [state.pool.spawn(_one, host, heard, look, failed) for host in hosts]
     gevent.joinall(visits)
@@ -123,6 +126,11 @@ def prepare(scope: Scope) -> tuple[State, list[Host]]:
         raise FleetwheelError(
             f"{inventory!r} names a host without a name",
             hint="no comma at either end; one host alone is @ssh/HOST",
+        )
+    if isinstance(inventory, str) and Path(inventory).suffix in (".yaml", ".yml"):
+        raise FleetwheelError(
+            f"{inventory}: pyinfra takes no YAML here",
+            hint=f"put it into inventory/, or run with {VARIABLE}={inventory} inventory.py",
         )
     sys.path.insert(0, str(Path.cwd()))
     client.install_client()
@@ -157,6 +165,20 @@ def prepare(scope: Scope) -> tuple[State, list[Host]]:
             hint="INVENTORY is what pyinfra takes: inventory.py, @local, @ssh/HOST, or A,B",
         )
     return state, hosts
+
+
+def refuse_unknown_environments(hosts: Sequence[Host], scope: Scope) -> None:
+    """Raise FleetwheelError for the name of an environment that none of these hosts is to have."""
+    known = {name for host in hosts for name in environments_of_host(host)}
+    for name in Settings.from_data(scope.data).environment:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            raise FleetwheelError(
+                f"no host has an environment {name}",
+                hint=f"did you mean {near[0]}?"
+                if near
+                else f"there are {', '.join(sorted(known))}",
+            )
 
 
 def _limited(inventory: Inventory, limit: Sequence[str]) -> list[Host]:

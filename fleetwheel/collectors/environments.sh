@@ -17,7 +17,7 @@ ask_environments() {
     for link in "$root"/environments/*; do
         if [ -L "$link" ]; then say environment "${link##*/} $(readlink "$link")"; fi
     done
-    if [ -f "$root/state.json" ]; then say_lines record <"$root/state.json"; fi
+    if [ -f "$root/state.json" ]; then say_lines record 2097152 <"$root/state.json"; fi
     for version in "$root"/lib/node-*; do
         # The one that asks was looked at before it was read.
         if [ "${version##*/}" = "${node##*/}" ] || { [ -d "$version" ] && trusts_all "$version"; }; then

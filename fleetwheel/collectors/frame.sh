@@ -26,8 +26,8 @@ if timeout -k 1 5 true 2>/dev/null; then can_stop=yes; else can_stop=; fi
 
 say() { printf '%s %s\n' "$1" "$2"; }
 
-# say_lines KEY: the standard input, up to 64 KiB, as lines of the answer.
-say_lines() { { head -c 65536; echo; } | sed "s/^/$1 /"; }
+# say_lines KEY [BYTES]: the standard input, up to 64 KiB or as many bytes, as lines of the answer.
+say_lines() { { head -c "${2:-65536}"; echo; } | sed "s/^/$1 /"; }
 
 # within SECONDS COMMAND...: ended when the time is up, where the host has timeout.
 within() {

@@ -6,7 +6,7 @@ from fleetwheel.node import compare
 
 BY_INVENTORY = (
     "the inventory holds it, and deploys leave it alone: take `hold` out of the inventory, then"
-    " run deploys/torch.py"
+    " deploy"
 )
 
 
@@ -17,7 +17,7 @@ def held(record: Record | None, settings: Settings) -> str:
     """
     if record and record.hold and not settings.lift_hold:
         return f"rolled back on {record.hold.since:%Y-%m-%d}; --data lift_hold=true ends the hold"
-    return f"the inventory holds it: {settings.hold}" if settings.hold else ""
+    return f"the inventory holds it (hold: {settings.hold})" if settings.hold else ""
 
 
 def repair_of_held(record: Record, settings: Settings) -> str:

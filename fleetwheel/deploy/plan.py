@@ -41,6 +41,7 @@ def plan(
     environment: str,
     request: Request,
     smoke: SmokeMode,
+    keep: int = 3,
     rebuild: bool = False,
     damaged: Mapping[str, Sequence[str]] = NOTHING_DAMAGED,
 ) -> Plan:
@@ -65,9 +66,9 @@ def plan(
         )
     current, record = host.installation.in_use(environment), state.environments.get(environment)
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
-    passed = passed_test(state, chosen, host.profile, request)
+    passed = passed_test(state, environment, chosen, host.profile, request)
     tested = smoke == "none" or (smoke == "auto" and passed is not None)
-    differs = _differs(chosen, lock, record, request)
+    differs = _differs(chosen, lock, record, request, keep) or _borrowed(record, passed)
     return Plan(
         generation=chosen,
         build=False,
@@ -80,14 +81,28 @@ def plan(
 
 
 def passed_test(
-    state: State, generation: str, profile: Profile, request: Request
+    state: State, environment: str, generation: str, profile: Profile, request: Request
 ) -> SmokePass | None:
-    """Return a pass that still holds, of any environment, and covers the GPUs to be served now."""
+    """Return a pass that still holds and covers the GPUs to be served now.
+
+    That of the environment itself, or else of another one that uses the generation.
+    """
     served = uuids(profile, request)
-    return next((each for each in state.passes if each.holds(generation, profile, served)), None)
+    own = state.environments.get(environment)
+    passes = [*([own.smoke] if own and own.smoke else []), *state.passes]
+    return next((each for each in passes if each.holds(generation, profile, served)), None)
 
 
-def _differs(generation: str, lock: Lock, record: Record | None, request: Request) -> str | None:
+def _borrowed(record: Record | None, passed: SmokePass | None) -> str | None:
+    """Return that the pass of another environment has to be written into the record, if it has."""
+    if record is None or passed is None or record.smoke == passed:
+        return None
+    return "it is in use and right; its record takes the smoke test of another environment"
+
+
+def _differs(
+    generation: str, lock: Lock, record: Record | None, request: Request, keep: int
+) -> str | None:
     """Return why the record of an environment in use has to be written; None where it is right."""
     if record is not None and record.hold:
         return "it is in use, and its hold has ended"
@@ -97,6 +112,8 @@ def _differs(generation: str, lock: Lock, record: Record | None, request: Reques
         return "it is in use and right; its record takes the new request"
     if record.lock != lock.name:
         return "it is in use and right; its record takes the new lock"
+    if record.keep != keep:
+        return f"it is in use and right; from now on {keep} of its generations stay"
     return None
 
 

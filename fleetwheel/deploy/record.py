@@ -115,12 +115,6 @@ class Record(Value):
     """Whom the inventory trusted on the host besides."""
     deployed_at: datetime
 
-    def without(self, generation: str) -> "Record":
-        """Return the record after a generation has failed its smoke test: no pass of it counts."""
-        passed = self.smoke if self.smoke and self.smoke.generation != generation else None
-        failed = tuple(dict.fromkeys([*self.failed, generation]))
-        return self.model_copy(update={"failed": failed, "smoke": passed})
-
 
 class State(Value):
     """What fleetwheel knows of a host: a record for each environment."""

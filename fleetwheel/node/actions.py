@@ -19,7 +19,7 @@ if sys.platform != "win32":
 ANSWERS = {
     "build": "build",
     "activate": "activate",
-    "record": "activate",
+    "note_test": "activate",
     "drop_bytecode": "activate",
     "verify": "verify",
     "reach": "reach",

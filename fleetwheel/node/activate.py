@@ -19,13 +19,21 @@ from fleetwheel.node.link import (
 )
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive, prepare
-from fleetwheel.node.state import named_generations, records, state_with
+from fleetwheel.node.state import named_generations, records, state_text, state_with
 
 
 def activate(
-    root: str, id: str, environment: str, record: dict[str, Any], failed: list[str]
+    root: str,
+    id: str,
+    environment: str,
+    record: dict[str, Any],
+    failed: list[str],
+    planned_by: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Have an environment lead to a generation, write its record, and clean up."""
+    """Have an environment lead to a generation, write its record, and clean up.
+
+    ``planned_by`` is the record that the controller knew, which must still be the one here.
+    """
     base = Path(root)
     with exclusive(base):
         generation = base / "envs" / id
@@ -35,6 +43,7 @@ def activate(
         tidy(base)
         before = generation_at(link_of(base, environment))
         kept = records(base).get(environment, {})
+        refuse_overtaken(kept, planned_by or {})
         prepared = prepare(base / "state.json", state_with(base, environment, record))
         lead(base, environment, id)
         try:
@@ -57,14 +66,42 @@ def take_back(root: Path, environment: str, before: str | None) -> None:
         remove_link(link_of(root, environment))
 
 
-def record(root: str, environment: str, record: dict[str, Any]) -> dict[str, Any]:
-    """Write a record alone: after a smoke test that activates nothing."""
+def refuse_overtaken(now: dict[str, Any], planned_by: dict[str, Any]) -> None:
+    """Raise Failure where another run has moved the environment: maybe a rollback, which holds."""
+    if any(now.get(key) != planned_by.get(key) for key in ("generation", "deployed_at")):
+        raise Failure("another run has changed the environment since this one began", "run again")
+
+
+def note_test(
+    root: str,
+    environment: str,
+    generation: str,
+    smoke: dict[str, Any] | None,
+    looked_at: bool = False,
+) -> dict[str, Any]:
+    """Write the result of a smoke test into the record as it is now, where it still matters.
+
+    A pass is that of the environment that uses the generation. After a failure, ``smoke`` of None,
+    no pass of the generation counts, in whichever environment; ``looked_at`` keeps the generation
+    for a look.
+    """
     base = Path(root)
     with exclusive(base):
-        move(
-            prepare(base / "state.json", state_with(base, environment, record)), base / "state.json"
-        )
-    return {}
+        found = records(base)
+        own = found.get(environment, {})
+        if smoke is None:
+            for each in found.values():
+                if (each.get("smoke") or {}).get("generation") == generation:
+                    each["smoke"] = None
+            if own and looked_at:
+                own["failed"] = list(dict.fromkeys([*(own.get("failed") or ()), generation]))
+        elif own.get("generation") == generation:
+            own["smoke"] = smoke
+        else:
+            return {"noted": False}
+        if found:
+            move(prepare(base / "state.json", state_text(found)), base / "state.json")
+    return {"noted": bool(own)}
 
 
 def drop_bytecode(root: str, id: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from fleetwheel.node.link import generation_at, link_of
 from fleetwheel.node.place import HERE
 from fleetwheel.node.state import StrangeState, records
 from fleetwheel.node.trust import why_distrusted
+from fleetwheel.node.verify import verify
 
 NVML_S = 5
 TEST_S = 300
@@ -112,12 +113,23 @@ def look_into(
 ) -> Looked:
     """Compare one environment with its record, and test it where that is wanted."""
     found = [*environment_differences(root, name, record), *runtime_differences(record)]
-    document = run_test(root / "envs" / record["generation"], record, now) if smoke else None
-    found += failures(document) if document else []
+    strange = changed_files(root, record["generation"]) if smoke else []
+    tests = smoke and not strange  # which would run what was put there
+    document = run_test(root / "envs" / record["generation"], record, now) if tests else None
+    found += [*strange, *(failures(document) if document else ())]
     if record.get("hold"):
         found = [each._replace(repair=compare.repair_on_hold(each.repair)) for each in found]
     notes = [] if document else outdated(record, now)
     return Looked(name, record, tuple(found), tuple(notes), document)
+
+
+def changed_files(root: Path, generation: str) -> list[Difference]:
+    """Return the files of a generation that are not as its wheels brought them."""
+    answer = verify(str(root), generation)
+    return [
+        *compare.damaged_differences(answer["damaged"]),
+        *compare.unrecorded_differences(answer["unrecorded"]),
+    ]
 
 
 def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
@@ -165,8 +177,10 @@ def environment_differences(root: Path, name: str, record: Mapping[str, Any]) ->
         record["lock"],
         look.locked(generation),
     )
-    in_use = generation_at(link_of(root, name))
-    return compare.package_differences(recorded, in_use, look.environment(generation))
+    link = link_of(root, name)
+    there = look.environment(generation)
+    path = link.relative_to(root).as_posix()
+    return compare.package_differences(recorded, generation_at(link), there, path)
 
 
 def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:

@@ -6,7 +6,7 @@ controller adds in ``fleetwheel/drift.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fleetwheel.node.driver_states import explain_state
@@ -113,7 +113,10 @@ NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was
 
 
 def package_differences(
-    recorded: Recorded, current: str | None, there: Environment | None
+    recorded: Recorded,
+    current: str | None,
+    there: Environment | None,
+    link: str = "current",
 ) -> list[Difference]:
     """Compare what is in use, its interpreter and its packages with record and lock."""
     if there is None:
@@ -121,7 +124,7 @@ def package_differences(
     found = []
     if current != recorded.generation:
         elsewhere = current or "nothing"
-        found.append(Difference("package", "current", recorded.generation, elsewhere, DEPLOY))
+        found.append(Difference("package", link, recorded.generation, elsewhere, DEPLOY))
     if not there.runs:
         gone = f"{recorded.interpreter} does not run it"
         found.append(Difference("package", "interpreter", "bin/python runs", gone, DEPLOY))
@@ -138,6 +141,19 @@ def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> 
         for name in sorted({*wanted, *there})
         if wanted.get(name) != there.get(name)
     ]
+
+
+def damaged_differences(packages: Iterable[str]) -> list[Difference]:
+    """Return the packages whose files differ from the hashes in their RECORD."""
+    words = ("as in the wheel", "changed or missing", REBUILD)
+    return [Difference("package", f"files of {name}", *words) for name in packages]
+
+
+def unrecorded_differences(files: Sequence[str]) -> list[Difference]:
+    """Return the files that Python would run, and that no wheel of the lock brought."""
+    if not files:
+        return []
+    return [Difference("package", "files of no package", "none", ", ".join(files), REBUILD)]
 
 
 def driver_differences(

@@ -45,11 +45,17 @@ def state_with(root: Path, environment: str, record: dict[str, Any] | None) -> s
     Those of the others stay as they are, whichever controller wrote them. Raises StrangeState.
     """
     found = records(root)
-    if DEFAULT in found:
-        found[DEFAULT].pop("schema", None)
     found[environment] = record or {}
-    kept = {name: each for name, each in found.items() if each}
-    return json.dumps({"schema": SCHEMA, "environments": kept}, indent=2) + "\n"
+    return state_text({name: each for name, each in found.items() if each})
+
+
+def state_text(found: dict[str, dict[str, Any]]) -> str:
+    """Return the text of a state with these records; one of the first schema named it itself."""
+    plain = {
+        name: {key: value for key, value in record.items() if key != "schema"}
+        for name, record in found.items()
+    }
+    return json.dumps({"schema": SCHEMA, "environments": plain}, indent=2) + "\n"
 
 
 def named_generations(found: dict[str, dict[str, Any]]) -> list[str]:

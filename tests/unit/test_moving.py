@@ -19,6 +19,7 @@ from tests.samples import lock_with, record_of, state_of
 OLD, NEW = "old-1", "new-1"
 LOCK = lock_with({"torch": "2.13.0+cpu"})
 RECORD = record_of(LOCK, NEW)
+BEFORE = record_of(LOCK, OLD).to_json()
 
 
 class HeldError(PermissionError):
@@ -88,7 +89,7 @@ def root(tmp_path: Path) -> Path:
     """A root with one generation in use, and a new one."""
     for id in (OLD, NEW):
         add_generation(tmp_path, id)
-    activating.activate(str(tmp_path), OLD, "default", record_of(LOCK, OLD).to_json(), [])
+    activating.activate(str(tmp_path), OLD, "default", BEFORE, [])
     return tmp_path
 
 
@@ -96,10 +97,10 @@ def test_a_record_that_stays_open_takes_current_back(root: Path, disk: Disk) -> 
     before = left(root)
     disk.held = {"state.json": 10_000}
     with pytest.raises(Failure, match="state"):
-        activating.activate(str(root), NEW, "default", RECORD.to_json(), [])
+        activating.activate(str(root), NEW, "default", RECORD.to_json(), [], BEFORE)
     assert left(root) == before
     disk.held = {}
-    activating.activate(str(root), NEW, "default", RECORD.to_json(), [])
+    activating.activate(str(root), NEW, "default", RECORD.to_json(), [], BEFORE)
     assert left(root) == (NEW, state_of(RECORD))
     assert not [path.name for path in root.iterdir() if path.name.startswith((".c", ".s"))]
 

@@ -16,7 +16,7 @@ import pytest
 from fleetwheel.deploy.record import Hold
 from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
 from fleetwheel.host.trust import Trust
-from fleetwheel.node import check, driver, look
+from fleetwheel.node import check, driver, look, verify
 from fleetwheel.node.smoke import children
 from tests import node_program
 from tests.machine import HEALTHY, Machine
@@ -262,12 +262,30 @@ def test_bad_usage_is_unknown(real: Host) -> None:
 
 
 @NO_NVIDIA
+def as_brought(host: Host) -> None:
+    """Have a RECORD name all that the environment could run."""
+    verify.record_own(host.generation, verify.programs_and_modules(host.generation))
+
+
+def test_a_test_runs_nothing_that_no_wheel_brought(real: Host) -> None:
+    as_brought(real)
+    site = next(real.generation.glob("lib/python3*/site-packages"))
+    (site / "planted.pth").write_text(f"import pathlib; pathlib.Path('{real.root}/mark').touch()\n")
+    done = run(real.root, "--smoke", "--format", "json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["environments"][0]["smoke"]) == (2, None)
+    assert [one["what"] for one in document["differences"]] == ["files of no package"]
+    assert "planted.pth" in document["differences"][0]["found"]
+    assert not (real.root / "mark").exists()
+
+
 def test_the_test_names_each_fault(real: Host) -> None:
     """The environment's Python is this one, which has no torch."""
     python = real.generation / "bin/python"
     python.unlink()
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
+    as_brought(real)
     done = run(real.root, "--smoke", "--format", "json")
     document = json.loads(done.stdout)
     assert done.returncode == 2
@@ -282,6 +300,7 @@ def test_a_python_that_does_not_run_is_a_fault_of_the_test(real: Host) -> None:
     python.unlink()
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
+    as_brought(real)
     done = run(real.root, "--smoke")
     assert done.returncode == 2
     assert "runtime: smoke test: expected passed, found no-result: " in done.stdout

@@ -53,6 +53,7 @@ LOCK = lock_with({"torch": "2.13.0+cpu", "numpy": "2.4.0"})
 OLD, NEW = "2.13.0+cpu-cp311-0-1", "2.13.0+cpu-cp311-0-2"
 RECORD = record_of(LOCK, OLD)
 STATE = state_of(RECORD)
+FAILED_STATE = state_of(RECORD.model_copy(update={"failed": (NEW,)}))
 BUILD = Plan(generation=NEW, build=True, smoke=True, activate=True, because="it is new")
 WHEEL = "torch-2.13.0+cpu-py3-none-any.whl"
 SENT = Parcel(url=f"https://example.org/{WHEEL}", sha256="0" * 64)
@@ -171,7 +172,7 @@ def test_what_fails_its_test_is_not_activated(
 ) -> None:
     probe.smoke = FAILED
     assert not deployed(state, a_deployment(root), TRANSFER, **options)
-    assert left(root) == (OLD, state_of(RECORD.without(NEW)))
+    assert left(root) == (OLD, FAILED_STATE)
     assert (report().status, report().smoke) == ("failed", FAILED)
     assert f"hint: {FAULT['repair']}" in report().why
     assert f"{OLD} stays in use" in report().why
@@ -180,7 +181,7 @@ def test_what_fails_its_test_is_not_activated(
 def test_a_test_without_an_answer_has_failed(state: State, probe: FakeProbe, root: Path) -> None:
     probe.errors["smoke"] = FleetwheelError("no answer within 135 s", hint="a slow disk")
     assert not deployed(state, a_deployment(root), TRANSFER)
-    assert left(root) == (OLD, state_of(RECORD.without(NEW)))
+    assert left(root) == (OLD, FAILED_STATE)
     assert "no answer within 135 s\n  hint: a slow disk" in report().why
     assert report().smoke == {"ok": False, "error": "no answer within 135 s", "hint": "a slow disk"}
 
@@ -188,7 +189,7 @@ def test_a_test_without_an_answer_has_failed(state: State, probe: FakeProbe, roo
 def test_a_failed_test_is_told_also_where_no_record_can_be_written(
     state: State, probe: FakeProbe, root: Path
 ) -> None:
-    probe.smoke, probe.errors["record"] = FAILED, FleetwheelError("the disk is full")
+    probe.smoke, probe.errors["note_test"] = FAILED, FleetwheelError("the disk is full")
     assert not deployed(state, a_deployment(root), TRANSFER)
     assert left(root) == (OLD, STATE)
     assert FAULT["meaning"] in report().why
@@ -371,7 +372,7 @@ def test_files_that_cannot_be_checked_fail_the_look(in_use: HostState, probe: Fa
 @pytest.mark.parametrize(
     ("document", "status", "kept", "words"),
     [
-        (PASSED, "changed", True, "the host's record has the pass"),
+        (PASSED, "unchanged", True, "the host's record has the pass"),
         (FAILED, "failed", False, "the host's record has no pass now"),
         (BUSY, "failed", True, "the host's record is as it was"),
     ],
@@ -398,7 +399,7 @@ def test_a_smoke_test_by_itself(
 def test_a_pass_that_cannot_be_kept_is_told(
     state: State, in_use: HostState, probe: FakeProbe, root: Path
 ) -> None:
-    probe.errors["record"] = FleetwheelError("the disk is full")
+    probe.errors["note_test"] = FleetwheelError("the disk is full")
     assert carried_out(state, smoke.test, Settings())
     assert left(root) == (OLD, STATE)
     assert "the host's record is as it was: the disk is full" in report().why

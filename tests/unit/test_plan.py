@@ -165,9 +165,14 @@ def test_a_hostile_record_names_no_other_file(lock: str) -> None:
         parse_state(text.replace(LOCK.name, lock))
 
 
-def test_a_failed_smoke_test_takes_the_pass_of_that_generation_away() -> None:
-    of = record(f"{NAME}-1")
+def test_without_a_pass_an_environment_in_use_is_tested() -> None:
+    untested = record(f"{NAME}-1").model_copy(update={"smoke": None})
     there = host(current=f"{NAME}-1", generations=(generation(),))
-    assert steps(there, of.without(f"{NAME}-1")) == ("-1", False, True, False)
-    assert of.without(f"{NAME}-1").failed == (f"{NAME}-1",)
-    assert of.without("other-1").smoke == of.smoke
+    assert steps(there, untested) == ("-1", False, True, False)
+
+
+def test_another_number_of_generations_is_written_down() -> None:
+    there = host(current=f"{NAME}-1", generations=(generation(),))
+    made = planned(there, record(f"{NAME}-1"), keep=1)
+    assert (made.build, made.smoke, made.activate) == (False, False, True)
+    assert "from now on 1 of its generations" in made.because

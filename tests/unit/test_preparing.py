@@ -18,8 +18,9 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock, from_copy
-from fleetwheel.operations import torch
+from fleetwheel.operations import _planning
 from fleetwheel.operations._deployment import Deployment, Transfer
+from fleetwheel.operations._transfer import prepare_transfer
 from fleetwheel.sources import store, web
 from tests.deploying import hosts
 from tests.samples import CPU_HOST, GPU_HOST, PYTHON, REQUEST, host, lock_with
@@ -75,7 +76,7 @@ def prepared(lock: Lock, **data: Any) -> Transfer:
         plan=BUILD,
     )
     with hosts(NAME) as state, ctx_host.use(state.inventory.get_host(NAME)):
-        return torch._prepare(deployment)
+        return prepare_transfer(deployment)
 
 
 @pytest.mark.parametrize("way", ["direct", "push"])
@@ -141,5 +142,5 @@ def test_a_wheel_that_was_changed_on_this_machine_is_found_before_the_host_is_as
 def test_gpus_that_nobody_can_serve_are_mentioned(
     gpus: tuple[int, ...] | None, profile: Profile, said: list[str]
 ) -> None:
-    _, notes = torch._request("default", Settings(gpus=gpus), host(profile))
+    _, notes = _planning._request("default", Settings(gpus=gpus), host(profile))
     assert list(notes) == said
