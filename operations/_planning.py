@@ -83,13 +83,13 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         lock=lock,
         python=python,
         plan=steps,
-        notes=(*notes, *_changed_by_team(name, request, lock, facts)),
+        notes=(*notes, *changed_by_team(name, request, lock, facts)),
         builder=planned.builder_of(steps.generation),
         proved=planned.proved,
     )
 
 
-def _changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -> tuple[str, ...]:
+def changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -> tuple[str, ...]:
     """Return which packages of an environment change where a team's file decides them."""
     there = {each.id: each.packages for each in facts.installation.generations}
     current = there.get(facts.installation.in_use(name) or "")

@@ -10,6 +10,7 @@ import pytest
 from packaging.version import Version
 
 from fleetwheel.choice.choose import Refusal
+from fleetwheel.choice.request import Request
 from fleetwheel.choice.team_target import TeamTarget
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider
@@ -21,6 +22,7 @@ from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.team_pins import require_versions
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.operations import _planning
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import pip_settings
 from fleetwheel.team.loading import load_team
@@ -470,6 +472,19 @@ def test_a_record_takes_the_new_digest_without_a_build(lab: Lab) -> None:
     steps = planned(lock, PYTHON, there, record, request=request, smoke="auto")
     assert (steps.build, steps.activate) == (False, True)
     assert steps.because == "it is in use and right; its record takes the new request"
+
+
+def test_the_plan_says_which_packages_change(lab: Lab) -> None:
+    lab.write("r.txt", FILE)
+    lock = lab.lock()
+    before = {**lock.packages, "numpy": "1.26.4", "rich": "14.0"}
+    built = Generation(id="old-1", python=PYTHON.path, lock="", packages=before)
+    there = host(current="old-1", generations=(built,))
+    request = lab.settings(requirements="r.txt").request
+    said = _planning.changed_by_team("default", request, lock, there)
+    assert said == ("what changes: numpy 1.26.4 -> 2.3.5, rich 14.0 -> none",)
+    assert _planning.changed_by_team("default", request, lock, host()) == (), "a first deploy"
+    assert _planning.changed_by_team("default", Request(), lock, there) == ()
 
 
 def test_two_files_that_differ_in_a_hash_have_locks_of_their_own(lab: Lab) -> None:
