@@ -23,7 +23,8 @@ from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.node import compare
 from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
-from fleetwheel.reporting.report import Drift, HostReport
+from fleetwheel.reporting.history import TROUBLE
+from fleetwheel.reporting.report import Drift, HostReport, Report
 
 ENVIRONMENT = "environment="
 """Before the names, in ``--data``."""
@@ -81,7 +82,7 @@ def not_wanted(record: Record) -> Drift:
     return _drift(
         "package",
         "environment",
-        "not in the inventory",
+        "none (not in the inventory)",
         record.generation,
         f"{REMOVE} takes it away; or put it back into the inventory",
     )
@@ -137,6 +138,13 @@ def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = (
         shlex.join(["pyinfra", inventory, deploy.file, *deploy.options(data, names)])
         for deploy, names in sorted(deploys.items())
     ]
+
+
+def without_repair(found: Report) -> str:
+    """Return what to say of a look after which there is no deploy to run."""
+    troubled = any(host.statuses & {*TROUBLE} for host in found.hosts)
+    text = "no deploy repairs what this look has found" if troubled else "nothing to repair"
+    return text if found.deep else f"{text}; --deep also compares files"
 
 
 @dataclass(frozen=True, order=True)

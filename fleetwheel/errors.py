@@ -31,6 +31,10 @@ class NotBegunError(FleetwheelError):
     """A host was left as it is, because hosts before it did not end well."""
 
 
+class RefusedError(FleetwheelError):
+    """A host or an environment was left as it is, for a reason that a person can end."""
+
+
 class SudoPasswordError(FleetwheelError):
     """sudo on a host asks for a password, and nobody can type one."""
 

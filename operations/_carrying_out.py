@@ -11,11 +11,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.operations import _node, _report
 from fleetwheel.operations._deployment import Deployment, Transfer
-from fleetwheel.operations._steps import (
-    keep_lock,
-    place_program,
-    plan_steps,
-)
+from fleetwheel.operations._steps import keep_lock, place_program, plan_steps
 from fleetwheel.operations._transfer import prepare_transfer
 
 

@@ -57,19 +57,19 @@ def _has_failed(generation: str, record: Record | None) -> bool:
 
 
 def _was_found_damaged(generation: str) -> bool:
-    """Whether the newest deep look at the fleet found files of it on this host that differ."""
-    report = _last_deep_report()
+    """Whether the newest deep look at it on this host found files that differ."""
     name = itself.inventory_name(host.name)
-    return report is not None and any(
-        drift.deep and drift.class_ == "package"
+    looks = (
+        any(drift.deep and drift.class_ == "package" for drift in each.drift)
+        for report in _last_deep_reports()
         for entry in report.hosts
         if entry.name == name
         for each in entry.environments
         if each.generation == generation
-        for drift in each.drift
     )
+    return next(looks, False)
 
 
 @cache
-def _last_deep_report() -> Report | None:
-    return history.last_deep_report(Path("reports"))
+def _last_deep_reports() -> list[Report]:
+    return history.last_deep_reports(Path("reports"))

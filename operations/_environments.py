@@ -63,6 +63,10 @@ def each_environment(
         )
         host.noop(why)
         return
+    for name in asked:  # hosts of later waves wait until each of these has ended
+        if _report.environment_status(host.name, name) is None:
+            begun = EnvironmentReport(name=name, status="would change")
+            _report.record_environment(host.name, begun)
     # All are planned before the first command: of a dry run pyinfra wants no more than that one.
     planned = [[*_by_itself(name, steps(name, settings))] for name, settings in asked.items()]
     for commands in planned:

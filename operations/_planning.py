@@ -21,10 +21,7 @@ from fleetwheel.lock.lock import Lock
 from fleetwheel.operations._damage import damaged_packages
 from fleetwheel.operations._deployment import Deployment
 from fleetwheel.operations._host_state import fact
-from fleetwheel.operations._steps import (
-    LOCKS,
-    MATRIX,
-)
+from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import EnvironmentReport
 

@@ -113,6 +113,7 @@ class _Going(TypedDict):
     generations: list[str]
     bytes: int
     users: str
+    foreign: list[str]
 
 
 class _Known(TypedDict, total=False):
@@ -129,6 +130,7 @@ class _Known(TypedDict, total=False):
     bytes: int
     users: str
     foreign: list[str]
+    linked: str
     there: bool
 
 

@@ -14,3 +14,5 @@ class Removal:
     """What it is, for people."""
     steps: Sequence[PyinfraCommand]
     freed_bytes: int = 0
+    besides: str = ""
+    """What to know of it, in lines of their own that each begin with a line break."""

@@ -15,9 +15,11 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
+from fleetwheel.errors import NotBegunError, RefusedError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import report
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
@@ -87,12 +89,16 @@ def environment_status(name: str, environment: str) -> Status | None:
     return found.status if found else None
 
 
-def ended(name: str) -> Status | None:
-    """Return how a host ended; None while something there is still to be done."""
-    if name not in _hosts:
-        return None
-    statuses = [_hosts[name].status, *(e.status for e in _environments.get(name, {}).values())]
-    return None if "would change" in statuses else report.worst(statuses)
+def ended(name: str) -> set[Status]:
+    """Return how the environments of a host ended, or the host itself where it has none.
+
+    Nothing while something there is still to be done. The host's own end counts beside those of its
+    environments only where it is an end of its own: ``unchanged`` is how it begins.
+    """
+    found = {each.status for each in _environments.get(name, {}).values()}
+    own = {_hosts[name].status} if name in _hosts else set()
+    statuses = found | (own - {"unchanged"} if found else own)
+    return set() if "would change" in statuses else statuses
 
 
 def refuse(entry: HostReport, *, deep: bool = False) -> FunctionCommand:
@@ -133,7 +139,15 @@ def _all_well(state: State, host: Host) -> bool:
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
     """Return a command that fails on this host, for a reason; see ``refuse``."""
-    return refuse(HostReport(name=host.name, status="failed", why=str(why), profile=profile))
+    status = status_of(why)
+    return refuse(HostReport(name=host.name, status=status, why=str(why), profile=profile))
+
+
+def status_of(why: object) -> Status:
+    """Return how a report calls what ended with this error, or for another reason."""
+    if isinstance(why, NotBegunError):
+        return "not begun"
+    return "refused" if isinstance(why, RefusedError) else "failed"
 
 
 def _fail(state: State, host: Host) -> bool:
@@ -180,8 +194,17 @@ def _run() -> _Run | None:
 def finished(kind: Kind, unfinished: str = "a step did not end well") -> Report:
     """Return the report of the run so far; a host that was begun and has not ended has failed."""
     entries = [_settled(name, unfinished) for name in _hosts]
-    found = report.report_of(map(_with_trust, [*entries, *_unreachable()]))
+    found = report.report_of(
+        map(_with_trust, [*entries, *_unreachable()]), environments=_environments_of_run()
+    )
     return found.model_copy(update={"kind": kind, "deep": bool(_deep) and _deep >= set(_hosts)})
+
+
+def _environments_of_run() -> tuple[str, ...]:
+    """Return the environments that ``--data`` names; none where the run is for all."""
+    inventory = getattr(state, "inventory", None)  # None before it is read
+    said = inventory.get_override_data().get("environment", ()) if inventory else ()
+    return Settings.model_validate({"environment": said}).environment
 
 
 def keep_errors() -> None:
@@ -221,7 +244,11 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
 
 def _told_apart(found: Report) -> str:
     """Return which hosts pyinfra counts as changes in a dry run, though nothing would change."""
-    stopped = [h.name for h in found.hosts if h.status in ("refused", "failed")]
+    stopped = [
+        h.name
+        for h in found.hosts
+        if h.status in ("refused", "failed") and "would change" not in h.statuses
+    ]
     if state.is_executing or not stopped:
         return ""
     return f"pyinfra counts {', '.join(stopped)} under Change above; nothing would change there"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pyinfra.api import FunctionCommand, Host, State
 
-from fleetwheel.errors import FleetwheelError, NotBegunError, unforeseen
+from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.operations import _report
 from fleetwheel.operations._host_state import last_profile
 from fleetwheel.reporting.report import EnvironmentReport, HostReport
@@ -57,9 +57,8 @@ def _attempt_in_environment(
 def environment_failed(
     host: Host, about: EnvironmentReport, error: FleetwheelError | OSError
 ) -> None:
-    """Report that an environment failed, or was not begun; the host fails at the end."""
-    status = "not begun" if isinstance(error, NotBegunError) else "failed"
-    changes: dict[str, object] = {"status": status, "why": str(error)}
+    """Report that an environment failed, was refused or not begun; the host fails at the end."""
+    changes: dict[str, object] = {"status": _report.status_of(error), "why": str(error)}
     if isinstance(error, SmokeTestError):
         changes["smoke"] = error.document
     _report.fail_environment(host, about.model_copy(update=changes))

@@ -8,6 +8,7 @@ from pyinfra.api import Host
 from fleetwheel.deploy.waves import waves
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
+from fleetwheel.reporting.report import Status
 
 
 def wait(settings: Settings) -> str | None:
@@ -28,17 +29,17 @@ def wait(settings: Settings) -> str | None:
     for number, wave in enumerate(waves(list(by_name), settings.serial), start=1):
         if host.name in wave:
             break
-        ended = [_end(by_name[name]) for name in wave]
-        if "failed" in ended or not {"changed", "unchanged"} & {*ended}:
+        ended = {status for name in wave for status in _end(by_name[name])}
+        if "failed" in ended or not {"changed", "unchanged"} & ended:
             return f"wave {number} of the roll-out ({', '.join(wave)}) did not end well"
     return None
 
 
-def _end(other: Host) -> str:
-    """Return how another host ended, once it has."""
+def _end(other: Host) -> set[Status]:
+    """Return how another host and its environments ended, once they have."""
     while True:
-        if status := _report.ended(other.name):
-            return status
+        if statuses := _report.ended(other.name):
+            return statuses
         if other in state.failed_hosts or state.get_results_for_host(other).error_ops:
-            return "failed"
+            return {"failed"}
         time.sleep(0.2)

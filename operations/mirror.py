@@ -23,7 +23,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from fleetwheel.choice.request import project_of
 from fleetwheel.delivery import mirror
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, RefusedError
 from fleetwheel.facts.mirror import Ground, MirrorGround
 from fleetwheel.facts.traces import Traces
 from fleetwheel.inventory.settings import Settings
@@ -144,7 +144,7 @@ def mirror_removal(settings: Settings, directory: str, there: Traces) -> Removal
     if not (directory in there.paths or service or (there.root and there.user)):
         return None
     if settings.mirror and _means_host(settings.mirror):
-        raise FleetwheelError(
+        raise RefusedError(
             f"the inventory names this host as the mirror: {settings.mirror}",
             hint="take `mirror` out of it, or name another one, then run again",
         )

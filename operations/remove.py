@@ -8,20 +8,22 @@ from pyinfra import host, logger
 from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
-from fleetwheel.delivery.space import readable
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import State
 from fleetwheel.deploy.removal import (
+    Leaving,
     environments_of,
     leaving,
     refuse_held,
+    refuse_used,
     remover,
-    what_goes,
+    tense,
     what_of_root,
 )
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, RefusedError
 from fleetwheel.facts.traces import HostTraces, Traces
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import HostState
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _node, _probe, _report
@@ -96,8 +98,7 @@ def _environments(
     def steps(name: str, settings: Settings) -> Iterator[PyinfraCommand]:
         about = _about(name, state)
         if name in on_hold:
-            refused = about.model_copy(update={"status": "refused", "why": on_hold[name]})
-            _report.fail_environment(host, refused)
+            environment_failed(host, about, RefusedError(on_hold[name]))
             return
         yield from _environment(about, going["removal"][name], settings, facts, in_use)
 
@@ -121,36 +122,36 @@ def _environment(
     facts: HostState,
     in_use: bool,
 ) -> Iterator[PyinfraCommand]:
-    if going["users"] and not in_use:
-        error = _in_use(f"it stays, because it is in use: {going['users']}")
-        environment_failed(host, about, error)
-        return
-    why = what_goes(going["generations"], going["bytes"], going["users"])
-    said = about.model_copy(update={"why": why})
+    if not in_use:
+        try:
+            refuse_used(DEFAULT if about.name == DEFAULT else "it", going["users"])
+        except RefusedError as error:
+            environment_failed(host, about, error)
+            return
+    answer = (going["generations"], going["bytes"], going["foreign"], going["users"])
+    gone = Leaving(about.name, *answer)
+    said = about.model_copy(update={"why": gone.told()})
     _report.record_environment(host.name, said)
-    logger.info(f"{host.print_prefix}{about.name}: {why}")
-    yield environment_step(said, _remove, said, going, settings, facts, in_use)
+    place = "" if about.name == DEFAULT else f"{about.name}: "
+    logger.info(f"{host.print_prefix}{place}{said.why}")
+    yield environment_step(said, _remove, said, gone, settings, facts, in_use)
 
 
 def _remove(
     host: Host,
     about: EnvironmentReport,
-    going: Mapping[str, Any],
+    planned: Leaving,
     settings: Settings,
     facts: HostState,
     in_use: bool,
 ) -> None:
     given = {"environment": about.name, "used": in_use}
     answer = _act(host, settings, facts, "remove", **given)
-    why = what_goes(answer["removed"], answer["bytes"], going["users"])
-    done = about.model_copy(update={"status": "changed", "why": why})
-    _report.record_environment(host.name, done)
-
-
-def _in_use(why: str) -> FleetwheelError:
-    return FleetwheelError(
-        why, hint="end what runs there; or take it away nevertheless with --data in_use=true"
+    gone = planned._replace(
+        generations=answer["removed"], bytes=answer["bytes"], foreign=answer["foreign"]
     )
+    done = about.model_copy(update={"status": "changed", "why": gone.told(done=True)})
+    _report.record_environment(host.name, done)
 
 
 def _look(settings: Settings, facts: HostState, action: str, **input: Any) -> dict[str, Any]:
@@ -219,11 +220,13 @@ def _root(settings: Settings, facts: HostState, state: State, in_use: bool) -> R
     going = _look(settings, facts, "leftovers", others=["mirror"])
     if not going["there"]:
         return None
-    if going["users"] and not in_use:
-        raise _in_use(f"all of it stays, because it is in use: {going['users']}")
+    if not in_use:
+        refuse_used("all of it", going["users"])
     names = environments_of(there, state)
-    said = what_of_root(there.root, names, going["foreign"], going["users"])
-    return Removal(said, [step(None, _uninstall, settings, facts, in_use)], going["bytes"])
+    answer = (going["foreign"], going["users"], going["linked"])
+    said, besides = what_of_root(there.root, names, *answer)
+    steps = [step(None, _uninstall, settings, facts, in_use)]
+    return Removal(said, steps, going["bytes"], besides)
 
 
 def _uninstall(host: Host, settings: Settings, facts: HostState, in_use: bool) -> None:
@@ -235,15 +238,17 @@ def _all_of(facts: HostState, removals: list[Removal]) -> Generator[PyinfraComma
     if not removals:
         _nothing(facts)
         return
-    freed = readable(sum(removal.freed_bytes for removal in removals))
-    why = f"goes: {'; '.join(removal.said for removal in removals)}\nfrees {freed}"
+    what = "; ".join(removal.said for removal in removals)
+    freed = sum(removal.freed_bytes for removal in removals)
+    besides = "".join(removal.besides for removal in removals)
+    why = f"{tense(what, freed, done=False)}{besides}"
     about = HostReport(name=host.name, status="would change", why=why, profile=facts.profile)
     _report.record(about)
     logger.info(f"{host.print_prefix}{why}")
     for removal in removals:
         yield from removal.steps
-    yield step(about, _done, about)
+    yield step(about, _done, about, f"{tense(what, freed, done=True)}{besides}")
 
 
-def _done(host: Host, about: HostReport) -> None:
-    _report.record(about.model_copy(update={"status": "changed"}))
+def _done(host: Host, about: HostReport, why: str) -> None:
+    _report.record(about.model_copy(update={"status": "changed", "why": why}))

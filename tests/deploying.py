@@ -88,7 +88,8 @@ class FakeProbe:
 def add_generation(root: Path, id: str) -> None:
     """Make what activation takes for a complete generation."""
     (root / "envs" / id).mkdir(parents=True)
-    (root / "envs" / id / "pyvenv.cfg").touch()
+    for name in ("pyvenv.cfg", "RECORD"):
+        (root / "envs" / id / name).touch()
 
 
 def left(root: Path) -> tuple[str, records.State]:

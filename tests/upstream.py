@@ -29,7 +29,7 @@ class Upstream:
     """``https://127.0.0.1:PORT``; its index is at ``/simple``."""
     sent: Counter[str] = field(default_factory=Counter)
     heard: set[str] = field(default_factory=set)
-    """Names of the headers that came with requests for wheels, in small letters."""
+    """Names of the headers that came with requests for wheels, in lowercase letters."""
     delay: float = 0
     """Seconds before a wheel or a part of one is sent."""
 

@@ -8,10 +8,13 @@ from typing import Any
 import click
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.environment import environment_name
 
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
 INVENTORY = "inventory.py"
+ENVIRONMENT = "environment="
+"""Before names of environments, in ``--data``."""
 
 
 def _named(context: click.Context, parameter: click.Parameter, inventory: str) -> str:
@@ -60,6 +63,13 @@ class Scope:
     verbosity: int = 0
 
     @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that the command is for; none where it is for all."""
+        from fleetwheel.inventory.settings import Settings
+
+        return Settings.from_data(self.data).environment
+
+    @property
     def shown(self) -> str:
         """The inventory, for messages."""
         if isinstance(self.inventory, str):
@@ -74,6 +84,32 @@ def file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callabl
     return click.option(f"--{name}", f"{name}_file", type=path, metavar="FILE", help=text)
 
 
+def with_environments(words: Sequence[str], environments: Sequence[str]) -> list[str]:
+    """Return what ``--data`` says, with all names of environments in one last ``environment=``.
+
+    Raises FleetwheelError for what is not the name of an environment.
+    """
+    said = [word.removeprefix(ENVIRONMENT) for word in words if word.startswith(ENVIRONMENT)]
+    others = [word for word in words if not word.startswith(ENVIRONMENT)]
+    names = [
+        *_environment_names("--data environment", said),
+        *_environment_names("--environment", environments),
+    ]
+    return [*others, f"{ENVIRONMENT}{','.join(dict.fromkeys(names))}"] if names else others
+
+
+def _environment_names(option: str, texts: Sequence[str]) -> list[str]:
+    """Return the names in texts such as ``a,b``, or in lists of JSON."""
+    parts = [part.strip(' "') for text in texts for part in text.strip("[] ").split(",")]
+    names = [part for part in parts if part]
+    if texts and not names:
+        raise FleetwheelError(f"{option}: names no environment", hint="leave it out for all")
+    try:
+        return [environment_name(name) for name in names]
+    except ValueError as error:
+        raise FleetwheelError(f"{option}: {error}") from None
+
+
 def read_data(
     words: Sequence[str], *deploys: Path, environments: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -81,8 +117,7 @@ def read_data(
 
     ``deploys`` are the files that run: what they read of a host's data may be given too.
     """
-    if environments:
-        words = [*words, f"environment={','.join(environments)}"]
+    words = with_environments(words, environments)
     if not words:
         return {}
     from fleetwheel.inventory.command_line import checked_data, data_value

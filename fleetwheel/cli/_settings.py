@@ -7,18 +7,22 @@ from typing import Any, NamedTuple
 
 from pyinfra.api import Host
 from rich.console import Console
+from rich.markup import escape
 
 from fleetwheel.cli._options import Scope
 from fleetwheel.cli.fleet import prepare
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.inventory.load import origin
-from fleetwheel.inventory.settings import Settings
+from fleetwheel.host.environment import DEFAULT
+from fleetwheel.inventory.load import RESERVED, origin
+from fleetwheel.inventory.settings import EnvironmentSettings, Settings
 from fleetwheel.operations._command_line import known_names
-from fleetwheel.reporting.table import print_rows
+from fleetwheel.reporting.table import WIDE, print_rows
+from fleetwheel.terminal import printable
 
 LOGIN = re.compile(r"""(?<=://)[^/\s@]+@|(?<=")(?![a-z]+://)[^/\s"@:]+:[^"@]+@""")
 """User name and password in an address, whether or not it has its scheme."""
 HIDDEN = "***"
+ENVIRONMENTS = "environments"
 
 
 class Setting(NamedTuple):
@@ -35,6 +39,7 @@ class HostSettings(NamedTuple):
     name: str
     groups: list[str]
     settings: dict[str, Setting]
+    """Those of an environment are ``vision.torch`` and so on, with the values that count for it."""
     error: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -52,37 +57,65 @@ def settings_of(scope: Scope) -> list[HostSettings]:
 
 
 def print_settings(hosts: Iterable[HostSettings], console: Console) -> None:
-    """Print a row for each setting of each host."""
-    rows = [
-        (host.name, name, _shown(setting.value), setting.origin)
-        for host in hosts
-        for name, setting in host.settings.items()
-    ]
-    wrong = [(host.name, "-", host.error, "") for host in hosts if host.error]
-    print_rows(("host", "setting", "value", "from"), [*rows, *wrong], console)
+    """Print a table for each host, with a row for each of its settings."""
+    for i, host in enumerate(hosts):
+        groups = ", ".join(name for name in host.groups if name not in RESERVED)
+        title = f"{host.name} ({groups})" if groups else host.name
+        console.print("\n" * bool(i) + escape(printable(title)), style="bold")
+        rows = [
+            (name, _shown(s.value), _placed(s.origin, console)) for name, s in host.settings.items()
+        ]
+        print_rows(("setting", "value", "from"), rows, console)
+        if host.error:
+            console.print(escape(printable(host.error)), soft_wrap=True)
+
+
+def _placed(origin: str, console: Console) -> str:
+    """Return where a value comes from, its file on a line of its own where lines are short."""
+    return origin if console.width >= WIDE else origin.replace(", ", "\n", 1)
 
 
 def _of(host: Host, ways: Iterable[str]) -> HostSettings:
     data = host.data.dict()
     try:
-        settings = Settings.from_data(data).model_dump(mode="json")
+        settings = Settings.from_data(data)
     except FleetwheelError as error:
         return HostSettings(host.name, list(host.groups), {}, str(error))
+    own = settings.model_dump(mode="json", exclude={"environments"})
     way = {name: data[name] for name in sorted(ways) if name in data}
     found = {
         name: Setting(_redacted(name, value), _origin(host, name))
-        for name, value in {**settings, **way}.items()
+        for name, value in {**own, **way}.items()
     }
-    return HostSettings(host.name, list(host.groups), found)
+    return HostSettings(host.name, list(host.groups), found | _of_environments(host, settings))
 
 
-def _origin(host: Host, name: str) -> str:
-    """Return where pyinfra takes one of a host's data from."""
+def _of_environments(host: Host, settings: Settings) -> dict[str, Setting]:
+    """Return what counts for each environment; one that is not on the host is null."""
+    found: dict[str, Setting] = {}
+    effective = settings.by_environment()
+    inherited = "as the host" if DEFAULT in settings.environments else "as default"
+    for name, own in settings.environments.items():
+        if own is None:
+            found[f"environments.{name}"] = Setting(None, _origin(host, ENVIRONMENTS, name))
+            continue
+        values = effective[name].model_dump(
+            mode="json", include={*EnvironmentSettings.model_fields}
+        )
+        for key, value in values.items():
+            stated = key in own.model_fields_set
+            at = _origin(host, ENVIRONMENTS, name, key) if stated else inherited
+            found[f"{name}.{key}"] = Setting(_redacted(key, value), at)
+    return found
+
+
+def _origin(host: Host, name: str, *inner: str) -> str:
+    """Return where pyinfra takes one of a host's data from, or what is inside of it."""
     inventory = host.inventory
     if name in inventory.get_override_data():
         return "--data"
     if name in inventory.get_host_data(host.name):
-        return origin(host.name, name) or "host"
+        return origin(host.name, ".".join((name, *inner))) or "host"
     saying = [group for group in host.groups if name in inventory.get_group_data(group)]
     if saying:
         return f"group {saying[-1]}"

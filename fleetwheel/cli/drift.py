@@ -15,6 +15,7 @@ from fleetwheel.cli._options import (
     inventory_argument,
     limit_option,
     read_data,
+    with_environments,
 )
 from fleetwheel.cli._stderr import QUIET, verbosity_options, warn
 from fleetwheel.cli.fleet import check_drift
@@ -54,10 +55,10 @@ def drift_command(
     are as they should be, 2 where some are not, 4 where some failed or could not be reached, 6
     where both is so, and 1 where the run itself failed.
     """
-    chosen = [f"{drift.ENVIRONMENT}{','.join(environments)}"] if environments else []
-    said = [*data, *chosen]
+    said = with_environments(data, environments)
     scope = Scope(inventory, limit, read_data(said), verbosity)
-    found = report.report_of(check_drift(scope, deep=deep), kind="drift", deep=deep)
+    hosts = check_drift(scope, deep=deep)
+    found = report.report_of(hosts, kind="drift", deep=deep, environments=scope.environments)
     earlier = history.load_reports(REPORTS, "drift", warn)
     console = new_console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)
@@ -75,10 +76,7 @@ def drift_command(
 def _print_repair(inventory: str, data: Sequence[str], found: Report, console: Console) -> None:
     """Print the deploys for the hosts that drifted; nothing is repaired by itself."""
     commands = drift.repairs(found.hosts, inventory, data)
-    lines = (
-        "\n".join(commands)
-        or "no deploy repairs what this look has found; --deep also compares files"
-    )
+    lines = "\n".join(commands) or drift.without_repair(found)
     console.print(f"\n{lines}", markup=False, highlight=False, soft_wrap=True)
 
 

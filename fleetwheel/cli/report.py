@@ -53,9 +53,8 @@ def report_command(
     if len(paths) > (2 if compare else 1):
         raise FleetwheelError("too many files", hint="one report, or two of them with --compare")
     found = _reports(paths[-1] if paths else None, kind)
-    if len(paths) == 2:
-        found = [history.read_report(paths[0]), found[-1]]
     last = found[-1]
+    found = [history.read_report(paths[0]), last] if len(paths) == 2 else _alike(found)
     if html_file:
         write_output(html_file, page.render_page(last, found[:-1]))
     console = new_console(stderr=html_file == STDOUT)
@@ -70,12 +69,18 @@ def report_command(
 
 def _show_comparison(found: Sequence[Report], as_json: bool, console: Console) -> None:
     if len(found) < 2:
-        raise FleetwheelError(f"there is no {found[-1].kind} report before the last one")
+        about = f" of {found[-1].scope}" if found[-1].scope else ""
+        raise FleetwheelError(f"there is no {found[-1].kind} report{about} before the last one")
     comparison = history.compare(found[-2], found[-1])
     if as_json:
         click.echo(json.dumps(comparison.document(), indent=2))
     else:
         history.print_comparison(comparison, console)
+
+
+def _alike(found: Sequence[Report]) -> list[Report]:
+    """Return the last report behind those before it that are about the same environments."""
+    return history.comparable(found, found[-1])
 
 
 def _reports(file: Path | None, kind: history.Kind) -> list[Report]:

@@ -2,7 +2,6 @@
 
 import re
 from collections import defaultdict
-from pathlib import PurePosixPath
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -17,7 +16,9 @@ UV = re.compile(r"(?:uv-|uv )(?P<version>[0-9][0-9A-Za-z.]*)(?:-[0-9a-f]{16}| .*
 """What ``bin/uv`` leads to, ``uv-0.13.9-1f2e3d4c5b6a7980``; on Windows what it says of itself."""
 SHA256 = re.compile("[0-9a-f]{64}")
 NODE = re.compile("node-([0-9a-f]{16})")
-LINK = re.compile(r"([a-z][a-z0-9_-]{0,31}) (?:.*[/\\])?([^/\\]+)[/\\]?")
+CURRENT = re.compile(r"envs/([^/.][^/]*)")
+LINK = re.compile(rf"([a-z][a-z0-9_-]{{0,31}}) \.\./{CURRENT.pattern}")
+"""What links lead to that fleetwheel makes (node/link.py); by others nothing is in use."""
 LOCK = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)/pylock\.toml")
 
 
@@ -25,7 +26,7 @@ def parse_environments(section: Section) -> Installation:
     """Read the answer of the section ``environments``; ValueError when it has not ended."""
     if unfinished(section):
         raise ValueError(f"looking into {first(section, 'root') or 'the root'} took too long")
-    current = first(section, "current").replace("\\", "/").rstrip("/")
+    current = CURRENT.fullmatch(first(section, "current"))
     mount = [*first(section, "mount").split(" "), "", "", ""]
     uv = UV.fullmatch(first(section, "uv"))
     return Installation(
@@ -42,8 +43,9 @@ def parse_environments(section: Section) -> Installation:
         file_system=mount[2],
         mount_options=tuple(mount[3].split(",")) if mount[3] else (),
         uv=uv["version"] if uv else None,
-        current=PurePosixPath(current).name if current else None,
+        current=current[1] if current else None,
         environments=_environments(section.get("environment", [])),
+        default=_default(section.get("environment", [])),
         generations=_generations(section),
         wheels=tuple(filter(SHA256.fullmatch, section.get("wheel", []))),
         node=tuple(f[1] for f in map(NODE.fullmatch, section.get("node", [])) if f),
@@ -55,6 +57,10 @@ def _environments(lines: list[str]) -> dict[str, str]:
     """Return the generation that each environment points at; ``current`` says that of default."""
     found = filter(None, map(LINK.fullmatch, lines))
     return {link[1]: link[2] for link in found if link[1] != DEFAULT}
+
+
+def _default(lines: list[str]) -> str:
+    return next((line.partition(" ")[2] for line in lines if line.startswith("default ")), "")
 
 
 def _free_bytes(df: list[str]) -> int | None:

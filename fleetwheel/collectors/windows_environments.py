@@ -18,10 +18,10 @@ TRUSTED = "trusted_python_"
 
 def lines(root: Path) -> Iterator[str]:
     """Return the lines of the answer, without the name of the section."""
-    if current := target(root / "current"):
+    if current := target(root, root / "current"):
         yield f"current {current}"
     for link in sorted((root / "environments").glob("*")):
-        yield f"environment {link.name} {target(link)}"
+        yield f"environment {link.name} {target(root, link)}"
     for line in text(root / "state.json").splitlines():
         yield f"record {line}"
     for wheel in (root / "cache" / "wheels").glob("*/*.whl"):
@@ -31,9 +31,17 @@ def lines(root: Path) -> Iterator[str]:
             yield from generation(place)
 
 
-def target(link: Path) -> str:
-    """Return what a junction leads to, or a file in its place; nothing where there is neither."""
-    return os.path.realpath(str(link)) if link.is_dir() else text(link).strip()
+def target(root: Path, link: Path) -> str:
+    """Return what a junction leads to, as a symbolic link would say it, or a file in its place.
+
+    Nothing where a junction leads elsewhere than to a generation.
+    """
+    if not link.is_dir():
+        return text(link).strip().replace("\\", "/")
+    place, id = os.path.split(os.path.realpath(str(link)))
+    if os.path.normcase(place) != os.path.normcase(os.path.realpath(str(root / "envs"))):
+        return ""
+    return f"envs/{id}" if link.parent == root else f"../envs/{id}"
 
 
 def generation(place: Path) -> Iterator[str]:

@@ -8,8 +8,8 @@ HERE = ("localhost", "127.0.0.1", "::1")
 def variables(proxy: str | None, direct: Iterable[str] = ()) -> dict[str, str]:
     """Return the environment that tells uv, apt, dnf and zypper of a proxy; empty without one.
 
-    ``direct`` are the hosts that are reached without it. Some programs read small letters alone,
-    and some take capitals first.
+    ``direct`` are the hosts that are reached without it. Some programs read names in lowercase
+    alone, and some take capitals first.
     """
     if proxy is None:
         return {}

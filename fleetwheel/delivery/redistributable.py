@@ -11,7 +11,7 @@ FETCH_S = 600
 
 
 def redistributable(url: str, sha256: str) -> Path:
-    """Return the path of a redistributable; whoever asks first in this process fetches it.
+    """Return the path of a redistributable; it is fetched once in this process.
 
     + url: address, or path on this machine
 

@@ -311,6 +311,8 @@ class Installation(Value):
     """The generation that ``<root>/current`` points at; None when there is none."""
     environments: dict[str, str] = Field(default_factory=dict)
     """Those that ``<root>/environments/NAME`` point at, by the names beside "default"."""
+    default: str = ""
+    """What ``<root>/environments/default`` leads to, by rights ``../current``; empty without it."""
     generations: tuple[Generation, ...] = ()
     wheels: tuple[str, ...] = ()
     """SHA-256 hashes of the wheels that a controller sent."""

@@ -8,11 +8,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
+from pydantic import ValidationError
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.inventory.load import PYINFRA_NAMES, Connection
-from fleetwheel.inventory.settings import Settings
+from fleetwheel.inventory.settings import Settings, error_text
 
 SEPARATOR = re.compile(r"\s*(<=|>=|<|>|=)\s*")
 FACTS = ("driver", "glibc", "gpu", "os")
@@ -127,12 +128,17 @@ def checked_data(data: Mapping[str, Any], others: Collection[str] | None) -> dic
     and the deploy files read beside our settings; None where they are not known. Raises
     FleetwheelError for a value that is not valid, and for a name that nobody reads.
     """
+    if isinstance(name := data.get("environments"), str):
+        raise FleetwheelError(
+            '--data environments: describes environments (did you mean "environment"?)',
+            hint=f"--environment {name} is for these alone",
+        )
     ways = {key: value for key, value in data.items() if key in PYINFRA_NAMES}
     rest = {key: value for key, value in data.items() if key not in ways}
     try:
         Settings.from_data(rest)
         connection = Connection.model_validate(ways)
-    except (FleetwheelError, ValueError) as error:
+    except (FleetwheelError, ValidationError) as error:
         raise FleetwheelError(f"--data {_text(error)}", hint=getattr(error, "hint", "")) from None
     for key in rest.keys() - Settings.model_fields.keys() - set(rest if others is None else others):
         raise _no_setting(key)
@@ -151,8 +157,8 @@ def _no_setting(key: str) -> FleetwheelError:
     )
 
 
-def _text(error: FleetwheelError | ValueError) -> str:
-    if isinstance(error, FleetwheelError):
-        return str(error.args[0])
-    lines = str(error).splitlines()
-    return f"{lines[1]}: {lines[2].strip()}" if len(lines) > 2 else str(error)
+def _text(error: FleetwheelError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {error_text(first)}"
+    return str(error.args[0])

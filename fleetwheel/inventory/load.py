@@ -4,7 +4,9 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import combinations
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from fleetwheel.delivery import mirror
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.itself import SELF
 from fleetwheel.inventory import plain_yaml
 from fleetwheel.inventory.plain_yaml import Place, Problem, Reading
@@ -31,6 +34,7 @@ from fleetwheel.inventory.settings import (
     OF_A_FILE,
     EnvironmentSettings,
     Settings,
+    did_you_mean,
     error_text,
     misplaced,
     suggestion,
@@ -167,7 +171,10 @@ class ListedHost(NamedTuple):
     groups: tuple[str, ...]
     data: dict[str, Any]
     origins: Mapping[str, str] = {}
-    """Where each of the data stands, such as ``group lab, inventory/lab.yaml:7``."""
+    """Where each of the data stands, such as ``group lab, inventory/lab.yaml:7``.
+
+    Those of an environment are ``environments.vision`` and ``environments.vision.torch``.
+    """
 
 
 class InventoryFile(NamedTuple):
@@ -193,13 +200,25 @@ class Layer(NamedTuple):
         """Return the file and line of a key of this layer."""
         return f"{self.file.path}:{self.file.reading.line((*self.place, *key))}"
 
+    def problem(self, text: str, *key: str) -> str:
+        """Return what is wrong with a key of this layer, with its file and line."""
+        place = (*self.place, *key)
+        return _told(self.file.path, Problem(self.file.reading.line(place), place, text))
+
     def origins(self) -> dict[str, str]:
         """Return where each of the data stands that this layer says, by pyinfra's names."""
         group = f"group {self.place[-1]}" if _is_group(self.place) else "defaults"
         kind = "host" if _is_host(self.place) else group
         named = {PYINFRA_NAMES.get(key, key): self.where(key) for key in self.entry.stated}
         others = {key: self.where("pyinfra", key) for key in self.entry.pyinfra}
-        return {name: f"{kind}, {place}" for name, place in (named | others).items()}
+        inner = {".".join(key): self.where(*key) for key in self._of_environments()}
+        return {name: f"{kind}, {place}" for name, place in (named | others | inner).items()}
+
+    def _of_environments(self) -> Iterator[tuple[str, ...]]:
+        for name, own in self.entry.environments.items():
+            yield "environments", name
+            for key in own.model_fields_set if own else ():
+                yield "environments", name, key
 
 
 _origins: dict[str, Mapping[str, str]] = {}
@@ -281,6 +300,7 @@ def read_inventory(place: Path, instead: Mapping[Path, str] | None = None) -> li
     problems: list[str] = []
     files = [file for path in paths if (file := _read(path, instead.get(path), problems))]
     problems += [*_duplicates(files), *_contradictions(files), *_misplaced_roots(files)]
+    problems += [*_unknown_environments(files), *_unknown_groups(files)]
     if problems:
         raise FleetwheelError("\n".join(problems), hint=HINT)
     return files
@@ -339,12 +359,17 @@ def _states_uniform(entry: HostEntry, environment: str) -> bool:
     return said is not None and "uniform" in said.model_fields_set
 
 
+def _is_entry(place: Place) -> bool:
+    return place == ("defaults",) or _is_group(place) or _is_host(place)
+
+
 def _is_group(place: Place) -> bool:
-    return place[0] == "groups" and len(place) == 2
+    return place[:1] == ("groups",) and len(place) == 2
 
 
 def _is_host(place: Place) -> bool:
-    return len(place) > 1 and place[-2] == "hosts"
+    of_group = len(place) == 4 and place[0] == "groups"
+    return place[-2:-1] == ("hosts",) and (of_group or len(place) == 2)
 
 
 def _named(name: str, *entries: HostEntry) -> str:
@@ -391,12 +416,24 @@ def _read(path: Path, text: str | None, problems: list[str]) -> InventoryFile | 
         return None
     found, document = list(reading.problems), None
     try:
-        document = Document.model_validate(_nothing_is_empty(reading.data))
+        document = Document.model_validate(_nothing_is_empty(_given(reading)))
     except ValidationError as error:
         found += [_located(reading, details) for details in error.errors()]
     found.sort(key=lambda problem: problem.line)
     problems += [_told(path, problem) for problem in found]
     return InventoryFile(path, document, reading) if document else None
+
+
+def _given(reading: Reading) -> Any:
+    """Return the data of a file; an environment with nothing behind its name is an empty one.
+
+    Only a written null says that it is not here.
+    """
+    for place in reading.empty:
+        if place[-2:-1] == ("environments",) and _is_entry(place[:-2]):
+            environments = reduce(getitem, place[:-1], reading.data)
+            environments[place[-1]] = {}
+    return reading.data
 
 
 def _located(reading: Reading, error: ErrorDetails) -> Problem:
@@ -423,6 +460,8 @@ def _unknown(place: Place) -> str:
     if key in OF_A_FILE:
         return f"belongs to an environment: environments: {{default: {{{key}: ...}}}}"
     entry = GroupEntry if len(place) == 3 and place[0] == "groups" else HostEntry
+    if len(place) == 1 and key in HostEntry.model_fields:
+        return "belongs below defaults, a group or a host"
     known = Document.model_fields if len(place) == 1 else entry.model_fields
     return suggestion(key, known) or "unknown key"
 
@@ -463,6 +502,46 @@ def _misplaced_roots(files: Sequence[InventoryFile]) -> Iterator[str]:
             if wrong := misplaced(entry.root, windows=windows):
                 line = file.reading.line((*place, "root"))
                 yield _told(file.path, Problem(line, (*place, "root"), f"for {name}, {wrong}"))
+
+
+def _unknown_environments(files: Sequence[InventoryFile]) -> Iterator[str]:
+    """Return a problem for every null that nearly names an environment.
+
+    One that is described nowhere any more may be on hosts still, and removed from them.
+    """
+    entries = [*_entries(files)]
+    said = [(at, name, own) for at in entries for name, own in at.entry.environments.items()]
+    known = {DEFAULT, *(name for _, name, own in said if own is not None)}
+    for at, name, own in said:
+        meant = did_you_mean(name, known) if own is None and name not in known else ""
+        if meant:
+            yield at.problem(f"no entry describes this environment{meant}", "environments", name)
+
+
+def _unknown_groups(files: Sequence[InventoryFile]) -> Iterator[str]:
+    """Return a problem for every name of a uniform group that no group has."""
+    groups = {name for file in files for name in file.document.groups}
+    for at in _entries(files):
+        said: dict[tuple[str, ...], bool | str] = {("uniform",): at.entry.uniform}
+        own = ((name, one) for name, one in at.entry.environments.items() if one)
+        said |= {("environments", name, "uniform"): one.uniform for name, one in own}
+        for key, group in said.items():
+            if isinstance(group, str) and group not in groups:
+                text = f"must be true, false, or the name of a group{did_you_mean(group, groups)}"
+                yield at.problem(text, *key)
+
+
+def _entries(files: Iterable[InventoryFile]) -> Iterator[Layer]:
+    """Yield everything that the files say, of hosts or not, in its order."""
+    for file in files:
+        if _states_defaults(file.document):
+            yield Layer(file, ("defaults",), file.document.defaults)
+        for name, group in file.document.groups.items():
+            yield Layer(file, ("groups", name), group)
+            for host, entry in group.hosts.items():
+                yield Layer(file, ("groups", name, "hosts", host), entry)
+        for host, entry in file.document.hosts.items():
+            yield Layer(file, ("hosts", host), entry)
 
 
 def _layers(files: Sequence[InventoryFile]) -> dict[str, list[Layer]]:

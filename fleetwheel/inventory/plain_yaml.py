@@ -35,6 +35,8 @@ class Reading:
     data: Any = None
     lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
     problems: list[Problem] = field(default_factory=list)
+    empty: list[Place] = field(default_factory=list)
+    """Where nothing is written behind the colon, which is None in the data, as ``null`` is."""
 
     def line(self, place: Place) -> int:
         """Return the line of a place, or of the nearest one above it that has a line."""
@@ -94,6 +96,8 @@ def _value(node: yaml.Node, place: Place, reading: Reading) -> Any:
         return _mapping(node, place, reading)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, i), reading) for i, item in enumerate(node.value)]
+    if not node.value and node.tag == f"{TAG}null":
+        reading.empty.append(place)
     try:
         return SafeConstructor().construct_object(node)
     except ValueError:  # a number of thousands of digits

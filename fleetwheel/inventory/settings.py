@@ -139,6 +139,12 @@ def _driver(value: object) -> object:
     return value
 
 
+def _uniform(value: object) -> object:
+    if not isinstance(value, bool | str) or value == "":
+        raise ValueError("must be true, false, or the name of a group")
+    return value
+
+
 def _absolute(value: str) -> str:
     if not re.match(r"(/|~/|[A-Za-z]:[\\/])[^/\\]", value) or not value.isprintable():
         raise ValueError(f"{value!r} is no absolute path")
@@ -224,7 +230,7 @@ class _Common(Value):
         | None
     ) = None
     """Index, UUID or name of the GPUs that must be served; all by default."""
-    uniform: bool | str = False
+    uniform: Annotated[bool | str, BeforeValidator(_uniform)] = False
     """Whether all CUDA hosts of the group get the same release; those with one name are a group."""
     keep: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
     """Generations of the environment that stay, the one in use included."""
@@ -441,8 +447,14 @@ RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNO
 def suggestion(key: str, known: Iterable[str]) -> str | None:
     """Return what an unknown key was probably meant to be."""
     known = list(known)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-    return f'unknown key (did you mean "{near[0]}"?)' if near and key not in known else None
+    meant = did_you_mean(key, known)
+    return f"unknown key{meant}" if meant and key not in known else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question, in parentheses behind a blank; empty where no name is similar."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
+    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 def _problem(error: ErrorDetails) -> str:
@@ -450,6 +462,20 @@ def _problem(error: ErrorDetails) -> str:
     unknown = error["type"] == "extra_forbidden" and place[0] == "environments"
     text = unknown_in_environment(place[-1]) if unknown else error_text(error)
     return f"{'.'.join(place)}: {text}"
+
+
+MAPPING = "must be a mapping, each key or name with a colon behind it"
+PLAIN = {
+    **dict.fromkeys(("dict_type", "model_type"), MAPPING),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "missing": "is missing",
+}
+"""Pydantic's errors for people who write YAML."""
 
 
 def unknown_in_environment(key: str) -> str:
@@ -463,6 +489,6 @@ def unknown_in_environment(key: str) -> str:
 
 def error_text(error: ErrorDetails) -> str:
     """Return a pydantic error in the words of the field's own check."""
-    if error["type"] in ("dict_type", "model_type"):
-        return "must be a mapping, each key or name with a colon behind it"
+    if plain := PLAIN.get(error["type"]):
+        return f"{plain}: write the reason" if error["loc"][-1:] == ("hold",) else plain
     return error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)

@@ -9,8 +9,7 @@ from typing import Any
 
 from fleetwheel.node.clean import clean, trim
 from fleetwheel.node.link import (
-    DEFAULT,
-    generation_at,
+    generation_of,
     lead,
     link_of,
     name_default,
@@ -41,7 +40,7 @@ def activate(
             raise Failure(f"generation {id} is not there any more", "run again to build it")
         os.utime(str(generation))
         tidy(base)
-        before = generation_at(link_of(base, environment))
+        before = generation_of(base, environment)
         kept = records(base).get(environment, {})
         refuse_overtaken(kept, planned_by or {})
         prepared = prepare(base / "state.json", state_with(base, environment, record))
@@ -51,8 +50,7 @@ def activate(
         except BaseException:
             take_back(base, environment, before)
             raise
-        if environment == DEFAULT:
-            name_default(base)
+        name_default(base)
         removed = clean(base, environment, failed, named_generations({environment: kept}))
         trim(base)
     return {"activated": id, "removed": removed}

@@ -19,9 +19,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from fleetwheel.node.clean import sweep
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive
-from fleetwheel.node.uv import Fetching, place_uv, uv
+from fleetwheel.node.uv import Fetching, forget_trimmed, place_uv, uv
 from fleetwheel.node.verify import (
     damaged_packages,
     environment_python,
@@ -59,7 +60,7 @@ def build(
         place_uv(base, uv_name, uv_sha256)
         if (base / "envs" / id).exists():  # since the controller looked, another one made it
             return {"built": id}
-        sweep(base)
+        make_room(base)
         require_space(base, needed_bytes)
         missing = place_wheels(base, wheels or {})
         if missing:
@@ -85,11 +86,13 @@ def build(
     return {"built": id}
 
 
-def sweep(root: Path) -> None:
-    """Remove what interrupted runs left behind; the lock is held, so nobody works in it."""
+def make_room(root: Path) -> None:
+    """Remove what earlier runs left behind; the lock is held, so nobody works in it."""
     (root / "envs").mkdir(parents=True, exist_ok=True)
-    for left in (*(root / "envs").glob(".*-*"), *(root / "cache" / "uv").glob(".tmp*")):
+    sweep(root)
+    for left in (root / "cache" / "uv").glob(".tmp*"):
         shutil.rmtree(str(left), ignore_errors=True)
+    forget_trimmed(root / "cache" / "uv")
 
 
 def require_space(root: Path, needed_bytes: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 from fleetwheel.node import compare, faults, look
 from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
-from fleetwheel.node.link import generation_at, link_of
+from fleetwheel.node.link import generation_of, link_of
 from fleetwheel.node.place import HERE
 from fleetwheel.node.state import StrangeState, records
 from fleetwheel.node.trust import why_distrusted
@@ -82,7 +82,7 @@ def by_hand(words: list[str]) -> int:
         found = check(options.root, smoke=options.smoke)
     except UnknownState as error:
         found = Checked("unknown", str(error))
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         found = Checked("unknown", f"{type(error).__name__}: {error}")
     found = found._replace(seconds=round(time.monotonic() - started, 2))
     print(FORMATS[options.format](found))
@@ -177,10 +177,9 @@ def environment_differences(root: Path, name: str, record: Mapping[str, Any]) ->
         record["lock"],
         look.locked(generation),
     )
-    link = link_of(root, name)
     there = look.environment(generation)
-    path = link.relative_to(root).as_posix()
-    return compare.package_differences(recorded, generation_at(link), there, path)
+    path = link_of(root, name).relative_to(root).as_posix()
+    return compare.package_differences(recorded, generation_of(root, name), there, path)
 
 
 def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:

@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from fleetwheel.node.moving import move
 
 DEFAULT, ENVIRONMENTS = "default", "environments"
+NAME = "[a-z][a-z0-9_-]{0,31}"
+"""What an environment may be called."""
+UNFINISHED = "-([0-9]+|old)"
+"""How the name of a link ends while it is made or replaced."""
+MOUNT_POINT = 0xA0000003
+"""IO_REPARSE_TAG_MOUNT_POINT, which makes a directory a junction."""
 
 
 def point(link: Path, target: Path) -> None:
@@ -62,11 +69,30 @@ def restore(link: Path) -> None:
 
 def tidy(root: Path) -> None:
     """Make good what an interrupted activation left behind; the lock is held by the caller."""
-    for old in [*root.glob(".current-old"), *root.glob(f"{ENVIRONMENTS}/.*-old")]:
-        restore(old.with_name(old.name[1 : -len("-old")]))
-    unfinished = (".current-*", ".state.json-*", f"{ENVIRONMENTS}/.*")
-    for left in [path for pattern in unfinished for path in root.glob(pattern)]:
-        remove_link(left)
+    named = ((root, r"\.current"), (root / ENVIRONMENTS, rf"\.{NAME}"))
+    for place, name in named:
+        found = [path for path in place.glob(".*") if re.fullmatch(name + UNFINISHED, path.name)]
+        for left in filter(is_link, found):
+            if left.name.endswith("-old"):
+                restore(left.with_name(left.name[1 : -len("-old")]))
+            remove_link(left)
+    for left in root.glob(".state.json-*"):
+        if re.fullmatch(r"\.state\.json-[0-9]+", left.name) and left.is_file():
+            left.unlink()
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path is a symbolic link, or what stands for one on Windows."""
+    if path.is_symlink() or sys.platform != "win32":
+        return path.is_symlink()
+    return path.is_file() or is_junction(path)
+
+
+def is_junction(path: Path) -> bool:
+    try:
+        return getattr(path.lstat(), "st_reparse_tag", 0) == MOUNT_POINT
+    except OSError:
+        return False
 
 
 def create_junction(target: Path, link: Path) -> None:
@@ -92,10 +118,42 @@ def link_of(root: Path, environment: str) -> Path:
     return root / "current" if environment == DEFAULT else root / ENVIRONMENTS / environment
 
 
-def links(root: Path) -> list[Path]:
-    """Return the links of all environments that there are."""
-    named = (root / ENVIRONMENTS).glob("[a-z]*")
-    return [root / "current", *(path for path in named if path.name != DEFAULT)]
+def leading(root: Path) -> dict[str, str]:
+    """Return the generation that each environment leads to, by its name."""
+    links = [path.name for path in (root / ENVIRONMENTS).glob("[a-z]*")]
+    names = [DEFAULT, *(name for name in sorted(links) if re.fullmatch(NAME, name))]
+    found = {name: generation_of(root, name) for name in names}
+    return {name: id for name, id in found.items() if id}
+
+
+def generation_of(root: Path, environment: str) -> str | None:
+    """Return the generation that an environment leads to, whether it is there or not.
+
+    A link counts that ``lead`` could have made, and no other one.
+    """
+    link = link_of(root, environment)
+    if is_junction(link):
+        place, id = os.path.split(os.path.realpath(str(link)))
+        return id if _same(place, root / "envs") else None
+    up = "" if environment == DEFAULT else r"\.\./"
+    found = re.fullmatch(rf"{up}envs/([^/.][^/]*)", _written(link))
+    return found[1] if found else None
+
+
+def _written(link: Path) -> str:
+    """Return where a symbolic link leads, or a file in its place; empty where there is neither."""
+    if link.is_symlink():
+        target = os.readlink(str(link))  # noqa: PTH115 - Path.readlink came with 3.9
+    elif sys.platform == "win32" and link.is_file():
+        target = link.read_text(encoding="utf-8", errors="replace").strip()
+    else:
+        return ""
+    return target.replace("\\", "/") if sys.platform == "win32" else target
+
+
+def _same(place: str, directory: Path) -> bool:
+    real = os.path.realpath(str(directory))
+    return os.path.normcase(place) == os.path.normcase(real)
 
 
 def lead(root: Path, environment: str, id: str) -> None:
@@ -108,17 +166,26 @@ def lead(root: Path, environment: str, id: str) -> None:
 
 
 def name_default(root: Path) -> None:
-    """Have ``environments/default`` lead to ``current``: two links could not move together."""
-    alias = root / ENVIRONMENTS / DEFAULT
-    if not os.path.lexists(str(alias)):
+    """Have ``environments/default`` lead to ``current``: two links could not move together.
+
+    What is no link there stays.
+    """
+    alias = alias_of(root)
+    if generation_of(root, DEFAULT) is None or names_current(root):
+        return
+    if is_link(alias) or not os.path.lexists(str(alias)):
         alias.parent.mkdir(exist_ok=True)
         point(alias, Path("..") / "current")
 
 
-def generation_at(link: Path) -> str | None:
-    """Return the id of the generation that a link points at, whether it is there or not."""
-    if link.is_symlink():
-        return Path(os.readlink(str(link))).name  # noqa: PTH115 - Path.readlink came with 3.9
-    if link.is_file():
-        return link.read_text(encoding="utf-8").strip().replace("\\", "/").split("/")[-1]
-    return link.resolve().name if link.exists() else None
+def alias_of(root: Path) -> Path:
+    """Return the link that gives the environment "default" a name like that of the others."""
+    return root / ENVIRONMENTS / DEFAULT
+
+
+def names_current(root: Path) -> bool:
+    """Whether ``environments/default`` is the link that ``name_default`` makes."""
+    alias = alias_of(root)
+    if is_junction(alias):
+        return _same(os.path.realpath(str(alias)), root / "current")
+    return _written(alias) == "../current"

@@ -9,29 +9,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fleetwheel.node.clean import discard, in_use, is_fresh, trim, unused
+from fleetwheel.node.clean import discard, in_use, is_fresh, is_ours, sweep, trim, unused
 from fleetwheel.node.freed import freed_bytes
 from fleetwheel.node.link import (
     DEFAULT,
-    ENVIRONMENTS,
-    generation_at,
+    alias_of,
+    generation_of,
     lead,
+    leading,
     link_of,
-    links,
+    names_current,
     remove_link,
     tidy,
 )
 from fleetwheel.node.moving import move
 from fleetwheel.node.root import Failure, exclusive, prepare
-from fleetwheel.node.state import named_generations, records, state_with
+from fleetwheel.node.state import listed, named_generations, records, state_with
+
+SHOWN = 6
+"""Names of what stays that an answer has."""
 
 
 class Going(NamedTuple):
     """What goes along with environments."""
 
-    generations: tuple[Path, ...]
-    cached: tuple[Path, ...]
+    generations: tuple[Path, ...] = ()
+    cached: tuple[Path, ...] = ()
     """What the caches hold for these generations alone, or for none."""
+    foreign: tuple[str, ...] = ()
+    """What would go if it were ours, as paths under the root."""
 
     @property
     def trees(self) -> tuple[Path, ...]:
@@ -41,8 +47,9 @@ class Going(NamedTuple):
 def removal(root: str, environments: Sequence[str], used: bool = False) -> dict[str, Any]:
     """Say what ``remove`` does with these environments one after the other; change nothing.
 
-    Of each the answer has the ``generations`` that go, the ``bytes`` that go free, and who uses
-    them: with such ``users`` it stays, unless it may go while it is ``used``.
+    Of each the answer has the ``generations`` that go, the ``bytes`` that go free, what stays
+    because it is ``foreign``, and who uses what goes: with such ``users`` the environment stays,
+    unless it may go while it is ``used``.
     """
     base = Path(root)
     gone: list[str] = []
@@ -52,8 +59,12 @@ def removal(root: str, environments: Sequence[str], used: bool = False) -> dict[
         going = going_with(base, [*gone, environment])
         more = [path for path in going.generations if path not in before.generations]
         users, total = users_of(more), freed_bytes(going.trees)
-        names = [path.name for path in more]
-        answer[environment] = {"generations": names, "bytes": total - freed, "users": users}
+        answer[environment] = {
+            "generations": [path.name for path in more],
+            "bytes": total - freed,
+            "users": users,
+            "foreign": shown([name for name in going.foreign if name not in before.foreign]),
+        }
         if used or not users:
             gone, before, freed = [*gone, environment], going, total
     return {"removal": answer}
@@ -68,27 +79,29 @@ def remove(root: str, environment: str, used: bool = False) -> dict[str, Any]:
     base = Path(root)
     with exclusive(base):
         tidy(base)
+        sweep(base)
         going = going_with(base, [environment])
         users = "" if used else users_of(going.generations)
         if users:
             raise in_use_failure(users)
         freed = freed_bytes(going.trees)
-        before = generation_at(link_of(base, environment))
+        before = generation_of(base, environment)
         unlink(base, environment)
-        for path in going.generations:
+        for path in reversed(going.generations):  # the one in use last
             if not discard(path, used=used):
-                if before:
+                if before and (base / "envs" / before).is_dir():
                     lead(base, environment, before)
                 raise in_use_failure(users_of([path]) or f"{path.name}, of which a file is open")
         move(prepare(base / "state.json", state_with(base, environment, None)), base / "state.json")
         trim(base)
-    return {"removed": [path.name for path in going.generations], "bytes": freed}
+    names = [path.name for path in going.generations]
+    return {"removed": names, "bytes": freed, "foreign": shown(going.foreign)}
 
 
 def in_use_failure(users: str) -> Failure:
     return Failure(
         f"it stays, because it is in use: {users}",
-        "end what runs there; or take it away nevertheless with --data in_use=true",
+        "end what runs there, or remove it anyway with --data in_use=true",
     )
 
 
@@ -99,42 +112,44 @@ def going_with(root: Path, environments: Sequence[str]) -> Going:
     have built.
     """
     if not environments:
-        return Going((), ())
+        return Going()
     found = records(root)
     stays = {name: record for name, record in found.items() if name not in environments}
     leaving = {name: record for name, record in found.items() if name in environments}
-    leading = [link for link in links(root) if environment_of(link) not in environments]
-    kept = {*all_generations(stays), *map(generation_at, leading)}
-    used = [generation_at(link_of(root, name)) for name in environments]
-    there = {path.name: path for path in sorted(root.glob("envs/[!.]*")) if path.is_dir()}
-    last = not stays and not any(map(generation_at, leading))
-    others = [path for path in there.values() if last and is_ours(path) and not is_fresh(path)]
+    led = leading(root)
+    others = [id for name, id in led.items() if name not in environments]
+    kept = {*all_generations(stays), *others}
+    used = [led[name] for name in environments if name in led]
+    there = {path.name: path for path in sorted(root.glob("envs/[!.]*"))}
     named = [there[id] for id in [*used, *all_generations(leaving)] if id in there]
-    going = [path for path in dict.fromkeys([*named, *others]) if path.name not in kept]
-    return Going(tuple(going), tuple(unused(root, going)))
-
-
-def environment_of(link: Path) -> str:
-    """Return the name of the environment that a link belongs to."""
-    return link.name if link.parent.name == ENVIRONMENTS else DEFAULT
+    rest = [] if stays or others else [path for path in there.values() if not is_fresh(path)]
+    meant = [path for path in dict.fromkeys([*named, *rest]) if path.name not in kept]
+    going = [path for path in meant if is_ours(path)]
+    links = [link_of(root, name) for name in environments if name not in led]
+    foreign = [link for link in links if os.path.lexists(str(link))]
+    foreign += [path for path in meant if path not in going]
+    names = [path.relative_to(root).as_posix() for path in foreign]
+    return Going(tuple(going), tuple(unused(root, going)), tuple(names))
 
 
 def all_generations(found: Mapping[str, dict[str, Any]]) -> list[str]:
     """Return the generations that records name, those that are kept for a look included."""
-    failed = (id for record in found.values() for id in record.get("failed") or ())
-    return [*named_generations(dict(found)), *map(str, failed)]
-
-
-def is_ours(generation: Path) -> bool:
-    """Whether a build made what stands among the generations, and not a person."""
-    return (generation / "pylock.toml").is_file()
+    failed = (id for record in found.values() for id in listed(record, "failed", str))
+    return [*named_generations(dict(found)), *failed]
 
 
 def unlink(root: Path, environment: str) -> None:
-    """Remove the links of an environment."""
-    remove_link(link_of(root, environment))
-    if environment == DEFAULT:
-        remove_link(root / ENVIRONMENTS / DEFAULT)
+    """Remove the links of an environment; one that is not ours stays."""
+    if environment == DEFAULT and names_current(root):
+        remove_link(alias_of(root))
+    if generation_of(root, environment):
+        remove_link(link_of(root, environment))
+
+
+def shown(names: Sequence[str]) -> list[str]:
+    """Return names for people, not too many: a directory may hold any number of any name."""
+    first = ["".join(c if c.isprintable() else "?" for c in name) for name in names[:SHOWN]]
+    return [*first, f"{len(names) - SHOWN} more"] if len(names) > SHOWN else first
 
 
 def users_of(generations: Iterable[Path]) -> str:
@@ -156,7 +171,7 @@ def processes_of(generation: Path) -> list[str]:
         process = Path(handle).parents[1]
         try:
             if os.readlink(handle) == lease:  # noqa: PTH115 - Path.readlink came with 3.9
-                name = (process / "comm").read_text(errors="replace").strip()
+                (name,) = shown([(process / "comm").read_text(errors="replace").strip()])
                 found.append(f"process {process.name} ({name})")
         except OSError:
             continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fleetwheel.node.link import DEFAULT
 from fleetwheel.node.root import Failure
 
 SCHEMA, FIRST_SCHEMA = "fleetwheel.state/2", "fleetwheel.state/1"
+T = TypeVar("T")
 KEEP = 3
 """Generations that an environment keeps whose record does not say."""
 
@@ -26,7 +27,7 @@ def records(root: Path) -> dict[str, dict[str, Any]]:
         schema = state.get("schema")
     except FileNotFoundError:
         return {}
-    except (AttributeError, OSError, ValueError) as error:
+    except (AttributeError, OSError, RecursionError, ValueError) as error:
         raise StrangeState(f"{path} cannot be read: {error}") from error
     if schema not in (SCHEMA, FIRST_SCHEMA):
         raise StrangeState(
@@ -60,9 +61,15 @@ def state_text(found: dict[str, dict[str, Any]]) -> str:
 
 def named_generations(found: dict[str, dict[str, Any]]) -> list[str]:
     """Return the generations that records name, in use or to go back to."""
-    ids = []
+    ids: list[Any] = []
     for record in found.values():
-        earlier = [each.get("generation") for each in record.get("earlier") or ()]
+        earlier = [each.get("generation") for each in listed(record, "earlier", dict)]
         ids += [record.get("generation"), *earlier, record.get("previous")]
-        ids += record.get("older") or ()
-    return [str(id) for id in ids if id]
+        ids += listed(record, "older", str)
+    return [id for id in ids if id and isinstance(id, str)]
+
+
+def listed(record: dict[str, Any], key: str, kind: type[T]) -> list[T]:
+    """Return what a record lists under a key; what is not of this kind is passed over."""
+    found = record.get(key)
+    return [each for each in found if isinstance(each, kind)] if isinstance(found, list) else []

@@ -11,25 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fleetwheel.node.clean import discard
+from fleetwheel.node.clean import discard, interrupted, is_ours
 from fleetwheel.node.freed import freed_bytes
 from fleetwheel.node.link import (
-    DEFAULT,
     ENVIRONMENTS,
-    generation_at,
-    links,
+    alias_of,
+    leading,
+    link_of,
+    names_current,
     remove_link,
     tidy,
 )
-from fleetwheel.node.remove import all_generations, in_use_failure, is_ours, users_of
+from fleetwheel.node.remove import in_use_failure, shown, users_of
 from fleetwheel.node.root import exclusive
-from fleetwheel.node.state import records
 
 WINDOWS = sys.platform == "win32"
 DIGEST = "[0-9a-f]" * 16
 OURS = (
-    "envs/.building-*",
-    "envs/.removing-*",
     "state.json",
     ".state.json-*",
     "cache/uv",
@@ -54,8 +52,6 @@ OURS = (
     "lib/.removing-node-*",
 )
 """What stands under a root beside generations and links, in the order in which it goes."""
-LEADS = r"(\.\./)?envs/[^/]+|\.\./current|uv-[^/]+"
-"""Where links of ours lead to."""
 DIRECTORIES = ("envs", ENVIRONMENTS, "cache", "bin", "schedule", "pythons", "lib")
 """Directories of ours, which stay where they hold anything else."""
 
@@ -64,15 +60,17 @@ def leftovers(root: str, others: Sequence[str] = ()) -> dict[str, Any]:
     """Say what ``uninstall`` removes; change nothing.
 
     ``bytes`` go free, ``users`` says which generations are in use, and ``foreign`` names what is
-    not ours: with that the root stays. ``others`` are names in the root that go by other means.
+    not ours: with that the root stays. So it does where it is a link, to what ``linked`` names.
+    ``others`` are names in the root that go by other means.
     """
     base = Path(root)
     going = [*generations(base), *ours(base)]
     return {
         "there": bool(going or our_links(base)) or (base / ".lock").exists(),
         "bytes": freed_bytes(going),
-        "users": users_of(generations(base)),
-        "foreign": foreign(base, [*going, *(base / name for name in others)]),
+        "users": users_of([*generations(base), *interrupted(base)]),
+        "foreign": shown(foreign(base, [*going, *(base / name for name in others)])),
+        "linked": os.path.realpath(root) if base.is_symlink() else "",
     }
 
 
@@ -83,7 +81,7 @@ def uninstall(root: str, used: bool = False) -> dict[str, Any]:
     """
     base = Path(root)
     with exclusive(base):
-        users = "" if used else users_of(generations(base))
+        users = "" if used else users_of([*generations(base), *interrupted(base)])
         if users:
             raise in_use_failure(users)
         tidy(base)
@@ -97,34 +95,36 @@ def uninstall(root: str, used: bool = False) -> dict[str, Any]:
             drop(path)
         for name in DIRECTORIES:
             drop_empty(base / name)
-    (base / ".lock").unlink()
-    drop_empty(base)
-    return {"bytes": freed, "foreign": foreign(base, [])}
+        if not WINDOWS:  # which removes nothing that is open
+            (base / ".lock").unlink()
+            drop_empty(base)
+    if WINDOWS:
+        (base / ".lock").unlink()
+        drop_empty(base)
+    return {"bytes": freed, "foreign": shown(foreign(base, []))}
 
 
 def generations(root: Path) -> list[Path]:
-    """Return the generations: what a record or a link names, and what has a copy of its lock."""
-    found = records(root)
-    named = {*all_generations(found), *map(generation_at, links(root))}
-    there = sorted(path for path in root.glob("envs/[!.]*") if path.is_dir())
-    return [path for path in there if path.name in named or is_ours(path)]
+    return [path for path in sorted(root.glob("envs/[!.]*")) if is_ours(path)]
 
 
 def our_links(root: Path) -> list[Path]:
     """Return the links of all environments, and that to uv; on Windows some are files (link.py)."""
-    named = [*links(root), root / ENVIRONMENTS / DEFAULT]
-    if WINDOWS:
-        return [link for link in [*named, root / "bin" / "uv.exe"] if link.exists()]
-    return [link for link in [*named, root / "bin" / "uv"] if link.is_symlink() and leads(link)]
+    links = [link_of(root, name) for name in leading(root)]
+    links += [alias_of(root)] if names_current(root) else []
+    uv = root / "bin" / ("uv.exe" if WINDOWS else "uv")
+    placed = uv.exists() if WINDOWS else leads_to_uv(uv)
+    return [*links, uv] if placed else links
 
 
-def leads(link: Path) -> bool:
-    """Whether a link leads to what ours lead to."""
-    return re.fullmatch(LEADS, os.readlink(str(link))) is not None  # noqa: PTH115 - new in 3.9
+def leads_to_uv(link: Path) -> bool:
+    """Whether a link leads to a uv of ours beside it."""
+    target = os.readlink(str(link)) if link.is_symlink() else ""  # noqa: PTH115 - new in 3.9
+    return re.fullmatch("uv-[^/]+", target) is not None
 
 
 def ours(root: Path) -> list[Path]:
-    return [path for pattern in OURS for path in sorted(root.glob(pattern))]
+    return [*interrupted(root), *(path for pattern in OURS for path in sorted(root.glob(pattern)))]
 
 
 def foreign(root: Path, going: Sequence[Path]) -> list[str]:

@@ -87,6 +87,19 @@ def uv(
         raise explained(arguments, "".join(said).strip())
 
 
+def forget_trimmed(cache: Path) -> None:
+    """Have uv forget the wheels of local directories whose unpacked files its cache has no more.
+
+    Such a wheel has ``wheels-*/…/NAME.rev`` there, with the name of a directory in ``archive-*``
+    inside. uv 0.13.9 fails where that is gone; what came from a server it fetches again.
+    """
+    there = [os.fsencode(path.name) for path in cache.glob("archive-*/*")]
+    for pointer in cache.glob("wheels-*/**/*.rev"):
+        content = pointer.read_bytes()
+        if not any(name in content for name in there):
+            pointer.unlink()
+
+
 HINTS = (
     ("Hash mismatch", "a wheel or the lock was changed: run with --data relock=true"),
     ("No space left on device", "free some space on the host, then run again"),

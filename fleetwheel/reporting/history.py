@@ -1,6 +1,6 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
-from fleetwheel.reporting.report import HostReport, Report, Status
+from fleetwheel.reporting.report import HostReport, Report, Status, scope_text
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
 
@@ -74,11 +74,18 @@ class Comparison:
     """Found earlier, where the later report could not look, or what it leaves out."""
     in_one: tuple[str, ...] = ()
     """Hosts that only one of the reports is about, as with another ``--limit``."""
+    environments: tuple[str, ...] = ()
+    """What both reports are about; empty for all environments."""
 
     @property
     def nothing(self) -> bool:
         """Whether neither report found anything."""
         return not (self.appeared or self.mended or self.unchanged or self.unknown)
+
+    @property
+    def scope(self) -> str:
+        """What people read of ``environments``; empty for all of them."""
+        return scope_text(self.environments)
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain JSON types."""
@@ -100,6 +107,11 @@ def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> li
     return sorted(wanted, key=lambda report: report.at)
 
 
+def comparable(earlier: Iterable[Report], report: Report) -> list[Report]:
+    """Return the earlier reports that are about the same environments as this one."""
+    return [other for other in earlier if {*other.environments} == {*report.environments}]
+
+
 def last_profiles(directory: Path) -> dict[str, Profile]:
     """Return what each host was when a report of whichever kind last knew it."""
     found: dict[str, Profile] = {}
@@ -112,13 +124,19 @@ def last_profiles(directory: Path) -> dict[str, Profile]:
     return found
 
 
-def last_deep_report(directory: Path) -> Report | None:
-    """Return the newest report of a deep drift check; None where there is none."""
+def last_deep_reports(directory: Path) -> list[Report]:
+    """Return the newest reports of deep drift checks, newest first.
+
+    The last of them is about all environments; those before it are newer and about some.
+    """
+    found: list[Report] = []
     for path in sorted(directory.glob("*.json"), reverse=True):
         with suppress(FleetwheelError, OSError):
             if b'"deep": true' in path.read_bytes() and (report := read_report(path)).deep:
-                return report
-    return None
+                found.append(report)
+                if not report.environments:
+                    break
+    return found
 
 
 def read_report(path: Path) -> Report:
@@ -172,10 +190,12 @@ def compare(old: Report, new: Report) -> Comparison:
 
     A drift counts as mended only where the later report has looked: not on a host that it could
     not reach, nor in an environment that it leaves out, nor by a quick look where a deep one had
-    found it.
+    found it. What is outside the environments that both are about is left out. Raises
+    FleetwheelError where they have none in common.
     """
-    before = {finding.key: finding for finding in findings(old)}
-    after = {finding.key: finding for finding in findings(new)}
+    environments = _common(old.environments, new.environments)
+    before = {f.key: f for f in findings(old) if _inside(f, environments)}
+    after = {f.key: f for f in findings(new) if _inside(f, environments)}
     seen = {(h.name, p.environment) for h in new.hosts for p in h.parts if p.status not in UNSEEN}
     gone = [finding for key, finding in before.items() if key not in after]
     mended = [f for f in gone if f.place in seen and (new.deep or not f.deep)]
@@ -187,7 +207,24 @@ def compare(old: Report, new: Report) -> Comparison:
         unchanged=tuple(f for key, f in after.items() if key in before),
         unknown=tuple(f for f in gone if f not in mended),
         in_one=tuple(sorted({h.name for h in old.hosts} ^ {h.name for h in new.hosts})),
+        environments=environments,
     )
+
+
+def _common(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """Return what two reports are about; either is empty for all environments."""
+    if not old or not new:
+        return (*old, *new)
+    if common := tuple(name for name in old if name in new):
+        return common
+    raise FleetwheelError(
+        "the reports have no environment in common:"
+        f" the older is about {', '.join(old)}, the newer about {', '.join(new)}"
+    )
+
+
+def _inside(finding: Finding, environments: Sequence[str]) -> bool:
+    return not (finding.environment and environments) or finding.environment in environments
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -200,7 +237,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     )
     counts = ", ".join(f"{len(found)} {word}" for word, _, found in parts if found)
     span = f"{comparison.old:%Y-%m-%d %H:%M} to {comparison.new:%Y-%m-%d %H:%M} UTC"
-    console.print(f"{span}: {counts or 'nothing was found, then or now'}", highlight=False)
+    about = ", ".join(filter(None, (span, comparison.scope)))
+    console.print(f"{about}: {counts or 'nothing was found, then or now'}", highlight=False)
     if names := [printable(name) for name in comparison.in_one]:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         only = f"in one of the reports only: {', '.join(names[:SHOWN])}{more}"

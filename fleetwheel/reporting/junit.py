@@ -8,20 +8,21 @@ from fleetwheel.terminal import printable
 
 def junit(report: Report) -> str:
     """Return the document; a host that nobody could look at has errors, and never passes."""
-    suite = TestSuite("fleetwheel drift")
+    suite = TestSuite(", ".join(filter(None, ("fleetwheel drift", report.scope))))
     suite.timestamp = report.at.isoformat(timespec="seconds")
     for host in report.hosts:
-        for part in host.told:
+        told = report.told(host)
+        for part in told:
+            named = bool(part.environment) and len(told) > 1
             for class_ in part.classes:
-                suite.add_testcase(_case(host, part, class_))
+                suite.add_testcase(_case(host, part, class_, named))
     document = JUnitXml("fleetwheel")
     document.add_testsuite(suite)
     document.update_statistics()
     return str(document.tostring().decode())
 
 
-def _case(host: HostReport, part: Part, class_: DriftClass) -> TestCase:
-    named = part.environment and len(host.environments) > 1
+def _case(host: HostReport, part: Part, class_: DriftClass, named: bool) -> TestCase:
     name = f"{part.environment}: {class_}" if named else class_
     case = TestCase(name, classname=printable(host.name))
     found = [drift for drift in part.drift if drift.class_ == class_]

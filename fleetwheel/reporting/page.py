@@ -55,8 +55,10 @@ class Column:
 def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
     """Return the page of a report; ``earlier`` are those before it, the oldest first.
 
-    All text from hosts is shown, never interpreted, and no script but the page's own can run.
+    Of the earlier ones those count that are about the same environments. All text from hosts is
+    shown, never interpreted, and no script but the page's own can run.
     """
+    earlier = history.comparable(earlier, report)
     hosts = sorted(report.hosts, key=lambda host: list(TONES).index(host.status))
     troubled = sum(host.status in history.TROUBLE for host in hosts)
     comparison = history.compare(earlier[-1], report) if earlier else None
@@ -84,7 +86,11 @@ def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
 
 
 def _headline(report: Report) -> str:
-    """Return one sentence on the whole fleet."""
+    """Return one sentence on the whole fleet, or on some environments of it."""
+    return ": ".join(filter(None, (_verdict(report), report.scope)))
+
+
+def _verdict(report: Report) -> str:
     total = len(report.hosts)
     well = sum(host.status in WELL for host in report.hosts)
     one, several = VERDICTS[report.kind]

@@ -16,6 +16,7 @@ INFO = ("environment", "driver", "torch", "variant", "status")
 def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
     """Return gauges for every host; ``earlier`` tell when each was last as it should be.
 
+    Only reports of all environments tell that: a look at some of them leaves it as it was.
     What belongs to an environment names it in a label, which is empty for the host's own.
     """
     registry = CollectorRegistry()
@@ -31,12 +32,12 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
     for host in report.hosts:
         name = label(host.name)
         up.labels(name).set(host.status in SEEN)
-        for part in host.parts:
+        for part in report.seen(host):
             if part.status is None or part.status in SEEN:
                 for class_ in part.classes:
                     count = sum(found.class_ == class_ for found in part.drift)
                     drift.labels(name, part.environment, class_).set(count)
-        for part in _described(host):
+        for part in _described(report, host):
             info.labels(name, *_labels(host, part)).set(1)
         if host.name in last:
             success.labels(name).set(last[host.name])
@@ -47,10 +48,11 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> G
     return Gauge(f"fleetwheel_host_{name}", text, ["host", *labels], registry=registry)
 
 
-def _described(host: HostReport) -> list[Part]:
+def _described(report: Report, host: HostReport) -> list[Part]:
     """Return the environments that could be looked at; the host itself where it has none."""
     own, *environments = host.parts
-    return [part for part in environments or [own] if part.status in SEEN]
+    alone = [] if report.environments else [own]
+    return [part for part in environments or alone if part.status in SEEN]
 
 
 def _labels(host: HostReport, part: Part) -> tuple[str, ...]:
@@ -65,8 +67,9 @@ def label(text: str) -> str:
 
 
 def _last_clean(reports: Sequence[Report]) -> Mapping[str, float]:
-    """Return when each host was last clean, in seconds since 1970."""
+    """Return when each host was last clean in all its environments, in seconds since 1970."""
+    whole = [report for report in reports if not report.environments]
     clean = [
-        (host.name, r.at.timestamp()) for r in reports for host in r.hosts if host.status == "clean"
+        (host.name, r.at.timestamp()) for r in whole for host in r.hosts if host.status == "clean"
     ]
     return dict(clean)

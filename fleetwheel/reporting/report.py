@@ -1,7 +1,7 @@
 """The report of a run: a table for people and a JSON document for machines."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -223,16 +223,58 @@ class Report(Value):
     deep: bool = False
     """Whether a drift check also looked at every file and ran the smoke test."""
     at: datetime
+    environments: tuple[EnvironmentName, ...] = ()
+    """What the run was for; empty for all environments of each host."""
     hosts: tuple[HostReport, ...]
     causes: tuple[dict[str, Any], ...] = ()
     """Empty in this version."""
 
+    @property
+    def scope(self) -> str:
+        """What people read of ``environments``; empty for all of them."""
+        return scope_text(self.environments)
 
-def report_of(hosts: Iterable[HostReport], kind: Kind = "deploy", *, deep: bool = False) -> Report:
-    """Return the report of these hosts, in the order of their names."""
+    def told(self, host: HostReport) -> tuple[Part, ...]:
+        """The parts of a host as people are told of them.
+
+        In a report of some environments, each stands by itself: the host has others.
+        """
+        return self.seen(host) if self.environments else host.told
+
+    def seen(self, host: HostReport) -> tuple[Part, ...]:
+        """The host itself and its environments, each with the classes that were looked for."""
+        own, *environments = host.parts
+        if self.environments:
+            own = replace(own, classes=OF_HOST)
+        return (own, *environments)
+
+
+def scope_text(environments: Sequence[str]) -> str:
+    """Return ``environment vision alone``; empty where all environments are meant."""
+    if not environments:
+        return ""
+    return f"environment{'s' * (len(environments) > 1)} {', '.join(environments)} alone"
+
+
+def report_of(
+    hosts: Iterable[HostReport],
+    kind: Kind = "deploy",
+    *,
+    deep: bool = False,
+    environments: Iterable[str] = (),
+) -> Report:
+    """Return the report of these hosts, in the order of their names.
+
+    ``environments`` are those that the run was for, where not for all.
+    """
     named = [host.model_copy(update={"name": itself.inventory_name(host.name)}) for host in hosts]
-    ordered = tuple(sorted(named, key=lambda host: host.name))
-    return Report(kind=kind, deep=deep, at=datetime.now(UTC), hosts=ordered)
+    return Report(
+        kind=kind,
+        deep=deep,
+        at=datetime.now(UTC),
+        environments=tuple(sorted({*environments})),
+        hosts=tuple(sorted(named, key=lambda host: host.name)),
+    )
 
 
 def report_json(report: Report) -> str:
@@ -267,24 +309,28 @@ def save_report(directory: Path, report: Report) -> Path:
 def print_table(report: Report, console: Console) -> None:
     """Print a row for each host and environment.
 
-    Names of environments stand there where there is another than the default one.
+    Names of environments stand there where there is another than the default one, and where the
+    run was for some of them.
     """
     headings = ("host", "environment", "result", "torch", "python", "GPUs, driver", "smoke", "why")
-    named = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
-    rows = [row for host in report.hosts for row in _rows(host, named)]
+    others = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
+    named = others or bool(report.environments)
+    rows = [row for host in report.hosts for row in _rows(host, report.told(host), named)]
+    if report.scope:
+        console.print(f"{report.scope}\n", highlight=False)
     print_rows(headings, rows, console)
 
 
-def _shown_parts(host: HostReport) -> list[Part]:
+def _shown_parts(host: HostReport, told: Sequence[Part]) -> list[Part]:
     """Return the parts that have something to say."""
-    first, *others = host.told
+    first, *others = told
     first = replace(first, why="\n".join(filter(None, (first.why, host.trusted))))
     return [first, *others] if first.status or first.why else others
 
 
-def _rows(host: HostReport, named: bool) -> Iterator[tuple[str | Text, ...]]:
+def _rows(host: HostReport, told: Sequence[Part], named: bool) -> Iterator[tuple[str | Text, ...]]:
     gpus = _gpus(host.profile)
-    for part in _shown_parts(host):
+    for part in _shown_parts(host, told):
         result = Text(part.status, style=COLOURS[part.status]) if part.status else "-"
         name = part.environment if named else ""
         chosen, smoke = _chosen(part.choice), _smoke(part.smoke)

@@ -11,13 +11,13 @@ from fleetwheel.terminal import printable
 
 WIDE = 110
 """Columns from which on the reasons have room in the table."""
-REASONS = ("why", "what would keep it", "changes", "asked for")
+REASONS = ("why", "what would keep it")
 """Headings of columns that hold sentences."""
-NAMES = ("environment", "generation")
+NAMES = ("environment",)
 """Headings of columns that say, beside the first, what a row is about."""
 UNBROKEN = (
     *("environment", "result", "torch", "python", "smoke", "driver", "state", "free disk"),
-    *("last release", "setting", "from", "generation", "since"),
+    *("last release", "setting", "from"),
 )
 """Headings of columns that hold short words, which stay on one line."""
 

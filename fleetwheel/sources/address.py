@@ -17,7 +17,7 @@ Login = tuple[str, str] | None
 def host_of(url: str) -> str:
     """Return scheme, host and port of an address, as ``https://HOST``: what a login is good for.
 
-    Without credentials, in small letters, and without the port that the scheme has anyway.
+    Without credentials, in lowercase, and without the port that the scheme has anyway.
     Raises ValueError for what is no address.
     """
     parts = urlsplit(url)

@@ -1,6 +1,7 @@
 """Controllers that share a host or a project, and what of them is full, read-only or secret."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ def test_three_controllers_at_once(small: Project, tmp_path: Path) -> None:
     for end in ends:
         assert "Traceback" not in end.stdout
         if end.returncode:
-            assert "another run is at work" in end.stdout, end.stdout
+            assert re.search("another run (is at work|has changed)", end.stdout), end.stdout
     assert small.python("import torch, numpy; print(numpy.__version__)") == "2.4.0"
     assert len(small.generations()) == 1
     assert deploy(small).returncode == 0

@@ -10,6 +10,8 @@ from fleetwheel.lock.lock import Lock
 from tests.core.test_generation import activating, building, built, run
 from tests.small_wheels import lock_of, make_wheel
 
+A, B, C = (f"{name}-cp311-0123456789ab-1" for name in "abc")
+
 
 def pushed(root: Path, *wheels: Path) -> dict[str, object]:
     """Return the input of a build to which these wheels are pushed."""
@@ -48,8 +50,8 @@ def test_a_host_names_what_it_lacks_and_then_installs_offline(
 
     send(root, wheels[1])
     shutil.move(wheels[0].parent, wheels[0].parent.with_name("gone"))
-    assert run("build", root, **build) == {"ok": True, "built": "a-1"}
-    generation = root / "envs/a-1"
+    assert run("build", root, **build) == {"ok": True, "built": A}
+    generation = root / "envs" / A
     assert (generation / "pylock.toml").read_text() == build["lock"]
     assert not (generation / "pylock.delivered.toml").exists()
     assert list(generation.glob("lib/python3*/site-packages/beta.py"))
@@ -63,28 +65,28 @@ def test_a_second_generation_is_sent_only_what_differs(
     send(root, *wheels)
     assert run("build", root, **build)["built"]
     gamma = make_wheel(tmp_path / "wheels", "gamma", "1.0")
-    more = pushed(root, *wheels, gamma) | {"id": "b-1"}
+    more = pushed(root, *wheels, gamma) | {"id": B}
     assert run("build", root, **more) == {"ok": True, "missing": [gamma.name]}
 
 
 def test_the_caches_lose_what_no_generation_is_made_of(root: Path, wheels: list[Path]) -> None:
-    for id, wheel in zip(("a-1", "b-1"), wheels, strict=True):
+    for id, wheel in zip((A, B), wheels, strict=True):
         build = pushed(root, wheel) | {"id": id}
         run("build", root, **build)
         send(root, wheel)
         assert run("build", root, **build)["ok"]
     assert cached(root) == {"alpha", "beta"}
-    assert run("activate", root, **activating("a-1"))["ok"]
+    assert run("activate", root, **activating(A))["ok"]
     assert cached(root) == {"alpha", "beta"}
 
-    assert run("activate", root, **activating("b-1", keep=1))["removed"] == ["a-1"]
+    assert run("activate", root, **activating(B, keep=1))["removed"] == [A]
     assert cached(root) == {"beta"}
     assert [path.name for path in root.glob("cache/wheels/*/*")] == [wheels[1].name]
 
-    again = pushed(root, wheels[0]) | {"id": "c-1"}
+    again = pushed(root, wheels[0]) | {"id": C}
     assert run("build", root, **again)["missing"] == [wheels[0].name]
     send(root, wheels[0])
-    assert run("build", root, **again)["built"] == "c-1"
+    assert run("build", root, **again)["built"] == C
 
 
 def cached(root: Path) -> set[str]:

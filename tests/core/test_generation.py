@@ -61,7 +61,7 @@ def run(action: str, root: Path, **input: Any) -> dict[str, Any]:
     return answer
 
 
-def building(lock: str, id: str = "a-1", **changes: Any) -> dict[str, Any]:
+def building(lock: str, id: str = "a-cp311-0123456789ab-1", **changes: Any) -> dict[str, Any]:
     sha256 = hashlib.sha256(UV.read_bytes()).hexdigest()
     return {
         "id": id,
@@ -92,11 +92,11 @@ def built(root: Path) -> set[str]:
 
 
 def test_a_build_is_complete_and_leaves_current_alone(root: Path, lock: str) -> None:
-    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-1"}
-    python = root / "envs/a-1/bin/python"
+    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-cp311-0123456789ab-1"}
+    python = root / "envs/a-cp311-0123456789ab-1/bin/python"
     said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
     assert said == b"1.0+cpu\n"
-    assert (root / "envs/a-1/pylock.toml").read_text() == lock
+    assert (root / "envs/a-cp311-0123456789ab-1/pylock.toml").read_text() == lock
     assert not (root / "current").exists()
 
 
@@ -106,38 +106,38 @@ def test_variables_of_the_user_change_nothing_that_uv_does(
     monkeypatch.setenv("UV_VENV_SEED", "1")
     monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
     assert run("build", root, **building(lock))["ok"]
-    assert not list((root / "envs/a-1/lib").glob("*/site-packages/pip*"))
+    assert not list((root / "envs/a-cp311-0123456789ab-1/lib").glob("*/site-packages/pip*"))
 
 
 def test_what_another_controller_has_built_meanwhile_stays(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    made = (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns
-    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-1"}
-    assert (root / "envs/a-1/pyvenv.cfg").stat().st_mtime_ns == made
-    assert built(root) == {"a-1"}
+    made = (root / "envs/a-cp311-0123456789ab-1/pyvenv.cfg").stat().st_mtime_ns
+    assert run("build", root, **building(lock)) == {"ok": True, "built": "a-cp311-0123456789ab-1"}
+    assert (root / "envs/a-cp311-0123456789ab-1/pyvenv.cfg").stat().st_mtime_ns == made
+    assert built(root) == {"a-cp311-0123456789ab-1"}
 
 
 def test_activation_points_current_and_writes_the_record(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    assert run("activate", root, **activating("a-1")) == {
+    assert run("activate", root, **activating("a-cp311-0123456789ab-1")) == {
         "ok": True,
-        "activated": "a-1",
+        "activated": "a-cp311-0123456789ab-1",
         "removed": [],
     }
-    assert (root / "current").readlink() == Path("envs/a-1")
+    assert (root / "current").readlink() == Path("envs/a-cp311-0123456789ab-1")
     assert (root / "environments/default").readlink() == Path("../current")
     assert json.loads((root / "state.json").read_text()) == {
         "schema": "fleetwheel.state/2",
-        "environments": {"default": {"generation": "a-1", "keep": 3}},
+        "environments": {"default": {"generation": "a-cp311-0123456789ab-1", "keep": 3}},
     }
 
 
 def test_a_generation_that_is_gone_is_not_activated(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    run("activate", root, **activating("a-1"))
-    answer = run("activate", root, **activating("b-1"))
-    assert "b-1 is not there" in answer["error"]
-    assert (root / "current").readlink() == Path("envs/a-1")
+    run("activate", root, **activating("a-cp311-0123456789ab-1"))
+    answer = run("activate", root, **activating("b-cp311-0123456789ab-1"))
+    assert "b-cp311-0123456789ab-1 is not there" in answer["error"]
+    assert (root / "current").readlink() == Path("envs/a-cp311-0123456789ab-1")
 
 
 def test_another_uv_than_the_pinned_one_is_refused(root: Path, lock: str) -> None:
@@ -174,12 +174,12 @@ def test_too_little_space_is_said_before_anything_is_installed(root: Path, lock:
 def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, lock: str) -> None:
     """Generations are hard links into uv's cache: an edit would travel with it."""
     run("build", root, **building(lock))
-    edited = next((root / "envs/a-1/lib").glob("*/site-packages/alpha.py"))
+    edited = next((root / "envs/a-cp311-0123456789ab-1/lib").glob("*/site-packages/alpha.py"))
     assert edited.stat().st_nlink > 1
     with edited.open("a") as file:
         file.write("__version__ = 'edited'\n")
-    assert run("build", root, **building(lock, id="a-2"))["ok"]
-    python = root / "envs/a-2/bin/python"
+    assert run("build", root, **building(lock, id="a-cp311-0123456789ab-2"))["ok"]
+    python = root / "envs/a-cp311-0123456789ab-2/bin/python"
     said = subprocess.check_output([python, "-c", "import alpha; print(alpha.__version__)"])
     assert said == b"1.0+cpu\n"
 
@@ -187,11 +187,15 @@ def test_a_file_edited_in_one_generation_does_not_spoil_the_next(root: Path, loc
 def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
     """A .pth runs at each start, and so does what hides in a dist-info that is no package."""
     run("build", root, **building(lock))
-    place = root / "envs/a-1"
+    place = root / "envs/a-cp311-0123456789ab-1"
     site = next(place.glob("lib/python3*/site-packages"))
     subprocess.run([place / "bin/python", "-m", "compileall", "-q", site], check=True)
     assert list(site.glob("__pycache__/alpha.*.pyc"))
-    assert run("verify", root, id="a-1") == {"ok": True, "damaged": [], "unrecorded": []}
+    assert run("verify", root, id="a-cp311-0123456789ab-1") == {
+        "ok": True,
+        "damaged": [],
+        "unrecorded": [],
+    }
     hidden = site / "hidden-1.dist-info"
     hidden.mkdir()
     (hidden / "RECORD").write_text("hidden.pth,,\nhidden-1.dist-info/RECORD,,\n")
@@ -200,7 +204,7 @@ def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
     (site / "linked").symlink_to("/tmp")
     (place / "bin/torchrun").write_text("")
     inside = str(site.relative_to(place))
-    assert run("verify", root, id="a-1")["unrecorded"] == [
+    assert run("verify", root, id="a-cp311-0123456789ab-1")["unrecorded"] == [
         "bin/torchrun",
         f"{inside}/__pycache__/orphan.cpython-311.pyc",
         f"{inside}/hidden-1.dist-info/RECORD",
@@ -211,15 +215,19 @@ def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
 
 def test_an_edit_of_our_own_files_is_found(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    hook = next((root / "envs/a-1").glob("lib/python3*/site-packages/fleetwheel_generation.py"))
+    hook = next(
+        (root / "envs/a-cp311-0123456789ab-1").glob(
+            "lib/python3*/site-packages/fleetwheel_generation.py"
+        )
+    )
     hook.write_text("import os\n")
-    assert run("verify", root, id="a-1")["damaged"] == ["fleetwheel"]
+    assert run("verify", root, id="a-cp311-0123456789ab-1")["damaged"] == ["fleetwheel"]
 
 
 def test_a_quick_look_finds_what_is_gone_or_cut(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    site = next((root / "envs/a-1").glob("lib/python3*/site-packages"))
-    quick = {"id": "a-1", "hashes": False}
+    site = next((root / "envs/a-cp311-0123456789ab-1").glob("lib/python3*/site-packages"))
+    quick = {"id": "a-cp311-0123456789ab-1", "hashes": False}
     assert run("verify", root, **quick) == {"ok": True, "damaged": []}
     module = site / "alpha.py"
     text = module.read_text()
@@ -228,24 +236,26 @@ def test_a_quick_look_finds_what_is_gone_or_cut(root: Path, lock: str) -> None:
         if content is not None:
             module.write_text(content)
         assert run("verify", root, **quick)["damaged"] == damaged
-    shutil.rmtree(root / "envs/a-1/lib")
+    shutil.rmtree(root / "envs/a-cp311-0123456789ab-1/lib")
     for hashes in (False, True):
-        assert run("verify", root, id="a-1", hashes=hashes)["damaged"] == ["every package"]
+        assert run("verify", root, id="a-cp311-0123456789ab-1", hashes=hashes)["damaged"] == [
+            "every package"
+        ]
 
 
 def test_a_wheel_whose_record_has_wrong_sizes_is_whole(root: Path, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path / "wheels", "beta", "1.0", sizes={"beta.py": 7})
     run("build", root, **building(lock_of(wheel)))
-    assert run("verify", root, id="a-1", hashes=False)["damaged"] == []
+    assert run("verify", root, id="a-cp311-0123456789ab-1", hashes=False)["damaged"] == []
 
 
 def test_a_generation_loses_its_bytecode_alone(root: Path, lock: str) -> None:
     run("build", root, **building(lock))
-    site = next(root.glob("envs/a-1/lib/*/site-packages"))
+    site = next(root.glob("envs/a-cp311-0123456789ab-1/lib/*/site-packages"))
     half = site / "__pycache__" / "alpha.pyc"
     half.parent.mkdir(exist_ok=True)
     half.write_bytes(b"half a file")
-    assert run("drop_bytecode", root, id="a-1")["ok"]
+    assert run("drop_bytecode", root, id="a-cp311-0123456789ab-1")["ok"]
     assert not half.exists()
     assert (site / "alpha.py").exists()
 
@@ -258,18 +268,43 @@ def test_a_wheel_that_contradicts_its_own_record_builds_nothing(root: Path, tmp_
 
 
 def test_what_was_in_use_last_stays_before_what_was_built_last(root: Path, lock: str) -> None:
-    for number, id in enumerate(["a-1", "a-2"]):
+    for number, id in enumerate(["a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2"]):
         build_long_ago(root, lock, id)
         os.utime(root / "envs" / id, (number, number))
-    run("activate", root, **activating("a-1"))
-    run("build", root, **building(lock, id="a-3"))
-    assert run("activate", root, **activating("a-3", keep=2))["removed"] == ["a-2"]
+    run("activate", root, **activating("a-cp311-0123456789ab-1"))
+    run("build", root, **building(lock, id="a-cp311-0123456789ab-3"))
+    assert run("activate", root, **activating("a-cp311-0123456789ab-3", keep=2))["removed"] == [
+        "a-cp311-0123456789ab-2"
+    ]
+
+
+def test_wheels_of_a_local_directory_are_built_again_once_the_cache_was_trimmed(
+    root: Path, lock: str, tmp_path: Path
+) -> None:
+    """With ``keep: 1``, to another torch and back; then removed, and deployed again."""
+    newer = lock_of(make_wheel(tmp_path / "wheels", "alpha", "2.0+cpu"))
+    build_long_ago(root, lock, "old-cp311-0123456789ab-1")
+    run("activate", root, **activating("old-cp311-0123456789ab-1", keep=1))
+    build_long_ago(root, newer, "new-cp311-0123456789ab-1")
+    assert run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == [
+        "old-cp311-0123456789ab-1"
+    ]
+    assert run("build", root, **building(lock, id="old-cp311-0123456789ab-1")) == {
+        "ok": True,
+        "built": "old-cp311-0123456789ab-1",
+    }
+    run("activate", root, **activating("old-cp311-0123456789ab-1", keep=1))
+    assert run("remove", root, environment="default")["ok"]
+    assert run("build", root, **building(lock, id="old-cp311-0123456789ab-1")) == {
+        "ok": True,
+        "built": "old-cp311-0123456789ab-1",
+    }
 
 
 def test_leftovers_of_a_killed_build_are_swept(root: Path, lock: str) -> None:
-    (root / "envs/.building-old").mkdir(parents=True)
+    (root / "envs/.building-old-cp311-0123456789ab-1").mkdir(parents=True)
     run("build", root, **building(lock))
-    assert built(root) == {"a-1"}
+    assert built(root) == {"a-cp311-0123456789ab-1"}
 
 
 def test_one_run_at_a_time(root: Path, lock: str) -> None:
@@ -295,22 +330,32 @@ def test_a_build_ends_when_nobody_reads_its_answer(root: Path, lock: str, tmp_pa
 
 
 def test_only_the_newest_generations_stay(root: Path, lock: str) -> None:
-    for number, id in enumerate(["a-1", "a-2", "a-3"]):
+    for number, id in enumerate(
+        ["a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2", "a-cp311-0123456789ab-3"]
+    ):
         build_long_ago(root, lock, id)
         run("activate", root, **activating(id))
         os.utime(root / "envs" / id, (number, number))
-    run("build", root, **building(lock, id="a-4"))
-    answer = run("activate", root, **activating("a-4", keep=2))
-    assert sorted(answer["removed"]) == ["a-1", "a-2"]
-    assert built(root) == {"a-3", "a-4"}
+    run("build", root, **building(lock, id="a-cp311-0123456789ab-4"))
+    answer = run("activate", root, **activating("a-cp311-0123456789ab-4", keep=2))
+    assert sorted(answer["removed"]) == ["a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2"]
+    assert built(root) == {"a-cp311-0123456789ab-3", "a-cp311-0123456789ab-4"}
 
 
 def test_a_failed_generation_goes_before_a_good_one(root: Path, lock: str) -> None:
-    for id in ("good-1", "failed-1", "new-1"):
+    for id in (
+        "good-cp311-0123456789ab-1",
+        "failed-cp311-0123456789ab-1",
+        "new-cp311-0123456789ab-1",
+    ):
         run("build", root, **building(lock, id=id))
-    answer = run("activate", root, **activating("new-1", keep=2, failed=["failed-1"]))
-    assert answer["removed"] == ["failed-1"]
-    assert built(root) == {"good-1", "new-1"}
+    answer = run(
+        "activate",
+        root,
+        **activating("new-cp311-0123456789ab-1", keep=2, failed=["failed-cp311-0123456789ab-1"]),
+    )
+    assert answer["removed"] == ["failed-cp311-0123456789ab-1"]
+    assert built(root) == {"good-cp311-0123456789ab-1", "new-cp311-0123456789ab-1"}
 
 
 def test_a_process_stays_in_its_generation_and_keeps_it(
@@ -318,8 +363,8 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
 ) -> None:
     """Started through ``current``, which then moves on: it imports from where it started."""
     newer = lock_of(make_wheel(tmp_path / "wheels", "alpha", "2.0+cpu"))
-    build_long_ago(root, lock, "old-1")
-    run("activate", root, **activating("old-1"))
+    build_long_ago(root, lock, "old-cp311-0123456789ab-1")
+    run("activate", root, **activating("old-cp311-0123456789ab-1"))
     program = "import sys; input(); import alpha; print(alpha.__version__, sys.executable)"
     with subprocess.Popen(
         [root / "current/bin/python", "-c", program],
@@ -327,12 +372,16 @@ def test_a_process_stays_in_its_generation_and_keeps_it(
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_for_lease(root / "envs/old-1")
-        run("build", root, **building(newer, id="new-1"))
-        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+        wait_for_lease(root / "envs/old-cp311-0123456789ab-1")
+        run("build", root, **building(newer, id="new-cp311-0123456789ab-1"))
+        assert (
+            run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == []
+        )
         said, _ = process.communicate("\n")
-    assert said == f"1.0+cpu {root}/envs/old-1/bin/python\n"
-    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+    assert said == f"1.0+cpu {root}/envs/old-cp311-0123456789ab-1/bin/python\n"
+    assert run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == [
+        "old-cp311-0123456789ab-1"
+    ]
 
 
 def wait_for_lease(generation: Path) -> None:
@@ -357,25 +406,38 @@ FLOCK = "import fcntl; file = open(r'{}'); fcntl.flock(file, fcntl.LOCK_{})"
 
 
 def test_a_stranger_s_lock_pins_no_generation(root: Path, lock: str) -> None:
-    build_long_ago(root, lock, "old-1", "new-1")
-    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
-        assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+    build_long_ago(root, lock, "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1")
+    with running(
+        FLOCK.format(root / "envs/old-cp311-0123456789ab-1/pyvenv.cfg", "SH"), sys.executable
+    ):
+        assert run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))[
+            "removed"
+        ] == ["old-cp311-0123456789ab-1"]
 
 
 def test_a_stranger_s_lock_strips_no_job_of_its_lease(root: Path, lock: str) -> None:
     """A job that starts while the lock is held, its children included, keeps its environment."""
-    build_long_ago(root, lock, "old-1", "new-1")
+    build_long_ago(root, lock, "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1")
     forked = "import os, time; pid = os.fork(); pid or time.sleep(60)"
-    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "EX"), sys.executable):
-        with running(forked, root / "envs/old-1/bin/python") as job:
-            assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+    with running(
+        FLOCK.format(root / "envs/old-cp311-0123456789ab-1/pyvenv.cfg", "EX"), sys.executable
+    ):
+        with running(forked, root / "envs/old-cp311-0123456789ab-1/bin/python") as job:
+            assert (
+                run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"]
+                == []
+            )
             children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
-        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
+        assert (
+            run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == []
+        )
     os.kill(int(children[0]), signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while in_use(root / "envs/old-1"):
+    while in_use(root / "envs/old-cp311-0123456789ab-1"):
         assert time.monotonic() < deadline
-    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+    assert run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == [
+        "old-cp311-0123456789ab-1"
+    ]
 
 
 def test_who_cannot_write_to_the_lease_cannot_take_it_away(tmp_path: Path) -> None:
@@ -387,11 +449,19 @@ def test_who_cannot_write_to_the_lease_cannot_take_it_away(tmp_path: Path) -> No
 
 def test_the_lease_of_an_earlier_fleetwheel_counts(root: Path, lock: str) -> None:
     """Its environments hold a flock, and have no RECORD of what fleetwheel put there."""
-    build_long_ago(root, lock, "old-1", "new-1")
-    (root / "envs/old-1/RECORD").unlink()
-    with running(FLOCK.format(root / "envs/old-1/pyvenv.cfg", "SH"), sys.executable):
-        assert run("activate", root, **activating("new-1", keep=1))["removed"] == []
-    assert run("activate", root, **activating("new-1", keep=1))["removed"] == ["old-1"]
+    build_long_ago(root, lock, "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1")
+    (root / "envs/old-cp311-0123456789ab-1/RECORD").unlink()
+    with (root / "envs/old-cp311-0123456789ab-1/pylock.toml").open("a") as copy:
+        copy.write("[tool.fleetwheel.target]\n")
+    with running(
+        FLOCK.format(root / "envs/old-cp311-0123456789ab-1/pyvenv.cfg", "SH"), sys.executable
+    ):
+        assert (
+            run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == []
+        )
+    assert run("activate", root, **activating("new-cp311-0123456789ab-1", keep=1))["removed"] == [
+        "old-cp311-0123456789ab-1"
+    ]
 
 
 def test_others_cannot_hold_the_lock_of_a_root(root: Path, lock: str) -> None:
@@ -411,8 +481,8 @@ def test_what_an_interrupted_uv_left_in_its_cache_goes(root: Path, lock: str) ->
 def test_current_is_never_absent(
     root: Path, lock: str, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    run("build", root, **building(lock, id="old-1"))
-    run("activate", root, **activating("old-1"))
+    run("build", root, **building(lock, id="old-cp311-0123456789ab-1"))
+    run("activate", root, **activating("old-cp311-0123456789ab-1"))
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -420,8 +490,8 @@ def test_current_is_never_absent(
     place, name = (Path, "symlink_to") if failing == "symlink" else (os, "replace")
     monkeypatch.setattr(place, name, full)
     with pytest.raises(OSError, match="No space left"):
-        link.point(root / "current", Path("envs/new-1"))
-    assert (root / "current").readlink() == Path("envs/old-1")
+        link.point(root / "current", Path("envs/new-cp311-0123456789ab-1"))
+    assert (root / "current").readlink() == Path("envs/old-cp311-0123456789ab-1")
 
 
 def test_how_much_is_there_is_read_from_what_uv_says(tmp_path: Path) -> None:

@@ -63,6 +63,38 @@ def test_a_repair_is_for_the_environments_that_were_chosen(project: Path) -> Non
         assert f"\n{deploy}{data} --limit @local\n" in done.stdout
 
 
+def test_a_look_at_some_environments_says_so_everywhere(project: Path) -> None:
+    lab = project / "lab.yaml"
+    environments = "{vision: {}, course: {}, speech: {}}"
+    lab.write_text(f'hosts: {{"@local": {{root: "{project}/root", environments: {environments}}}}}')
+    look = ["--data", "environment=vision", "--environment", "course", "--json", "found.json"]
+    done = run(project, "drift", *look, "--html", "found.html", **{VARIABLE: str(lab)})
+    assert "environments course, vision alone" in done.stdout
+    found = json.loads((project / "found.json").read_text())
+    assert found["environments"] == ["course", "vision"]
+    assert {each["name"] for each in found["hosts"][0]["environments"]} == {"vision", "course"}
+    assert "environments course, vision alone" in (project / "found.html").read_text()
+    alone = run(project, "report", "--compare")
+    assert (alone.returncode, "alone before the last one" in alone.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--environment", "Vision"], "--environment: 'Vision' is not a name for an environment"),
+        (["--data", "environment=Vision"], "--data environment: 'Vision' is not a name"),
+        (["--environment", ""], "--environment: names no environment"),
+        (["--data", "environments=vision"], 'did you mean "environment"?'),
+    ],
+)
+def test_what_is_no_environment_is_told_by_the_option_that_said_it(
+    project: Path, words: list[str], error: str
+) -> None:
+    done = run(project, "drift", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert error in done.stderr
+
+
 EVERY = sorted([*cli.COMMANDS, *cli.DEPLOYS])
 ASKING = ["drift", "facts", "outlook", *cli.DEPLOYS]
 """Those that take an inventory."""
@@ -125,7 +157,7 @@ USAGE = [
     (["--limit", "colour=red"], "no such fact"),
     (["--limit", "a,"], "--limit a: no such host or group"),
     (["--data", "keep"], "--data keep: is not KEY=VALUE"),
-    (["--data", "keep=none"], "--data keep: must be a valid integer"),
+    (["--data", "keep=none"], "--data keep: must be a whole number"),
     (["--data", "kep=3"], 'did you mean "keep"'),
     (["--data", "colour=red"], "--data colour: no such setting; there are accelerator, "),
     (["--quiet", "--verbose"], "--quiet and --verbose contradict each other"),

@@ -49,9 +49,15 @@ def free(root: Path) -> int:
 
 def freed(why: str) -> float:
     """Return the megabytes that a reason names."""
-    found = re.search(r"frees (\d+) MB", why)
+    found = re.search(r"free[sd] (\d+) MB", why)
     assert found, why
     return float(found[1])
+
+
+def carried_out(said: str) -> str:
+    """Return what a run says that does what a dry run has said."""
+    done = {"would change": "changed", "would remove": "removed", "frees": "freed"}
+    return re.sub("|".join(done), lambda word: done[word[0]], said)
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def test_what_left_the_inventory_goes_and_frees_what_the_dry_run_said(three: Pro
     assert (code, list(planned)) == (2, ["vision"])
     assert three.tree() == tree
     code, done, _ = remove(three, "--yes")
-    assert (code, planned["vision"].replace("would change", "changed")) == (2, done["vision"])
+    assert (code, carried_out(planned["vision"])) == (2, done["vision"])
     assert freed(done["vision"]) == pytest.approx((free(three.root) - before) / 1e6, abs=0.6)
     assert freed(done["vision"]) >= SIZE // 1_000_000
     assert not (three.root / "environments/vision").is_symlink()
@@ -107,7 +113,7 @@ def test_a_generation_that_another_one_uses_stays(three: Project) -> None:
     say(three, "{vision: {packages: [timm]}, course: null}")
     code, done, _ = remove(three, "--yes")
     assert (code, freed(done["course"])) == (2, 0)
-    assert "0 generations go" in done["course"]
+    assert "removed its link and its record;" in done["course"]
     assert len(three.generations()) == 2
     three.python("import torch")
 
@@ -130,9 +136,9 @@ def test_all_of_fleetwheel_goes_but_what_is_not_its_own(three: Project) -> None:
     (three.root / "notes.txt").write_text("theirs")
     before = free(three.root)
     code, _, planned = remove(three, "--dry-run", "--data", "what=everything")
-    assert (code, "notes.txt in it stays" in planned) == (2, True)
+    assert (code, "notes.txt stays: it is not fleetwheel's" in planned) == (2, True)
     code, _, done = remove(three, "--yes", "--data", "what=everything")
-    assert (code, done) == (2, planned.replace("would change", "changed"))
+    assert (code, done) == (2, carried_out(planned)), done
     assert [path.name for path in three.root.iterdir()] == ["notes.txt"]
     assert freed(done) == pytest.approx((free(three.root) - before) / 1e6, abs=0.6)
     assert remove(three, "--yes", "--data", "what=everything")[::2] == (

@@ -50,7 +50,7 @@ class Lab:
 
 
 def link(host: RunningHost, name: str) -> str:
-    return host.run(f"readlink {ROOT}/environments/{name}").strip().rpartition("/")[2]
+    return host.run(f"readlink -f {ROOT}/environments/{name}").strip().rpartition("/")[2]
 
 
 def imports(host: RunningHost, name: str, package: str) -> bool:

@@ -63,4 +63,4 @@ def test_nagios_sees_what_differs(host: Host) -> None:
         newer = state_of(host.record).text().replace("fleetwheel.state/2", "fleetwheel.state/3")
         (host.root / "state.json").write_text(newer)
         unknown = running.wait(3)
-        assert "written in the schema fleetwheel.state/2" in unknown["plugin_output"]
+        assert "written in the schema fleetwheel.state/3" in unknown["plugin_output"]

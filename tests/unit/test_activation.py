@@ -9,7 +9,7 @@ from fleetwheel.node import link
 from tests.deploying import add_generation, left
 from tests.samples import lock_with, record_of, state_of
 
-OLD, NEW = "old-1", "new-1"
+OLD, NEW = "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1"
 LOCK = lock_with({"torch": "2.13.0+cpu"})
 RECORD = {id: record_of(LOCK, id) for id in (OLD, NEW)}
 STATE = {id: state_of(record) for id, record in RECORD.items()}

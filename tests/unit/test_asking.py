@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwheel.collectors import AnswerError, host, script, sections
+from fleetwheel.collectors import AnswerError, host, script, sections, windows_environments
 from fleetwheel.host.profile import BuiltModule, DriverState, HostState, InstalledDriver, Kernel
 from tests.machine import ROW, Machine
 
@@ -464,6 +464,47 @@ def test_what_stands_under_the_root(machine: Machine, shell: list[str]) -> None:
     assert newest.python == "/usr/bin/python3.11"
     assert newest.lock == hashlib.sha256(b"# 2.13.0+cpu-cp311-0a1b-1\n").hexdigest()
     assert (older.id, older.python, older.packages) == ("older-1", "", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "used"),
+    [
+        ("current", "envs/a-1", {"default": "a-1"}),
+        ("current", "nowhere/a-1", {}),
+        ("current", "/srv/envs/a-1", {}),
+        ("environments/vision", "../envs/a-1", {"vision": "a-1"}),
+        ("environments/vision", "envs/a-1", {}),
+        ("environments/vision", "/srv/elsewhere", {}),
+        ("environments/vision", "../envs/..", {}),
+    ],
+)
+def test_links_that_lead_elsewhere_put_nothing_to_use(
+    machine: Machine, name: str, target: str, used: dict[str, str]
+) -> None:
+    """Windows says of junctions what is said here of links."""
+    generation(machine, "a-1")
+    (machine.root / "environments").mkdir()
+    (machine.root / name).symlink_to(target)
+    (machine.root / "environments/default").symlink_to("../current")
+    there = machine.state().installation
+    found = {**there.environments, **({"default": there.current} if there.current else {})}
+    assert (found, there.default) == (used, "../current")
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "line"),
+    [
+        ("current", "envs/a-1", "current envs/a-1"),
+        ("environments/vision", "../envs/a-1", "environment vision ../envs/a-1"),
+        ("environments/vision", "../other/a-1", "environment vision "),
+    ],
+)
+def test_junctions_are_told_as_links_are(tmp_path: Path, name: str, target: str, line: str) -> None:
+    """A link to a directory stands for a junction: only the place that it leads to is asked."""
+    for place in ("envs/a-1", "other/a-1", "environments"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / name).symlink_to(target)
+    assert line in windows_environments.lines(tmp_path)
 
 
 def test_the_record_of_many_environments_arrives_whole(machine: Machine) -> None:

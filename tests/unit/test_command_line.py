@@ -130,8 +130,8 @@ def test_data_that_pyinfra_or_the_deploy_file_reads_is_let_through(tmp_path: Pat
     ("data", "words"),
     [
         ({"kep": 3}, 'kep: unknown key \\(did you mean "keep"'),
-        ({"keep": "many"}, "keep: must be a valid integer"),
-        ({"port": 0}, "port: Input should be greater"),
+        ({"keep": "many"}, "keep: must be a whole number"),
+        ({"port": 0}, "port: must be greater"),
         ({"root": "relative"}, "root: "),
     ],
 )

@@ -34,10 +34,10 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_probe, "generation", answer)
-    _damage._last_deep_report.cache_clear()
+    _damage._last_deep_reports.cache_clear()
     with hosts(NAME) as state, ctx_host.use(state.inventory.get_host(NAME)):
         yield inputs
-    _damage._last_deep_report.cache_clear()
+    _damage._last_deep_reports.cache_clear()
 
 
 def look(record: Record | None) -> list[str]:
@@ -79,6 +79,22 @@ def test_and_after_a_deep_look_that_found_damage(
     found = HostReport(name=NAME, status="drifted", environments=(whole, ill))
     save_report(Path("reports"), report_of([found], kind="drift", deep=deep))
     save_report(Path("reports"), report_of([HostReport(name=NAME, status="unchanged")]))
+    look(RECORD)
+    assert asked[0]["hashes"] is hashes
+
+
+@pytest.mark.parametrize(("environment", "hashes"), [("course", True), ("vision", False)])
+def test_a_deep_look_at_another_environment_hides_no_damage(
+    asked: list[dict[str, Any]], environment: str, hashes: bool
+) -> None:
+    drift = tuple(damaged(["torch"], deep=True))
+    ill = EnvironmentReport(name="vision", status="drifted", generation=ID, drift=drift)
+    well = EnvironmentReport(
+        name=environment, status="clean", generation=ID if environment == "vision" else "other-1"
+    )
+    for found, names in ((ill, ()), (well, (environment,))):
+        host = HostReport(name=NAME, status="drifted", environments=(found,))
+        save_report(Path("reports"), report_of([host], "drift", deep=True, environments=names))
     look(RECORD)
     assert asked[0]["hashes"] is hashes
 

@@ -21,6 +21,7 @@ from fleetwheel.drift import (
     on_hold,
     repairs,
     unrecorded,
+    without_repair,
 )
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import (
@@ -38,7 +39,14 @@ from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD, TEST, TEST_AGAIN
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
-from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, report_of
+from fleetwheel.reporting.report import (
+    Drift,
+    EnvironmentReport,
+    HostReport,
+    Report,
+    Status,
+    report_of,
+)
 from tests.samples import (
     CPU_HOST,
     GPU_HOST,
@@ -627,3 +635,47 @@ def test_no_deploy_is_advised_for_a_host_on_hold() -> None:
     kept = [said[3], TEST]
     assert [each.repair for each in held] == [HELD, HELD, f"look for the GPU; {HELD}", *kept]
     assert repairs([HostReport(name="a", status="drifted", drift=tuple(held))], "i.py") == []
+
+
+VISION_ALONE = HostReport(name="a", status="clean", profile=GPU_HOST)
+
+
+def test_a_look_at_one_environment_says_nothing_of_the_others() -> None:
+    without = HostReport(name="b", status="clean")
+    hosts = [VISION_ALONE.with_environments([inside("vision")]), without]
+    look = report_of(hosts, "drift", environments=["vision"])
+    suite, *_ = ElementTree.fromstring(junit(look)).iter("testsuite")
+    names = [(case.get("classname"), case.get("name")) for case in suite.iter("testcase")]
+    assert suite.get("name") == "fleetwheel drift, environment vision alone"
+    assert ("a", "package") not in names and ("b", "package") not in names
+    assert ("a", "vision: package") in names
+    gauge = gauges(metrics(look))
+    assert [key[1:] for key in gauge if key[0] == "host_drift" and key[3] == "package"] == [
+        ("a", "vision", "package")
+    ]
+    assert [key[1:3] for key in gauge if key[0] == "host_info"] == [("a", "vision")]
+
+
+def test_a_look_at_one_environment_leaves_the_last_success_of_the_host_alone() -> None:
+    host = VISION_ALONE.with_environments([inside("vision")])
+    before = Report(kind="drift", at=datetime.now(UTC) - timedelta(days=1), hosts=(host,))
+    look = report_of([host], "drift", environments=["vision"])
+    last = ("host_last_success_timestamp_seconds", "a", None, None)
+    assert last not in gauges(metrics(look))
+    assert gauges(metrics(look, [before]))[last].value == pytest.approx(before.at.timestamp())
+    assert last not in gauges(
+        metrics(report_of([host.model_copy(update={"status": "drifted"})], "drift"), [look])
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "deep", "words"),
+    [
+        ("clean", False, "nothing to repair; --deep also compares files"),
+        ("clean", True, "nothing to repair"),
+        ("failed", True, "no deploy repairs what this look has found"),
+    ],
+)
+def test_clean_hosts_have_nothing_to_repair(status: Status, deep: bool, words: str) -> None:
+    found = report_of([HostReport(name="a", status=status)], "drift", deep=deep)
+    assert without_repair(found) == words

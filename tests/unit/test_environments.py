@@ -20,7 +20,7 @@ from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.node import activate as activating
-from fleetwheel.node.link import generation_at, link_of
+from fleetwheel.node.link import generation_of
 from fleetwheel.node.root import Failure
 from fleetwheel.operations import (
     _carrying_out,
@@ -35,7 +35,7 @@ from fleetwheel.operations import (
 from fleetwheel.operations._deployment import Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
-from fleetwheel.reporting.report import EnvironmentReport
+from fleetwheel.reporting.report import EnvironmentReport, Status
 from fleetwheel.team.pins import TeamFile
 from tests.deploying import FAILED, FakeProbe, add_generation, carried_out, hosts
 from tests.samples import (
@@ -61,7 +61,7 @@ VISION = {"environments": {"vision": {}}}
 
 def settings_of(tmp_path: Path, text: str, name: str) -> dict[str, Settings]:
     (tmp_path / "lab.yaml").write_text(text)
-    (data,) = (each.data for each in load_hosts(tmp_path / "lab.yaml") if each.name == name)
+    (data,) = (each.data for each in load_hosts(tmp_path) if each.name == name)
     return Settings.from_data(data).by_environment()
 
 
@@ -99,6 +99,32 @@ def test_layers_are_merged_key_by_key_and_null_takes_away(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("said", "there"), [("", True), ("{}", True), ("null", False), ("~", False)]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "defaults: {ENTRY}\nhosts: {a: }",
+        "hosts: {a: {ENTRY}}",
+        "groups: {g: {ENTRY, hosts: {a: }}}",
+        "groups: {g: {hosts: {a: {ENTRY}}}}",
+    ],
+)
+def test_a_bare_name_is_an_environment_and_only_a_written_null_takes_it_away(
+    tmp_path: Path, text: str, said: str, there: bool
+) -> None:
+    known = "groups: {known: {environments: {vision: {}}, hosts: {z: }}}"
+    (tmp_path / "known.yaml").write_text(known)
+    entry = f"environments: {{vision: {said}}}"
+    assert ("vision" in settings_of(tmp_path, text.replace("ENTRY", entry), "a")) is there
+
+
+def test_a_host_named_environments_is_a_host(tmp_path: Path) -> None:
+    text = "hosts: {environments: {torch: , keep: 2}}"
+    assert settings_of(tmp_path, text, "environments")["default"].torch is None
+
+
+@pytest.mark.parametrize(
     ("said", "words"),
     [
         ("Vision: {}", "not a name for an environment"),
@@ -107,14 +133,14 @@ def test_layers_are_merged_key_by_key_and_null_takes_away(tmp_path: Path) -> Non
         ("vision: {root: /opt/x}", "belongs to a host, not to an environment"),
         ("vision: {trch: '2.10'}", 'did you mean "torch"'),
         ("vision: {torch: 2.10}", "quote it"),
-        ("vision: {hold: ''}", "at least 1 character"),
+        ("vision: {hold: ''}", "must not be empty: write the reason"),
         ("vision: {requirements: a, project: b}", "project stands beside it: name one file"),
         ("vision: {lock: a, requirements: b}", "requirements stands beside it: name one file"),
         ("vision: {lock: a, packages: [numpy]}", "a lock is whole: put them into it"),
         ("vision: {requirements: a, extras: [b]}", "without the project or lock"),
         ("vision: {groups: [b]}", "without the project or lock"),
         ("vision: {project: a, groups: ['../b']}", "'../b' is no name"),
-        ("vision: {project: ''}", "at least 1 character"),
+        ("vision: {project: ''}", "must not be empty"),
         ('vision: {lock: "a\\nb"}', "is no path"),
     ],
 )
@@ -200,63 +226,92 @@ def kept(root: Path) -> dict[str, str]:
 
 
 def test_environments_move_by_themselves(tmp_path: Path) -> None:
-    for id in ("a-1", "b-1", "b-2"):
+    for id in ("a-cp311-0123456789ab-1", "b-cp311-0123456789ab-1", "b-cp311-0123456789ab-2"):
         add_generation(tmp_path, id)
-    activate(tmp_path, "default", "a-1")
-    activate(tmp_path, "vision", "b-1")
-    activate(tmp_path, "vision", "b-2")
-    links = {name: generation_at(link_of(tmp_path, name)) for name in ("default", "vision")}
-    assert links == kept(tmp_path) == {"default": "a-1", "vision": "b-2"}
-    assert (tmp_path / "environments/default").resolve() == tmp_path / "envs/a-1"
-    assert (tmp_path / "environments/vision").readlink() == Path("../envs/b-2")
+    activate(tmp_path, "default", "a-cp311-0123456789ab-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-2")
+    links = {name: generation_of(tmp_path, name) for name in ("default", "vision")}
+    assert (
+        links
+        == kept(tmp_path)
+        == {"default": "a-cp311-0123456789ab-1", "vision": "b-cp311-0123456789ab-2"}
+    )
+    assert (tmp_path / "environments/default").resolve() == tmp_path / "envs/a-cp311-0123456789ab-1"
+    assert (tmp_path / "environments/vision").readlink() == Path("../envs/b-cp311-0123456789ab-2")
 
 
 def test_the_record_of_another_controller_stays(tmp_path: Path) -> None:
     """It may have a key that this version does not know."""
-    add_generation(tmp_path, "a-1")
+    add_generation(tmp_path, "a-cp311-0123456789ab-1")
     strange = {"generation": "z-1", "new_key": [1]}
     document = {"schema": "fleetwheel.state/2", "environments": {"theirs": strange}}
     (tmp_path / "state.json").write_text(json.dumps(document))
-    activating.activate(str(tmp_path), "a-1", "ours", record_of(LOCK, "a-1").to_json(), [])
+    activating.activate(
+        str(tmp_path),
+        "a-cp311-0123456789ab-1",
+        "ours",
+        record_of(LOCK, "a-cp311-0123456789ab-1").to_json(),
+        [],
+    )
     found = json.loads((tmp_path / "state.json").read_text())["environments"]
     assert found["theirs"] == strange
-    assert found["ours"]["generation"] == "a-1"
+    assert found["ours"]["generation"] == "a-cp311-0123456789ab-1"
 
 
 def test_each_environment_keeps_its_own_number_of_generations(tmp_path: Path) -> None:
-    for id in ("a-1", "b-1", "b-2", "b-3"):
+    for id in (
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-2",
+        "b-cp311-0123456789ab-3",
+    ):
         add_generation(tmp_path, id)
-    activate(tmp_path, "default", "a-1", keep=1)
-    for id in ("b-1", "b-2"):
+    activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1)
+    for id in ("b-cp311-0123456789ab-1", "b-cp311-0123456789ab-2"):
         activate(tmp_path, "vision", id, keep=1)
-    assert {path.name for path in (tmp_path / "envs").iterdir()} >= {"a-1", "b-2"}
-    assert activate(tmp_path, "vision", "b-3", keep=1) == ["b-2"]
-    assert {path.name for path in (tmp_path / "envs").iterdir()} == {"a-1", "b-3"}
+    assert {path.name for path in (tmp_path / "envs").iterdir()} >= {
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-2",
+    }
+    assert activate(tmp_path, "vision", "b-cp311-0123456789ab-3", keep=1) == [
+        "b-cp311-0123456789ab-2"
+    ]
+    assert {path.name for path in (tmp_path / "envs").iterdir()} == {
+        "a-cp311-0123456789ab-1",
+        "b-cp311-0123456789ab-3",
+    }
 
 
 def test_what_another_environment_keeps_for_a_look_stays(tmp_path: Path) -> None:
-    for id in ("a-1", "a-2", "b-1"):
+    for id in ("a-cp311-0123456789ab-1", "a-cp311-0123456789ab-2", "b-cp311-0123456789ab-1"):
         add_generation(tmp_path, id)
-    os.utime(tmp_path / "envs/a-2/pyvenv.cfg", (0, 0))
-    failed = record_of(LOCK, "a-1").model_copy(update={"failed": ("a-2",), "keep": 1})
+    os.utime(tmp_path / "envs/a-cp311-0123456789ab-2/pyvenv.cfg", (0, 0))
+    failed = record_of(LOCK, "a-cp311-0123456789ab-1").model_copy(
+        update={"failed": ("a-cp311-0123456789ab-2",), "keep": 1}
+    )
     (tmp_path / "state.json").write_text(state_of(failed).text())
-    assert activate(tmp_path, "vision", "b-1", keep=1) == []
-    assert activate(tmp_path, "default", "a-1", keep=1) == ["a-2"]
+    assert activate(tmp_path, "vision", "b-cp311-0123456789ab-1", keep=1) == []
+    assert activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1) == [
+        "a-cp311-0123456789ab-2"
+    ]
 
 
 def test_what_another_controller_has_just_built_stays(tmp_path: Path) -> None:
-    for id in ("a-1", "old-1", "new-1"):
+    for id in ("a-cp311-0123456789ab-1", "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1"):
         add_generation(tmp_path, id)
-    os.utime(tmp_path / "envs/old-1/pyvenv.cfg", (0, 0))
-    assert activate(tmp_path, "default", "a-1", keep=1) == ["old-1"]
+    os.utime(tmp_path / "envs/old-cp311-0123456789ab-1/pyvenv.cfg", (0, 0))
+    assert activate(tmp_path, "default", "a-cp311-0123456789ab-1", keep=1) == [
+        "old-cp311-0123456789ab-1"
+    ]
 
 
 def test_the_first_schema_becomes_the_second_at_a_change(tmp_path: Path) -> None:
     first = Path("tests/fixtures/state-1/state.json").read_text()
     (tmp_path / "state.json").write_text(first)
-    add_generation(tmp_path, "b-1")
+    add_generation(tmp_path, "b-cp311-0123456789ab-1")
     before = records.parse_state(first).environments["default"]
-    activate(tmp_path, "vision", "b-1")
+    activate(tmp_path, "vision", "b-cp311-0123456789ab-1")
     found = records.parse_state((tmp_path / "state.json").read_text())
     assert (found.environments["default"].generation, set(found.environments)) == (
         before.generation,
@@ -288,7 +343,7 @@ def test_a_deploy_that_a_rollback_overtook_is_refused(tmp_path: Path) -> None:
     activating.activate(str(tmp_path), OLD, "default", later, [], before)
     with pytest.raises(Failure, match="another run has changed the environment"):
         activating.activate(str(tmp_path), NEW, "default", later, [], before)
-    assert generation_at(link_of(tmp_path, "default")) == OLD
+    assert generation_of(tmp_path, "default") == OLD
 
 
 def test_after_a_failed_test_no_environment_has_a_pass_of_the_generation(tmp_path: Path) -> None:
@@ -446,7 +501,7 @@ def test_what_fails_in_one_environment_leaves_the_next_alone(
     assert not carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
     assert kept(root) == {"vision": OLD}
     assert (reported()["default"].status, reported()["vision"].status) == ("failed", "changed")
-    assert _report.ended(NAME) == "failed"
+    assert "failed" in _report.ended(NAME)
 
 
 @pytest.mark.parametrize("error", [FleetwheelError("refused"), OSError("full"), KeyError("bug")])
@@ -502,9 +557,25 @@ def test_a_host_has_ended_after_its_last_environment(far: State) -> None:
     _report.note_profile(NAME, CPU_HOST)
     _report.record_environment(NAME, EnvironmentReport(name="default", status="failed"))
     _report.record_environment(NAME, EnvironmentReport(name="vision", status="would change"))
-    assert _report.ended(NAME) is None
+    assert _report.ended(NAME) == set()
     _report.record_environment(NAME, EnvironmentReport(name="vision", status="changed"))
-    assert _report.ended(NAME) == "failed"
+    assert "failed" in _report.ended(NAME)
+
+
+def test_a_host_has_not_ended_while_it_is_planned(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With -y pyinfra prepares nothing: hosts of later waves see only what has been recorded."""
+    stand(monkeypatch, root, {})
+    seen: list[set[Status]] = []
+
+    def damaged(*_: object) -> list[str]:
+        seen.append(_report.ended(NAME))
+        return []
+
+    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    assert carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
+    assert seen and not any(seen)
 
 
 def test_an_environment_that_the_inventory_holds_stays_as_it_is(
@@ -581,7 +652,10 @@ def test_an_environment_that_left_the_inventory_is_drift(
     }
     assert found.status == "drifted"
     (drift,) = found.environments[1].drift
-    assert (drift.expected, "deploys/remove.py" in drift.repair) == ("not in the inventory", True)
+    assert (drift.expected, "deploys/remove.py" in drift.repair) == (
+        "none (not in the inventory)",
+        True,
+    )
 
 
 def test_driver_and_gpus_are_those_of_the_latest_record(
@@ -687,3 +761,13 @@ def test_one_test_serves_environments_that_share_a_generation(
         "default": "unchanged",
         "vision": "unchanged",
     }
+
+
+def test_a_host_on_which_something_would_change_is_not_said_to_stay(far: State) -> None:
+    """Though another environment of it is refused, which is the host's worst."""
+    refused = EnvironmentReport(name="vision", status="refused", why="no such torch")
+    for other, stays in (("would change", False), ("unchanged", True)):
+        _report.note_profile(NAME, CPU_HOST)
+        _report.record_environment(NAME, EnvironmentReport(status=other))
+        _report.record_environment(NAME, refused)
+        assert (NAME in _report._told_apart(_report.finished("deploy"))) is stays

@@ -1,14 +1,21 @@
 """The way back: which generation a rollback goes to, and what that changes."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetwheel.cli.generations import generations_command
 from fleetwheel.deploy.generations import before as earlier_than
 from fleetwheel.deploy.generations import before_next, package_changes
 from fleetwheel.deploy.record import Earlier, Hold, Record
-from tests.samples import CPU_HOST, lock_with, record_of
+from fleetwheel.host.profile import Generation
+from fleetwheel.inventory.recorded import HostSnapshot, save_snapshots
+from tests.samples import CPU_HOST, PYTHON, host, lock_with, record_of, state_of
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 LOCK = lock_with({"torch": "2.13.0+cpu"})
@@ -99,3 +106,55 @@ def test_the_changes_between_two_sets_begin_with_torch() -> None:
     assert package_changes(old, old) == ""
     many = {f"p{number}": "1" for number in range(9)}
     assert package_changes({}, many).endswith("p5 none -> 1, and 3 more")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    """Recorded hosts: one with three environments of two generations, and one with nothing."""
+    packages = {"b-2": {"torch": "2.13.0", "numpy": "2.4.0"}, "a-1": {"torch": "2.12.0"}}
+    built = [Generation(id=id, python=PYTHON.path, packages=said) for id, said in packages.items()]
+    record = record_of(LOCK, "b-2", CPU_HOST)
+    older = Earlier(generation="a-1", deployed_at=AT - timedelta(days=2), request=record.request)
+    record = record.model_copy(update={"deployed_at": AT, "earlier": (older,)})
+    states = {"full": state_of(record, vision=record, course=record).text(), "new": ""}
+    there = {
+        name: host(CPU_HOST, generations=tuple(built), record=text) for name, text in states.items()
+    }
+    save_snapshots(
+        tmp_path,
+        [
+            HostSnapshot(name=name, profile=found.profile, installation=found.installation)
+            for name, found in there.items()
+        ],
+    )
+    return tmp_path
+
+
+def listing(*words: str | Path) -> str:
+    done = CliRunner().invoke(generations_command, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+VISION = """\
+full
+  vision  b-2  in use  2026-11-30 00:00
+            torch 2.12.0 -> 2.13.0, numpy none -> 2.4.0
+            asked for: the newest
+          a-1          2026-11-28 00:00
+"""
+
+
+def test_a_host_is_named_once_and_so_is_each_environment(fleet: Path) -> None:
+    said = listing(fleet)
+    assert said.count("full") == said.count("vision") == said.count("course") == 1
+    assert said.count("asked for") == 3
+    assert said.endswith("\n\nnew: nothing was deployed here\n")
+
+
+def test_one_environment_can_be_asked_for(fleet: Path) -> None:
+    words = [fleet, "--environment", "vision"]
+    assert listing(*words) == f"{VISION}\nnew: nothing was deployed in vision here\n"
+    full, new = json.loads(listing(*words, "--json"))["hosts"]
+    assert {each["environment"] for each in full["generations"]} == {"vision"}
+    assert new == {"name": "new", "generations": []}

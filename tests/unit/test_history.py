@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleetwheel.reporting.history import compare, findings, load_reports, print_comparison
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.history import (
+    comparable,
+    compare,
+    findings,
+    load_reports,
+    print_comparison,
+)
 from fleetwheel.reporting.report import (
     Drift,
     EnvironmentReport,
@@ -237,3 +244,37 @@ def test_hosts_that_only_one_report_is_about_are_named() -> None:
 
 def test_nothing_to_tell() -> None:
     assert "nothing was found, then or now" in printed(of(), of())
+
+
+def scoped(report: Report, *names: str) -> Report:
+    return report.model_copy(update={"environments": names})
+
+
+def test_a_look_at_one_environment_is_compared_with_what_it_looked_at() -> None:
+    both = with_environments(
+        inside("vision", "drifted", drift()), inside("course", "drifted", drift())
+    )
+    vision = scoped(of(with_environments(inside("vision", "clean"))), "vision")
+    found = compare(of(both), vision)
+    assert (len(found.mended), len(found.unknown), found.environments) == (1, 0, ("vision",))
+    back = compare(vision, of(both))
+    assert [finding.environment for finding in back.appeared] == ["vision"]
+    assert "UTC, environment vision alone: 1 new\n" in comparison_text(vision, of(both))
+
+
+def comparison_text(old: Report, new: Report) -> str:
+    out = io.StringIO()
+    print_comparison(compare(old, new), Console(file=out, width=120))
+    return out.getvalue()
+
+
+def test_reports_of_other_environments_have_nothing_to_compare() -> None:
+    here, there = scoped(of(ILL), "vision"), scoped(of(ILL), "course")
+    with pytest.raises(FleetwheelError, match=r"the older is about vision, the newer about course"):
+        compare(here, there)
+
+
+def test_like_is_compared_with_like() -> None:
+    whole, vision = of(ILL), scoped(of(ILL), "vision")
+    assert comparable([whole, vision], whole) == [whole]
+    assert comparable([whole, vision], vision) == [vision]

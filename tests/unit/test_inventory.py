@@ -22,6 +22,7 @@ from fleetwheel.inventory.settings import Settings
 
 MAPPING = "must be a mapping, each key or name with a colon behind it"
 GROUP_NAME = "a group's name is letters, digits, - and _, and none of all, inventory, ungrouped"
+UNIFORM = "must be true, false, or the name of a group"
 HOST_NAME = "a host's name is one word without spaces"
 STRICT = {"ssh_strict_host_key_checking": "yes"}
 
@@ -161,11 +162,11 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
             'lab.yaml:2: hosts.a.adress: unknown key (did you mean "address"?)',
         ),
         ("grops: {}\n", 'lab.yaml:1: grops: unknown key (did you mean "groups"?)'),
-        ("hosts: {a: {port: 22:22}}\n", "lab.yaml:1: hosts.a.port: must be a valid integer"),
-        ("hosts: {a: {port: 0x16}}\n", "lab.yaml:1: hosts.a.port: must be a valid integer"),
+        ("hosts: {a: {port: 22:22}}\n", "lab.yaml:1: hosts.a.port: must be a whole number"),
+        ("hosts: {a: {port: 0x16}}\n", "lab.yaml:1: hosts.a.port: must be a whole number"),
         (
             "hosts:\n  a:\n    keep: many\n",
-            "lab.yaml:3: hosts.a.keep: must be a valid integer",
+            "lab.yaml:3: hosts.a.keep: must be a whole number",
         ),
         (
             "groups:\n  g:\n    hosts:\n      a:\n        torch: 2.10\n",
@@ -228,10 +229,10 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
             "hosts:\n  a:\n    port: 70000\n",
             "lab.yaml:3: hosts.a.port: must be less than or equal to 65535",
         ),
-        ("hosts:\n  a:\n    user: 1000\n", "lab.yaml:3: hosts.a.user: must be a valid string"),
+        ("hosts:\n  a:\n    user: 1000\n", "lab.yaml:3: hosts.a.user: must be text"),
         (
             f"hosts:\n  a:\n    keep: {'9' * 5000}\n",
-            "lab.yaml:3: hosts.a.keep: must be a valid integer",
+            "lab.yaml:3: hosts.a.keep: must be a whole number",
         ),
         (
             "defaults: {keep: 2}\n",
@@ -257,6 +258,31 @@ def test_names_stay_what_they_are(tmp_path: Path, name: str) -> None:
         (
             "groups:\n  all:\n",
             f"lab.yaml:2: groups.all: {GROUP_NAME}",
+        ),
+        (
+            "environments: {vision: }\n",
+            "lab.yaml:1: environments: belongs below defaults, a group or a host",
+        ),
+        ("hosts:\n  a: {packages: 3}\n", "lab.yaml:2: hosts.a.packages: must be a list"),
+        ("hosts:\n  a: {sudo: 3}\n", "lab.yaml:2: hosts.a.sudo: must be true or false"),
+        (
+            "hosts:\n  a: {hold: ''}\n",
+            "lab.yaml:2: hosts.a.hold: must not be empty: write the reason",
+        ),
+        ("hosts:\n  a: {hold: true}\n", "lab.yaml:2: hosts.a.hold: must be text: write the reason"),
+        ("hosts:\n  a: {uniform: 3}\n", f"lab.yaml:2: hosts.a.uniform: {UNIFORM}"),
+        (
+            "groups: {labs: {hosts: {a: }}}\nhosts:\n  a: {uniform: lab}\n",
+            f'lab.yaml:3: hosts.a.uniform: {UNIFORM} (did you mean "labs"?)',
+        ),
+        (
+            "defaults:\n  environments:\n    vision: {uniform: maybe}\nhosts: {a: }\n",
+            f"lab.yaml:3: defaults.environments.vision.uniform: {UNIFORM}",
+        ),
+        (
+            "hosts:\n  z: {environments: {vision: }}\n  a: {environments: {vsion: null}}\n",
+            "lab.yaml:3: hosts.a.environments.vsion:"
+            ' no entry describes this environment (did you mean "vision"?)',
         ),
         ("groups:\n  ungrouped:\n", f"lab.yaml:2: groups.ungrouped: {GROUP_NAME}"),
         ("groups:\n  _os:\n", f"lab.yaml:2: groups._os: {GROUP_NAME}"),
@@ -317,6 +343,29 @@ def test_files_come_in_the_order_of_their_names_whatever_their_groups_are_called
              for name in ("f1", "f2", "f3")}  # fmt: skip
     (host,) = loaded(tmp_path, **texts)
     assert (host.groups, host.data["keep"]) == (("g8", "g7", "g6"), 3)
+
+
+def test_a_key_of_an_environment_says_where_it_stands(tmp_path: Path) -> None:
+    text = """\
+defaults:
+  environments:
+    vision: {torch: "2.13"}
+groups:
+  lab:
+    environments:
+      vision:
+        keep: 2
+      course: null
+    hosts: {a: {environments: {course: }}}
+"""
+    (host,) = loaded(tmp_path, lab=text)
+    lab = f"{tmp_path}/lab.yaml"
+    assert {key: at for key, at in host.origins.items() if "." in key} == {
+        "environments.vision": f"group lab, {lab}:7",
+        "environments.vision.torch": f"defaults, {lab}:3",
+        "environments.vision.keep": f"group lab, {lab}:8",
+        "environments.course": f"host, {lab}:10",
+    }
 
 
 def test_every_setting_says_where_it_stands(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fleetwheel.node.root import Failure
 from tests.deploying import add_generation, left
 from tests.samples import lock_with, record_of, state_of
 
-OLD, NEW = "old-1", "new-1"
+OLD, NEW = "old-cp311-0123456789ab-1", "new-cp311-0123456789ab-1"
 LOCK = lock_with({"torch": "2.13.0+cpu"})
 RECORD = record_of(LOCK, NEW)
 BEFORE = record_of(LOCK, OLD).to_json()

@@ -80,6 +80,11 @@ def elsewhere(host: Host) -> None:
     (host.root / "current").symlink_to("envs/other-1")
 
 
+def dangling(host: Host) -> None:
+    (host.root / "current").unlink()
+    (host.root / "current").symlink_to(f"nowhere/{host.record.generation}")
+
+
 def private(host: Host) -> None:
     python = host.record.choice.python.model_copy(update={"reach": "private"})
     choice = host.record.choice.model_copy(update={"python": python})
@@ -104,6 +109,7 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
     "the environment": lambda host: shutil.rmtree(host.generation),
     "current": lambda host: (host.root / "current").unlink(),
     "current elsewhere": elsewhere,
+    "current nowhere": dangling,
     "no pass": untested,
     "a driver": newer,
     "a driver that hangs": lost,
@@ -165,6 +171,15 @@ def test_a_hold_is_told_and_no_fault(host: Host) -> None:
     found = host.of_host()
     assert found.state == "ok"
     assert "on hold since a rollback on 20" in found.summary
+
+
+@pytest.mark.parametrize("format", ["text", "json", "nagios"])
+def test_a_record_nested_too_deeply_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    (tmp_path / "state.json").write_text("[" * 100_000)
+    assert check.by_hand(["--root", str(tmp_path), "--format", format]) == 3
+    assert "state.json cannot be read" in capsys.readouterr().out
 
 
 def run(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -461,6 +461,6 @@ def test_a_root_that_others_can_change_is_refused_whatever_there_is_to_do(
     _host_state._answers[NAME] = in_use.model_copy(update={"installation": there})
     steps = _host_state.with_answer(Settings(), lambda *_: pytest.fail("it went on"))
     assert len([*steps]) == 1
-    assert _report.ended(NAME) == "failed"
+    assert "failed" in _report.ended(NAME)
     assert why in look(Settings()).why
     assert probe.calls == []

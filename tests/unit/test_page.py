@@ -354,3 +354,12 @@ def test_contrast(scheme: int, ground: str) -> None:
 def test_the_picture_of_the_documentation_has_its_report() -> None:
     newest = max(Path("tests/fixtures/reports").glob("*.json"))
     assert Report.model_validate_json(newest.read_text(encoding="utf-8")) == report(44)
+
+
+def test_a_look_at_one_environment_says_so_and_has_its_own_history() -> None:
+    host = HostReport(name="a", status="clean", environments=(EnvironmentReport(status="clean"),))
+    look = of(host).model_copy(update={"environments": ("default",)})
+    page = Page(render_page(look, [of(HostReport(name="a", status="drifted"))]))
+    assert "0 mended" not in page.text and "Since" not in page.text
+    assert "1 of 1 host is as it should be: environment default alone" in page.text
+    assert "Since" in Page(render_page(look, [look])).text

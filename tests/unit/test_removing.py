@@ -15,7 +15,7 @@ from pyinfra.api import State
 from pyinfra.api.operation import add_op
 
 from fleetwheel.deploy.record import Earlier, Hold, Record
-from fleetwheel.deploy.removal import leaving, remover, what_goes, what_of_root
+from fleetwheel.deploy.removal import Leaving, leaving, remover, what_of_root
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.traces import HostTraces, Traces
 from fleetwheel.host.profile import Installation, Python
@@ -27,14 +27,17 @@ from tests.samples import CPU_HOST, host, lock_with, record_of, state_of
 
 NAME = "@fake/far"
 LOCK = lock_with({"torch": "2.13.0+cpu"})
-HOLD = Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from="b-2")
-RECORDS = {name: record_of(LOCK, f"{name}-1") for name in ("default", "vision", "course")}
+HOLD = Hold(since=datetime(2026, 11, 1, tzinfo=UTC), rolled_back_from="b-cp311-0123456789ab-2")
+RECORDS = {
+    name: record_of(LOCK, f"{name}-cp311-0123456789ab-1")
+    for name in ("default", "vision", "course")
+}
 
 
 # What is decided
 
 
-def there(current: str | None = "default-1", **links: str) -> Installation:
+def there(current: str | None = "default-cp311-0123456789ab-1", **links: str) -> Installation:
     return Installation(root="/opt/fleetwheel", current=current, environments=links)
 
 
@@ -50,7 +53,7 @@ def there(current: str | None = "default-1", **links: str) -> Installation:
     ],
 )
 def test_what_the_inventory_has_not_goes(said: dict[str, Any], names: list[str]) -> None:
-    installation = there(vision="vision-1", linked="linked-1")
+    installation = there(vision="vision-cp311-0123456789ab-1", linked="linked-1")
     assert leaving(Settings.from_data(said), installation, state_of(**RECORDS)) == names
 
 
@@ -79,16 +82,29 @@ def test_what_removes_stands_outside_of_the_root_if_it_can() -> None:
 
 
 def test_people_read_what_goes() -> None:
-    assert what_goes(["a-1", "a-2"], 3_300_000_000) == (
-        "not in the inventory; link, record and 2 generations go: a-1, a-2; frees 3.3 GB"
+    two = Leaving("vision", ["a-1", "a-2"], 3_300_000_000)
+    assert two.told() == (
+        "not in the inventory: would remove its link, its record and 2 generations"
+        " (a-1, a-2); frees 3.3 GB"
     )
-    assert "link, record and 1 generation go" in what_goes(["a-1"], 0)
-    assert "will fail: a-1 by process 7 (python)" in what_goes(
-        ["a-1"], 0, "a-1 by process 7 (python)"
+    assert "removed its link, its record and 1 generation (a-1); freed 0 MB" in (
+        Leaving("vision", ["a-1"], 0).told(done=True)
     )
-    assert what_of_root("/opt/f", ["default"], ["notes.txt"]) == (
-        "1 environment (default) and all of fleetwheel's under /opt/f\n"
-        "notes.txt in it stays: it is not fleetwheel's"
+    assert "would remove its link and its record; frees" in Leaving("vision", [], 0).told()
+    assert Leaving("default", [], 0).told().startswith("default is not in the inventory: ")
+    used = Leaving("vision", ["a-1"], 0, ["envs/mine"], "a-1 by process 7 (x\ny)").told()
+    assert used.splitlines()[1:] == [
+        "envs/mine stays: it is not fleetwheel's",
+        "what runs there will fail: a-1 by process 7 (x y)",
+    ]
+
+
+def test_people_read_what_goes_of_a_root() -> None:
+    names = ["a", "b\n\x1b[31m", "3 more"]
+    assert what_of_root("/opt/f", ["default"], names, linked="/data/f") == (
+        "1 environment (default) and all of fleetwheel's under /opt/f",
+        "\na, b ?[31m and 3 more stay: they are not fleetwheel's"
+        "\n/opt/f stays: it is a link to /data/f, which stays too",
     )
 
 
@@ -112,10 +128,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root"
     for record in RECORDS.values():
         add_generation(root, record.generation)
-    (root / "current").symlink_to("envs/default-1")
+    (root / "current").symlink_to("envs/default-cp311-0123456789ab-1")
     (root / "environments").mkdir()
     for name in ("vision", "course"):
-        (root / "environments" / name).symlink_to(f"../envs/{name}-1")
+        (root / "environments" / name).symlink_to(f"../envs/{name}-cp311-0123456789ab-1")
     return root
 
 
@@ -135,8 +151,8 @@ def stand(
     text = state_of(**found).text()
     (root / "state.json").write_text(text)
     facts = host(CPU_HOST, record=text, root=root)
-    links = {name: f"{name}-1" for name in found if name != "default"}
-    more = {"current": "default-1", "environments": links, "exists": True}
+    links = {name: f"{name}-cp311-0123456789ab-1" for name in found if name != "default"}
+    more = {"current": "default-cp311-0123456789ab-1", "environments": links, "exists": True}
     installation = facts.installation.model_copy(update=more)
     answers = {NAME: facts.model_copy(update={"installation": installation})}
     monkeypatch.setattr(_host_state, "_answers", answers)
@@ -172,11 +188,14 @@ def test_only_what_the_inventory_has_not_goes(
     far: State, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert removed(far, root, monkeypatch, **VISION)
-    assert {path.name for path in (root / "envs").iterdir()} == {"default-1", "vision-1"}
+    assert {path.name for path in (root / "envs").iterdir()} == {
+        "default-cp311-0123456789ab-1",
+        "vision-cp311-0123456789ab-1",
+    }
     assert not (root / "environments/course").is_symlink()
     found = reported()["course"]
     assert (list(reported()), found.status) == (["course"], "changed")
-    assert "1 generation go: course-1; frees 0 MB" in found.why
+    assert "not in the inventory: removed its link" in found.why
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
@@ -185,9 +204,9 @@ def test_a_dry_run_says_the_same_and_does_nothing(
     assert removed(far, root, monkeypatch, dry=True, **VISION)
     found = reported()["course"]
     assert found.status == "would change"
-    assert "1 generation go: course-1; frees 0 MB" in found.why
+    assert "1 generation (course-cp311-0123456789ab-1); frees 0 MB" in found.why
     assert (root / "environments/course").is_symlink()
-    assert (root / "envs/course-1").is_dir()
+    assert (root / "envs/course-cp311-0123456789ab-1").is_dir()
     assert not (root / ".lock").exists()
 
 
@@ -203,36 +222,42 @@ def test_a_second_run_has_nothing_to_do(
 def test_one_in_use_stays_and_the_other_goes(
     far: State, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with lease(root / "envs/vision-1"):
+    with lease(root / "envs/vision-cp311-0123456789ab-1"):
         assert not removed(far, root, monkeypatch)
-    assert (reported()["vision"].status, reported()["course"].status) == ("failed", "changed")
-    assert f"vision-1 by process {os.getpid()}" in reported()["vision"].why
+    assert (reported()["vision"].status, reported()["course"].status) == ("refused", "changed")
+    assert f"vision-cp311-0123456789ab-1 by process {os.getpid()}" in reported()["vision"].why
     assert "--data in_use=true" in reported()["vision"].why
     assert reported()["vision"].choice == RECORDS["vision"].choice
-    assert (root / "environments/vision").resolve() == root / "envs/vision-1"
-    assert not (root / "envs/course-1").exists()
+    assert (root / "environments/vision").resolve() == root / "envs/vision-cp311-0123456789ab-1"
+    assert not (root / "envs/course-cp311-0123456789ab-1").exists()
 
 
 def test_one_in_use_goes_where_that_is_meant(
     far: State, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with lease(root / "envs/vision-1"):
+    with lease(root / "envs/vision-cp311-0123456789ab-1"):
         assert removed(far, root, monkeypatch, in_use=True)
-    assert f"will fail: vision-1 by process {os.getpid()}" in reported()["vision"].why
-    assert [path.name for path in (root / "envs").iterdir()] == ["default-1"]
+    assert (
+        f"will fail: vision-cp311-0123456789ab-1 by process {os.getpid()}"
+        in reported()["vision"].why
+    )
+    assert [path.name for path in (root / "envs").iterdir()] == ["default-cp311-0123456789ab-1"]
 
 
 def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     far: State, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_generation(root, "shared-1")
-    earlier = {"earlier": (Earlier(generation="shared-1"),)}
+    add_generation(root, "shared-cp311-0123456789ab-1")
+    earlier = {"earlier": (Earlier(generation="shared-cp311-0123456789ab-1"),)}
     found = {name: record.model_copy(update=earlier) for name, record in RECORDS.items()}
     kept = {"environments": {"default": None, "course": {}}}
     del found["course"]
-    with lease(root / "envs/default-1"):
+    with lease(root / "envs/default-cp311-0123456789ab-1"):
         assert removed(far, root, monkeypatch, dry=True, in_use=True, found=found, **kept)
-    assert "2 generations go: vision-1, shared-1" in reported()["vision"].why
+    assert (
+        "2 generations (vision-cp311-0123456789ab-1, shared-cp311-0123456789ab-1"
+        in reported()["vision"].why
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +265,11 @@ def test_a_dry_run_counts_on_what_goes_though_it_is_in_use(
     [
         ({}, "refused", "rolled back on 2026-11-01; --data lift_hold=true ends the hold"),
         ({"lift_hold": True}, "changed", "not in the inventory"),
-        ({"lift_hold": True, "hold": "the exam"}, "refused", "the inventory holds it: the exam"),
+        (
+            {"lift_hold": True, "hold": "the exam"},
+            "refused",
+            "the inventory holds it (hold: the exam)",
+        ),
     ],
 )
 def test_what_is_held_is_refused(
@@ -255,7 +284,7 @@ def test_what_is_held_is_refused(
     done = removed(far, root, monkeypatch, found=held, **VISION, **said)
     assert done is (status == "changed")
     assert (reported()["course"].status, why in reported()["course"].why) == (status, True)
-    assert (root / "envs/course-1").exists() is not done
+    assert (root / "envs/course-cp311-0123456789ab-1").exists() is not done
 
 
 def test_all_of_fleetwheel_goes(far: State, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,24 +300,29 @@ def test_a_dry_run_of_that_removes_nothing(
     (root / "notes.txt").touch()
     assert removed(far, root, monkeypatch, dry=True, what="everything")
     assert of_host().status == "would change"
-    assert "notes.txt in it stays" in of_host().why
-    assert (root / "envs/default-1").is_dir()
+    assert "notes.txt stays: it is not fleetwheel's" in of_host().why
+    assert (root / "envs/default-cp311-0123456789ab-1").is_dir()
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("given", "status", "why"),
     [
-        ({"what": "all"}, "is none of environments, schedule, mirror, everything"),
-        ({"what": "everything", "environment": "vision"}, "contradict each other"),
-        ({"what": "everything", "hold": "the exam"}, "the inventory holds it: the exam"),
-        ({"environment": "default"}, "default is in the inventory"),
+        ({"what": "all"}, "failed", "is none of environments, schedule, mirror, everything"),
+        ({"what": "everything", "environment": "vision"}, "failed", "contradict each other"),
+        ({"what": "everything", "hold": "exam"}, "refused", "the inventory holds it (hold: exam)"),
+        ({"environment": "default"}, "refused", "default is in the inventory"),
     ],
 )
-def test_what_cannot_be_meant_fails_the_host(
-    far: State, root: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], why: str
+def test_what_cannot_be_meant_or_done_ends_the_host(
+    far: State,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    status: str,
+    why: str,
 ) -> None:
     assert not removed(far, root, monkeypatch, **given)
-    assert of_host().status == "failed"
+    assert of_host().status == status
     assert why in of_host().why
     assert len(list((root / "envs").iterdir())) == 3
 
@@ -296,9 +330,12 @@ def test_what_cannot_be_meant_fails_the_host(
 def test_nothing_goes_from_a_host_that_has_something_in_use(
     far: State, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with lease(root / "envs/vision-1"):
+    with lease(root / "envs/vision-cp311-0123456789ab-1"):
         assert not removed(far, root, monkeypatch, what="everything")
-    assert "all of it stays, because it is in use: vision-1 by process" in of_host().why
+    assert (
+        "all of it stays, because it is in use: vision-cp311-0123456789ab-1 by process"
+        in of_host().why
+    )
     assert len(list((root / "envs").iterdir())) == 3
 
 
@@ -308,6 +345,7 @@ def test_a_mirror_that_the_inventory_names_stays(
 ) -> None:
     traces = Traces(paths={f"{root}/mirror": 4096})
     assert not removed(far, root, monkeypatch, what=what, mirror="192.0.2.1:8080", traces=traces)
+    assert of_host().status == "refused"
     assert "the inventory names this host as the mirror: 192.0.2.1:8080" in of_host().why
 
 

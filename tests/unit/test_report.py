@@ -16,6 +16,7 @@ from rich.console import Console
 from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
+from fleetwheel.reporting.history import read_report
 from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Status
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
@@ -208,3 +209,21 @@ def test_old_reports_go(tmp_path: Path) -> None:
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert len(kept) == report.KEPT
     assert kept[0].startswith("2026-01-01T00-05")
+
+
+def test_a_report_of_one_environment_says_so_above_the_table() -> None:
+    out = io.StringIO()
+    found = report.report_of([several("clean")], environments=["vision"])
+    report.print_table(found, Console(file=out, width=120))
+    first, _, head, *_ = out.getvalue().splitlines()
+    assert first == "environment vision alone"
+    assert head.split()[:2] == ["host", "environment"]
+
+
+def test_the_documented_table_is_that_of_80_columns() -> None:
+    found = read_report(Path("tests/fixtures/reports/2026-11-20T03-12-00.000000Z.json"))
+    out = io.StringIO()
+    report.print_table(found, Console(file=out, width=80))
+    printed = [line.rstrip() for line in out.getvalue().splitlines()]
+    documented = Path("docs/reports.md").read_text().split("```\n")[1].splitlines()
+    assert len(documented) > 10 and {*documented} <= {*printed}

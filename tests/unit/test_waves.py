@@ -11,7 +11,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _report
 from fleetwheel.operations._waves import wait
-from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, Status
 from tests.deploying import hosts
 
 HOSTS = [f"h{number}" for number in range(10)]
@@ -74,6 +74,26 @@ def test_a_wave_waits_for_the_one_before(
         obstacle = waiting(state, "@fake/c")
     assert (obstacle is None) is goes_on
     assert obstacle is None or "wave 1 of the roll-out (@fake/a, @fake/b)" in obstacle
+
+
+@pytest.mark.parametrize(
+    ("ended", "goes_on"),
+    [
+        (("unchanged", "on hold"), True),
+        (("changed", "refused"), True),
+        (("changed", "failed"), False),
+        (("on hold", "on hold"), False),
+    ],
+)
+def test_what_counts_is_how_the_environments_of_a_host_ended(
+    ended: tuple[Status, Status], goes_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (EnvironmentReport(name=n, status=s) for n, s in zip("ab", ended, strict=True))
+    begun = HostReport(name="@fake/a", status="unchanged")
+    monkeypatch.setattr(_report, "_hosts", {"@fake/a": begun})
+    monkeypatch.setattr(_report, "_environments", {"@fake/a": {"a": one, "b": other}})
+    with hosts("@fake/a", "@fake/b", serial=(1,)) as state:
+        assert (waiting(state, "@fake/b") is None) is goes_on
 
 
 def test_a_wave_that_is_down_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
