@@ -24,6 +24,7 @@ from fleetwheel.operations._host_state import fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import EnvironmentReport
+from fleetwheel.smoke.result import imported_first
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -166,7 +167,14 @@ def deployment_of(
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
-    passed = passed_test(planned.state, name, generation, facts.profile, settings.own_request)
+    passed = passed_test(
+        planned.state,
+        name,
+        generation,
+        facts.profile,
+        settings.own_request,
+        imported_first(lock),
+    )
     steps = Plan(
         generation=generation,
         build=False,

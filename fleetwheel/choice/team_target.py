@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from pydantic import AfterValidator
 
+from fleetwheel.choice.request import PARTNERS
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.team.pins import FAMILY, Pin, Team
 from fleetwheel.value import Value
@@ -39,6 +40,8 @@ class TeamTarget(Value):
     """What others may bring, in these versions alone."""
     overrides: tuple[str, ...] = ()
     """Names whose pins count against what other packages ask of them."""
+    named: tuple[str, ...] = ()
+    """Projects that a person named, torch aside: the smoke test imports them."""
 
     @property
     def pinned(self) -> dict[str, SpecifierSet]:
@@ -114,7 +117,13 @@ def read_team_target(team: Team, pins: Sequence[Pin]) -> TeamTarget:
         requirements=tuple(sorted({pin.requirement for pin in others if pin.wanted})),
         limits=tuple(sorted({pin.requirement for pin in others if not pin.wanted})),
         overrides=team.overrides,
+        named=tuple(sorted({pin.name for pin in pins if _is_named(pin)})),
     )
+
+
+def _is_named(pin: Pin) -> bool:
+    brought = pin.with_variant and pin.name not in PARTNERS
+    return pin.direct and pin.wanted and not brought
 
 
 def team_changes(before: TeamTarget | None, now: TeamTarget | None) -> str:

@@ -48,6 +48,8 @@ class Pin(Value):
     """SHA-256 of each file that may be installed; empty where the file says none."""
     wanted: bool = True
     """False for what is not asked for, but bounds what others bring."""
+    direct: bool = True
+    """Whether a person named it; false for what a lock adds because others need it."""
     place: str = ""
     """Where it stands, for people: ``requirements.txt, line 3``."""
 
@@ -94,7 +96,7 @@ def team_of(
     overrides: tuple[str, ...] = (),
 ) -> Team:
     """Return what a file asks for, with its digest."""
-    lines = sorted((p.requirement, p.marker, sorted(p.hashes), p.wanted) for p in pins)
+    lines = sorted((p.requirement, p.marker, sorted(p.hashes), p.wanted, p.direct) for p in pins)
     asked = [lines, requires_python, sorted(overrides)]
     return Team(
         **file.model_dump(),

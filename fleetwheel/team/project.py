@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def read_project(file: TeamFile, directory: Path, base: Path) -> Team:
     locked = read_bytes(directory / LOCK, base, f"{file.path}/{LOCK}")
     lock = toml(locked, f"{file.path}/{LOCK}")
     _require_fresh(project, lock)
-    pins = _exported(file, content, locked)
+    pins = _exported(file, content, locked, project.named())
     _require_torch(project, lock, pins)
     return team_of(
         file,
@@ -85,24 +85,31 @@ class _Project:
         """Return what is asked for, as it stands in the file."""
         if self.dynamic:
             raise self._wrong("its dependencies are dynamic, and only building it tells them")
-        found = [*self.dependencies]
-        for extra in self.asked_extras:
-            found += self.extras[extra]
-        for group in self.asked_groups:
-            found += self.groups[group]
         place = f"{self.path}/{PROJECT}"
         pins = []
-        for requirement in self._whole(found, frozenset(self.asked_extras)):
+        for requirement in self._asked():
             if requirement.url:
                 raise self._wrong(f"{requirement.name} comes from an address, not from an index")
             pins.append(pin_of_requirement(requirement, place=place))
         return list({(p.requirement, p.marker): p for p in pins}.values())
+
+    def named(self) -> frozenset[str]:
+        """Return the projects that are asked for by name."""
+        return frozenset(str(canonicalize_name(asked.name)) for asked in self._asked())
 
     def named_in(self, name: str) -> list[str]:
         """Return the extras and groups that name a project."""
         extras = [f"the extra {e}" for e, asked in self.extras.items() if _has(asked, name)]
         groups = [f"the group {g}" for g, asked in self.groups.items() if _has(asked, name)]
         return extras + groups
+
+    def _asked(self) -> Iterator[Requirement]:
+        found = [*self.dependencies]
+        for extra in self.asked_extras:
+            found += self.extras[extra]
+        for group in self.asked_groups:
+            found += self.groups[group]
+        return self._whole(found, frozenset(self.asked_extras))
 
     def _whole(
         self, requirements: Sequence[Requirement], seen: frozenset[str]
@@ -224,7 +231,7 @@ def _overrides(lock: Table) -> tuple[str, ...]:
     return tuple(sorted({str(canonicalize_name(entry["name"])) for entry in entries}))
 
 
-def _exported(file: TeamFile, project: bytes, lock: bytes) -> list[Pin]:
+def _exported(file: TeamFile, project: bytes, lock: bytes, named: Collection[str]) -> list[Pin]:
     """Return the pins of a uv.lock; what only torch and its partners bring bounds others alone."""
     everything = _export(file, project, lock)
     pruned = {pin.name for pin in _export(file, project, lock, FAMILY)}
@@ -232,6 +239,7 @@ def _exported(file: TeamFile, project: bytes, lock: bytes) -> list[Pin]:
         pin.model_copy(
             update={
                 "wanted": pin.name in pruned or pin.name in FAMILY,
+                "direct": pin.name in named,
                 "place": f"{file.path}/{LOCK}",
             }
         )
