@@ -7,6 +7,7 @@ from pyinfra import logger
 
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
+from fleetwheel.choice.team_target import said_changes
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
 from fleetwheel.deploy.generations import package_changes
@@ -91,7 +92,7 @@ def changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -
     """Return which packages of an environment change where a team's file decides them."""
     there = {each.id: each.packages for each in facts.installation.generations}
     current = there.get(facts.installation.in_use(name) or "")
-    changes = package_changes(current, lock.packages) if request.team and current else ""
+    changes = said_changes(current, lock.packages) if request.team and current else ""
     return (f"what changes: {changes}",) if changes else ()
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
 from pydantic import AfterValidator
 
 from fleetwheel.choice.request import PARTNERS
@@ -27,6 +29,24 @@ TeamPin = Annotated[str, AfterValidator(_requirement)]
 """A requirement without a marker."""
 
 
+def _own_wheel(text: str) -> str:
+    if text:
+        named_by(text)
+    return text
+
+
+def named_by(own: str) -> tuple[str, Version]:
+    """Return name and version of a wheel by its file name with its hash."""
+    filename, _, sha256 = own.partition("#sha256=")
+    if not re.fullmatch("[0-9a-f]{64}", sha256) or "/" in filename:
+        raise ValueError(f"{own!r} is no wheel with its hash")
+    try:
+        name, version, *_ = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise ValueError(str(error)) from error
+    return str(name), version
+
+
 class TeamTarget(Value):
     """The pins of a team's file that hold for a kind of host, without the torch family."""
 
@@ -40,6 +60,8 @@ class TeamTarget(Value):
     """What others may bring, in these versions alone."""
     overrides: tuple[str, ...] = ()
     """Names whose pins count against what other packages ask of them."""
+    own: Annotated[str, AfterValidator(_own_wheel)] = ""
+    """File name of the project's own wheel, with its hash behind ``#sha256=``."""
     named: tuple[str, ...] = ()
     """Projects that a person named, torch aside: the smoke test imports them."""
 
@@ -50,6 +72,9 @@ class TeamTarget(Value):
         for requirement in map(Requirement, [*self.requirements, *self.limits]):
             known = found.get(requirement.name, SpecifierSet())
             found[requirement.name] = known & requirement.specifier
+        if self.own:
+            name, version = named_by(self.own)
+            found[name] = SpecifierSet(f"=={version}")
         return found
 
     @property
@@ -111,13 +136,16 @@ def read_team_target(team: Team, pins: Sequence[Pin]) -> TeamTarget:
     """Return what the pins that hold for a kind of host ask of it beside the torch family."""
     others = [pin for pin in pins if not pin.with_variant]
     lines = sorted((pin.requirement, pin.wanted, sorted(pin.hashes)) for pin in others)
+    said = [lines, team.own] if team.own else lines
+    own = [named_by(team.own)[0]] if team.own else []
     return TeamTarget(
-        sha256=hashlib.sha256(json.dumps(lines).encode()).hexdigest(),
+        sha256=hashlib.sha256(json.dumps(said).encode()).hexdigest(),
         torch=family_pins(pins).torch,
         requirements=tuple(sorted({pin.requirement for pin in others if pin.wanted})),
         limits=tuple(sorted({pin.requirement for pin in others if not pin.wanted})),
         overrides=team.overrides,
-        named=tuple(sorted({pin.name for pin in pins if _is_named(pin)})),
+        own=team.own,
+        named=tuple(sorted({*(pin.name for pin in pins if _is_named(pin)), *own})),
     )
 
 
@@ -127,17 +155,27 @@ def _is_named(pin: Pin) -> bool:
 
 
 def team_changes(before: TeamTarget | None, now: TeamTarget | None) -> str:
-    """Return what differs between two readings of a team's file: ``added a==1; removed b``."""
-    old = before.pinned if before else {}
-    new = now.pinned if now else {}
-    changed = [f"{n} {old[n]} -> {new[n]}" for n in old if n in new and old[n] != new[n]]
+    """Return what differs between two readings of a team's file."""
+    old, new = [
+        {name: str(specifier).removeprefix("==") for name, specifier in team.pinned.items()}
+        if team
+        else {}
+        for team in (before, now)
+    ]
+    return said_changes(old, new) or "other hashes of the same versions"
+
+
+def said_changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Return what differs between two sets of versions: ``added a 1; changed b 2 -> 3``.
+
+    Empty where nothing does.
+    """
     words = {
-        "added": [f"{name}{new[name]}" for name in new if name not in old],
-        "removed": [f"{name}{old[name]}" for name in old if name not in new],
-        "changed": changed,
+        "added": [f"{name} {new[name]}".strip() for name in new if name not in old],
+        "removed": [f"{name} {old[name]}".strip() for name in old if name not in new],
+        "changed": [f"{n} {old[n]} -> {new[n]}" for n in old if old[n] != new.get(n, old[n])],
     }
-    parts = [f"{verb} {_some(names)}" for verb, names in words.items() if names]
-    return "; ".join(parts) or "other hashes of the same versions"
+    return "; ".join(f"{verb} {_some(names)}" for verb, names in words.items() if names)
 
 
 NAMED = 12

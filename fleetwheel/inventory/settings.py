@@ -28,6 +28,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.lock.own_wheel import with_own_wheel
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
 from fleetwheel.team.loading import load_team
 from fleetwheel.team.pins import TeamFile
@@ -251,7 +252,7 @@ Names = Annotated[
     BeforeValidator(_listed),
 ]
 FILES: tuple[Literal["project", "requirements", "lock"], ...] = ("project", "requirements", "lock")
-OF_A_FILE = {*FILES, "extras", "groups"}
+OF_A_FILE = {*FILES, "extras", "groups", "install"}
 
 
 class EnvironmentSettings(_Common):
@@ -267,6 +268,8 @@ class EnvironmentSettings(_Common):
     """Those of the project or lock that are to be installed."""
     groups: Names = ()
     """Dependency groups of the project or lock, ``dev`` only where it is named."""
+    install: bool = False
+    """Whether the project itself is installed: building its wheel runs its code on this machine."""
 
     @model_validator(mode="after")
     def _say_one_thing(self) -> Self:
@@ -278,6 +281,8 @@ class EnvironmentSettings(_Common):
         for key in ("extras", "groups"):
             if getattr(self, key) and not (self.project or self.lock):
                 raise _at(key, "stands without the project or lock that it would be of")
+        if self.install and not self.project:
+            raise _at("install", "stands without the project that it would be of")
         return self
 
     @property
@@ -285,8 +290,21 @@ class EnvironmentSettings(_Common):
         """The file of a team that says what to install."""
         for key in FILES:
             if path := getattr(self, key):
-                return TeamFile(key=key, path=path, extras=self.extras, groups=self.groups)
+                return TeamFile(
+                    key=key,
+                    path=path,
+                    extras=self.extras,
+                    groups=self.groups,
+                    given=self._given if key == "project" else (),
+                    install=self.install,
+                )
         return None
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        """The projects whose wheels are given by address."""
+        found = map(requirement_of, self.packages)
+        return tuple(sorted({each.name for each in found if each.url}))
 
     def over(self, earlier: "EnvironmentSettings") -> "EnvironmentSettings":
         """Return what is said here over what was said before, key by key.
@@ -379,6 +397,7 @@ class Settings(_Common):
         Raises FleetwheelError where a team's file is named that cannot be used.
         """
         team = load_team(self._team_file) if self._team_file else None
+        team = with_own_wheel(team) if team and team.install else team
         return self.own_request.model_copy(update={"team": team})
 
     def by_environment(self) -> dict[str, "Settings"]:

@@ -23,7 +23,7 @@ from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import PARTNERS, Request
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
-from fleetwheel.choice.team_target import TeamTarget
+from fleetwheel.choice.team_target import TeamTarget, named_by
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
@@ -33,7 +33,7 @@ from fleetwheel.sources import store
 from fleetwheel.sources.catalogue import Catalogue
 from fleetwheel.sources.given import by_version, wheel_of
 from fleetwheel.sources.loopback import key_in, served_index
-from fleetwheel.sources.metadata import requires_python
+from fleetwheel.sources.metadata import metadata_inside, requires_python
 from fleetwheel.sources.wheel import Source, Wheel
 
 UV_GLIBC = (17, 28, *range(31, 41))
@@ -92,6 +92,8 @@ def pick(
     require_heard([package["name"] for package in document["packages"]], catalogue)
     require_versions({name: found.version for name, found in picked(text).items()}, team)
     _settle(document, catalogue, choice.python.minor, target, hashes)
+    if team.own:
+        _add_own(document, team.own)
     return tomli_w.dumps(document)
 
 
@@ -216,6 +218,19 @@ def _settle(
             or wheels[0].requires_python
         ):
             package["requires-python"] = said
+
+
+def _add_own(document: dict[str, Any], own: str) -> None:
+    """Put a project's own wheel beside what uv picked; what it asks of torch is not compared."""
+    filename, _, sha256 = own.partition("#sha256=")
+    path = store.kept_at(filename, sha256)
+    name, version = named_by(own)
+    entry = {"url": path.as_uri(), "hashes": {"sha256": sha256}, "size": path.stat().st_size}
+    package = {"name": name, "version": str(version), "wheels": [entry]}
+    if said := requires_python(metadata_inside(path)):
+        package["requires-python"] = said
+    others = [each for each in document["packages"] if each["name"] != name]
+    document["packages"] = sorted([*others, package], key=lambda each: str(each["name"]))
 
 
 def _same_version(

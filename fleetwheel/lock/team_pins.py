@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.target import Target, marker_environment
-from fleetwheel.choice.team_target import TeamTarget, applying
+from fleetwheel.choice.team_target import TeamTarget, applying, named_by
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import NoSolutionError
 from fleetwheel.matrix.variant import Variant
@@ -77,9 +77,19 @@ def team_notes(
     named = {pin.name for pin in pins}
     exact = {pin.name for pin in pins if _exact(pin)}
     asked = {Requirement(text).name for text in target.requirements}
-    others = [name for name in sorted(picked) if not comes_with_variant(name)]
+    built = named_by(team.own)[0] if team.own else ""
+    others = [n for n in sorted(picked) if not comes_with_variant(n) and n != built]
     own = [name for name in others if name in named]
     notes = [f"{len(own)} of {len(others)} packages beside torch's own are those of {team.path}"]
+    if built:
+        notes.append(f"{built} {picked[built]} itself is built from {team.path}")
+    notes += [
+        f"{pin.name} {picked[pin.name]} is the wheel under packages, not that of {team.path}"
+        for pin in pins
+        if pin.name in team.given and pin.name in picked
+    ]
+    if team.key == "project" and not team.whole:
+        notes.append(f"{team.path} has no uv.lock: what pyproject.toml asks for is resolved now")
     notes += [text for pin in pins if (text := _overruled(pin, choice, team.path))]
     lost = [pin.requirement for pin in pins if team.key == "project" and _left_out(pin, picked)]
     if lost:

@@ -25,10 +25,16 @@ def cache_directory() -> Path:
     return base / "fleetwheel"
 
 
+def kept_at(filename: str, sha256: str) -> Path:
+    """Return where the store has a wheel, if it has it."""
+    return cache_directory() / "wheels" / sha256 / filename
+
+
 def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -> Path:
     """Return the path of a wheel with one of the accepted SHA-256 hashes, fetched if need be.
 
-    A wheel on this machine's own disk stays where it is. Whoever asks first in this process
+    A wheel on this machine's own disk stays where it is; of one that another machine built, this
+    one may have the same in its store. Whoever asks first in this process
     fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
     the same server. Raises FleetwheelError when the wheel does not come, or is another.
     """
@@ -94,13 +100,15 @@ def _fetch(url: str, login: Login, accepted: Collection[str]) -> Path:
     """Return where a wheel is; without accepted hashes it may have any."""
     store = cache_directory() / "wheels"
     local = local_path(url)
-    kept = [store / hash / file_name(url) for hash in accepted]
+    kept = [kept_at(file_name(url), hash) for hash in accepted]
     try:
-        if local:
+        if local and (local.exists() or not any(path.exists() for path in kept)):
             return _require(local, accepted, local)
         for path in kept:
             if path.exists() and sha256(path) in accepted:
                 return path
+        if local:
+            return _require(local, accepted, local)
         return _download(url, login, accepted, store)
     except OSError as error:
         reason = error.strerror or "it cannot be read or written"

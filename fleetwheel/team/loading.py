@@ -16,6 +16,13 @@ def load_team(file: TeamFile) -> Team:
     return read_team(file)
 
 
+def place_of(file: TeamFile) -> tuple[Path, Path]:
+    """Return where a file or project is, and the directory that nothing of it may lead out of."""
+    path = Path(file.path).expanduser()
+    base = Path.cwd() if not path.is_absolute() else path if file.key == "project" else path.parent
+    return base / path, base
+
+
 def read_team(file: TeamFile) -> Team:
     """Return what a team's file asks for now.
 
@@ -23,9 +30,7 @@ def read_team(file: TeamFile) -> Team:
     that the file lies in.
     Raises FleetwheelError for what hosts cannot install, with what to do.
     """
-    path = Path(file.path).expanduser()
-    base = Path.cwd() if not path.is_absolute() else path if file.key == "project" else path.parent
-    path = base / path
+    path, base = place_of(file)
     match file.key:
         case "project":
             return read_project(file, path, base)

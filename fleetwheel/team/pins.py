@@ -35,6 +35,10 @@ class TeamFile(Value):
     """Relative to the project directory, or absolute."""
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    """Projects whose wheels the inventory gives, for those that the file has from elsewhere."""
+    install: bool = False
+    """Whether the project itself is installed, beside what it asks for."""
 
 
 class Pin(Value):
@@ -76,6 +80,8 @@ class Team(TeamFile):
     """Empty in what comes from a record."""
     overrides: tuple[str, ...] = Field(default=(), exclude=True)
     """Names whose pins count against what other packages ask of them."""
+    own: str = ""
+    """File name of the project's own wheel, with its hash: ``nlp-1-py3-none-any.whl#sha256=…``."""
 
     @cached_property
     def hashes(self) -> dict[str, frozenset[str]]:
@@ -108,6 +114,12 @@ def team_of(
     )
 
 
+def with_own(team: Team, own: str) -> Team:
+    """Return what a team's file asks for with the project's own wheel."""
+    digest = hashlib.sha256(f"{team.sha256} {own}".encode()).hexdigest()
+    return team.model_copy(update={"own": own, "sha256": digest})
+
+
 def pin_of_requirement(
     requirement: Requirement, hashes: tuple[str, ...] = (), *, wanted: bool = True, place: str = ""
 ) -> Pin:
@@ -127,6 +139,10 @@ def unbuilt(name: str, origin: str) -> str:
     return f"{name} comes from {origin}: hosts install wheels only"
 
 
+BESIDE = (
+    "build its wheel, `pip wheel --no-deps`, and name it under packages: with #sha256=HEX behind"
+    " it; it takes the place of what the project has"
+)
 BUILD_IT = (
     "build its wheel, `pip wheel --no-deps`, and give it: take the line out of the file, and name"
     " the wheel under packages: with #sha256=HEX behind it"

@@ -4,29 +4,35 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import uv
-from packaging.dependency_groups import resolve_dependency_groups
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.team.pins import FAMILY, Pin, Team, TeamFile, pin_of_requirement, team_of
+from fleetwheel.team.pins import (
+    BESIDE,
+    BUILD_IT,
+    FAMILY,
+    Pin,
+    Team,
+    TeamFile,
+    team_of,
+)
+from fleetwheel.team.pyproject import ORIGINS, PROJECT, PyProject, Table
 from fleetwheel.team.reading import read_bytes, toml
 from fleetwheel.team.requirements import requirements_pins
 
-PROJECT, LOCK = "pyproject.toml", "uv.lock"
+LOCK = "uv.lock"
 SCHEMA = 1
 """Of uv.lock, as the uv that comes with fleetwheel reads it."""
 STALE = "run `uv lock` in {}, and commit what it writes"
 TIMEOUT_S = 60
 PYTHONS = tuple(Version(f"3.{minor}.{patch}") for minor in range(30) for patch in range(30))
-Table = Mapping[str, Any]
 
 
 def read_project(file: TeamFile, directory: Path, base: Path) -> Team:
@@ -38,13 +44,14 @@ def read_project(file: TeamFile, directory: Path, base: Path) -> Team:
     """
     said = f"{file.path}/{PROJECT}"
     content = read_bytes(directory / PROJECT, base, said)
-    project = _Project(toml(content, said), file)
+    project = PyProject(toml(content, said), file)
     if not (directory / LOCK).is_symlink() and not (directory / LOCK).exists():
         return team_of(file, project.pins(), requires_python=project.requires_python)
     locked = read_bytes(directory / LOCK, base, f"{file.path}/{LOCK}")
     lock = toml(locked, f"{file.path}/{LOCK}")
     _require_fresh(project, lock)
-    pins = _exported(file, content, locked, project.named())
+    given = sorted({*file.given} & _not_from_an_index(lock))
+    pins = _exported(file, content, locked, project.named(), given)
     _require_torch(project, lock, pins)
     return team_of(
         file,
@@ -55,113 +62,7 @@ def read_project(file: TeamFile, directory: Path, base: Path) -> Team:
     )
 
 
-class _Project:
-    """The part of pyproject.toml that says what to install."""
-
-    def __init__(self, document: Table, file: TeamFile) -> None:
-        """FleetwheelError where it lacks what is asked for, or a part of it cannot be read."""
-        self.path = file.path
-        table = document.get("project")
-        if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-            raise self._wrong("it has no table [project] with a name")
-        self.name = str(canonicalize_name(table["name"]))
-        self.dynamic = "dependencies" in table.get("dynamic", ())
-        try:
-            self.requires_python = str(SpecifierSet(table.get("requires-python", "")))
-            self.dependencies = [Requirement(text) for text in table.get("dependencies", [])]
-            self.extras = {
-                str(canonicalize_name(name)): [Requirement(text) for text in texts]
-                for name, texts in table.get("optional-dependencies", {}).items()
-            }
-            self.groups = _groups(document)
-        except (InvalidRequirement, InvalidSpecifier, ExceptionGroup) as error:
-            raise self._wrong(str(error).splitlines()[0]) from error
-        except (TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise self._wrong(f"its dependencies cannot be read: {error}") from error
-        self.asked_extras = self._known("extras", file.extras, self.extras)
-        self.asked_groups = self._known("groups", file.groups, self.groups)
-
-    def pins(self) -> list[Pin]:
-        """Return what is asked for, as it stands in the file."""
-        if self.dynamic:
-            raise self._wrong("its dependencies are dynamic, and only building it tells them")
-        place = f"{self.path}/{PROJECT}"
-        pins = []
-        for requirement in self._asked():
-            if requirement.url:
-                raise self._wrong(f"{requirement.name} comes from an address, not from an index")
-            pins.append(pin_of_requirement(requirement, place=place))
-        return list({(p.requirement, p.marker): p for p in pins}.values())
-
-    def named(self) -> frozenset[str]:
-        """Return the projects that are asked for by name."""
-        return frozenset(str(canonicalize_name(asked.name)) for asked in self._asked())
-
-    def named_in(self, name: str) -> list[str]:
-        """Return the extras and groups that name a project."""
-        extras = [f"the extra {e}" for e, asked in self.extras.items() if _has(asked, name)]
-        groups = [f"the group {g}" for g, asked in self.groups.items() if _has(asked, name)]
-        return extras + groups
-
-    def _asked(self) -> Iterator[Requirement]:
-        found = [*self.dependencies]
-        for extra in self.asked_extras:
-            found += self.extras[extra]
-        for group in self.asked_groups:
-            found += self.groups[group]
-        return self._whole(found, frozenset(self.asked_extras))
-
-    def _whole(
-        self, requirements: Sequence[Requirement], seen: frozenset[str]
-    ) -> Iterator[Requirement]:
-        """Replace what names the project itself, such as ``nlp[train]``, by what that extra is."""
-        for requirement in requirements:
-            if canonicalize_name(requirement.name) != self.name:
-                yield requirement
-                continue
-            for extra in {str(canonicalize_name(each)) for each in requirement.extras} - seen:
-                known = self._known("extras", (extra,), self.extras)
-                yield from self._whole(self.extras[known[0]], seen | {extra})
-
-    def _known(
-        self, key: str, asked: Sequence[str], known: Mapping[str, object]
-    ) -> tuple[str, ...]:
-        names = tuple(str(canonicalize_name(name)) for name in asked)
-        missing = [name for name in names if name not in known]
-        if missing:
-            there = ", ".join(sorted(known)) or "none"
-            raise FleetwheelError(
-                f"{self.path}/{PROJECT} has no {', '.join(missing)} among its {key}, which are:"
-                f" {there}",
-                hint=f"name one of these under {key}:, or leave {key} out",
-            )
-        return names
-
-    def _wrong(self, why: str) -> FleetwheelError:
-        hint = "correct it, or have its tool write a requirements.txt: requirements: FILE"
-        return FleetwheelError(f"{self.path}/{PROJECT}: {why}", hint=hint)
-
-
-def _groups(document: Table) -> dict[str, list[Requirement]]:
-    """Return the dependency groups (PEP 735), included ones resolved; and uv's older ``dev``."""
-    said = document.get("dependency-groups", {})
-    found = {
-        str(canonicalize_name(name)): [
-            Requirement(text) for text in resolve_dependency_groups(said, name)
-        ]
-        for name in said
-    }
-    older = document.get("tool", {}).get("uv", {}).get("dev-dependencies", [])
-    if older:
-        found["dev"] = found.get("dev", []) + [Requirement(text) for text in older]
-    return found
-
-
-def _has(requirements: Sequence[Requirement], name: str) -> bool:
-    return any(canonicalize_name(requirement.name) == name for requirement in requirements)
-
-
-def _require_fresh(project: _Project, lock: Table) -> None:
+def _require_fresh(project: PyProject, lock: Table) -> None:
     """Refuse a uv.lock that was made for other dependencies than those of pyproject.toml.
 
     uv itself tells only where it has an interpreter that the project takes, all members of its
@@ -226,28 +127,50 @@ def _own_package(name: str, lock: Table) -> Table | None:
     return next((package for package in own if package.get("source") in roots), None)
 
 
+def _not_from_an_index(lock: Table) -> set[str]:
+    """Return the packages of a uv.lock that come from git, an address or a path."""
+    sources = ((str(p.get("name")), p.get("source", {})) for p in lock.get("package", ()))
+    return {name for name, source in sources if ORIGINS.keys() & {*source}}
+
+
 def _overrides(lock: Table) -> tuple[str, ...]:
     entries = lock.get("manifest", {}).get("overrides", ())
     return tuple(sorted({str(canonicalize_name(entry["name"])) for entry in entries}))
 
 
-def _exported(file: TeamFile, project: bytes, lock: bytes, named: Collection[str]) -> list[Pin]:
-    """Return the pins of a uv.lock; what only torch and its partners bring bounds others alone."""
-    everything = _export(file, project, lock)
-    pruned = {pin.name for pin in _export(file, project, lock, FAMILY)}
+def _exported(
+    file: TeamFile,
+    project: bytes,
+    lock: bytes,
+    named: Collection[str],
+    given: Sequence[str],
+) -> list[Pin]:
+    """Return the pins of a uv.lock; what only torch and its partners bring bounds others alone.
+
+    Of what is not from an index, the inventory may give the wheel; its dependencies stay.
+    """
+    place = f"{file.path}/{LOCK}"
+    everything = _export(file, project, lock, given)
+    pruned = {pin.name for pin in _export(file, project, lock, given, FAMILY)}
     return [
         pin.model_copy(
             update={
                 "wanted": pin.name in pruned or pin.name in FAMILY,
                 "direct": pin.name in named,
-                "place": f"{file.path}/{LOCK}",
+                "place": place,
             }
         )
         for pin in everything
-    ]
+    ] + [Pin(requirement=name, place=place, direct=name in named) for name in given]
 
 
-def _export(file: TeamFile, project: bytes, lock: bytes, without: Sequence[str] = ()) -> list[Pin]:
+def _export(
+    file: TeamFile,
+    project: bytes,
+    lock: bytes,
+    given: Sequence[str],
+    without: Sequence[str] = (),
+) -> list[Pin]:
     """Have uv write requirements.txt, in a directory with copies of the two files alone."""
     command = [uv.find_uv_bin(), "export", "--frozen", "--offline", "--no-build", "--no-cache"]
     command += ["--no-config", "--no-python-downloads", "--no-default-groups", "--quiet"]
@@ -255,6 +178,7 @@ def _export(file: TeamFile, project: bytes, lock: bytes, without: Sequence[str] 
     command += ["--format", "requirements.txt", "--output-file", "requirements.txt"]
     command += [word for extra in file.extras for word in ("--extra", extra)]
     command += [word for group in file.groups for word in ("--group", group)]
+    command += [word for name in given for word in ("--no-emit-package", name)]
     command += [word for name in without for word in ("--prune", name)]
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("UV_")}
     with tempfile.TemporaryDirectory(prefix="fleetwheel-team-") as name:
@@ -276,10 +200,11 @@ def _export(file: TeamFile, project: bytes, lock: bytes, without: Sequence[str] 
             return requirements_pins(directory / "requirements.txt", directory)
         except FleetwheelError as error:
             words = error.message.partition(": ")[2] or error.message
-            raise FleetwheelError(f"{file.path}/{LOCK}: {words}", hint=error.hint) from error
+            hint = BESIDE if error.hint == BUILD_IT else error.hint
+            raise FleetwheelError(f"{file.path}/{LOCK}: {words}", hint=hint) from error
 
 
-def _require_torch(project: _Project, lock: Table, pins: Sequence[Pin]) -> None:
+def _require_torch(project: PyProject, lock: Table, pins: Sequence[Pin]) -> None:
     """Refuse a lock that has torch, where what is asked for leaves it out."""
     locked = [p.get("version", "") for p in lock.get("package", ()) if p.get("name") == "torch"]
     places = project.named_in("torch")

@@ -139,6 +139,7 @@ def test_a_host_named_environments_is_a_host(tmp_path: Path) -> None:
         ("vision: {lock: a, packages: [numpy]}", "a lock is whole: put them into it"),
         ("vision: {requirements: a, extras: [b]}", "without the project or lock"),
         ("vision: {groups: [b]}", "without the project or lock"),
+        ("vision: {requirements: a, install: true}", "without the project that it would be of"),
         ("vision: {project: a, groups: ['../b']}", "'../b' is no name"),
         ("vision: {project: ''}", "must not be empty"),
         ('vision: {lock: "a\\nb"}', "is no path"),

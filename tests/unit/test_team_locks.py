@@ -18,11 +18,13 @@ from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Generation, Profile, Python
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock import own_wheel
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.team_pins import require_versions
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.operations import _planning
+from fleetwheel.smoke.result import imported_first
 from fleetwheel.sources import web
 from fleetwheel.sources.configured import pip_settings
 from fleetwheel.team.loading import load_team
@@ -396,7 +398,7 @@ def test_a_changed_file_is_a_new_lock_and_drift_says_what_changed(lab: Lab) -> N
     old = Lock(name=record.lock, text=(lab.directory / "locks" / record.lock).read_text())
     (drift,) = differences(record, old, host(), settings, MATRIX)[:1]
     assert drift.what == "request for the team's file"
-    changes = "added rich==14.0; changed numpy ==2.3.5 -> ==2.4.0"
+    changes = "added rich 14.0; changed numpy 2.3.5 -> 2.4.0"
     assert (drift.expected, drift.found) == (f"as it is now ({changes})", "as it was")
     new = lab.lock(CPU_HOST, record)
     assert new.name != record.lock
@@ -478,11 +480,14 @@ def test_the_plan_says_which_packages_change(lab: Lab) -> None:
     lab.write("r.txt", FILE)
     lock = lab.lock()
     before = {**lock.packages, "numpy": "1.26.4", "rich": "14.0"}
+    del before["sympy"]
     built = Generation(id="old-1", python=PYTHON.path, lock="", packages=before)
     there = host(current="old-1", generations=(built,))
     request = lab.settings(requirements="r.txt").request
     said = _planning.changed_by_team("default", request, lock, there)
-    assert said == ("what changes: numpy 1.26.4 -> 2.3.5, rich 14.0 -> none",)
+    assert said == (
+        "what changes: added sympy 1.13.0; removed rich 14.0; changed numpy 1.26.4 -> 2.3.5",
+    )
     assert _planning.changed_by_team("default", request, lock, host()) == (), "a first deploy"
     assert _planning.changed_by_team("default", Request(), lock, there) == ()
 
@@ -491,3 +496,45 @@ def test_two_files_that_differ_in_a_hash_have_locks_of_their_own(lab: Lab) -> No
     lab.write("r.txt", "colorama==0.4.6\n")
     lab.write("s.txt", f"colorama==0.4.6 --hash=sha256:{lab.sha256('colorama')}\n")
     assert lab.lock().name != lab.lock(requirements="s.txt").name
+
+
+def test_a_projects_own_wheel_stands_in_its_lock(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks of torch is left to the file, whose variant counts; its module is imported."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(lab.directory / "cache"))
+    wheel = make_wheel(lab.directory / "built", "nlp", "1.0", requires=("torch==2.12.1+cu118",))
+    built = (wheel.name, wheel.read_bytes())
+    monkeypatch.setattr(own_wheel, "_build", lambda *_: built)
+    lab.write(
+        "nlp/pyproject.toml",
+        '[project]\nname = "nlp"\nversion = "1.0"\n'
+        'dependencies = ["torch==2.12.1", "rich", "numpy==2.3.5"]\n',
+    )
+    said = {"requirements": None, "project": "nlp", "install": True}
+    locks = [lab.lock(profile, **said) for profile in (CPU_HOST, OLD_GPU)]
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for lock in locks:
+        assert (lock.packages["nlp"], lock.hashes["nlp"]) == ("1.0", {sha256})
+        assert lock.urls["nlp"].endswith(f"/wheels/{sha256}/{wheel.name}")
+        assert "nlp 1.0 itself is built from nlp" in lock.choice.reasons
+        assert "nlp has no uv.lock: what pyproject.toml asks for is resolved now" in (
+            lock.choice.reasons
+        )
+        assert imported_first(lock) == ["nlp", "numpy", "rich"]
+    assert [lock.choice.packages["torch"] for lock in locks] == ["2.12.1+cpu", "2.12.1+cu126"]
+
+
+def test_a_wheel_in_place_of_what_a_uv_lock_has_from_a_path(lab: Lab) -> None:
+    wheel = make_wheel(lab.directory / "given", "helper", "2.0", requires=("numpy",))
+    lab.write(
+        "nlp/pyproject.toml",
+        '[project]\nname = "nlp"\nversion = "1.0"\n'
+        'dependencies = ["torch==2.12.1", "helper"]\n'
+        '[tool.uv.sources]\nhelper = {git = "https://example.org/helper"}\n',
+    )
+    with pytest.raises(FleetwheelError, match="helper comes from git: hosts install wheels only"):
+        lab.lock(requirements=None, project="nlp")
+    given = f"{wheel}#sha256={hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    lock = lab.lock(requirements=None, project="nlp", packages=[given])
+    assert lock.packages["helper"] == "2.0"
+    assert "helper 2.0 is the wheel under packages, not that of nlp" in lock.choice.reasons
+    assert imported_first(lock) == ["helper"]

@@ -202,13 +202,24 @@ def test_without_a_lock_what_pyproject_asks_for(project: Path) -> None:
 
 def test_a_path_beside_the_project(tmp_path: Path, index: str) -> None:
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib/pyproject.toml").write_text('[project]\nname = "lib"\nversion = "1"\n')
+    (tmp_path / "lib/pyproject.toml").write_text(
+        '[project]\nname = "lib"\nversion = "1"\ndependencies = ["tqdm"]\n'
+    )
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n'
         'dependencies = ["lib"]\n[tool.uv.sources]\nlib = {path = "lib"}\n'
     )
     uv_makes(tmp_path, index, "lock")
-    assert "uv.lock: ./lib comes from a path: hosts install wheels only" in refusal(tmp_path)
+    said = refusal(tmp_path)
+    assert "uv.lock: ./lib comes from a path: hosts install wheels only" in said
+    assert "it takes the place of what the project has" in said
+    team = read(tmp_path, given=("lib", "rich"))
+    (pin,) = (pin for pin in team.pins if pin.name == "lib")
+    assert (pin.requirement, pin.direct) == ("lib", True)
+    assert "tqdm==3.0" in wanted(team), "what it needs stays as it is locked"
+    (tmp_path / "uv.lock").unlink()
+    assert "pyproject.toml: lib comes from a path: hosts install wheels only" in refusal(tmp_path)
+    assert wanted(read(tmp_path, given=("lib",))) == {"lib"}
 
 
 def test_a_project_of_one_minor_version(tmp_path: Path, index: str) -> None:
