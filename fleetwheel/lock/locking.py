@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
 from fleetwheel.lock.team_pins import Hashes, allowed, require_variant, require_versions
+from fleetwheel.matrix.misfits import misfit
 from fleetwheel.render import render
 from fleetwheel.sources import store
 from fleetwheel.sources.catalogue import Catalogue
@@ -90,7 +91,9 @@ def pick(
         text = compiled(overrides=team.overriding)
     document = tomllib.loads(text)
     require_heard([package["name"] for package in document["packages"]], catalogue)
-    require_versions({name: found.version for name, found in picked(text).items()}, team)
+    versions = {name: found.version for name, found in picked(text).items()}
+    require_versions(versions, team)
+    _require_fit(versions, choice)
     _settle(document, catalogue, choice.python.minor, target, hashes)
     if team.own:
         _add_own(document, team.own)
@@ -218,6 +221,16 @@ def _settle(
             or wheels[0].requires_python
         ):
             package["requires-python"] = said
+
+
+def _require_fit(versions: Mapping[str, Version], choice: Choice) -> None:
+    """Refuse what resolves beside this torch and does not work there."""
+    if found := misfit(versions, Version(choice.torch), choice.variant):
+        name, row = found
+        raise NoSolutionError(
+            f"{name} does not go with torch {choice.torch}+{choice.variant}: {row.why}",
+            hint=row.otherwise,
+        )
 
 
 def _add_own(document: dict[str, Any], own: str) -> None:

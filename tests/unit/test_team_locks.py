@@ -538,3 +538,21 @@ def test_a_wheel_in_place_of_what_a_uv_lock_has_from_a_path(lab: Lab) -> None:
     assert lock.packages["helper"] == "2.0"
     assert "helper 2.0 is the wheel under packages, not that of nlp" in lock.choice.reasons
     assert imported_first(lock) == ["helper"]
+
+
+def test_what_resolves_and_does_not_fit_bounds_the_choice(lab: Lab) -> None:
+    """Two sets of CUDA in one process, or wheels for CUDA on a host without."""
+    make_wheel(lab.wheels, "jax_cuda12_plugin", "0.9.0")
+    make_wheel(lab.wheels, "vllm", "0.21.0")
+    lab.write("r.txt", "torch==2.13.0\njax-cuda12-plugin==0.9.0\n")
+    assert lab.lock(CPU_HOST).choice.packages["torch"] == "2.13.0+cpu"
+    lock = lab.lock(GPU_HOST)
+    assert lock.choice.packages["torch"] == "2.13.0+cu126"
+    assert any(
+        "CUDA libraries of two versions" in rejected.reason for rejected in lock.choice.rejected
+    )
+    lab.write("r.txt", "torch==2.13.0\nvllm\n")
+    with pytest.raises(
+        FleetwheelError, match=r"vllm 0\.21\.0 does not go with torch 2\.13\.0\+cpu"
+    ):
+        lab.lock(CPU_HOST)
