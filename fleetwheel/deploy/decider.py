@@ -27,6 +27,7 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.lock.constraints import Constraint, configured_constraints
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.making import make
+from fleetwheel.lock.own_wheel import with_wheel_here
 from fleetwheel.lock.supply import Supply, supply
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
@@ -107,7 +108,7 @@ class Decider:
         if lock is None or isinstance(unbound, Blocker):
             return None
         own = exact(unbound, profile)
-        return lock if self._serves(lock, own, profile, record) else None
+        return with_wheel_here(lock, own) if self._serves(lock, own, profile, record) else None
 
     def _decided(
         self,
@@ -227,12 +228,16 @@ class Decider:
         with self._mutexes.setdefault(target, Mutex()):
             if target not in self._made:
                 existing = None if relock else locks.find(self.directory, target)
-                self._made[target] = existing or make(
-                    target,
-                    request,
-                    lambda needed: self._supply([needed], extra),
-                    self.matrix,
-                    self._constraints,
+                self._made[target] = (
+                    with_wheel_here(existing, target)
+                    if existing
+                    else make(
+                        target,
+                        request,
+                        lambda needed: self._supply([needed], extra),
+                        self.matrix,
+                        self._constraints,
+                    )
                 )
             return self._made[target]
 

@@ -15,7 +15,10 @@ from threading import Lock as Mutex
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fleetwheel import files
+from fleetwheel.choice.target import Target
+from fleetwheel.choice.team_target import TeamTarget, named_by
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.lock.lock import Lock
 from fleetwheel.sources import store
 from fleetwheel.team.loading import place_of
 from fleetwheel.team.pins import Team, with_own
@@ -48,6 +51,24 @@ def with_own_wheel(team: Team) -> Team:
         own = _noted(noted) or _kept(_build(root, tree, team.path), team.path)
         files.replace(noted, own)
     return with_own(team, own)
+
+
+def own_requirement(team: TeamTarget | Team | None) -> str:
+    """Return what asks for a project's own wheel in the store by its path; empty without one."""
+    if team is None or not team.own:
+        return ""
+    filename, _, sha256 = team.own.partition("#sha256=")
+    url = store.kept_at(filename, sha256).as_uri()
+    return f"{named_by(team.own)[0]} @ {url}#sha256={sha256}"
+
+
+def with_wheel_here(lock: Lock, target: Target) -> Lock:
+    """Return a lock with the project's own wheel where this machine has built the same one."""
+    name, _, place = own_requirement(target.team).partition(" @ ")
+    if not place:
+        return lock
+    there, here = lock.urls[name], place.partition("#")[0]
+    return lock.model_copy(update={"text": lock.text.replace(f'"{there}"', f'"{here}"')})
 
 
 def _tree(root: Path, said: str) -> list[Path]:

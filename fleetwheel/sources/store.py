@@ -33,8 +33,7 @@ def kept_at(filename: str, sha256: str) -> Path:
 def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -> Path:
     """Return the path of a wheel with one of the accepted SHA-256 hashes, fetched if need be.
 
-    A wheel on this machine's own disk stays where it is; of one that another machine built, this
-    one may have the same in its store. Whoever asks first in this process
+    A wheel on this machine's own disk stays where it is. Whoever asks first in this process
     fetches; the others wait for the same file. ``sources`` lend their credentials to addresses on
     the same server. Raises FleetwheelError when the wheel does not come, or is another.
     """
@@ -102,13 +101,11 @@ def _fetch(url: str, login: Login, accepted: Collection[str]) -> Path:
     local = local_path(url)
     kept = [kept_at(file_name(url), hash) for hash in accepted]
     try:
-        if local and (local.exists() or not any(path.exists() for path in kept)):
+        if local:
             return _require(local, accepted, local)
         for path in kept:
             if path.exists() and sha256(path) in accepted:
                 return path
-        if local:
-            return _require(local, accepted, local)
         return _download(url, login, accepted, store)
     except OSError as error:
         reason = error.strerror or "it cannot be read or written"

@@ -56,6 +56,20 @@ class Lab:
     project: FleetProject
     windows: Rig
     wheels: Path
+    environments: dict[str, dict[str, object]]
+
+    @property
+    def teams(self) -> Path:
+        return self.project.directory / "teams"
+
+    def ask_for(self, environments: dict[str, dict[str, object]]) -> None:
+        """Write an inventory with these environments for all hosts of the fleet."""
+        self.project.inventory(
+            sources=[str(self.wheels)],
+            distribution="push",
+            smoke="none",
+            environments=environments,
+        )
 
     def installed(self, host: str, environment: str) -> dict[str, str]:
         """Return name to version of what an environment of a host has, by its directories."""
@@ -80,19 +94,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with fleet(base / "fleet", HOSTS) as rig, windows_rig(base / "windows") as windows:
         project = FleetProject(base / "project", rig)
         write_teams(project.directory / "teams", wheels, others)
-        environments = {
+        environments: dict[str, dict[str, object]] = {
             "default": {"requirements": "teams/course/requirements.txt"},
             "nlp": {"project": "teams/nlp", "extras": ["train"]},
         }
-        project.inventory(
-            sources=[str(wheels)], distribution="push", smoke="none", environments=environments
-        )
+        lab = Lab(project, windows, wheels, environments)
+        lab.ask_for(environments)
         (project.directory / "inventory/windows.yaml").write_text(
             f"hosts: {{winrig: {{os: windows, address: {windows.address}, port: {windows.port},"
             f" user: {windows.user}, key: '{windows.key}', accelerator: cpu,"
             f" known_hosts: '{windows.known_hosts}', root: '{ROOT}'}}}}\n"
         )
-        yield Lab(project, windows, wheels)
+        yield lab
 
 
 def make_family(wheels: Path) -> None:
@@ -160,3 +173,67 @@ def test_each_host_its_variant_and_all_other_versions_equal(lab: Lab) -> None:
 def test_a_second_run_changes_nothing(lab: Lab) -> None:
     code, said = lab.project.deploy(timeout=900)
     assert (code, set(lab.project.status().values())) == (0, {"unchanged"}), said
+
+
+def broken_files(teams: Path) -> dict[str, dict[str, object]]:
+    """Write ten files that cannot be used; return the environments that name them."""
+    loop, edited = teams / "loop.txt", teams / "edited"
+    lines = {
+        "hash": f"torch==2.13.0 --hash=sha256:{'0' * 64}\nrich==1.14 --hash=sha256:{'1' * 64}\n",
+        "git": "torch==2.13.0\ntool @ git+https://example.org/tool\n",
+        "index": "--extra-index-url https://example.org/simple\ntorch==2.13.0\n",
+        "pins": "torch==2.13.0\nsympy==1.12\n",
+        "loop": "-c loop-too.txt\ntorch==2.13.0\n",
+    }
+    for name, text in lines.items():
+        (teams / f"{name}.txt").write_text(text)
+    loop.with_name("loop-too.txt").write_text("-c loop.txt\n")
+    with (teams / "large.txt").open("wb") as large:
+        large.truncate(50 * 2**20)
+    (teams / "out.txt").symlink_to("/etc/hostname")
+    edited.mkdir()
+    for name in ("pyproject.toml", "uv.lock"):
+        (edited / name).write_bytes((teams / "nlp" / name).read_bytes())
+    pyproject = edited / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("'numpy'", "'numpy', 'scipy'"))
+    (teams / "newer").mkdir()
+    (teams / "newer/pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.12"\n'
+        'dependencies = ["torch"]\n'
+    )
+    named: dict[str, dict[str, object]] = {
+        name: {"requirements": f"teams/{name}.txt"} for name in [*lines, "large", "out"]
+    }
+    return named | {
+        "edited": {"project": "teams/edited", "extras": ["train"]},
+        "newer": {"project": "teams/newer"},
+        "extra": {"project": "teams/nlp", "extras": ["trian"]},
+    }
+
+
+SENTENCES = {
+    "hash": "rich==1.14: no wheel with a hash of the team's file, but rich-1.14-py3-none-any.whl",
+    "git": "teams/git.txt, line 2: tool comes from git: hosts install wheels only",
+    "index": "teams/index.txt, line 1: names an index, and which sources there are is",
+    "pins": "this environment depends on sympy==1.12",
+    "loop": "teams/loop.txt -> teams/loop-too.txt -> teams/loop.txt: these files include one",
+    "large": "teams/large.txt has more than 8 MB",
+    "out": "teams/out.txt leads to /etc/hostname, outside of ",
+    "edited": "teams/edited/uv.lock does not fit pyproject.toml",
+    "newer": "teams/newer is for Python >=3.12; the host has 3.11",
+    "extra": "teams/nlp/pyproject.toml has no trian among its extras, which are: old, train",
+}
+
+
+def test_ten_files_that_cannot_be_used_each_with_its_sentence(lab: Lab) -> None:
+    lab.ask_for(lab.environments | broken_files(lab.teams))
+    code, said = lab.project.deploy("--limit", "cpu")
+    assert code == 1
+    found = {each["name"]: each for each in lab.project.newest()["cpu"]["environments"]}
+    assert {name: found[name]["status"] for name in lab.environments} == {
+        "default": "unchanged",
+        "nlp": "unchanged",
+    }, said
+    for name, words in SENTENCES.items():
+        assert found[name]["status"] in ("failed", "refused"), said
+        assert words in " ".join(found[name]["why"].split()), name

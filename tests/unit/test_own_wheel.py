@@ -167,12 +167,3 @@ def test_too_much_for_a_wheel(
     monkeypatch.setattr(own_wheel, limit, value)
     assert "too much to build its wheel from" in refusal(project)
     assert ran(project) == 0
-
-
-def test_another_controllers_wheel_is_found_by_its_hash(project: Path, tmp_path: Path) -> None:
-    own = built(project).own
-    filename, _, sha256 = own.partition("#sha256=")
-    gone = (tmp_path / "home of another" / filename).as_uri()
-    assert store.fetch(gone, {sha256}) == store.kept_at(filename, sha256)
-    with pytest.raises(FleetwheelError, match="is not there"):
-        store.fetch(gone, {"0" * 64})

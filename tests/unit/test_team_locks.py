@@ -12,6 +12,7 @@ from packaging.version import Version
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.team_target import TeamTarget
+from fleetwheel.delivery.distribution import require_own_files
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider
 from fleetwheel.deploy.record import Record
@@ -25,8 +26,9 @@ from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import load_matrix
 from fleetwheel.operations import _planning
 from fleetwheel.smoke.result import imported_first
-from fleetwheel.sources import web
+from fleetwheel.sources import store, web
 from fleetwheel.sources.configured import pip_settings
+from fleetwheel.sources.wheel import Source
 from fleetwheel.team.loading import load_team
 from tests.samples import (
     CPU_HOST,
@@ -191,8 +193,8 @@ def test_packages_add_to_a_file(lab: Lab) -> None:
 
 
 def test_a_file_without_torch_bounds_it_by_its_other_pins(lab: Lab) -> None:
-    make_wheel(lab.wheels, "vllm", "1.0", requires=("torch==2.12.1",))
-    lab.write("r.txt", "vllm==1.0\n")
+    make_wheel(lab.wheels, "serving", "1.0", requires=("torch==2.12.1",))
+    lab.write("r.txt", "serving==1.0\n")
     assert lab.lock().packages["torch"] == "2.12.1+cpu"
 
 
@@ -521,6 +523,17 @@ def test_a_projects_own_wheel_stands_in_its_lock(lab: Lab, monkeypatch: pytest.M
         )
         assert imported_first(lock) == ["nlp", "numpy", "rich"]
     assert [lock.choice.packages["torch"] for lock in locks] == ["2.12.1+cpu", "2.12.1+cu126"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(lab.directory / "cache of another"))
+    own_wheel.with_own_wheel.cache_clear()
+    there = lab.lock(CPU_HOST, **said)
+    assert there.urls["nlp"] == store.kept_at(wheel.name, sha256).as_uri()
+    assert (there.hashes, there.name) == (locks[0].hashes, locks[0].name)
+    copy = there.model_copy(update={"from_host": True})
+    here = [Source(name="pip", url=str(lab.wheels), layout="flat")]
+    assert there.origin.target
+    require_own_files(copy, here, [own_wheel.own_requirement(there.origin.target.team)])
+    with pytest.raises(FleetwheelError, match="which is in no wheel source here"):
+        require_own_files(copy, here)
 
 
 def test_a_wheel_in_place_of_what_a_uv_lock_has_from_a_path(lab: Lab) -> None:
