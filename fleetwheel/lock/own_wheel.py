@@ -31,6 +31,8 @@ EPOCH = "1577836800"
 """The time that files in a wheel get, so that the same tree is the same wheel: 2020-01-01."""
 NOT_CODE = {".git", ".hg", ".svn", "node_modules", "__pycache__"}
 NOT_CODE |= {".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache", ".tox"}
+EARLIER_BUILDS = {"build", "dist"}
+"""At the top of a project; setuptools would take files of such a build into the next one."""
 GIVE_IT = "build its wheel yourself, and name it under packages: with #sha256=HEX behind it"
 _building = Mutex()
 
@@ -95,14 +97,17 @@ def _tree(root: Path, said: str) -> list[Path]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield files and links below a directory, without environments, caches and repositories."""
+    """Yield files and links below a directory: no environments, caches, repositories, builds."""
     for place, directories, names in os.walk(root):
         here = Path(place)
         links = [name for name in directories if (here / name).is_symlink()]
+        passed_over = {*NOT_CODE, *links, *(EARLIER_BUILDS if here == root else ())}
         directories[:] = [
             name
             for name in directories
-            if name not in {*NOT_CODE, *links} and not (here / name / "pyvenv.cfg").exists()
+            if name not in passed_over
+            and not name.endswith(".egg-info")
+            and not (here / name / "pyvenv.cfg").exists()
         ]
         yield from (here / name for name in [*names, *links] if not name.endswith(".pyc"))
 
