@@ -15,7 +15,7 @@ from fleetwheel.choice.team_target import TeamTarget
 from fleetwheel.delivery.distribution import require_own_files
 from fleetwheel.deploy import record as records
 from fleetwheel.deploy.decider import Decider
-from fleetwheel.deploy.record import Record
+from fleetwheel.deploy.record import Record, smoke_pass
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import Driver, DriverState, Generation, Profile, Python
 from fleetwheel.inventory.settings import Settings
@@ -474,8 +474,26 @@ def test_a_record_takes_the_new_digest_without_a_build(lab: Lab) -> None:
     )
     there = host(current=record.generation, generations=(built,))
     steps = planned(lock, PYTHON, there, record, request=request, smoke="auto")
-    assert (steps.build, steps.activate) == (False, True)
+    assert (steps.build, steps.smoke, steps.activate) == (False, True, True)
     assert steps.because == "it is in use and right; its record takes the new request"
+
+
+def test_a_pass_that_has_not_imported_what_the_file_names_is_none(lab: Lab) -> None:
+    """The same wheels may be there for an environment without a file, whose test imports none."""
+    lab.write("r.txt", FILE)
+    record, lock = deployed(lab), lab.lock()
+    request = lab.settings(requirements="r.txt").request
+    built = Generation(
+        id=record.generation, python=PYTHON.path, lock=lock.sha256, packages=lock.packages
+    )
+    there = host(current=record.generation, generations=(built,))
+    tested = []
+    for imports in ([], ["numpy", "pillow", "sympy", "torchvision"]):
+        passed = smoke_pass(record.generation, CPU_HOST, {"imports": imports})
+        changed = record.model_copy(update={"smoke": passed})
+        steps = planned(lock, PYTHON, there, changed, request=request, smoke="auto")
+        tested.append(steps.smoke)
+    assert tested == [True, False]
 
 
 def test_the_plan_says_which_packages_change(lab: Lab) -> None:
