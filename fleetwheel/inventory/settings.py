@@ -445,7 +445,7 @@ class Settings(_Common):
         Other keys belong to pyinfra and its connectors (``_timeout``, ``ssh_port``), but one that
         is nearly ours is a slip of the pen. Raises FleetwheelError with a line for each problem.
         """
-        others = (key for key in data if not key.startswith("_"))
+        others = (key for key in data if not key.startswith("_") and key not in OF_A_FILE)
         slips = [
             f"{key}: {guess}" for key in others if (guess := suggestion(key, cls.model_fields))
         ]
