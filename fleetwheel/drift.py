@@ -11,7 +11,7 @@ from packaging.version import Version
 from fleetwheel.choice.answer import answer, exact
 from fleetwheel.choice.choose import Choice, runs
 from fleetwheel.choice.request import read_pins
-from fleetwheel.choice.target import Blocker, Target, read_target
+from fleetwheel.choice.target import Blocker, Target, on_python, read_target
 from fleetwheel.deploy.hold import held
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
@@ -63,7 +63,9 @@ def environment_differences(
     if record is None:
         return (_of(NOTHING_DEPLOYED),)
     profile, tested = found.profile, settings.smoke != "none"
-    target = read_target(profile, settings.request, tested=tested)
+    asked = record.request if held(record, settings) else settings.request
+    part = on_python(profile, asked, record.choice.python.minor)
+    target = read_target(part, asked, tested=tested)
     passed = record.smoke.generation if record.smoke else None
     untested = compare.untested_differences(record.generation, passed) if tested else []
     return (
@@ -313,7 +315,10 @@ def _wheels(
 def _better(record: Record, profile: Profile, matrix: Matrix) -> str:
     """Return what the new driver makes possible that the old one did not, by the matrix alone."""
     old = profile.model_copy(update={"driver": record.driver})
-    before, now = (answer(host, record.request, matrix, None) for host in (old, profile))
+    asked = record.request
+    if asked.team:  # whose pins are not in the record
+        asked = asked.model_copy(update={"torch": f"=={record.choice.torch}"})
+    before, now = (answer(host, asked, matrix, None) for host in (old, profile))
     if not isinstance(now, Choice):
         return ""
     same = isinstance(before, Choice) and (before.torch, before.variant) == (now.torch, now.variant)

@@ -16,6 +16,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.node.compare import for_root_alone
 from fleetwheel.reporting.report import EnvironmentReport, Status
+from fleetwheel.smoke.result import imported_first
 from fleetwheel.sources.wheel import Source
 
 
@@ -81,9 +82,11 @@ class Deployment:
         """Return the pass that stands for a new test of the generation; maybe an outdated one."""
         generation = self.plan.generation
         last = self.record.smoke if self.record else None
-        return passed_test(
-            self.state, self.environment, generation, self.facts.profile, self.settings.request
-        ) or (last if last and last.generation == generation else None)
+        profile, request = self.facts.profile, self.settings.own_request
+        needed = imported_first(self.lock)
+        return passed_test(self.state, self.environment, generation, profile, request, needed) or (
+            last if last and last.generation == generation else None
+        )
 
     def _warning(self, tested: SmokePass | None) -> str:
         """Return why other users of the host cannot run the environment; empty where they can."""

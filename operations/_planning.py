@@ -7,6 +7,7 @@ from pyinfra import logger
 
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
+from fleetwheel.choice.team_target import said_changes
 from fleetwheel.deploy import preflight
 from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cuda
 from fleetwheel.deploy.generations import package_changes
@@ -25,6 +26,7 @@ from fleetwheel.operations._host_state import fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.operations._uniform import members
 from fleetwheel.reporting.report import EnvironmentReport
+from fleetwheel.smoke.result import imported_first
 
 _decider = Decider(LOCKS, MATRIX, logger.warning)
 
@@ -81,10 +83,18 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         lock=lock,
         python=python,
         plan=steps,
-        notes=(*notes, *obstacles),
+        notes=(*notes, *obstacles, *changed_by_team(name, request, lock, facts)),
         builder=planned.builder_of(steps.generation),
         proved=planned.proved,
     )
+
+
+def changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -> tuple[str, ...]:
+    """Return which packages of an environment change where a team's file decides them."""
+    there = {each.id: each.packages for each in facts.installation.generations}
+    current = there.get(facts.installation.in_use(name) or "")
+    changes = said_changes(current, lock.packages) if request.team and current else ""
+    return (f"what changes: {changes}",) if changes else ()
 
 
 def _plan(
@@ -165,7 +175,14 @@ def deployment_of(
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)
-    passed = passed_test(planned.state, name, generation, facts.profile, settings.request)
+    passed = passed_test(
+        planned.state,
+        name,
+        generation,
+        facts.profile,
+        settings.own_request,
+        imported_first(lock),
+    )
     steps = Plan(
         generation=generation,
         build=False,

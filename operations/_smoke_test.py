@@ -33,7 +33,7 @@ def run_smoke_test(
         load_matrix(),
         smoke.device_deadline(timeout, level),
         level=level,
-        gpus=smoke.uuids(profile, settings.request),
+        gpus=smoke.uuids(profile, settings.own_request),
         min_fraction=settings.smoke_min_fraction,
     )
     python = "Scripts/python.exe" if profile.os == "windows" else "bin/python"

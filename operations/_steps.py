@@ -220,7 +220,7 @@ def _prove(host: Host, deployment: Deployment) -> SmokePass:
     Raises SmokeTestError.
     """
     generation, facts = deployment.plan.generation, deployment.facts
-    tested = smoke.uuids(facts.profile, deployment.settings.request)
+    tested = smoke.uuids(facts.profile, deployment.settings.own_request)
     for proved in deployment.proved if deployment.settings.smoke != "full" else ():
         if proved.holds(generation, facts.profile, tested):
             return proved

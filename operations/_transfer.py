@@ -12,6 +12,7 @@ from fleetwheel.delivery.distribution import (
 from fleetwheel.delivery.proxy import variables
 from fleetwheel.delivery.space import amount, download_bytes, missing_wheels, needed_bytes
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.lock.own_wheel import own_requirement
 from fleetwheel.operations._delivery import delivery, mirror_address, places
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._steps import (
@@ -26,7 +27,8 @@ def prepare_transfer(deployment: Deployment) -> Transfer:
     lock, settings = deployment.lock, deployment.settings
     there = deployment.facts.installation
     sources = configured_sources(settings.own_sources)
-    require_own_files(lock, sources, settings.packages)
+    own = filter(None, [own_requirement(deployment.request.team)])
+    require_own_files(lock, sources, [*settings.packages, *own])
     how = delivery(settings, lock, deployment.root)
     parcels = {parcel.url: parcel for parcel in how.parcels}
     fetched = {name: url for name, url in missing_wheels(lock, there).items() if url not in parcels}

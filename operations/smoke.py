@@ -125,7 +125,11 @@ def _run(
     if not _node.kept_program(host):
         _probe.keep_program(host, used.python.path, root, settings)
     path = f"{root}/envs/{used.generation}"
-    tested = (used.generation, str(smoke.uuids(facts.profile, settings.request)), settings.smoke)
+    tested = (
+        used.generation,
+        str(smoke.uuids(facts.profile, settings.own_request)),
+        settings.smoke,
+    )
     if tested not in results:
         results[tested] = _smoke_test.run_smoke_test(host, path, used.lock, facts.profile, settings)
     result = results[tested]
@@ -146,7 +150,7 @@ def _keep(
         return "  the host's record is as it was"
     passed = None
     if smoke.passed(result):
-        tested = smoke.uuids(facts.profile, settings.request)
+        tested = smoke.uuids(facts.profile, settings.own_request)
         passed = smoke_pass(used.generation, facts.profile, result, tested)
     python, root, limit = used.python.path, facts.installation.root, settings.install_timeout
     said = {"environment": used.environment, "generation": used.generation}

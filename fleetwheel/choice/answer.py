@@ -8,7 +8,7 @@ from fleetwheel.choice.choose import Choice, Refusal, choose, runs
 from fleetwheel.choice.compatibility import build_problem
 from fleetwheel.choice.remedies import Remedy, newer_drivers, proven_pythons, tried, try_out
 from fleetwheel.choice.request import Request
-from fleetwheel.choice.target import Blocker, Target, by_reach, has_gpu, read_target
+from fleetwheel.choice.target import Blocker, Target, by_pins, by_reach, has_gpu, read_target
 from fleetwheel.host.profile import Driver, DriverState, Profile, Python
 from fleetwheel.matrix.matrix import Matrix, numbers
 
@@ -23,12 +23,15 @@ def answer(
 
     Raises FleetwheelError where the request cannot be read.
     """
-    found: Choice | Refusal = Refusal(reasons=())
+    refusals: list[Refusal] = []
     for reached in by_reach(profile):
-        found = _answer(reached, request, matrix, stock)
-        if isinstance(found, Choice):
-            break
-    return found
+        refusals = []
+        for part in by_pins(reached, request):
+            found = _answer(part, request, matrix, stock)
+            if isinstance(found, Choice):
+                return found
+            refusals.append(found)
+    return refusals[0]
 
 
 def _answer(

@@ -22,6 +22,7 @@ from fleetwheel.matrix.matrix import Capability, Matrix, Numbers, Platform
 
 UPGRADABLE: frozenset[Capability] = frozenset({(8, 7), (10, 1), (11, 0)})
 """Orin and Thor: JetPack 7 serves both; older boards end with an older JetPack."""
+PIN_OUT = "leaving the torch pin out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,9 @@ def _pins(target: Target, matrix: Matrix, stock: Stock | None) -> Iterator[Remed
     """Each pin left out, each constraint, and each partner of torch."""
     if target.torch:
         free = target.model_copy(update={"torch": ""})
-        yield Remedy("leaving the torch pin out", free)
+        of_file = target.team is not None and target.team.torch == target.torch
+        text = "torch: of the environment, over the team's file," if of_file else PIN_OUT
+        yield Remedy(text, free)
     if target.variant and target.devices:
         free = target.model_copy(update={"variant": None})
         yield Remedy(f"leaving {target.variant} out", free)

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
 from fleetwheel.sources.given import as_requirement, require_hash
+from fleetwheel.team.pins import Team
 from fleetwheel.value import Value
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ class Request(Value):
     """A minor version such as ``3.11`` or ``3.14t``; None is the newest that has a wheel."""
     gpus: tuple[int | str, ...] | None = None
     """Indexes, UUIDs or names of the GPUs that must be served; None is all of them."""
+    team: Team | None = None
+    """What a team's own file asks for; what stands in ``torch`` counts before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Pins:
     requirements: tuple[str, ...]
     """Everything else, canonical and sorted."""
     gpus: frozenset[int | str] | None
+    team: str = ""
+    """Digest of what a team's file asks for."""
 
     @property
     def variant(self) -> Variant | None:
@@ -77,6 +82,7 @@ def read_pins(request: Request) -> Pins:
         partners=partners,
         requirements=requirements,
         gpus=None if request.gpus is None else frozenset(request.gpus),
+        team=request.team.sha256 if request.team else "",
     )
 
 

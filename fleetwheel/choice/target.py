@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 from packaging.requirements import Requirement
@@ -12,12 +12,20 @@ from packaging.version import Version
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from fleetwheel.choice.request import Pins, Request, read_pins
+from fleetwheel.choice.team_target import (
+    FamilyPins,
+    TeamTarget,
+    applying,
+    family_pins,
+    read_team_target,
+)
 from fleetwheel.host.profile import REACHES, DriverState, Gpu, OperatingSystem, Profile, Python
 from fleetwheel.matrix.gpu_names import capability_of as capability_of
 from fleetwheel.matrix.gpu_names import name_words, nearest
 from fleetwheel.matrix.matrix import Capability, DriverSystem, Numbers, Platform, numbers
 from fleetwheel.matrix.variant import Variant
 from fleetwheel.node.driver_states import explain_state
+from fleetwheel.team.pins import Pin, Team
 from fleetwheel.value import Value
 
 INTEGRATED: frozenset[Capability] = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
@@ -102,6 +110,8 @@ class Target(Value):
     """The inventory's own sources in their order, without credentials."""
     optional_sources: tuple[str, ...] = ()
     """Those that a lock may do without when they give no answer, without credentials and sorted."""
+    team: TeamTarget | None = None
+    """What a team's own file pins beside torch."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -158,15 +168,22 @@ class Target(Value):
 
     @cached_property
     def _environment(self) -> dict[str, str]:
-        python = self.pythons[0].rstrip("t") if self.pythons else "3"
-        return {
-            "os_name": "nt" if self.os == "windows" else "posix",
-            "sys_platform": {"windows": "win32", "macos": "darwin"}.get(self.os, "linux"),
-            "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(self.os, "Linux"),
-            "platform_machine": MACHINES.get(self.platform, self.arch),
-            "python_version": python,
-            "python_full_version": f"{python}.0",
-        }
+        return marker_environment(self.os, self.arch, self.pythons[0] if self.pythons else "3")
+
+
+def marker_environment(os: OperatingSystem, arch: str, python: str) -> dict[str, str]:
+    """Return what markers see of a host with a minor version of Python."""
+    minor = python.rstrip("t")
+    return {
+        "os_name": "nt" if os == "windows" else "posix",
+        "sys_platform": {"windows": "win32", "macos": "darwin"}.get(os, "linux"),
+        "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(os, "Linux"),
+        "platform_machine": MACHINES.get((os, arch), arch),
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "python_version": minor,
+        "python_full_version": f"{minor}.0",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,24 +225,64 @@ def read_target(
         held = named and not tested and not _works(profile)
         gpus = _served_gpus(profile, request) if runtime == "cuda" and not held else ()
         devices = tuple(sorted({_device(gpu) for gpu in gpus}))
+        pythons = tuple(dict.fromkeys(p.minor for p in usable_pythons(profile, pins, request.team)))
+        read = _team_on(profile, pythons, request.team) if request.team else _NO_TEAM
+        partners = read.partners(pins)
         return Target(
             os=profile.os,
             arch=profile.arch,
             glibc=_readable("glibc", profile.glibc) if profile.glibc else (),
-            pythons=tuple(dict.fromkeys(p.minor for p in usable_pythons(profile, pins))),
+            pythons=read.pythons or pythons,
             runtime=runtime,
             variant=pins.variant if runtime == "cuda" else None,
             driver=_driver(profile, devices) if devices else None,
             devices=devices,
-            torch=pins.torch,
-            partners=tuple(f"{name}{specifier}" for name, specifier in pins.partners.items()),
+            torch=pins.torch or read.family.torch,
+            partners=tuple(f"{name}{specifier}" for name, specifier in partners.items()),
             requirements=pins.requirements,
             constraints=tuple(constraints),
             sources=tuple(sources),
             optional_sources=tuple(optional_sources),
+            team=read.target,
         )
     except _BlockedError as blocked:
         return blocked.blocker
+
+
+@dataclass(frozen=True, slots=True)
+class _TeamOnHost:
+    """How a team's file reads on a host."""
+
+    family: FamilyPins
+    target: TeamTarget | None
+    pythons: tuple[str, ...]
+    """Those of the host's interpreters on which it says the same as on the newest."""
+
+    def partners(self, pins: Pins) -> dict[str, str]:
+        """Return torchvision and torchaudio as they are asked for.
+
+        Their versions in the file are those of the file's torch.
+        """
+        same = not pins.torch or pins.torch == self.family.torch
+        asked = {name: spec if same else "" for name, spec in self.family.partners.items()}
+        return {
+            name: str(SpecifierSet(asked.get(name, "")) & SpecifierSet(pins.partners.get(name, "")))
+            for name in sorted({*asked, *pins.partners})
+        }
+
+
+_NO_TEAM = _TeamOnHost(FamilyPins(), None, ())
+
+
+def _team_on(profile: Profile, pythons: Sequence[str], team: Team) -> _TeamOnHost:
+    said = [_pins_of(team, profile.os, profile.arch, python) for python in pythons]
+    alike = tuple(python for python, pins in zip(pythons, said, strict=True) if pins == said[0])
+    return _TeamOnHost(family_pins(said[0]), read_team_target(team, said[0]), alike)
+
+
+@lru_cache(maxsize=256)
+def _pins_of(team: Team, os: OperatingSystem, arch: str, python: str) -> list[Pin]:
+    return applying(team, marker_environment(os, arch, python))
 
 
 def by_reach(profile: Profile) -> list[Profile]:
@@ -236,6 +293,33 @@ def by_reach(profile: Profile) -> list[Profile]:
     groups = [[p for p in profile.pythons if p.reach in REACHES[: n + 1]] for n in range(3)]
     distinct = dict.fromkeys(tuple(group) for group in groups if group)
     return [profile.model_copy(update={"pythons": group}) for group in distinct] or [profile]
+
+
+def by_pins(profile: Profile, request: Request) -> list[Profile]:
+    """Return a host with those interpreters at a time for which a team's file says the same.
+
+    The newest come first: the first that a choice is found for counts.
+    """
+    if request.team is None:
+        return [profile]
+    try:
+        usable = usable_pythons(profile, read_pins(request), request.team)
+    except _BlockedError:
+        return [profile]
+    groups: list[tuple[list[Pin], list[Python]]] = []
+    for python in usable:
+        said = _pins_of(request.team, profile.os, profile.arch, python.minor)
+        alike = next((members for pins, members in groups if pins == said), None)
+        if alike is None:
+            groups.append((said, alike := []))
+        alike.append(python)
+    return [profile.model_copy(update={"pythons": tuple(members)}) for _, members in groups]
+
+
+def on_python(profile: Profile, request: Request, minor: str) -> Profile:
+    """Return that part of a host by ``by_pins`` that has a minor version of Python."""
+    parts = by_pins(profile, request)
+    return next((p for p in parts if any(py.minor == minor for py in p.pythons)), profile)
 
 
 def has_gpu(profile: Profile) -> bool:
@@ -341,15 +425,26 @@ def _readable(what: str, text: str) -> Numbers:
         raise _BlockedError(f"the {what} of the host cannot be read: {error}") from error
 
 
-def usable_pythons(profile: Profile, pins: Pins) -> list[Python]:
-    """Return the interpreters that may be used, newest first; free-threaded ones only if pinned."""
+def usable_pythons(profile: Profile, pins: Pins, team: Team | None = None) -> list[Python]:
+    """Return the interpreters that may be used, newest first; free-threaded ones only if pinned.
+
+    A team's file may exclude some of them.
+    """
     usable = [
         python
         for python in profile.pythons
         if (not python.free_threaded if pins.python is None else python.minor == pins.python)
     ]
-    if usable:
-        return sorted(usable, key=lambda python: Version(python.version), reverse=True)
+    taken = SpecifierSet(team.requires_python if team else "")
+    fitting = [p for p in usable if taken.contains(p.version, prereleases=True)]
+    if team and usable and not fitting:
+        there = ", ".join(dict.fromkeys(python.version for python in usable))
+        raise _BlockedError(
+            f"{team.path} is for Python {team.requires_python}; the host has {there}",
+            "install such a Python there, or change requires-python in the file",
+        )
+    if fitting:
+        return sorted(fitting, key=lambda python: Version(python.version), reverse=True)
     versions = ", ".join(dict.fromkeys(python.minor for python in profile.pythons)) or "none"
     there = "; ".join([versions, *profile.problems])
     wanted = f"Python {pins.python}" if pins.python else "Python that can be used"

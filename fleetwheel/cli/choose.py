@@ -13,6 +13,7 @@ from rich.table import Table
 from fleetwheel import terminal
 from fleetwheel.choice.answer import narrowed, refusal_of, ways_out
 from fleetwheel.choice.choose import Choice, Refusal, Rejection, choose, explain_candidates, family
+from fleetwheel.choice.own_project import FORMATS
 from fleetwheel.choice.request import Request
 from fleetwheel.choice.target import Blocker, Target, read_target
 from fleetwheel.cli._host import HOST_NAMES, Spreading, described_host, given, host_options, split
@@ -26,6 +27,7 @@ from fleetwheel.terminal import new_console
 
 if TYPE_CHECKING:
     from fleetwheel.lock.constraints import Constraint
+    from fleetwheel.sources.wheel import Source
 
 REFUSED = 3
 """Exit status where no wheel set serves the host."""
@@ -74,6 +76,12 @@ REFUSED = 3
     help="Also show what became of every release and variant.",
 )
 @json_flag
+@click.option(
+    "--format",
+    "project_format",
+    type=click.Choice(list(FORMATS)),
+    help="Print the lines that your own project needs: for pyproject.toml, or a file for -r.",
+)
 @verbosity_options
 def choose_command(
     profile: str | None,
@@ -84,6 +92,7 @@ def choose_command(
     offline: bool,
     explaining: bool,
     as_json: bool,
+    project_format: str | None,
     verbosity: int,
     **options: Any,
 ) -> None:
@@ -92,6 +101,8 @@ def choose_command(
     The host is the one that the options describe, not this machine. Exits with 0 where there is a
     choice, 3 where there is none, and 1 on bad usage.
     """
+    if project_format and (as_json or explaining):
+        raise FleetwheelError("--format prints its lines alone: leave --json and --explain out")
     request = Request(torch=torch, accelerator=accelerator, packages=tuple(split(packages)))
     if profile:
         host, request = _recorded(Path(profile), request)
@@ -101,11 +112,13 @@ def choose_command(
             request = request.model_copy(update={"python": host.pythons[0].minor})
     decide = _offline if offline else _online
     seen = decide(host, request, load_matrix(), smoke != "none")
-    if as_json:
+    if project_format and isinstance(seen.found, Choice):
+        terminal.echo(FORMATS[project_format](seen.found, _source(seen.found)))
+    elif as_json:
         rows = {"explained": [row.model_dump() for row in seen.rows]} if explaining else {}
         click.echo(json.dumps(_document(seen.found) | rows, indent=2))
     else:
-        _show(seen.found)
+        _show(seen.found, err=project_format is not None)
         _show_table(seen.rows if explaining else ())
     if isinstance(seen.found, Refusal):
         raise SystemExit(REFUSED)
@@ -187,11 +200,11 @@ def _recorded(path: Path, asked: Request) -> tuple[Profile, Request]:
     return answer.profile, answer.settings.request.model_copy(update=asked_for)
 
 
-def _index(choice: Choice) -> str:
-    """Return where the torch family comes from, without credentials."""
+def _source(choice: Choice) -> "Source":
+    """Return where the torch family comes from."""
     from fleetwheel.sources.configured import official_source
 
-    return (choice.source or official_source(choice.variant)).redacted
+    return choice.source or official_source(choice.variant)
 
 
 def _document(found: Choice | Refusal) -> dict[str, Any]:
@@ -201,27 +214,27 @@ def _document(found: Choice | Refusal) -> dict[str, Any]:
         "torch": found.torch,
         "variant": str(found.variant),
         "packages": found.packages,
-        "index": _index(found),
+        "index": _source(found).redacted,
         "reasons": found.reasons,
         "rejected": [rejection.model_dump() for rejection in found.rejected],
     }
 
 
-def _show(found: Choice | Refusal) -> None:
-    """Print a choice or a refusal for a person."""
+def _show(found: Choice | Refusal, *, err: bool = False) -> None:
+    """Print a choice or a refusal for a person; ``err``: beside what goes into a file."""
     if isinstance(found, Refusal):
-        _print_lines("refused", found.reasons)
-        _print_lines("what would change it:", found.unlocks)
+        _print_lines("refused", found.reasons, err=err)
+        _print_lines("what would change it:", found.unlocks, err=err)
         return
     family = ", ".join(f"{name} {version}" for name, version in found.packages.items())
-    place = f"for Python {found.python.minor}, from {_index(found)}"
+    place = f"for Python {found.python.minor}, from {_source(found).redacted}"
     _print_lines(family, [place, *found.reasons])
     _print_lines("rejected:", [f"{r.torch}+{r.variant} {r.reason}" for r in found.rejected])
 
 
-def _print_lines(heading: str, lines: Sequence[str]) -> None:
+def _print_lines(heading: str, lines: Sequence[str], *, err: bool = False) -> None:
     if lines:
-        terminal.echo("\n  ".join([heading, *lines]))
+        terminal.echo("\n  ".join([heading, *lines]), err=err)
 
 
 def _show_table(rows: Sequence[Rejection]) -> None:

@@ -111,8 +111,11 @@ def _lines(listed: Sequence[ListedGeneration]) -> Iterator[str]:
 
 def _asked(request: Request) -> str:
     """Return what was asked for, as the inventory says it."""
-    said = request.model_dump(exclude_defaults=True)
-    words = [f"{key}: {_value(value)}" for key, value in said.items() if value is not None]
+    said = request.model_dump(exclude_defaults=True, exclude={"team"})
+    if team := request.team:
+        said |= {team.key: f"{team.path} ({team.sha256[:12]})"}
+        said |= {"extras": team.extras, "groups": team.groups}
+    words = [f"{key}: {_value(value)}" for key, value in said.items() if value not in (None, ())]
     return "; ".join(words) or "the newest"
 
 

@@ -84,10 +84,14 @@ def _outlooks(answer: HostSnapshot) -> list[EnvironmentOutlook]:
     profile, matrix = answer.profile, load_matrix()
     if profile is None:
         return [EnvironmentOutlook(answer.name, "", None, answer.error)]
-    return [
-        EnvironmentOutlook(answer.name, name, outlook(profile, settings.request, matrix), "")
-        for name, settings in answer.settings.by_environment().items()
-    ]
+    found = []
+    for name, settings in answer.settings.by_environment().items():
+        try:
+            of = outlook(profile, settings.request, matrix)
+            found.append(EnvironmentOutlook(answer.name, name, of, ""))
+        except FleetwheelError as error:  # of a team's file
+            found.append(EnvironmentOutlook(answer.name, name, None, str(error)))
+    return found
 
 
 def _print_outlook(found: Sequence[EnvironmentOutlook]) -> None:

@@ -12,7 +12,14 @@ from packaging.version import Version
 from fleetwheel.choice.answer import Read, exact, narrowed, refusal_of, ways_out
 from fleetwheel.choice.choose import Refusal, runs, uniform
 from fleetwheel.choice.request import Request, read_pins
-from fleetwheel.choice.target import Blocker, Target, by_reach, read_target
+from fleetwheel.choice.target import (
+    Blocker,
+    Target,
+    by_pins,
+    by_reach,
+    on_python,
+    read_target,
+)
 from fleetwheel.deploy.record import Record
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import REACHES, Profile, Python
@@ -20,6 +27,7 @@ from fleetwheel.lock import lock as locks
 from fleetwheel.lock.constraints import Constraint, configured_constraints
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.making import make
+from fleetwheel.lock.own_wheel import with_wheel_here
 from fleetwheel.lock.supply import Supply, supply
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
@@ -71,17 +79,36 @@ class Decider:
         ``host_copy`` reads the host's own copy, for a controller that has not got the file.
         ``tested`` is that of ``read_target``.
         """
-        unbound = read_target(profile, request, tested=tested)
-        if record and not relock and isinstance(unbound, Target):
-            kept = self._recorded(record, host_copy)
-            if kept and self._serves(kept, exact(unbound, profile), profile, record):
+        if record and not relock:
+            kept = self._kept(profile, request, record, host_copy, tested)
+            if kept:
                 return kept
-        found: Lock | Refusal = Refusal(reasons=())
+        refusals: list[Refusal] = []
         for reached in by_reach(profile):
-            found = self._decided(reached, request, record, extra_sources, relock, tested)
-            if isinstance(found, Lock):
-                break
-        return found
+            refusals = []
+            for part in by_pins(reached, request):
+                found = self._decided(part, request, record, extra_sources, relock, tested)
+                if isinstance(found, Lock):
+                    return found
+                refusals.append(found)
+        return refusals[0]
+
+    def _kept(
+        self,
+        profile: Profile,
+        request: Request,
+        record: Record,
+        host_copy: Callable[[], str | None],
+        tested: bool,
+    ) -> Lock | None:
+        """Return the lock that a host's record names, if it meets the request and runs."""
+        part = on_python(profile, request, record.choice.python.minor)
+        unbound = read_target(part, request, tested=tested)
+        lock = self._recorded(record, host_copy) if isinstance(unbound, Target) else None
+        if lock is None or isinstance(unbound, Blocker):
+            return None
+        own = exact(unbound, profile)
+        return with_wheel_here(lock, own) if self._serves(lock, own, profile, record) else None
 
     def _decided(
         self,
@@ -201,12 +228,16 @@ class Decider:
         with self._mutexes.setdefault(target, Mutex()):
             if target not in self._made:
                 existing = None if relock else locks.find(self.directory, target)
-                self._made[target] = existing or make(
-                    target,
-                    request,
-                    lambda needed: self._supply([needed], extra),
-                    self.matrix,
-                    self._constraints,
+                self._made[target] = (
+                    with_wheel_here(existing, target)
+                    if existing
+                    else make(
+                        target,
+                        request,
+                        lambda needed: self._supply([needed], extra),
+                        self.matrix,
+                        self._constraints,
+                    )
                 )
             return self._made[target]
 

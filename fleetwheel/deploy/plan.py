@@ -10,7 +10,7 @@ from fleetwheel.host.profile import Generation, HostState, Profile, Python
 from fleetwheel.inventory.settings import SmokeMode
 from fleetwheel.lock.lock import Lock
 from fleetwheel.node.compare import Difference
-from fleetwheel.smoke.result import uuids
+from fleetwheel.smoke.result import imported_first, uuids
 from fleetwheel.value import Value
 
 NOTHING_DAMAGED: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -76,7 +76,7 @@ def plan(
         )
     current, record = host.installation.in_use(environment), state.environments.get(environment)
     chosen = current if current in good else max(good, key=lambda id: _build_of(id, name) or 0)
-    passed = passed_test(state, environment, chosen, host.profile, request)
+    passed = passed_test(state, environment, chosen, host.profile, request, imported_first(lock))
     tested = smoke == "none" or (smoke == "auto" and passed is not None)
     differs = _differs(chosen, lock, record, request, keep) or _borrowed(record, passed)
     return Plan(
@@ -91,16 +91,21 @@ def plan(
 
 
 def passed_test(
-    state: State, environment: str, generation: str, profile: Profile, request: Request
+    state: State,
+    environment: str,
+    generation: str,
+    profile: Profile,
+    request: Request,
+    imports: Collection[str] = (),
 ) -> SmokePass | None:
-    """Return a pass that still holds and covers the GPUs to be served now.
+    """Return a pass that still holds and covers the GPUs to be served now, and these imports.
 
     That of the environment itself, or else of another one that uses the generation.
     """
     served = uuids(profile, request)
     own = state.environments.get(environment)
     passes = [*([own.smoke] if own and own.smoke else []), *state.passes]
-    return next((each for each in passes if each.holds(generation, profile, served)), None)
+    return next((each for each in passes if each.holds(generation, profile, served, imports)), None)
 
 
 def _borrowed(record: Record | None, passed: SmokePass | None) -> str | None:

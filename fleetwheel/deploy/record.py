@@ -1,6 +1,6 @@
 """The record of a host, ``<root>/state.json``: what was deployed, why, and how its test went."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -39,13 +39,22 @@ class SmokePass(Value):
     result: Document = Field(default_factory=dict)
     """The JSON document of node/smoke/run.py."""
 
-    def holds(self, generation: str, profile: Profile, served: Sequence[str] | None = None) -> bool:
+    def holds(
+        self,
+        generation: str,
+        profile: Profile,
+        served: Sequence[str] | None = None,
+        imports: Collection[str] = (),
+    ) -> bool:
         """Whether the pass still counts: same generation, driver, GPUs and boot.
 
-        ``served`` has the UUIDs of the GPUs that it has to cover; None for all.
+        ``served`` has the UUIDs of the GPUs that it has to cover, None for all; ``imports`` the
+        projects.
         """
         needed = [gpu.uuid for gpu in profile.gpus] if served is None else served
         covered = self.tested is None or {*needed} <= {*self.tested}
+        done = self.result.get("imports")
+        covered = covered and {*imports} <= {*map(str, done if isinstance(done, list) else ())}
         return covered and not compare.since(
             _kept(self), _kept(smoke_pass(generation, profile, {}))
         )

@@ -31,6 +31,7 @@ from fleetwheel.inventory.plain_yaml import Place, Problem, Reading
 from fleetwheel.inventory.recorded import load_snapshots as recorded
 from fleetwheel.inventory.recorded import replay
 from fleetwheel.inventory.settings import (
+    OF_A_FILE,
     EnvironmentSettings,
     Settings,
     did_you_mean,
@@ -398,8 +399,7 @@ def _merged(before: Environments, later: Environments) -> Environments:
     merged = dict(before)
     for name, entry in later.items():
         known = merged.get(name)
-        stated = {key: getattr(entry, key) for key in entry.model_fields_set} if entry else {}
-        merged[name] = known.model_copy(update=stated) if known and entry else entry
+        merged[name] = entry.over(known) if known and entry else entry
     return merged
 
 
@@ -457,6 +457,8 @@ def _unknown(place: Place) -> str:
         return 'unknown key (pyinfra\'s own go below "pyinfra")'
     if "environments" in place[:-1]:
         return unknown_in_environment(key)
+    if key in OF_A_FILE:
+        return f"belongs to an environment: environments: {{default: {{{key}: ...}}}}"
     entry = GroupEntry if len(place) == 3 and place[0] == "groups" else HostEntry
     if len(place) == 1 and key in HostEntry.model_fields:
         return "belongs below defaults, a group or a host"

@@ -3,11 +3,19 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fleetwheel.choice.request import (
     Request,
@@ -20,9 +28,13 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.lock.own_wheel import with_own_wheel
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
+from fleetwheel.team.loading import load_team
+from fleetwheel.team.pins import TeamFile
 from fleetwheel.value import Value
 
+NUMPY = ("numpy",)
 SmokeMode = Literal["auto", "always", "full", "none"]
 
 EXAMPLES = {"torch": "2.10", "python": "3.10", "driver": "580.10"}
@@ -108,6 +120,18 @@ def _requirement(value: str) -> str:
     return value
 
 
+def _name(value: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise ValueError(f"{value!r} is no name: letters, digits, and . _ - within")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{value!r} is no path")
+    return value
+
+
 def _driver(value: object) -> object:
     """Accept 580 and "580": the number of a branch, which loses nothing as a number."""
     value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -151,6 +175,12 @@ def _mirror(value: str) -> str:
         shown = "an address with credentials" if "@" in value[1:] else repr(value)
         raise ValueError(f"{shown} is neither a host of the inventory nor http://HOST:PORT")
     return value
+
+
+def _at(key: str, text: str) -> ValidationError:
+    """Return the error of one key, found while several are looked at."""
+    error = PydanticCustomError("value_error", "{text}", {"text": text})
+    return ValidationError.from_exception_data(key, [{"type": error, "loc": (key,), "input": None}])
 
 
 Text = Annotated[str, BeforeValidator(_quoted)]
@@ -202,8 +232,8 @@ class VisualCpp(Value):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class EnvironmentSettings(Value):
-    """What can be said of one environment of a host; the defaults are those of "default"."""
+class _Common(Value):
+    """What can be said of a host for "default", and of each environment for itself."""
 
     torch: Annotated[Text, AfterValidator(_torch)] | None = None
     """``"2.14.1"``, ``"2.14"`` or ``">=2.10,<2.13"``; the newest that runs by default."""
@@ -211,7 +241,7 @@ class EnvironmentSettings(Value):
     """``auto``, ``cpu``, ``cuda``, or a variant such as ``cu126``."""
     packages: Annotated[
         tuple[Annotated[str, AfterValidator(_requirement)], ...], BeforeValidator(_listed)
-    ] = ("numpy",)
+    ] = NUMPY
     """Requirements to install beside torch."""
     python: Annotated[Text, AfterValidator(python_of)] | None = None
     """``"3.12"`` or ``"3.14t"``; the newest that has a wheel by default."""
@@ -241,7 +271,79 @@ class EnvironmentSettings(Value):
     """Why nothing changes the environment; it is left as it is until this is taken out."""
 
 
-class Settings(EnvironmentSettings):
+ReadFrom = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_printable)]
+Names = Annotated[
+    tuple[Annotated[str, AfterValidator(_name)], ...],
+    BeforeValidator(_listed),
+]
+FILES: tuple[Literal["project", "requirements", "lock"], ...] = ("project", "requirements", "lock")
+OF_A_FILE = {*FILES, "extras", "groups", "install"}
+
+
+class EnvironmentSettings(_Common):
+    """What can be said of one environment of a host: the packages in YAML, or a team's file."""
+
+    project: ReadFrom | None = None
+    """Directory with a pyproject.toml, and its uv.lock; relative to the project directory."""
+    requirements: ReadFrom | None = None
+    """A requirements.txt."""
+    lock: ReadFrom | None = None
+    """A pylock.toml."""
+    extras: Names = ()
+    """Those of the project or lock that are to be installed."""
+    groups: Names = ()
+    """Dependency groups of the project or lock, ``dev`` only where it is named."""
+    install: bool = False
+    """Whether the project itself is installed: building its wheel runs its code on this machine."""
+
+    @model_validator(mode="after")
+    def _say_one_thing(self) -> Self:
+        files = [key for key in FILES if getattr(self, key)]
+        if len(files) > 1:
+            raise _at(files[1], f"{files[0]} stands beside it: name one file")
+        if self.lock and "packages" in self.model_fields_set:
+            raise _at("packages", "a lock is whole: put them into it, or name its project instead")
+        for key in ("extras", "groups"):
+            if getattr(self, key) and not (self.project or self.lock):
+                raise _at(key, "stands without the project or lock that it would be of")
+        if self.install and not self.project:
+            raise _at("install", "stands without the project that it would be of")
+        return self
+
+    @property
+    def team_file(self) -> TeamFile | None:
+        """The file of a team that says what to install."""
+        for key in FILES:
+            if path := getattr(self, key):
+                return TeamFile(
+                    key=key,
+                    path=path,
+                    extras=self.extras,
+                    groups=self.groups,
+                    given=self._given if key == "project" else (),
+                    install=self.install,
+                )
+        return None
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        """The projects whose wheels are given by address."""
+        found = map(requirement_of, self.packages)
+        return tuple(sorted({each.name for each in found if each.url}))
+
+    def over(self, earlier: "EnvironmentSettings") -> "EnvironmentSettings":
+        """Return what is said here over what was said before, key by key.
+
+        What says by itself which packages there are takes the place of all that did before.
+        """
+        before = {key: getattr(earlier, key) for key in earlier.model_fields_set}
+        stated = {key: getattr(self, key) for key in self.model_fields_set}
+        if self.team_file or "packages" in stated:
+            before = {k: v for k, v in before.items() if k not in {*OF_A_FILE, "packages"}}
+        return EnvironmentSettings(**{**before, **stated})
+
+
+class Settings(_Common):
     """Everything about a host but the way to it; the defaults are those of an empty inventory."""
 
     environments: Annotated[
@@ -300,6 +402,7 @@ class Settings(EnvironmentSettings):
     install_timeout: Seconds = 1800
     smoke_timeout: Seconds = 300
     fact_timeout: Seconds = 60
+    _team_file: TeamFile | None = PrivateAttr(default=None)
 
     @property
     def own_sources(self) -> OwnSources:
@@ -307,9 +410,20 @@ class Settings(EnvironmentSettings):
         return OwnSources(sources=self.sources, optional=self.optional_sources)
 
     @property
+    def own_request(self) -> Request:
+        """What the inventory itself asks for, whether or not a team's file can be read."""
+        own = {name: getattr(self, name) for name in Request.model_fields if name != "team"}
+        return Request(**own)
+
+    @property
     def request(self) -> Request:
-        """The part that the choice depends on."""
-        return Request(**{name: getattr(self, name) for name in Request.model_fields})
+        """The part that the choice depends on.
+
+        Raises FleetwheelError where a team's file is named that cannot be used.
+        """
+        team = load_team(self._team_file) if self._team_file else None
+        team = with_own_wheel(team) if team and team.install else team
+        return self.own_request.model_copy(update={"team": team})
 
     def by_environment(self) -> dict[str, "Settings"]:
         """Return the settings of each environment that the host is to have, by its name."""
@@ -317,8 +431,12 @@ class Settings(EnvironmentSettings):
         return {name: self._of(own) for name, own in said.items() if own is not None}
 
     def _of(self, own: EnvironmentSettings) -> "Settings":
-        stated = {key: getattr(own, key) for key in own.model_fields_set}
-        return self.model_copy(update={**stated, "environments": {}})
+        stated = {k: getattr(own, k) for k in own.model_fields_set if k not in OF_A_FILE}
+        file = own.team_file
+        alone = {"torch": None, "packages": ()} if file else {}
+        settings = self.model_copy(update={**alone, **stated, "environments": {}})
+        settings._team_file = file
+        return settings
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Settings":
@@ -327,7 +445,7 @@ class Settings(EnvironmentSettings):
         Other keys belong to pyinfra and its connectors (``_timeout``, ``ssh_port``), but one that
         is nearly ours is a slip of the pen. Raises FleetwheelError with a line for each problem.
         """
-        others = (key for key in data if not key.startswith("_"))
+        others = (key for key in data if not key.startswith("_") and key not in OF_A_FILE)
         slips = [
             f"{key}: {guess}" for key in others if (guess := suggestion(key, cls.model_fields))
         ]

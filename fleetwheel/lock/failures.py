@@ -10,6 +10,7 @@ from fleetwheel.sources.remedy import file_remedy, source_remedy
 from fleetwheel.sources.wheel import Source
 
 OTHERWISE = "change the packages or the torch version that the inventory asks for"
+OTHERWISE_IN_FILE = "change the pins in {}, or torch: of the environment, which counts before it"
 UNFIT = (
     "ask for another version (packages:) or another Python (python:), or build the wheel that is"
     " missing (docs/distribution.md, Without a wheel)"
@@ -33,6 +34,11 @@ class NoSolutionError(FleetwheelError):
     def about(self, name: str) -> "NoSolutionError":
         """Return the error with the name of the build that was to be locked."""
         return NoSolutionError(f"{name}: {self.args[0]}", hint=self.hint)
+
+    def beside(self, path: str) -> "NoSolutionError":
+        """Return the error with the team's file that says which packages there are."""
+        hint = self.hint.replace(OTHERWISE, OTHERWISE_IN_FILE.format(path))
+        return NoSolutionError(f"{path} with {self.args[0]}", hint=hint)
 
 
 class UnheardError(FleetwheelError):

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tomli_w
@@ -21,21 +23,27 @@ from fleetwheel.choice.choose import Choice
 from fleetwheel.choice.request import PARTNERS, Request
 from fleetwheel.choice.tags import wheel_tags
 from fleetwheel.choice.target import Target
+from fleetwheel.choice.team_target import TeamTarget, named_by
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.failures import NoSolutionError, explained, require_heard
 from fleetwheel.lock.lock import Lock, name_of, require_family
+from fleetwheel.lock.team_pins import Hashes, allowed, require_variant, require_versions
+from fleetwheel.matrix.misfits import misfit
 from fleetwheel.render import render
 from fleetwheel.sources import store
 from fleetwheel.sources.catalogue import Catalogue
 from fleetwheel.sources.given import by_version, wheel_of
 from fleetwheel.sources.loopback import key_in, served_index
-from fleetwheel.sources.metadata import requires_python
+from fleetwheel.sources.metadata import metadata_inside, requires_python
 from fleetwheel.sources.wheel import Source, Wheel
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
 MEMORY_KIB = 4 * 2**20
 """Memory that uv may take, address space included; for transformers it took 1.1 GB of that."""
+
+NO_HASHES: Hashes = MappingProxyType({})
+NO_TEAM = TeamTarget(sha256="")
 
 
 class Picked(NamedTuple):
@@ -46,28 +54,49 @@ class Picked(NamedTuple):
     """When its wheel came to its source, where the source says so."""
 
 
-def pick(choice: Choice, target: Target, sources: Sequence[Source], timeout: int = 600) -> str:
+def pick(
+    choice: Choice,
+    target: Target,
+    sources: Sequence[Source],
+    hashes: Hashes = NO_HASHES,
+    timeout: int = 600,
+) -> str:
     """Return uv's lock of a choice: hashes for everything, wheels only, the family from one source.
 
     ``sources`` are the ordinary ones that answer, in their order; without any, everything comes
-    from the source of the torch family. ``timeout`` is in seconds.
+    from the source of the torch family. ``hashes`` are those of a team's file. ``timeout`` is in
+    seconds.
     Raises NoSolutionError with uv's own words when there is no solution.
     """
     pins = [f"{name}=={version}" for name, version in choice.packages.items()]
     limits = _others(target.constraints, choice.packages)
     given = _given([*limits, *choice.requirements], sources)
     catalogue = Catalogue(sources, choice.source, choice.packages, given)
-    text = _compile(
+    team = target.team or NO_TEAM
+    require_variant(team, choice.variant)
+    compiled = partial(
+        _compile,
         target,
         choice.python.minor,
         catalogue,
-        requirements=[*pins, *choice.requirements],
-        constraints=[*limits, *choice.limits],
+        requirements=[*pins, *choice.requirements, *team.requirements],
+        constraints=[*limits, *choice.limits, *team.limits],
         timeout=timeout,
     )
+    try:
+        text = compiled()
+    except NoSolutionError:
+        if not team.overriding:
+            raise
+        text = compiled(overrides=team.overriding)
     document = tomllib.loads(text)
     require_heard([package["name"] for package in document["packages"]], catalogue)
-    _settle(document, catalogue, choice.python.minor, target)
+    versions = {name: found.version for name, found in picked(text).items()}
+    require_versions(versions, team)
+    _require_fit(versions, choice)
+    _settle(document, catalogue, choice.python.minor, target, hashes)
+    if team.own:
+        _add_own(document, team.own)
     return tomli_w.dumps(document)
 
 
@@ -90,12 +119,13 @@ def pick_freely(
     """
     names = [Requirement(partner).name for partner in target.partners]
     limits = _others(target.constraints, ("torch", *PARTNERS))
+    team = target.team or NO_TEAM
     text = _compile(
         target,
         python,
         Catalogue(sources, given=_given([*limits, *target.requirements], sources)),
-        requirements=[*target.requirements, *names],
-        constraints=limits,
+        requirements=[*target.requirements, *team.requirements, *names],
+        constraints=[*limits, *team.limits],
         timeout=timeout,
     )
     return picked(text)
@@ -138,6 +168,7 @@ def _compile(
     requirements: Sequence[str],
     constraints: Sequence[str],
     timeout: int,
+    overrides: Sequence[str] = (),
 ) -> str:
     """Have uv pick versions out of a catalogue, and return the text of its lock."""
     with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
@@ -149,6 +180,9 @@ def _compile(
         output = work / "pylock.toml"
         command = [uv.find_uv_bin(), "pip", "compile", str(work / "pyproject.toml")]
         command += ["--constraint", str(work / "constraints.txt")]
+        if overrides:
+            (work / "overrides.txt").write_text("\n".join(overrides), encoding="utf-8")
+            command += ["--override", str(work / "overrides.txt")]
         command += ["--config-file", str(work / "uv.toml"), "--format", "pylock.toml"]
         command += ["--output-file", str(output), "--no-header", "--quiet", "--color", "never"]
         command += ["--only-binary", ":all:", "--no-python-downloads", "--no-cache"]
@@ -160,7 +194,9 @@ def _compile(
         return output.read_text(encoding="utf-8")
 
 
-def _settle(document: dict[str, Any], catalogue: Catalogue, python: str, target: Target) -> None:
+def _settle(
+    document: dict[str, Any], catalogue: Catalogue, python: str, target: Target, hashes: Hashes
+) -> None:
     """Put the wheels themselves in the place of the addresses on loopback.
 
     Their tags are compared again: uv knows no interpreter without a GIL that is not here, and
@@ -178,12 +214,36 @@ def _settle(document: dict[str, Any], catalogue: Catalogue, python: str, target:
                 f" {' '.join(target.platform)} in the sources that answer",
                 hint="take another Python, or leave out what needs it",
             )
+        wheels = allowed(wheels, package["name"], hashes, catalogue.sha256)
         package["wheels"] = [_entry(wheel, catalogue) for wheel in wheels]
         if (
             said := requires_python(catalogue.metadata(wheels[0]) or b"")
             or wheels[0].requires_python
         ):
             package["requires-python"] = said
+
+
+def _require_fit(versions: Mapping[str, Version], choice: Choice) -> None:
+    """Refuse what resolves beside this torch and does not work there."""
+    if found := misfit(versions, Version(choice.torch), choice.variant):
+        name, row = found
+        raise NoSolutionError(
+            f"{name} does not go with torch {choice.torch}+{choice.variant}: {row.why}",
+            hint=row.otherwise,
+        )
+
+
+def _add_own(document: dict[str, Any], own: str) -> None:
+    """Put a project's own wheel beside what uv picked; what it asks of torch is not compared."""
+    filename, _, sha256 = own.partition("#sha256=")
+    path = store.kept_at(filename, sha256)
+    name, version = named_by(own)
+    entry = {"url": path.as_uri(), "hashes": {"sha256": sha256}, "size": path.stat().st_size}
+    package = {"name": name, "version": str(version), "wheels": [entry]}
+    if said := requires_python(metadata_inside(path)):
+        package["requires-python"] = said
+    others = [each for each in document["packages"] if each["name"] != name]
+    document["packages"] = sorted([*others, package], key=lambda each: str(each["name"]))
 
 
 def _same_version(

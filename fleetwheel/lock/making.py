@@ -18,6 +18,7 @@ from fleetwheel.lock.failures import NoSolutionError, UnheardError
 from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.locking import Picked
 from fleetwheel.lock.supply import Supply
+from fleetwheel.lock.team_pins import Hashes, team_notes
 from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.sources.wheel import Source
 
@@ -74,8 +75,13 @@ def make(
     if lacking := supply.lacking(target):
         return lacking
     vetoes = Vetoes()
+    hashes = request.team.hashes if request.team else locking.NO_HASHES
     try:
-        locked = _first_that_locks(target, ask, matrix, vetoes)
+        locked = _first_that_locks(target, ask, matrix, vetoes, hashes)
+    except NoSolutionError as error:
+        if request.team is None:
+            raise
+        raise error.beside(request.team.path) from error
     except UnheardError as error:
         return Refusal(reasons=tuple(error.message.splitlines()), unlocks=error.ways)
     if isinstance(locked, Refusal):
@@ -86,12 +92,15 @@ def make(
         locked = older
     names = locking.picked(locked.text)
     notes = [*kept_to(constraints, names), *_held_notes(locked, held)]
+    if request.team:
+        versions = {name: found.version for name, found in names.items()}
+        notes += team_notes(request.team, versions, locked.choice, target)
     choice = locked.choice.model_copy(update={"reasons": (*locked.choice.reasons, *notes)})
     return locking.lock_of(locked.text, choice, target, request)
 
 
 def _first_that_locks(
-    target: Target, ask: Ask, matrix: Matrix, vetoes: Vetoes
+    target: Target, ask: Ask, matrix: Matrix, vetoes: Vetoes, hashes: Hashes = locking.NO_HASHES
 ) -> _Locked | Refusal:
     """Return the best candidate that uv can lock; uv's first words where none can be."""
     supply = ask(target)
@@ -101,7 +110,7 @@ def _first_that_locks(
         if isinstance(choice, Refusal):
             break
         try:
-            locked = _Locked(choice, locking.pick(choice, target, supply.ordinary))
+            locked = _Locked(choice, locking.pick(choice, target, supply.ordinary, hashes))
         except NoSolutionError as error:
             if first is None:
                 first = error.about(f"{choice.torch}+{choice.variant}")
@@ -110,7 +119,9 @@ def _first_that_locks(
             vetoes.failed[key] = f"cannot be locked: {error.cause}"
             continue
         whole = _with_partners(locked, target)
-        return locked if whole == target else _first_that_locks(whole, ask, matrix, vetoes)
+        if whole == target:
+            return locked
+        return _first_that_locks(whole, ask, matrix, vetoes, hashes)
     if first is None and isinstance(choice, Refusal):
         return choice
     raise _with_others(first, vetoes) if first else AssertionError
@@ -130,7 +141,8 @@ def _bound(choice: Choice, target: Target, supply: Supply, vetoes: Vetoes) -> No
         return
     if "torch" in free:
         vetoes.ceiling = Version(free["torch"].version.public)
-        names = ", ".join(target.requirements)
+        beside = [*target.requirements, *(["the team's file"] if target.team else [])]
+        names = ", ".join(beside)
         vetoes.because = f"is newer than torch {vetoes.ceiling}, the newest that goes with {names}"
 
 
@@ -149,7 +161,12 @@ def _with_partners(locked: _Locked, target: Target) -> Target:
 
 
 def _held_back(locked: _Locked, target: Target, supply: Supply) -> dict[str, Picked]:
-    """Return what torch keeps from its newest release, with that release."""
+    """Return what torch keeps from its newest release, with that release.
+
+    Nothing beside a team's file, which says which releases there are to be.
+    """
+    if target.team:
+        return {}
     there = locking.picked(locked.text)
     behind = [
         name

@@ -7,6 +7,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from fleetwheel.choice.target import Target
+from fleetwheel.choice.team_target import team_changes
 from fleetwheel.lock.lock import Lock
 from fleetwheel.sources.given import wheel_of
 
@@ -31,7 +32,18 @@ def unmet(lock: Lock, target: Target) -> list[Unmet]:
         differences.append(Unmet("torch", target.torch, choice.torch))
     if choice.python.minor not in target.pythons:
         differences.append(Unmet("python", ", ".join(target.pythons), choice.python.minor))
-    return differences + _packages(lock, target)
+    return differences + _packages(lock, target) + _team(lock, target)
+
+
+def _team(lock: Lock, target: Target) -> list[Unmet]:
+    """Compare what a team's file pins beside torch with what it pinned for the lock."""
+    origin = lock.origin.target
+    before, now = origin.team if origin else None, target.team
+    if (before and before.sha256) == (now and now.sha256):
+        return []
+    if now is None:
+        return [Unmet("the team's file", "none", "the pins of one")]
+    return [Unmet("the team's file", f"as it is now ({team_changes(before, now)})", "as it was")]
 
 
 def _packages(lock: Lock, target: Target) -> list[Unmet]:

@@ -37,13 +37,16 @@ PROGRAMS = {"smoke": "smoke.run", "device": "smoke.device", "driver": "smoke.dri
 """Action to the module whose function of this name prints by itself and returns the exit code."""
 BY_HAND = {"check": "check", "test": "smoke.run", "nvml": "nvml"}
 """Command for people to the module whose function ``by_hand`` takes its words."""
+OF_OVERLAYS = {"overlay": "overlay", "overlay-uv": "overlay_uv"}
+"""The same for what ``bin/overlay``, and the ``bin/uv`` of an overlay, start."""
 
 
 def main(words: list[str]) -> int:
     """Do what the command line says, and return the exit code; 3 for bad usage."""
     action, *more = words or [""]
-    if action in BY_HAND:
-        code: int = function(BY_HAND[action], "by_hand")(more)
+    by_hand = {**BY_HAND, **OF_OVERLAYS}
+    if action in by_hand:
+        code: int = function(by_hand[action], "by_hand")(more)
         return code
     helps = action in ("-h", "--help")
     if helps or more or action not in {**ANSWERS, **PROGRAMS}:

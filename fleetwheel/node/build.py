@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import sweep
+from fleetwheel.node.look import locked
 from fleetwheel.node.moving import move
 from fleetwheel.node.readers import give, number_of
 from fleetwheel.node.root import Failure, exclusive
@@ -37,6 +38,8 @@ from fleetwheel.node.verify import (
 
 SITE_HOOK = Path(__file__).with_name("site_hook.py")
 PIP = Path(__file__).with_name("pip.sh")
+CONSTRAINTS = "constraints.txt"
+"""What pip and uv are kept to in an overlay (overlay.py): the torch of the environment."""
 
 
 def build(
@@ -87,8 +90,8 @@ def build(
             hook = site_packages(stage) / "fleetwheel_generation.py"
             hook.write_text(SITE_HOOK.read_text())
             start = hook.with_name("zz_fleetwheel.pth")
-            start.write_text("import fleetwheel_generation\n")
-            record_own(stage, [*made, hook, start, *place_pip(stage)])
+            start.write_text("import fleetwheel_generation; fleetwheel_generation.settle()\n")
+            record_own(stage, [*made, hook, start, write_constraints(stage), *place_pip(stage)])
             move(stage, base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
@@ -159,6 +162,14 @@ def place_pip(stage: Path) -> list[Path]:
 
 def make_environment(root: Path, stage: Path, python: str, environment: dict[str, str]) -> None:
     uv(root, environment, "venv", "--relocatable", "--no-project", "--python", python, str(stage))
+
+
+def write_constraints(stage: Path) -> Path:
+    """Write which torch is here, as pip and uv read it; its release decides about its partners."""
+    torch = (locked(stage) or {}).get("torch")
+    file = stage / CONSTRAINTS
+    file.write_text(f"torch=={torch}\n" if torch else "")
+    return file
 
 
 def install(root: Path, stage: Path, environment: dict[str, str], lock: str, offline: bool) -> None:

@@ -253,8 +253,10 @@ def expectation(generation: Path, record: Mapping[str, Any], now: SeenDriver) ->
     release = torch if "+" in torch else f"{torch}+{variant}"
     wanted = record["request"].get("gpus") or ()
     served = [gpu.uuid for gpu in now.gpus if {gpu.index, gpu.uuid} & set(wanted)]
+    passed = (record.get("smoke") or {}).get("result") or {}
     return {
         "packages": packages,
+        "imports": passed.get("imports") or [],
         "variant": variant,
         "cuda": f"{number[:-1]}.{number[-1]}" if number else None,
         "accelerator": "cuda" if number else "cpu",

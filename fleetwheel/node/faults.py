@@ -28,6 +28,13 @@ class Fault(NamedTuple):
 
 FAULTS = (
     Fault(
+        "package-import",
+        r"(during|after) import (?!torch\b)\S+ of \S+",
+        "a package that the team's file names cannot be imported here",
+        "read the error: take a version that goes with {torch} and this host, or take it out of"
+        " the file; where the package is right, a library of the system that it needs is missing",
+    ),
+    Fault(
         "no-driver",
         r"Found no NVIDIA driver|libcuda\.so(\.1)?: cannot open|nvcuda\.dll",
         "{torch} finds no NVIDIA driver on this host",

@@ -1,4 +1,4 @@
-"""Keeping this program on a host: ``<root>/lib/node-DIGEST``, run by ``bin/fleetwheel-node``."""
+"""Keeping this program on a host: ``<root>/lib/node-DIGEST``, and what runs it, ``<root>/bin``."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ KEPT = 2
 """A run that another controller began with the version before still finds its program."""
 LAUNCHER = """\
 #!/bin/sh
-# Written by fleetwheel: this host looks at itself. See fleetwheel-node check --help.
+# Written by fleetwheel: {about}. See {name} --help.
 for python in {python} python3; do
-    if command -v "$python" >/dev/null; then exec "$python" -I -B {program} "$@"; fi
+    if command -v "$python" >/dev/null; then exec "$python" -I -B {program} {action}"$@"; fi
 done
-echo "fleetwheel-node: no Python is left on this host that you can run: run it as root, or run" \
+echo "{name}: no Python is left on this host that you can run: run it as root, or run" \
     "deploys/torch.py for this host" >&2
 exit 3
 """
+LAUNCHED = {
+    "fleetwheel-node": ("this host looks at itself", ""),
+    "overlay": ("an environment of your own on top of one of this host", "overlay "),
+}
+"""Launcher to what it is for, and the first words that it gives the program."""
 WINDOWS_LAUNCHER = """\
 @echo off\r
 rem Written by fleetwheel: this host looks at itself. See fleetwheel-node check --help.\r
@@ -54,7 +59,7 @@ def place(
             put(home, digest)
         compileall.compile_dir(str(home), quiet=2)
         os.utime(str(home))
-        write_launcher(base, home)
+        write_launchers(base, home)
         versions = sorted(library.glob("node-*"), key=lambda path: path.stat().st_mtime)
         for old in versions[:-KEPT]:
             remove_version(old)
@@ -95,16 +100,21 @@ def sweep_library(library: Path) -> None:
         shutil.rmtree(str(left), ignore_errors=True)
 
 
-def write_launcher(root: Path, home: Path) -> None:
+def write_launchers(root: Path, home: Path) -> None:
     """Write what starts the program by hand, with the Python that runs now."""
     python = sys.executable
+    (root / "bin").mkdir(exist_ok=True)
     if sys.platform == "win32":
-        launcher = root / "bin" / "fleetwheel-node.cmd"
         text = WINDOWS_LAUNCHER.format(python=python, program=home)
-    else:
-        launcher = root / "bin" / "fleetwheel-node"
-        text = LAUNCHER.format(python=shlex.quote(python), program=shlex.quote(str(home)))
-    launcher.parent.mkdir(exist_ok=True)
-    prepared = prepare(launcher, text)
+        write_program(root / "bin" / "fleetwheel-node.cmd", text)
+        return
+    for name, (about, action) in LAUNCHED.items():
+        said = {"name": name, "about": about, "action": action}
+        started = {"python": shlex.quote(python), "program": shlex.quote(str(home))}
+        write_program(root / "bin" / name, LAUNCHER.format(**said, **started))
+
+
+def write_program(path: Path, text: str) -> None:
+    prepared = prepare(path, text)
     prepared.chmod(0o755)
-    move(prepared, launcher)
+    move(prepared, path)

@@ -40,6 +40,8 @@ OURS = (
     "bin/fleetwheel-node",
     "bin/fleetwheel-node.cmd",
     "bin/.fleetwheel-node*-*",
+    "bin/overlay",
+    "bin/.overlay-*",
     "bin/fleetwheel-drift.cmd",
     "schedule/fleetwheel-drift.xml",
     "schedule/last.json",

@@ -78,7 +78,7 @@ class PullJob(Job):
 
 
 def refuse_sight_of_others(settings: Settings) -> None:
-    """Raise FleetwheelError for settings that need the sight of other hosts."""
+    """Raise FleetwheelError for settings that need the sight of other hosts, or of this one."""
     if settings.uniform:
         raise FleetwheelError(
             "uniform: a host that pulls does not see its group", hint='pin it: torch: "2.14.1"'
@@ -87,6 +87,13 @@ def refuse_sight_of_others(settings: Settings) -> None:
         raise FleetwheelError(
             "mirror: @local would be the host itself where it pulls", hint="write its address"
         )
+    for name, said in settings.environments.items():
+        file = said.team_file if said else None
+        if file and file.path.startswith(("/", "~")):
+            raise FleetwheelError(
+                f"environments.{name}: {file.path} does not come with the project that it pulls",
+                hint=f"keep it in the project directory, as in {file.key}: teams/{name}",
+            )
 
 
 def pull_files(

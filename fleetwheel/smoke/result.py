@@ -103,6 +103,8 @@ class SmokeResult(Value):
     torch: str | None = None
     cuda: str | None = None
     python: str = ""
+    imports: tuple[str, ...] = ()
+    """Projects that every device's process imported first, where they have a module."""
     faults: tuple[FoundFault, ...] = ()
     """What is wrong with the host or the environment, whatever the device."""
     warnings: tuple[str, ...] = ()
@@ -169,6 +171,13 @@ def uuids(profile: Profile, request: Request) -> list[str] | None:
     return [gpu.uuid for gpu in selected_gpus(profile.gpus, request) if gpu.uuid] or None
 
 
+def imported_first(lock: Lock) -> list[str]:
+    """Return the projects that a team's file names: they are to be imported."""
+    target = lock.origin.target
+    named = target.team.named if target and target.team else ()
+    return [name for name in named if name in lock.packages]
+
+
 def expectation(
     lock: Lock,
     matrix: Matrix,
@@ -186,6 +195,7 @@ def expectation(
     needs = matrix.cuda.get(variant)
     return {
         "packages": packages,
+        "imports": imported_first(lock),
         "variant": str(variant),
         "cuda": joined(variant.version) or None,
         "arch_list": build.arch_list if build and build.sm else None,

@@ -276,8 +276,9 @@ def _file(package: "DistributionPackage", page: web.Page) -> ListedFile | None:
             return None
     elif scheme not in ("http", "https"):
         return None
-    known, path = _digests(package.digests).get("sha256"), local_path(url)
-    if known is None and path is not None:
+    digests = _digests(package.digests)
+    known = digests.get("sha256")
+    if known is None and (path := local_path(url)):
         known = _known(path)
     return ListedFile(
         filename=package.filename,
@@ -286,8 +287,8 @@ def _file(package: "DistributionPackage", page: web.Page) -> ListedFile | None:
         size=size if size is None or 0 <= size < 2**63 else None,
         requires_python=_specifiers(package.requires_python),
         uploaded=_moment(package.upload_time),
-        other_hash=None if known else _strongest(package.digests),
-        metadata_hash=_strongest(package.metadata_digests or {}),
+        other_hash=None if known else _strongest(digests),
+        metadata_hash=_strongest(_digests(package.metadata_digests or {})),
     )
 
 
@@ -297,8 +298,8 @@ def _moment(told: datetime | None) -> datetime | None:
 
 
 def _strongest(digests: Mapping[str, str]) -> str | None:
-    """Return the strongest hash that can be checked, as ``sha256:HEX``."""
-    return next((f"{name}:{digest}" for name, digest in _digests(digests).items()), None)
+    """Return the first of the hashes that can be checked, as ``sha256:HEX``."""
+    return next((f"{name}:{digest}" for name, digest in digests.items()), None)
 
 
 def _digests(digests: Mapping[str, str]) -> dict[str, str]:
@@ -307,7 +308,7 @@ def _digests(digests: Mapping[str, str]) -> dict[str, str]:
     return {
         name: digest
         for name, digest in found.items()
-        if re.fullmatch("[0-9a-f]+", digest) and len(digest) == HASHES[name]
+        if len(digest) == HASHES[name] and re.fullmatch("[0-9a-f]+", digest)
     }
 
 
@@ -347,7 +348,7 @@ def _is_wheel(filename: str) -> bool:
     return bool(PLAIN.fullmatch(filename)) and _project(filename) is not None
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**18)
 def _project(filename: str) -> str | None:
     """Return the project of a wheel or source distribution; None for what is neither."""
     if len(filename) > LONGEST_NAME or _tags(filename) > MOST_TAGS:

@@ -25,6 +25,11 @@ def cache_directory() -> Path:
     return base / "fleetwheel"
 
 
+def kept_at(filename: str, sha256: str) -> Path:
+    """Return where the store has a wheel, if it has it."""
+    return cache_directory() / "wheels" / sha256 / filename
+
+
 def fetch(url: str, accepted: Collection[str], sources: Sequence[Source] = ()) -> Path:
     """Return the path of a wheel with one of the accepted SHA-256 hashes, fetched if need be.
 
@@ -94,7 +99,7 @@ def _fetch(url: str, login: Login, accepted: Collection[str]) -> Path:
     """Return where a wheel is; without accepted hashes it may have any."""
     store = cache_directory() / "wheels"
     local = local_path(url)
-    kept = [store / hash / file_name(url) for hash in accepted]
+    kept = [kept_at(file_name(url), hash) for hash in accepted]
     try:
         if local:
             return _require(local, accepted, local)

@@ -149,14 +149,18 @@ def _require_index(path: Path, project: str) -> None:
 
 def _wheels(source: Source, files: Iterable[ListedFile], project: str) -> tuple[Wheel, ...]:
     named = dict.fromkeys(file for file in files if is_of(file.filename, project))
-    found = [Wheel(source=source, **dict(file)) for file in named]
+    # What is listed has been checked, and of the largest projects there are thousands of files.
+    found = [Wheel.model_construct(source=source, **dict(file)) for file in named]
     return tuple(wheel for wheel in found if _serves(source, wheel))
 
 
 def _serves(source: Source, wheel: Wheel) -> bool:
     """Whether a wheel is of the source's variant; an unknown one may get a general listing."""
-    variant, local = source.variant, wheel.version.local
-    return variant is None or str(variant) == local or (variant.cpu and local is None)
+    variant = source.variant
+    if variant is None:
+        return True
+    local = wheel.version.local
+    return str(variant) == local or (variant.cpu and local is None)
 
 
 def _measured(url: str, sources: Sequence[Source]) -> BackgroundCall[int | None]:

@@ -77,20 +77,25 @@ class Source:
         command = ["git", "-C", str(self.project.directory), *arguments]
         return subprocess.check_output(command, text=True).strip()
 
-    def ask_for(self, release: int, **schedule: object) -> None:
-        """Write an inventory that asks for a release of a small package."""
+    def ask_for(self, release: int, *, by_file: bool = False, **schedule: object) -> None:
+        """Write an inventory that asks for a release of a small package, or has a file do so."""
+        file = self.project.directory / "teams/lab/requirements.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"torch==2.13.0\nballast=={release}.0\n")
+        named = {"requirements": str(file.relative_to(self.project.directory))}
         pull = {"source": self.url, "verify": True, "directory": "/srv/fleet", "delay": 0}
         self.project.inventory(
             torch="2.13.0",
             accelerator="cpu",
             packages=[f"ballast=={release}.0"],
             sources=[str(self.wheels)],
+            environments={"default": named if by_file else {}},
             schedule={**pull, "prometheus": TEXTFILE, "at": "hourly", **schedule},
         )
 
     def commit(self, *options: str) -> str:
         """Commit and publish what the project holds, and return the commit."""
-        self.git("add", *PARTS)
+        self.git("add", *PARTS, "teams")
         self.git("commit", "-q", "-m", "change", *options)
         self.git("push", "-q", "--force", self.repository, "HEAD:main")
         subprocess.run(["git", "-C", self.repository, "update-server-info"], check=True)
@@ -188,7 +193,7 @@ def test_it_is_set_up_once(source: Source) -> None:
 
 def test_a_commit_arrives_at_every_host(source: Source) -> None:
     for release in (1, 2):
-        source.ask_for(release)
+        source.ask_for(release, by_file=release == 2)
         commit = source.git("rev-parse", "HEAD") if release == 1 else source.commit("-S")
         with ThreadPoolExecutor() as together:
             ends = list(together.map(source.pull, source.rig.hosts))

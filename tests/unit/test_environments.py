@@ -39,6 +39,7 @@ from fleetwheel.operations._deployment import Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.reporting.report import EnvironmentReport, Status
+from fleetwheel.team.pins import TeamFile
 from tests.deploying import FAILED, FakeProbe, add_generation, carried_out, hosts
 from tests.samples import (
     CPU_HOST,
@@ -136,12 +137,74 @@ def test_a_host_named_environments_is_a_host(tmp_path: Path) -> None:
         ("vision: {trch: '2.10'}", 'did you mean "torch"'),
         ("vision: {torch: 2.10}", "quote it"),
         ("vision: {hold: ''}", "must not be empty: write the reason"),
+        ("vision: {requirements: a, project: b}", "project stands beside it: name one file"),
+        ("vision: {lock: a, requirements: b}", "requirements stands beside it: name one file"),
+        ("vision: {lock: a, packages: [numpy]}", "a lock is whole: put them into it"),
+        ("vision: {requirements: a, extras: [b]}", "without the project or lock"),
+        ("vision: {groups: [b]}", "without the project or lock"),
+        ("vision: {requirements: a, install: true}", "without the project that it would be of"),
+        ("vision: {project: a, groups: ['../b']}", "'../b' is no name"),
+        ("vision: {project: ''}", "must not be empty"),
+        ('vision: {lock: "a\\nb"}', "is no path"),
     ],
 )
 def test_what_an_environment_cannot_be_is_refused(tmp_path: Path, said: str, words: str) -> None:
     with pytest.raises(FleetwheelError, match=r"lab\.yaml:1: hosts\.a\.environments") as caught:
         settings_of(tmp_path, f"hosts: {{a: {{environments: {{{said}}}}}}}\n", "a")
     assert words in str(caught.value)
+
+
+TEAMS = """
+defaults:
+  torch: "2.13.0"
+  packages: [scipy]
+  environments:
+    nlp: {project: teams/nlp, extras: [train], groups: [eval], keep: 1}
+    plain: {keep: 2}
+groups:
+  lab:
+    environments: {nlp: {requirements: teams/nlp.txt}}
+    hosts:
+      one:
+      two: {environments: {nlp: {torch: "2.14.1", packages: [rich]}}}
+      three: {environments: {nlp: {extras: []}}}
+hosts:
+  four: {environments: {nlp: {extras: [], torch: "2.14.1"}}}
+  five: {environments: {default: {lock: pylock.toml}}}
+"""
+
+
+def said_of(tmp_path: Path, name: str) -> dict[str, tuple[object, ...]]:
+    """Return the file, torch and packages of each environment."""
+    found = settings_of(tmp_path, TEAMS, name).items()
+    return {n: (own._team_file, own.torch, own.packages) for n, own in found}
+
+
+def test_a_teams_file_takes_the_place_of_packages_and_torch(tmp_path: Path) -> None:
+    project = TeamFile(key="project", path="teams/nlp", groups=("eval",))
+    requirements = TeamFile(key="requirements", path="teams/nlp.txt")
+    default = (None, "2.13.0", ("scipy",))
+    one = said_of(tmp_path, "one")
+    assert one == {"default": default, "nlp": (requirements, None, ()), "plain": default}
+    assert said_of(tmp_path, "two")["nlp"] == (None, "2.14.1", ("rich",))
+    assert said_of(tmp_path, "four")["nlp"] == (project, "2.14.1", ())
+    lock = TeamFile(key="lock", path="pylock.toml")
+    assert said_of(tmp_path, "five")["default"] == (lock, None, ())
+    assert settings_of(tmp_path, TEAMS, "one")["nlp"].keep == 1
+
+
+def test_a_file_that_cannot_be_read_leaves_what_does_not_need_it(tmp_path: Path) -> None:
+    nlp = settings_of(tmp_path, TEAMS, "one")["nlp"]
+    with pytest.raises(FleetwheelError, match=r"teams/nlp\.txt cannot be read"):
+        _ = nlp.request
+    assert nlp.own_request == Request(packages=())
+
+
+def test_a_file_belongs_to_an_environment(tmp_path: Path) -> None:
+    """Other deploys of a pyinfra project may have data of these names."""
+    with pytest.raises(FleetwheelError, match=r"environments: \{default: \{project: \.\.\.\}\}"):
+        settings_of(tmp_path, "hosts: {a: {project: x}}\n", "a")
+    assert Settings.from_data({"project": 1, "extras": {}, "groups": []}) == Settings()
 
 
 # What the host keeps

@@ -55,20 +55,20 @@ def made(wheels: Path, *packages: str, torch: str | None = None) -> Lock:
 
 def test_the_newest_torch_that_the_packages_allow(wheels: Path) -> None:
     """As vllm: an ancient release asks nothing of torch, the newest one asks for one release."""
-    make_wheel(wheels, "vllm", "0.2.2")
-    make_wheel(wheels, "vllm", "0.33.0", requires=("torch==2.12.1",))
-    lock = made(wheels, "vllm")
-    assert (lock.choice.torch, lock.packages["vllm"]) == ("2.12.1", "0.33.0")
-    assert any("vllm 0.33.0 takes" in reason for reason in lock.choice.reasons)
+    make_wheel(wheels, "serving", "0.2.2")
+    make_wheel(wheels, "serving", "0.33.0", requires=("torch==2.12.1",))
+    lock = made(wheels, "serving")
+    assert (lock.choice.torch, lock.packages["serving"]) == ("2.12.1", "0.33.0")
+    assert any("serving 0.33.0 takes" in reason for reason in lock.choice.reasons)
     assert lock.choice.rejected[0].torch == "2.13.0"
 
 
 def test_a_package_that_a_pin_holds_back_is_named(wheels: Path) -> None:
-    make_wheel(wheels, "vllm", "0.2.2")
-    make_wheel(wheels, "vllm", "0.33.0", requires=("torch==2.12.1",))
-    lock = made(wheels, "vllm", torch="2.13.0")
-    assert (lock.choice.torch, lock.packages["vllm"]) == ("2.13.0", "0.2.2")
-    assert "vllm 0.2.2 is what goes with torch 2.13.0; its newest release is 0.33.0" in (
+    make_wheel(wheels, "serving", "0.2.2")
+    make_wheel(wheels, "serving", "0.33.0", requires=("torch==2.12.1",))
+    lock = made(wheels, "serving", torch="2.13.0")
+    assert (lock.choice.torch, lock.packages["serving"]) == ("2.13.0", "0.2.2")
+    assert "serving 0.2.2 is what goes with torch 2.13.0; its newest release is 0.33.0" in (
         lock.choice.reasons
     )
 

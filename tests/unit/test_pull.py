@@ -89,7 +89,14 @@ def test_the_command_line_names_another_mode() -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [({"uniform": True}, "uniform"), ({"mirror": "@local:8080"}, "mirror"), ({}, "")],
+    [
+        ({"uniform": True}, "uniform"),
+        ({"mirror": "@local:8080"}, "mirror"),
+        ({"environments": {"nlp": {"project": "/srv/nlp"}}}, "nlp: /srv/nlp does not come with"),
+        ({"environments": {"nlp": {"lock": "~/pylock.toml"}}}, "as in lock: teams/nlp"),
+        ({"environments": {"nlp": {"project": "teams/nlp"}, "vision": None}}, ""),
+        ({}, ""),
+    ],
 )
 def test_a_host_that_pulls_sees_no_others(data: dict[str, Any], words: str) -> None:
     settings = Settings.from_data({**data, "schedule": of()})

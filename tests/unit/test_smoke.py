@@ -285,6 +285,9 @@ REAL_WORDS = [
     ("RuntimeError: cuDNN error: CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH", "library-unsupported"),
     ("RuntimeError: NCCL Error 2: unhandled system error", "nccl"),
     ("RuntimeError: Numpy is not available, during numpy exchange exact", "numpy"),
+    ("ImportError: libcudart.so.12: cannot open, during import vllm of vllm", "package-import"),
+    ("ended by SIGSEGV, during import cv2 of opencv-python", "package-import"),
+    ("ended without a result after import timm of timm", "package-import"),
     ("RuntimeError: CUDA out of memory: only 3 MiB are free, during opening", "memory-held"),
     (
         "copy cuda:0 to cuda:1 exact: relative error 0.99 is above 0.0",

@@ -22,6 +22,14 @@ CLEARED = ("CUDA_", "NVIDIA_TF32", "PYTORCH_", "TORCH", "CUBLAS", "CUDNN", "NCCL
 KEPT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_")
 """Those that say which GPUs there are and how to reach them."""
 
+LISTED = {
+    "check": "checks",
+    "measurement": "measured",
+    "imported": "imported",
+    "unimportable": "unimportable",
+}
+"""Events of which there are many, and what their list is called."""
+
 
 class Job(NamedTuple):
     """What one child does: an action of this program, its input, and more for its environment."""
@@ -62,10 +70,14 @@ class Child:
         return True
 
     def told(self) -> dict[str, Any]:
-        """Return its events merged: ``checks``, and in ``error`` what ended it too early."""
-        told: dict[str, Any] = {"checks": [], "measured": [], "seed": self.seed, "error": ""}
+        """Return its events merged, with lists of those that come more than once.
+
+        ``error`` is what ended it too early.
+        """
+        told: dict[str, Any] = {many: [] for many in LISTED.values()}
+        told.update(seed=self.seed, error="")
         for event in events(self.output):
-            for one, many in (("check", "checks"), ("measurement", "measured")):
+            for one, many in LISTED.items():
                 if one in event:
                     told[many].append(event.pop(one))
             told.update(event)

@@ -2,8 +2,9 @@
 
 Its input is a dictionary with ``device`` ("cpu", "cuda:0", or None to look for GPUs), ``seed``,
 ``deadline_s``, and maybe ``driver``, what NVML says of the GPU (driver.py), ``numpy``, if numpy is
-locked, and ``full``, the input of the full level (full.py). It tells what it does as it goes, a
-JSON object per line for ``Child`` in children.py, because it may crash or hang at any step.
+locked, ``imports``, projects to import first, and ``full``, the input of the full level (full.py).
+It tells what it does as it goes, a JSON object per line for ``Child`` in children.py, because it
+may crash or hang at any step.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from fleetwheel.node.smoke import full as full_level
 from fleetwheel.node.smoke.architectures import runs_on
 from fleetwheel.node.smoke.bench import Bench, is_integrated, run_check
 from fleetwheel.node.smoke.checks import CHECKS, CUDA_CHECKS, NUMPY_CHECK
+from fleetwheel.node.smoke.imports import modules
 
 FREE_BYTES = 1 << 30
 """A GPU with less free memory than this, and than a quarter, is left to whoever uses it."""
@@ -91,6 +94,7 @@ def describe_by_torch(torch: Any, index: int) -> dict[str, Any]:
 def examine(torch: Any, task: dict[str, Any], tell: Teller) -> None:
     """Run every check on one device; the first exception ends it, wrong values do not."""
     device, driver, full = task["device"], task.get("driver"), task.get("full")
+    import_each(task.get("imports", ()), tell)
     if device != "cpu":
         tell(start="opening the device")
         seen = describe_by_torch(torch, torch.device(device).index)
@@ -108,6 +112,19 @@ def examine(torch: Any, task: dict[str, Any], tell: Teller) -> None:
     if full and driver and driver["held_by"]:
         raise RuntimeError(f"the GPU is in use by {driver['held_by']}: the full level needs it all")
     run_checks(bench, more, tell)
+
+
+def import_each(projects: Sequence[str], tell: Teller) -> None:
+    """Import what has a module; one that fails is told, and the others are still tried."""
+    there = modules() if projects else {}
+    for project, module in ((each, there[each]) for each in projects if each in there):
+        tell(start=f"import {module} of {project}")
+        try:
+            importlib.import_module(module)
+            tell(imported=project)
+        except Exception as error:
+            tell(unimportable=exception_words(error, tell.doing))
+    tell(start="the way to the first check")
 
 
 def run_checks(bench: Bench, checks: list[Any], tell: Teller) -> None:

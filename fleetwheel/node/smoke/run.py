@@ -40,6 +40,7 @@ from fleetwheel.node.smoke.verdict import WANT_OF_MEMORY, sentence, verdict
 
 DEFAULTS: dict[str, Any] = {
     "packages": {},
+    "imports": [],
     "variant": None,
     "cuda": None,
     "arch_list": None,
@@ -95,6 +96,7 @@ def test(expected: dict[str, Any]) -> dict[str, Any]:
         "torch": torch.get("version"),
         "cuda": torch.get("cuda"),
         "python": platform.python_version(),
+        "imports": expected["imports"],
         "faults": list(found.values()),
         "warnings": warnings_of(expected, look, driver, told) + elsewhere + untested + odd,
         "others": other.cannot(expected["device_deadline_s"]) if other else "",
@@ -109,6 +111,7 @@ def device_job(expected: dict[str, Any], device: Device) -> Job:
         "device": device.local,
         "driver": device.driver,
         "numpy": "numpy" in expected["packages"],
+        "imports": expected["imports"],
     }
     if expected["level"] == "full":
         task["full"] = full_part(expected, "device")

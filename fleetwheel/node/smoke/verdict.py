@@ -27,6 +27,8 @@ def verdict(device: Device, told: dict[str, Any], expected: dict[str, Any]) -> d
         fault["error"] = "\n".join([fault["error"], *problems[1:]])[:2000]
     missing = [check["name"] for check in told["checks"] if check.get("unsupported")]
     checked = f"{len(told['checks'])} checks in {told['seconds']} s"
+    imported = told.get("imported", ())
+    checked += f", {len(imported)} packages imported" if imported else ""
     checked += f", not supported by this GPU: {', '.join(missing)}" if missing else ""
     why = sentence(fault) if fault else checked
     summary = f"{device.shown['device']} {device.shown['name']}: {status}, {why}"
@@ -37,7 +39,8 @@ def verdict(device: Device, told: dict[str, Any], expected: dict[str, Any]) -> d
 
 def problems_of(told: dict[str, Any], min_fraction: float | None) -> list[str]:
     """Return what was wrong with one device, the first thing first: an exception ends a test."""
-    problems = [
+    problems: list[str] = list(told.get("unimportable", ()))
+    problems += [
         f"{check['name']}: relative error {check['error'] or 'NaN'} is above {check['bound']}"
         for check in told["checks"]
         if not check["passed"] and not check.get("unsupported")

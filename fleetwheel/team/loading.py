@@ -1,0 +1,42 @@
+"""From the file that the inventory names to its pins, once in a run."""
+
+from functools import cache
+from pathlib import Path
+
+from fleetwheel.errors import FleetwheelError
+from fleetwheel.team.pins import Team, TeamFile, team_of
+from fleetwheel.team.project import read_project
+from fleetwheel.team.pylock import OTHERS, read_pylock
+from fleetwheel.team.requirements import requirements_pins
+
+
+@cache
+def load_team(file: TeamFile) -> Team:
+    """Return what a team's file asks for; read once in a run, so that all hosts get the same."""
+    return read_team(file)
+
+
+def place_of(file: TeamFile) -> tuple[Path, Path]:
+    """Return where a file or project is, and the directory that nothing of it may lead out of."""
+    path = Path(file.path).expanduser()
+    base = Path.cwd() if not path.is_absolute() else path if file.key == "project" else path.parent
+    return base / path, base
+
+
+def read_team(file: TeamFile) -> Team:
+    """Return what a team's file asks for now.
+
+    Links lead nowhere outside of the project directory, or, for an absolute path, of the directory
+    that the file lies in.
+    Raises FleetwheelError for what hosts cannot install, with what to do.
+    """
+    path, base = place_of(file)
+    match file.key:
+        case "project":
+            return read_project(file, path, base)
+        case "lock":
+            return read_pylock(file, path, base)
+        case "requirements":
+            if path.name in OTHERS:
+                raise FleetwheelError(f"{file.path} is no requirements.txt", hint=OTHERS[path.name])
+            return team_of(file, requirements_pins(path, base))
