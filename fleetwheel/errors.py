@@ -12,11 +12,17 @@ DETAIL = 15
 
 
 class FleetwheelError(Exception):
-    """What happened, and in ``hint`` the command, setting or version that mends it."""
+    """What happened, and in ``hint`` the command, setting or version that mends it.
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    Reports group hosts by ``what`` and ``remedy``: message and hint in words that are the same on
+    every host, for those that hold figures or names of one.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", what: str = "", remedy: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.what = what or message
+        self.remedy = remedy or hint
 
     @property
     def message(self) -> str:

@@ -21,6 +21,7 @@ from fleetwheel.cli._stderr import QUIET, verbosity_options, warn
 from fleetwheel.cli.fleet import check_drift
 from fleetwheel.cli.report import REPORTS, STDOUT, save, write_output
 from fleetwheel.reporting import history, junit, page, prometheus, report
+from fleetwheel.reporting.causes import follow
 from fleetwheel.reporting.report import Report
 from fleetwheel.terminal import new_console, printable
 
@@ -59,7 +60,9 @@ def drift_command(
     scope = Scope(inventory, limit, read_data(said), verbosity)
     hosts = check_drift(scope, deep=deep)
     found = report.report_of(hosts, kind="drift", deep=deep, environments=scope.environments)
+    found = found.model_copy(update={"inventory": inventory})
     earlier = history.load_reports(REPORTS, "drift", warn)
+    found = follow(found, earlier)
     console = new_console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)
     for sentence in drift.odd_ones_out(found.hosts):

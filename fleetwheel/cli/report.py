@@ -13,7 +13,8 @@ from fleetwheel.cli._options import file_option, json_flag
 from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, page, report
-from fleetwheel.reporting.report import Report
+from fleetwheel.reporting.causes import comparable
+from fleetwheel.reporting.report import Kind, Report
 from fleetwheel.terminal import new_console
 
 REPORTS = Path("reports")
@@ -24,7 +25,7 @@ STDOUT = Path("-")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @click.option(
     "--kind",
-    type=click.Choice(get_args(history.Kind)),
+    type=click.Choice(get_args(Kind)),
     default="drift",
     show_default=True,
     help="Which kind of report in reports/.",
@@ -39,7 +40,7 @@ STDOUT = Path("-")
 @verbosity_options
 def report_command(
     paths: Sequence[Path],
-    kind: history.Kind,
+    kind: Kind,
     compare: bool,
     html_file: Path | None,
     as_json: bool,
@@ -80,10 +81,10 @@ def _show_comparison(found: Sequence[Report], as_json: bool, console: Console) -
 
 def _alike(found: Sequence[Report]) -> list[Report]:
     """Return the last report behind those before it that are about the same environments."""
-    return history.comparable(found, found[-1])
+    return comparable(found, found[-1])
 
 
-def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
+def _reports(file: Path | None, kind: Kind) -> list[Report]:
     """Return the reports up to the one that is asked for, oldest first."""
     if file:
         wanted = history.read_report(file)

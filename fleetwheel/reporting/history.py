@@ -1,11 +1,11 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -17,48 +17,14 @@ from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
-from fleetwheel.reporting.report import HostReport, Report, Status, scope_text
+from fleetwheel.reporting.finding import Finding, findings, places_seen
+from fleetwheel.reporting.report import Kind, Report, scope_text
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
 
-Kind = Literal["deploy", "smoke", "drift"]
-Key = tuple[str, str, str, str]
-"""Host, environment, kind and subject of a finding."""
-
 SCHEMA: str = Report.model_fields["format"].default
-TROUBLE: tuple[Status, ...] = ("failed", "refused", "unreachable", "drifted")
-"""What a host can come to that a person has to look at."""
 SHOWN = 8
 """Hosts that a line names."""
-UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
-"""Of such a host nobody knows whether its earlier drift is still there."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with one host, or with one of its environments."""
-
-    host: str
-    environment: str
-    """Empty for what is wrong with the host itself."""
-    kind: str
-    """The class of a drift; ``host`` or ``environment`` where that failed as a whole."""
-    what: str
-    expected: str = ""
-    found: str = ""
-    deep: bool = False
-    """Whether only a deep look finds it."""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Where it was found: host and environment."""
-        return self.host, self.environment
-
-    @property
-    def key(self) -> Key:
-        """What makes it the same finding in another report, whatever its values are by then."""
-        whole = self.kind in ("host", "environment")
-        return *self.place, self.kind, "" if whole else self.what
 
 
 @dataclass(frozen=True)
@@ -89,7 +55,10 @@ class Comparison:
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain JSON types."""
-        return asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
+        plain = asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
+        for name in ("appeared", "mended", "unchanged", "unknown"):
+            plain[name] = [found | {"cause": found["cause"].anchor} for found in plain[name]]
+        return plain
 
 
 def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
@@ -105,11 +74,6 @@ def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> li
             warn(f"left out: {error}")
     wanted = (report for report in reports if report.kind == kind)
     return sorted(wanted, key=lambda report: report.at)
-
-
-def comparable(earlier: Iterable[Report], report: Report) -> list[Report]:
-    """Return the earlier reports that are about the same environments as this one."""
-    return [other for other in earlier if {*other.environments} == {*report.environments}]
 
 
 def last_profiles(directory: Path) -> dict[str, Profile]:
@@ -169,22 +133,6 @@ def _parsed(document: object) -> Report:
     return Report.model_validate(document, extra="ignore")
 
 
-def findings(report: Report) -> list[Finding]:
-    """Return everything that is wrong in a report, in the order of its hosts."""
-    return [finding for host in report.hosts for finding in _findings(host)]
-
-
-def _findings(host: HostReport) -> Iterable[Finding]:
-    for part in host.parts:
-        place = (host.name, part.environment)
-        for each in part.drift:
-            yield Finding(*place, each.class_, each.what, each.expected, each.found, each.deep)
-        told = part.status == "drifted" and part.drift
-        if part.status in TROUBLE and not told:
-            kind = "environment" if part.environment else "host"
-            yield Finding(*place, kind, part.status, found=part.why.partition("\n")[0])
-
-
 def compare(old: Report, new: Report) -> Comparison:
     """Return what appeared, what was mended and what stayed between two reports.
 
@@ -196,7 +144,7 @@ def compare(old: Report, new: Report) -> Comparison:
     environments = _common(old.environments, new.environments)
     before = {f.key: f for f in findings(old) if _inside(f, environments)}
     after = {f.key: f for f in findings(new) if _inside(f, environments)}
-    seen = {(h.name, p.environment) for h in new.hosts for p in h.parts if p.status not in UNSEEN}
+    seen = places_seen(new)
     gone = [finding for key, finding in before.items() if key not in after]
     mended = [f for f in gone if f.place in seen and (new.deep or not f.deep)]
     return Comparison(

@@ -8,7 +8,7 @@ from typing import Any
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import DriverState, Gpu, Profile
-from fleetwheel.reporting import history
+from fleetwheel.reporting.finding import TROUBLE, Key
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, Part, Status
 
 TONES: dict[Status, str] = {
@@ -64,7 +64,7 @@ class HostView(Line):
     """None where there is only one: its details stand among those of the host."""
 
 
-def host_view(host: HostReport, new: set[history.Key], unfold: bool) -> HostView:
+def host_view(host: HostReport, new: set[Key], unfold: bool) -> HostView:
     """Return what the page shows of a host; ``new`` marks drift, ``unfold`` opens trouble."""
     own, *_ = host.parts
     several = len(host.environments) > 1
@@ -78,7 +78,7 @@ def host_view(host: HostReport, new: set[history.Key], unfold: bool) -> HostView
         headline=_phrases(host),
         machine=machine_of(host.profile),
         runs=_runs(host),
-        open=unfold and host.status in history.TROUBLE,
+        open=unfold and host.status in TROUBLE,
         classes=sorted({drift.class_ for drift in host.differences}),
         details=details if several else _together([details, *inside]),
         environments=[
@@ -96,12 +96,12 @@ def _line(environment: EnvironmentReport, details: Details) -> Line:
         tone=TONES[environment.status],
         headline=_phrase(environment),
         runs=_torch(environment.choice),
-        open=environment.status in history.TROUBLE,
+        open=environment.status in TROUBLE,
         details=details,
     )
 
 
-def _details(host: HostReport, part: Part, new: set[history.Key]) -> Details:
+def _details(host: HostReport, part: Part, new: set[Key]) -> Details:
     facts = _environment_facts(part) if part.environment else _host_facts(host)
     reasons = part.choice.reasons if part.choice else ()
     return Details(
@@ -131,7 +131,7 @@ def _together(parts: Sequence[Details]) -> Details:
 
 def _phrases(host: HostReport) -> str:
     """Return what is wrong with a host, and in which environments, in a few words."""
-    troubled = [p for s in TONES if s in history.TROUBLE for p in host.parts if p.status == s]
+    troubled = [p for s in TONES if s in TROUBLE for p in host.parts if p.status == s]
     names: dict[str, list[str]] = {}
     for part in troubled or host.parts:
         if text := _phrase(part):

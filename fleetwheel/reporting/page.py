@@ -9,6 +9,8 @@ from typing import Any
 
 from fleetwheel.render import render as filled
 from fleetwheel.reporting import history
+from fleetwheel.reporting.causes import comparable
+from fleetwheel.reporting.finding import TROUBLE
 from fleetwheel.reporting.host_view import TONES, driver_of, host_view, machine_of
 from fleetwheel.reporting.report import HostReport, Report, Status
 from fleetwheel.terminal import printable
@@ -58,9 +60,9 @@ def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
     Of the earlier ones those count that are about the same environments. All text from hosts is
     shown, never interpreted, and no script but the page's own can run.
     """
-    earlier = history.comparable(earlier, report)
+    earlier = comparable(earlier, report)
     hosts = sorted(report.hosts, key=lambda host: list(TONES).index(host.status))
-    troubled = sum(host.status in history.TROUBLE for host in hosts)
+    troubled = sum(host.status in TROUBLE for host in hosts)
     comparison = history.compare(earlier[-1], report) if earlier else None
     new = {finding.key for finding in comparison.appeared} if comparison else set()
     columns = _columns([*earlier, report]) if earlier else []
@@ -164,7 +166,7 @@ def _columns(reports: Sequence[Report]) -> list[Column]:
     """Return the hosts in trouble of each report, for the stacked columns of the history."""
     last = reports[-COLUMNS:]
     counted = [
-        Counter(TONES[host.status] for host in report.hosts if host.status in history.TROUBLE)
+        Counter(TONES[host.status] for host in report.hosts if host.status in TROUBLE)
         for report in last
     ]
     most = max(1, *(counts.total() for counts in counted))

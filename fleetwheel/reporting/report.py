@@ -17,6 +17,8 @@ from fleetwheel.host import itself
 from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.reporting.cause import Action, Cause, SharedCause
+from fleetwheel.reporting.cause_list import print_causes
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.value import Value
 
@@ -82,6 +84,9 @@ class Drift(Value):
     """What mends it, in one sentence or command."""
     deep: bool = False
     """Whether only a deep look finds it."""
+    action: Action = ""
+    subject: str = ""
+    """``what`` in words that hosts share; empty where it names no place on this one."""
 
 
 class EnvironmentReport(Value):
@@ -90,6 +95,8 @@ class EnvironmentReport(Value):
     name: EnvironmentName = DEFAULT
     status: Status
     why: str = ""
+    cause: Cause | None = None
+    """Why it failed or was refused; None for anything else."""
     choice: Choice | None = None
     generation: str | None = None
     smoke: dict[str, Any] | None = None
@@ -112,6 +119,15 @@ class Part:
     choice: Choice | None = None
     generation: str | None = None
     smoke: dict[str, Any] | None = None
+    cause: Cause | None = None
+
+
+class LastSeen(Value):
+    """What was known of a host when it could be looked at last."""
+
+    at: datetime
+    profile: Profile
+    environments: tuple[EnvironmentReport, ...] = ()
 
 
 class HostReport(Value):
@@ -124,6 +140,8 @@ class HostReport(Value):
     """The worst of the host's own and those of its environments."""
     why: str = ""
     """Of the host itself; each environment says its own."""
+    cause: Cause | None = None
+    """Why the host itself failed, was refused or not reached; None for anything else."""
     seconds: float | None = None
     profile: Profile | None = None
     drift: tuple[Drift, ...] = ()
@@ -132,6 +150,10 @@ class HostReport(Value):
     """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
     """Whose files the host ran and believed, besides those of root and of the acting user."""
+    last_success: datetime | None = None
+    """When a check of all its environments found nothing last; of drift checks alone."""
+    last_seen: LastSeen | None = None
+    """Of a host that says nothing now."""
 
     @property
     def trusted(self) -> str:
@@ -153,7 +175,10 @@ class HostReport(Value):
     def parts(self) -> tuple[Part, ...]:
         """The host itself, then its environments."""
         return (
-            Part("", self._own_status, self.why, self.drift, self._own_classes),
+            replace(
+                Part("", self._own_status, self.why, self.drift, self._own_classes),
+                cause=self.cause,
+            ),
             *map(_part, self.environments),
         )
 
@@ -194,7 +219,7 @@ class HostReport(Value):
 
 
 def _part(of: EnvironmentReport) -> Part:
-    told = (of.choice, of.generation, of.smoke)
+    told = (of.choice, of.generation, of.smoke, of.cause)
     return Part(of.name, of.status, of.why, of.drift, OF_ENVIRONMENT, *told)
 
 
@@ -225,9 +250,13 @@ class Report(Value):
     at: datetime
     environments: tuple[EnvironmentName, ...] = ()
     """What the run was for; empty for all environments of each host."""
+    inventory: str = "inventory.py"
+    """What pyinfra was given."""
+    deploys: tuple[str, ...] = ()
+    """The files of deploys/ that ran; none for a command that only looks."""
     hosts: tuple[HostReport, ...]
-    causes: tuple[dict[str, Any], ...] = ()
-    """Empty in this version."""
+    causes: tuple[SharedCause, ...] = ()
+    """What is wrong, the worst first; ``causes.follow`` fills it."""
 
     @property
     def scope(self) -> str:
@@ -315,10 +344,29 @@ def print_table(report: Report, console: Console) -> None:
     headings = ("host", "environment", "result", "torch", "python", "GPUs, driver", "smoke", "why")
     others = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
     named = others or bool(report.environments)
-    rows = [row for host in report.hosts for row in _rows(host, report.told(host), named)]
+    shared = [cause for cause in report.causes if len(cause.names) > 1]
+    below = {(each.name, each.environment) for cause in shared for each in cause.hosts}
+    told = [(host, _told_above(host, report.told(host), below)) for host in report.hosts]
+    rows = [row for host, parts in told for row in _rows(host, parts, named)]
     if report.scope:
         console.print(f"{report.scope}\n", highlight=False)
     print_rows(headings, rows, console)
+    print_causes(shared, console)
+
+
+def _told_above(
+    host: HostReport, told: Sequence[Part], below: set[tuple[str, str]]
+) -> Sequence[Part]:
+    """Return the parts of a host, without the reasons that stand below, once for several hosts.
+
+    One that holds something else too keeps all of its own.
+    """
+    alone = len(host.environments) == 1
+    places = [{(host.name, part.environment), *([(host.name, "")] * alone)} for part in told]
+    return [
+        replace(part, why="") if place & below and len(part.drift) <= 1 else part
+        for part, place in zip(told, places, strict=True)
+    ]
 
 
 def _shown_parts(host: HostReport, told: Sequence[Part]) -> list[Part]:

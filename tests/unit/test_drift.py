@@ -385,13 +385,13 @@ def test_every_environment_counts(
     ],
 )
 def test_the_deploy_that_mends_a_host(repair: str, command: str | None) -> None:
-    drift = DRIFT.model_copy(update={"repair": repair})
-    hosts = [*HOSTS, HostReport(name="a b", status="drifted", drift=(drift,))]
+    hosts = [*HOSTS, HostReport(name="a b", status="drifted", drift=(of(repair),))]
     assert repairs(hosts, "inventory.py") == ([command] if command else [])
 
 
 def of(repair: str) -> Drift:
-    return DRIFT.model_copy(update={"repair": repair})
+    actions = {DEPLOY: "deploy", ACCEPT: "deploy", REBUILD: "rebuild"}
+    return DRIFT.model_copy(update={"repair": repair, "action": actions.get(repair, "")})
 
 
 FIRST, VISION = "default", "vision"

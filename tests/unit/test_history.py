@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.causes import comparable
+from fleetwheel.reporting.finding import findings
 from fleetwheel.reporting.history import (
-    comparable,
     compare,
-    findings,
     load_reports,
     print_comparison,
 )

@@ -195,9 +195,10 @@ def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
     assert document["schema"] == "fleetwheel.report/2"
     assert document["causes"] == []
     (told,) = document["hosts"]
-    own = "name group status why seconds profile drift environments trust"
+    own = "name group status why cause seconds profile drift environments trust"
+    own += " last_success last_seen"
     assert set(told) == set(own.split())
-    names = "name status why choice generation smoke drift"
+    names = "name status why cause choice generation smoke drift"
     assert set(told["environments"][0]) == set(names.split())
     assert report.Report.model_validate(document) == made
 
