@@ -13,7 +13,7 @@ from fleetwheel.cli._options import file_option, json_flag
 from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.reporting import history, page, report
-from fleetwheel.reporting.causes import comparable
+from fleetwheel.reporting.causes import comparable, follow
 from fleetwheel.reporting.report import Kind, Report
 from fleetwheel.terminal import new_console
 
@@ -54,8 +54,10 @@ def report_command(
     if len(paths) > (2 if compare else 1):
         raise FleetwheelError("too many files", hint="one report, or two of them with --compare")
     found = _reports(paths[-1] if paths else None, kind)
-    last = found[-1]
-    found = [history.read_report(paths[0]), last] if len(paths) == 2 else _alike(found)
+    last = follow(found[-1], found[:-1])
+    found = (
+        [history.read_report(paths[0]), last] if len(paths) == 2 else [*_alike(found)[:-1], last]
+    )
     if html_file:
         write_output(html_file, page.render_page(last, found[:-1]))
     console = new_console(stderr=html_file == STDOUT)

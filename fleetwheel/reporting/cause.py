@@ -43,6 +43,11 @@ class Cause(Value):
         words = "\n".join((self.class_, self.what, self.remedy))
         return f"cause-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
+    @property
+    def title(self) -> str:
+        """What is wrong in one line."""
+        return self.what if self.class_ in ENDS else f"{self.class_}: {self.what}"
+
 
 class Affected(Value):
     """A host, or an environment of it, that has a cause."""
@@ -81,12 +86,7 @@ class SharedCause(Cause):
         return sorted({each.environment for each in self.hosts} - {""})
 
     @property
-    def title(self) -> str:
-        """What is wrong in one line."""
-        return self.what if self.class_ in ENDS else f"{self.class_}: {self.what}"
-
-    @property
-    def values(self) -> str:
+    def difference(self) -> str:
         """What was expected and what found, the most frequent first; empty where that is the title.
 
         Ends of hosts say what was found in the words of each.

@@ -16,7 +16,7 @@ def print_causes(causes: Sequence[SharedCause], console: Console) -> None:
     """Print each cause with its hosts, what ends it, and what to type."""
     for cause in causes:
         head = f"\n{counted_hosts(len(cause.names))}: {cause.title} ({some(cause.names)})"
-        about = [cause.values, cause.remedy, since(cause)]
+        about = [cause.difference, cause.remedy, since(cause)]
         console.print(Text(printable(head), style="bold"), soft_wrap=True)
         for line in filter(None, about):
             text = printable(f"  {line}").replace("\n", "\n  ")

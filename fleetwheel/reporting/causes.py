@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fleetwheel.reporting.cause import WORST_CAUSES, Affected, Cause, SharedCause
-from fleetwheel.reporting.finding import Finding, Key, findings, places_seen
+from fleetwheel.reporting.finding import Finding, Key, Sight, findings
 from fleetwheel.reporting.report import HostReport, LastSeen, Report
 
 TORCH = "deploys/torch.py"
@@ -44,6 +44,11 @@ class Changes:
     unknown: list[Finding]
     """Found then, on hosts and environments that could not be looked at now."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was found, then or now."""
+        return not (self.appeared or self.mended or self.unchanged or self.unknown)
+
 
 def comparable(earlier: Iterable[Report], report: Report) -> list[Report]:
     """Return the earlier reports that are about the same environments as this one."""
@@ -77,8 +82,8 @@ def changes(report: Report, past: Past) -> Changes | None:
     now = {finding.reason: finding for finding in findings(report)}
     names = {host.name for host in report.hosts}
     gone = [f for key, (f, _) in past.standing.items() if f.host in names and key not in now]
-    seen = places_seen(report)
-    mended = [finding for finding in gone if _looked_for(finding, report, seen)]
+    sight = Sight(report)
+    mended = [finding for finding in gone if sight.covers(finding)]
     return Changes(
         since=past.at,
         appeared=[f for key, f in now.items() if key not in past.standing and _known(f, past)],
@@ -92,15 +97,6 @@ def _known(finding: Finding, past: Past) -> bool:
     return finding.host in past.looked
 
 
-def _looked_for(finding: Finding, report: Report, seen: set[tuple[str, str]]) -> bool:
-    """Whether a report would have found it again: a failure by any other end of its place."""
-    places = {(host.name, part.environment) for host in report.hosts for part in host.parts}
-    whole = finding.kind in ("host", "environment")
-    if whole:
-        return finding.place in places
-    return finding.place in seen and (report.deep or not finding.deep)
-
-
 def _after(past: Past, report: Report) -> Past:
     now = {finding.reason: finding for finding in findings(report)}
     recorded = {
@@ -108,11 +104,11 @@ def _after(past: Past, report: Report) -> Past:
         for cause in report.causes
         for each in cause.hosts
     }
-    seen = places_seen(report)
+    sight = Sight(report)
     standing = {
         key: (finding, at)
         for key, (finding, at) in past.standing.items()
-        if not _looked_for(finding, report, seen)
+        if not sight.covers(finding)
     }
     for key, finding in now.items():
         since = past.standing[key][1] if key in past.standing else report.at
@@ -184,27 +180,30 @@ def _by_name(environment: str, found: Sequence[Finding], report: Report) -> bool
 def _remembered(report: Report, earlier: Iterable[Report]) -> tuple[HostReport, ...]:
     """Return the hosts of a report, with when they were well last and what they were."""
     success: dict[str, datetime] = {}
-    seen: dict[str, LastSeen] = {}
+    seen: dict[str, tuple[HostReport, datetime]] = {}
     for other in (*earlier, report):
         for host in other.hosts:
             if host.status == "clean" and not other.environments:
                 success[host.name] = other.at
             elif host.last_success:
                 success.setdefault(host.name, host.last_success)
-            if last := _seen(host, other):
-                seen[host.name] = last
+            if host.profile or host.last_seen:
+                seen[host.name] = (host, other.at)
     return tuple(
         host.model_copy(
             update={
                 "last_success": success.get(host.name),
-                "last_seen": None if host.profile else seen.get(host.name),
+                "last_seen": None if host.profile else _seen(seen.get(host.name)),
             }
         )
         for host in report.hosts
     )
 
 
-def _seen(host: HostReport, report: Report) -> LastSeen | None:
+def _seen(last: tuple[HostReport, datetime] | None) -> LastSeen | None:
+    if last is None:
+        return None
+    host, at = last
     if host.profile is None:
         return host.last_seen
-    return LastSeen(at=report.at, profile=host.profile, environments=host.environments)
+    return LastSeen(at=at, profile=host.profile, environments=host.environments)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from fleetwheel.node import compare
 from fleetwheel.reporting.cause import Cause, CauseClass, of_words
 from fleetwheel.reporting.report import Drift, HostReport, Part, Report, Status
 
@@ -17,6 +18,8 @@ TROUBLE: tuple[Literal["failed", "refused", "unreachable", "drifted"], ...] = (
     "drifted",
 )
 """What a host can come to that a person has to look at."""
+COMMANDS = (compare.DEPLOY, compare.REBUILD, compare.TEST)
+"""Repairs that say no more than the command of their action."""
 UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
 """Of such a host nobody knows whether its earlier drift is still there."""
 
@@ -43,10 +46,14 @@ class Finding:
         return self.host, self.environment
 
     @property
+    def whole(self) -> bool:
+        """Whether a whole host or environment failed."""
+        return self.kind in ("host", "environment")
+
+    @property
     def key(self) -> Key:
         """What makes it the same finding in another report, whatever its values are by then."""
-        whole = self.kind in ("host", "environment")
-        return *self.place, self.kind, "" if whole else self.what
+        return *self.place, self.kind, "" if self.whole else self.what
 
     @property
     def reason(self) -> Key:
@@ -54,7 +61,7 @@ class Finding:
         return (
             *self.place,
             self.cause.anchor,
-            "" if self.kind in ("host", "environment") else self.what,
+            "" if self.whole else self.what,
         )
 
 
@@ -63,14 +70,22 @@ def findings(report: Report) -> list[Finding]:
     return [finding for host in report.hosts for finding in _findings(host)]
 
 
-def places_seen(report: Report) -> set[tuple[str, str]]:
-    """Return the hosts and environments that a report could look at."""
-    return {
-        (host.name, part.environment)
-        for host in report.hosts
-        for part in host.parts
-        if part.status not in UNSEEN
-    }
+class Sight:
+    """What a report could see: of what it does not show there, it says that it is mended."""
+
+    def __init__(self, report: Report) -> None:
+        parts = {(h.name, part.environment): part.status for h in report.hosts for part in h.parts}
+        self.deep = report.deep
+        self.ended = parts.keys()
+        """The hosts and environments that it is about."""
+        self.seen = {place for place, status in parts.items() if status not in UNSEEN}
+        """Those of them that it could look into."""
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether it would have found this: a failure by any other end of its place."""
+        if finding.whole:
+            return finding.place in self.ended
+        return finding.place in self.seen and (self.deep or not finding.deep)
 
 
 def _findings(host: HostReport) -> Iterable[Finding]:
@@ -99,4 +114,5 @@ def _of_part(host: str, part: Part) -> Iterator[Finding]:
 
 def cause_of_drift(drift: Drift) -> Cause:
     """Return the cause that a difference is an instance of."""
-    return of_words(drift.class_, drift.subject or drift.what, drift.repair, drift.action)
+    remedy = "" if drift.repair in COMMANDS else drift.repair
+    return of_words(drift.class_, drift.subject or drift.what, remedy, drift.action)

@@ -17,7 +17,7 @@ from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
-from fleetwheel.reporting.finding import Finding, findings, places_seen
+from fleetwheel.reporting.finding import Finding, Sight, findings
 from fleetwheel.reporting.report import Kind, Report, scope_text
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
@@ -144,7 +144,7 @@ def compare(old: Report, new: Report) -> Comparison:
     environments = _common(old.environments, new.environments)
     before = {f.key: f for f in findings(old) if _inside(f, environments)}
     after = {f.key: f for f in findings(new) if _inside(f, environments)}
-    seen = places_seen(new)
+    seen = Sight(new).seen
     gone = [finding for key, finding in before.items() if key not in after]
     mended = [f for f in gone if f.place in seen and (new.deep or not f.deep)]
     return Comparison(

@@ -57,6 +57,8 @@ class Line:
 class HostView(Line):
     """One host as the page shows it."""
 
+    anchor: str
+    """Its name in links."""
     group: str
     machine: str
     classes: list[str]
@@ -64,7 +66,7 @@ class HostView(Line):
     """None where there is only one: its details stand among those of the host."""
 
 
-def host_view(host: HostReport, new: set[Key], unfold: bool) -> HostView:
+def host_view(host: HostReport, anchor: str, new: set[Key], unfold: bool) -> HostView:
     """Return what the page shows of a host; ``new`` marks drift, ``unfold`` opens trouble."""
     own, *_ = host.parts
     several = len(host.environments) > 1
@@ -72,11 +74,12 @@ def host_view(host: HostReport, new: set[Key], unfold: bool) -> HostView:
     details = _details(host, own, new)
     return HostView(
         name=host.name,
+        anchor=anchor,
         group=host.group,
         status=host.status,
         tone=TONES[host.status],
         headline=_phrases(host),
-        machine=machine_of(host.profile),
+        machine=_machine(host),
         runs=_runs(host),
         open=unfold and host.status in TROUBLE,
         classes=sorted({drift.class_ for drift in host.differences}),
@@ -87,6 +90,13 @@ def host_view(host: HostReport, new: set[Key], unfold: bool) -> HostView:
             if several
         ],
     )
+
+
+def _machine(host: HostReport) -> str:
+    """Return the GPUs of a host; of one that says nothing, those that it had."""
+    if host.last_seen is None:
+        return machine_of(host.profile)
+    return f"{machine_of(host.last_seen.profile)} on {host.last_seen.at:%d %b %Y}"
 
 
 def _line(environment: EnvironmentReport, details: Details) -> Line:
@@ -143,6 +153,8 @@ def _phrases(host: HostReport) -> str:
 
 def _phrase(part: Part | EnvironmentReport) -> str:
     whats = dict.fromkeys(drift.what for drift in part.drift)
+    if not whats and part.cause:
+        return part.cause.what.partition("\n")[0]
     return ", ".join(whats) or part.why.partition("\n")[0]
 
 
@@ -159,6 +171,10 @@ def _runs(host: HostReport) -> str:
         return f"{len(host.environments)} environments"
     said = [(each.name, _torch(each.choice)) for each in host.environments]
     return "".join(text if name == DEFAULT else f"{name}: {text}" for name, text in said if text)
+
+
+def _ran(environments: Sequence[EnvironmentReport]) -> list[str]:
+    return [f"{each.name}: {_torch(each.choice)}" for each in environments if each.choice]
 
 
 def _torch(choice: Choice | None) -> str:
@@ -193,6 +209,13 @@ def _host_facts(host: HostReport) -> Iterable[tuple[str, str]]:
         yield "GPUs", "\n".join(_gpu(gpu) for gpu in profile.gpus)
         yield "Could not be seen", "\n".join(profile.problems)
     yield "Trust", host.trusted
+    if last := host.last_seen:
+        yield "Last seen", f"{last.at:%d %B %Y, %H:%M} UTC"
+        yield "Driver then", driver_of(last.profile)
+        yield "GPUs then", "\n".join(_gpu(gpu) for gpu in last.profile.gpus)
+        yield "PyTorch then", "\n".join(_ran(last.environments))
+    if host.last_success:
+        yield "Last in order", f"{host.last_success:%d %B %Y, %H:%M} UTC"
 
 
 def _environment_facts(part: Part) -> Iterable[tuple[str, str]]:

@@ -345,7 +345,7 @@ def print_table(report: Report, console: Console) -> None:
     others = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
     named = others or bool(report.environments)
     shared = [cause for cause in report.causes if len(cause.names) > 1]
-    below = {(each.name, each.environment) for cause in shared for each in cause.hosts}
+    below = _places(shared) - _places(cause for cause in report.causes if cause not in shared)
     told = [(host, _told_above(host, report.told(host), below)) for host in report.hosts]
     rows = [row for host, parts in told for row in _rows(host, parts, named)]
     if report.scope:
@@ -354,17 +354,18 @@ def print_table(report: Report, console: Console) -> None:
     print_causes(shared, console)
 
 
+def _places(causes: Iterable[SharedCause]) -> set[tuple[str, str]]:
+    return {(each.name, each.environment) for cause in causes for each in cause.hosts}
+
+
 def _told_above(
     host: HostReport, told: Sequence[Part], below: set[tuple[str, str]]
 ) -> Sequence[Part]:
-    """Return the parts of a host, without the reasons that stand below, once for several hosts.
-
-    One that holds something else too keeps all of its own.
-    """
+    """Return the parts of a host, without the reasons that stand below, once for several hosts."""
     alone = len(host.environments) == 1
     places = [{(host.name, part.environment), *([(host.name, "")] * alone)} for part in told]
     return [
-        replace(part, why="") if place & below and len(part.drift) <= 1 else part
+        replace(part, why="") if place & below else part
         for part, place in zip(told, places, strict=True)
     ]
 

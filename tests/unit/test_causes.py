@@ -69,7 +69,7 @@ def test_equal_causes_are_one_whatever_the_figures_of_each_host() -> None:
     (cause,) = causes(of(failed("a"), failed("b", why="/opt has 2 GB free"), clean("c")))
     assert (cause.class_, cause.what, cause.names) == ("failed", FULL.what, ["a", "b"])
     assert cause.command == "fleetwheel drift inventory.py --limit a,b"
-    assert cause.values == "/opt has 1 GB free (1), /opt has 2 GB free (1)"
+    assert cause.difference == "/opt has 1 GB free (1), /opt has 2 GB free (1)"
 
 
 def test_the_worst_stand_first_and_then_those_of_most_hosts() -> None:
