@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -25,7 +27,7 @@ from fleetwheel.operations._command_line import asked
 from fleetwheel.reporting import history, report
 from fleetwheel.reporting.cause import Cause, cause_of, of_words
 from fleetwheel.reporting.causes import follow
-from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kept, Kind, Report, Status
 from fleetwheel.terminal import INDENT, hanging, new_console, printable
 
 _hosts: dict[str, HostReport] = {}
@@ -254,7 +256,7 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     if not found.hosts:
         return
     made_by = {"inventory": run.inventory, "deploys": run.deploys}
-    earlier = history.load_reports(REPORTS, run.kind, logger.warning)
+    earlier = history.load_earlier(REPORTS, found, logger.warning)
     found = follow(found.model_copy(update=made_by), earlier)
     console = new_console(file=sys.stderr)
     console.print()
@@ -279,9 +281,16 @@ def _told_apart(found: Report) -> str:
 
 def _save(found: Report, console: Console) -> None:
     try:
-        console.print(f"\n{report.save_report(REPORTS, found)}", style="dim")
+        console.print(f"\n{report.save_report(REPORTS, found, kept_reports())}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
+
+
+def kept_reports() -> Kept:
+    """Return how many reports stay: the most that any host of the inventory asks for."""
+    said = [host.data.get("reports") for host in state.inventory]
+    found = [Kept.model_validate(one) for one in said if one]
+    return reduce(or_, found) if found else Kept()
 
 
 def _with_trust(entry: HostReport) -> HostReport:

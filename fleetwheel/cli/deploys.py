@@ -133,7 +133,7 @@ def command(name: str) -> click.Command:
 
 def _followed(found: Report, inventory: str, deploy: Deploy) -> Report:
     made_by = {"inventory": inventory, "deploys": (f"deploys/{deploy.name}.py",)}
-    earlier = history.load_reports(REPORTS, found.kind, warn)
+    earlier = history.load_earlier(REPORTS, found, warn)
     return follow(found.model_copy(update=made_by), earlier)
 
 

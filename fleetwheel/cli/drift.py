@@ -61,7 +61,7 @@ def drift_command(
     hosts = check_drift(scope, deep=deep)
     found = report.report_of(hosts, kind="drift", deep=deep, environments=scope.environments)
     found = found.model_copy(update={"inventory": inventory})
-    earlier = history.load_reports(REPORTS, "drift", warn)
+    earlier = history.load_earlier(REPORTS, found, warn)
     found = follow(found, earlier)
     console = new_console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)

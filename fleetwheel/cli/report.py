@@ -12,6 +12,7 @@ from fleetwheel import files
 from fleetwheel.cli._options import file_option, json_flag
 from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.operations._report import kept_reports
 from fleetwheel.reporting import history, page, report
 from fleetwheel.reporting.causes import comparable, follow
 from fleetwheel.reporting.report import Kind, Report
@@ -103,7 +104,7 @@ def _reports(file: Path | None, kind: Kind) -> list[Report]:
 def save(found: Report) -> Path:
     """Keep a report in reports/; FleetwheelError where that cannot be done."""
     try:
-        return report.save_report(REPORTS, found)
+        return report.save_report(REPORTS, found, kept_reports())
     except OSError as error:
         raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
 

@@ -20,6 +20,7 @@ from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
+from fleetwheel.reporting.report import Kept
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
 from fleetwheel.value import Value
 
@@ -264,6 +265,8 @@ class Settings(EnvironmentSettings):
     """Whether onboarding may reboot the host after it installed a driver."""
     schedule: Schedule | None = None
     """A drift check at regular times, on the host that has the project directory."""
+    reports: Kept = Kept()
+    """How many reports of each kind the controller keeps; the most that any host says counts."""
     expect: Expect = Expect()
     """What the host should be, for the drift check."""
     rebuild: bool = False

@@ -1,6 +1,6 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,11 +18,13 @@ from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
 from fleetwheel.reporting.finding import Finding, Sight, findings
-from fleetwheel.reporting.report import Kind, Report, scope_text
+from fleetwheel.reporting.report import Kind, Report, paths_of, scope_text
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
 
 SCHEMA: str = Report.model_fields["format"].default
+ENOUGH = 30
+"""Earlier reports that are read in any case, for the history on the page."""
 SHOWN = 8
 """Hosts that a line names."""
 
@@ -66,14 +68,33 @@ def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> li
 
     One that cannot be read is left out, and ``warn`` hears of it.
     """
-    reports = []
-    for path in sorted(directory.glob("*.json")):
+    read = _readable(paths_of(directory, kind), warn)
+    return sorted((one for one in read if one.kind == kind), key=lambda report: report.at)
+
+
+def load_earlier(directory: Path, report: Report, warn: Callable[[str], None]) -> list[Report]:
+    """Return the reports of its kind before one, oldest first: all that ``follow`` needs.
+
+    They go back until each host was looked at, in the same environments and in all of them.
+    """
+    scopes = {(), report.environments}
+    missing = {(host.name, scope) for host in report.hosts for scope in scopes}
+    found: list[Report] = []
+    for earlier in _readable(reversed(paths_of(directory, report.kind)), warn):
+        if earlier.kind == report.kind and earlier.at < report.at:
+            found.append(earlier)
+            missing -= {(host.name, earlier.environments) for host in earlier.hosts}
+        if not missing and len(found) >= ENOUGH:
+            break
+    return sorted(found, key=lambda report: report.at)
+
+
+def _readable(paths: Iterable[Path], warn: Callable[[str], None]) -> Iterator[Report]:
+    for path in paths:
         try:
-            reports.append(read_report(path))
+            yield read_report(path)
         except FleetwheelError as error:
             warn(f"left out: {error}")
-    wanted = (report for report in reports if report.kind == kind)
-    return sorted(wanted, key=lambda report: report.at)
 
 
 def last_profiles(directory: Path) -> dict[str, Profile]:

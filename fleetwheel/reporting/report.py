@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
+from pydantic_core import from_json
 from rich.console import Console
 from rich.text import Text
 
@@ -59,10 +60,10 @@ COLOURS: dict[Status, str] = {
     "clean": "green",
     "drifted": "yellow",
 }
+HEAD = 400
+"""Bytes at the start of a report in which its kind stands."""
 NOT_WELL, CHANGED = 4, 2
 """Exit statuses, which add up: a host is not well; a host has changed, or would change."""
-KEPT = 100
-"""Reports that stay in reports/."""
 
 
 DriftClass = Literal["package", "driver", "hardware", "runtime"]
@@ -322,17 +323,46 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
     return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
-def save_report(directory: Path, report: Report) -> Path:
-    """Write a report in one step, and drop the oldest beyond ``KEPT``, but never this one.
+class Kept(Value):
+    """How many reports of each kind stay in reports/, and how long: what the inventory says."""
 
-    Clocks go wrong: others may bear dates to come.
+    count: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    days: Annotated[int, Field(ge=1, le=36_500, strict=True)] = 90
+
+    def __or__(self, other: "Kept") -> "Kept":
+        """Return what keeps all that either keeps."""
+        return Kept(count=max(self.count, other.count), days=max(self.days, other.days))
+
+
+def save_report(directory: Path, report: Report, kept: Kept | None = None) -> Path:
+    """Write a report in one step, and drop those of its kind that are too many or too old.
+
+    Never this one. Clocks go wrong: others may bear dates to come.
     """
+    kept = kept or Kept()
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     files.replace(path, report_json(report))
-    others = sorted(old for old in directory.glob("*.json") if old != path)
-    for old in others[: -(KEPT - 1)]:
+    others = [old for old in paths_of(directory, report.kind) if old != path]
+    oldest = f"{report.at - timedelta(days=kept.days):%Y-%m-%dT%H-%M-%S.%fZ}.json"
+    count = len(others) - (kept.count - 1)
+    for old in [*others[: max(count, 0)], *(old for old in others if old.name < oldest)]:
         old.unlink(missing_ok=True)
     return path
+
+
+def paths_of(directory: Path, kind: Kind) -> list[Path]:
+    """Return the files of the reports of one kind, by name, and those that tell no kind."""
+    return [path for path in sorted(directory.glob("*.json")) if _kind(path) in (kind, None)]
+
+
+def _kind(path: Path) -> object:
+    """Return the kind of a report by its first words: whole reports of large fleets are long."""
+    try:
+        with path.open("rb") as file:
+            head = from_json(file.read(HEAD), allow_partial=True)
+    except (OSError, ValueError):
+        return None
+    return head.get("kind") if isinstance(head, dict) else None
 
 
 def print_table(report: Report, console: Console) -> None:
