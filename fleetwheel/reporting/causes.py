@@ -129,7 +129,8 @@ def _shared(report: Report, past: Past) -> tuple[SharedCause, ...]:
 
 
 def _together(cause: Cause, found: Sequence[Finding], report: Report, past: Past) -> SharedCause:
-    hosts = tuple(_affected(finding, report, past) for finding in found)
+    times = {host.name: host.at or report.at for host in report.hosts}
+    hosts = tuple(_affected(finding, times[finding.host], past) for finding in found)
     return SharedCause(
         **cause.model_dump(),
         id=cause.anchor,
@@ -139,14 +140,14 @@ def _together(cause: Cause, found: Sequence[Finding], report: Report, past: Past
     )
 
 
-def _affected(finding: Finding, report: Report, past: Past) -> Affected:
+def _affected(finding: Finding, at: datetime, past: Past) -> Affected:
     before = past.standing.get(finding.reason)
     return Affected(
         name=finding.host,
         environment=finding.environment,
         expected=finding.expected,
         found=finding.found,
-        since=before[1] if before else report.at,
+        since=before[1] if before else at,
         new=before is None and _known(finding, past),
     )
 
@@ -184,11 +185,11 @@ def _remembered(report: Report, earlier: Iterable[Report]) -> tuple[HostReport, 
     for other in (*earlier, report):
         for host in other.hosts:
             if host.status == "clean" and not other.environments:
-                success[host.name] = other.at
+                success[host.name] = host.at or other.at
             elif host.last_success:
                 success.setdefault(host.name, host.last_success)
             if host.profile or host.last_seen:
-                seen[host.name] = (host, other.at)
+                seen[host.name] = (host, host.at or other.at)
     return tuple(
         host.model_copy(
             update={

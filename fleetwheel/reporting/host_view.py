@@ -209,6 +209,7 @@ def _host_facts(host: HostReport) -> Iterable[tuple[str, str]]:
         yield "GPUs", "\n".join(_gpu(gpu) for gpu in profile.gpus)
         yield "Could not be seen", "\n".join(profile.problems)
     yield "Trust", host.trusted
+    yield "Looked at", f"{host.at:%d %B %Y, %H:%M} UTC" if host.at else ""
     if last := host.last_seen:
         yield "Last seen", f"{last.at:%d %B %Y, %H:%M} UTC"
         yield "Driver then", driver_of(last.profile)

@@ -143,6 +143,8 @@ class HostReport(Value):
     """Of the host itself; each environment says its own."""
     cause: Cause | None = None
     """Why the host itself failed, was refused or not reached; None for anything else."""
+    at: datetime | None = None
+    """When it was looked at, where that was before its report: of merged ones alone."""
     seconds: float | None = None
     profile: Profile | None = None
     drift: tuple[Drift, ...] = ()

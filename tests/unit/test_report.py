@@ -196,7 +196,7 @@ def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
     assert document["causes"] == []
     (told,) = document["hosts"]
     own = "name group status why cause seconds profile drift environments trust"
-    own += " last_success last_seen"
+    own += " last_success last_seen at"
     assert set(told) == set(own.split())
     names = "name status why cause choice generation smoke drift"
     assert set(told["environments"][0]) == set(names.split())
