@@ -22,7 +22,7 @@ from fleetwheel.cli._options import Scope
 from fleetwheel.cli._stderr import ToStderr, warn
 from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
-from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen
+from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen, words_of
 from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import VARIABLE, group_of
 from fleetwheel.inventory.recorded import HostSnapshot
@@ -74,7 +74,7 @@ def gather(scope: Scope) -> list[HostSnapshot]:
     """
 
     def failed(host: Host, settings: Settings, error: Exception) -> HostSnapshot:
-        return HostSnapshot(name=host.name, settings=settings, error=str(error))
+        return HostSnapshot(name=host.name, settings=settings, error=words_of(error))
 
     return _visit(scope, _answer, failed)
 
@@ -92,7 +92,7 @@ def check_drift(scope: Scope, *, deep: bool) -> list[HostReport]:
             name=host.name,
             group=group_of(host.groups),
             status="failed" if there else "unreachable",
-            why=str(error),
+            why=words_of(error),
             cause=cause,
             trust=settings.trust,
         )

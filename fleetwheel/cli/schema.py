@@ -9,6 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import BeforeValidatorFunctionSchema
 from typing_extensions import override
 
+from fleetwheel.cli._stderr import verbosity_options
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOR_ONE_RUN = ("relock", "lift_hold", "rebuild", "environment")
 """What the command line alone may say."""
@@ -48,6 +50,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @click.command("schema")
 @click.argument("name", type=click.Choice(list(SCHEMAS)))
-def schema_command(name: Literal["inventory", "report"]) -> None:
+@verbosity_options
+def schema_command(name: Literal["inventory", "report"], verbosity: int) -> None:
     """Print the JSON Schema of reports, or of the files of inventory/."""
     click.echo(json.dumps(SCHEMAS[name](), indent=2))
