@@ -24,7 +24,7 @@ from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
 from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen, words_of
 from fleetwheel.inventory.command_line import select
-from fleetwheel.inventory.load import VARIABLE, group_of
+from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _drift_check, _host_state
@@ -126,16 +126,6 @@ def prepare(scope: Scope) -> tuple[State, list[Host]]:
     Raises FleetwheelError where the inventory cannot be used, or names no host.
     """
     inventory, shown, data = scope.inventory, scope.shown, dict(scope.data)
-    if isinstance(inventory, str) and not all(inventory.split(",")):
-        raise FleetwheelError(
-            f"{inventory!r} names a host without a name",
-            hint="no comma at either end; one host alone is @ssh/HOST",
-        )
-    if isinstance(inventory, str) and Path(inventory).suffix in (".yaml", ".yml"):
-        raise FleetwheelError(
-            f"{inventory}: pyinfra takes no YAML here",
-            hint=f"put it into inventory/, or run with {VARIABLE}={inventory} inventory.py",
-        )
     sys.path.insert(0, str(Path.cwd()))
     client.install_client()
     state, config = State(), Config()
