@@ -115,7 +115,7 @@ def _details(host: HostReport, part: Part, new: set[Key]) -> Details:
     facts = _environment_facts(part) if part.environment else _host_facts(host)
     reasons = part.choice.reasons if part.choice else ()
     return Details(
-        why=part.why,
+        why="" if part.status == "drifted" and part.drift else part.why,  # the drift says it
         drift=[
             {
                 **drift.model_dump(by_alias=True),
