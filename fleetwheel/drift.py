@@ -101,6 +101,11 @@ def unrecorded(files: Sequence[str], *, deep: bool) -> list[Drift]:
     return [drift.model_copy(update={"deep": deep}) for drift in found]
 
 
+def outside(differences: Iterable[Difference]) -> list[Drift]:
+    """Return the drift of who may read an environment, and of what people find it by."""
+    return [*map(_of, differences)]
+
+
 def failed_test(fault: FleetwheelError) -> Drift:
     """Return the drift of a smoke test that finds a fault now."""
     drift = _drift(
@@ -268,6 +273,8 @@ def _request(
     else:
         lacking = unmet(lock, target) if lock else []
         asked = [(f"request for {one.key}", one.asked, one.found) for one in lacking]
+    if record.group != settings.group:
+        asked.append(("request for group", settings.group or "none", record.group or "none"))
     if before.gpus != now.gpus:
         asked.append(("request for gpus", _selected(now.gpus), _selected(before.gpus)))
     return [

@@ -1,7 +1,9 @@
-"""Whether an environment has lost files, or was edited: for deploys, and for quick looks."""
+"""Whether an environment has lost files or was edited, and whether people find it."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pyinfra import host
 
@@ -9,44 +11,73 @@ from fleetwheel.deploy.record import Record
 from fleetwheel.host import itself
 from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.settings import Settings
+from fleetwheel.node import compare
+from fleetwheel.node.compare import Difference
 from fleetwheel.operations import _probe
 from fleetwheel.reporting import history
 from fleetwheel.reporting.report import Report
+from fleetwheel.terminal import single_line
 
 
-def damaged_packages(
-    generation: str, python: Python, facts: HostState, record: Record | None, settings: Settings
-) -> list[str]:
-    """
-    Return what in a generation is to be built again: packages, and files of none.
+class Seen(NamedTuple):
+    """What a look at an environment has found."""
 
-    The arguments are those of ``look_at_files``.
-    """
-    packages, files = look_at_files(generation, python, facts, record, settings)
-    return packages + files
+    packages: tuple[str, ...] = ()
+    """Those of the generation whose files are changed or missing."""
+    files: tuple[str, ...] = ()
+    """Files of no package."""
+    differences: tuple[Difference, ...] = ()
+    """In its readers, and in what people find it by."""
+    obstacles: tuple[str, ...] = ()
+    """Why people do not find it somewhere."""
+
+    @property
+    def damage(self) -> list[str]:
+        """What is to be built again."""
+        return [*self.packages, *self.files]
 
 
 def look_at_files(
-    generation: str, python: Python, facts: HostState, record: Record | None, settings: Settings
-) -> tuple[list[str], list[str]]:
+    generation: str,
+    python: Python,
+    facts: HostState,
+    record: Record | None,
+    settings: Settings,
+    publish: Mapping[str, Any] | None = None,
+) -> Seen:
     """
-    Return the packages of a generation whose files are changed or missing, and files of none.
+    Return what of a generation is not as it should be.
 
     + generation: one that stands on the host
     + python: the interpreter that looks
+    + publish: the name of an ``environment`` and its ``publish`` (deploy/signposts.py), to look at
+      its readers and at what people find it by too
 
     Hashing torch takes its time, so only sizes are compared, unless the last smoke test of the
     generation failed, or the last deep look at this host found files that differ.
     """
     if host.name.startswith("@fake/") or not facts.installation.runs(generation):
-        return [], []
+        return Seen()
     hashes = _has_failed(generation, record) or _was_found_damaged(generation)
     limit = settings.smoke_timeout if hashes else settings.fact_timeout
     root = facts.installation.root
     answer = _probe.generation(
-        host, python.path, "verify", root, limit, id=generation, hashes=hashes
+        host, python.path, "verify", root, limit, id=generation, hashes=hashes, **(publish or {})
     )
-    return list(answer.get("damaged", ())), list(answer.get("unrecorded", ()))
+    return seen_in(answer)
+
+
+def seen_in(answer: Mapping[str, Any]) -> Seen:
+    """Return what the answer of ``verify`` says (node/verify.py)."""
+    words = (
+        (each["what"], each["expected"], each["found"]) for each in answer.get("differences", ())
+    )
+    return Seen(
+        tuple(answer.get("damaged", ())),
+        tuple(answer.get("unrecorded", ())),
+        tuple(compare.outside_differences(words)),
+        tuple(map(single_line, answer.get("obstacles", ()))),
+    )
 
 
 def _has_failed(generation: str, record: Record | None) -> bool:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy.generations import before_next
 from fleetwheel.deploy.plan import Plan, passed_test
 from fleetwheel.deploy.record import Hold, Record, SmokePass, State
+from fleetwheel.deploy.signposts import publish_of
 from fleetwheel.host.profile import Generation, HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
@@ -51,6 +53,12 @@ class Deployment:
     def path(self) -> str:
         """The generation's path on the host."""
         return f"{self.root}/envs/{self.plan.generation}"
+
+    @property
+    def publish(self) -> dict[str, Any]:
+        """Who may read the environment, and what people find it by (node/publish.py)."""
+        os = self.facts.profile.os
+        return publish_of(self.environment, self.root, os, self.settings, self.lock, self.python)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -106,6 +114,7 @@ class Deployment:
             smoke=passed or self._last_pass() or (old.smoke if old else None),
             tested=self.settings.smoke != "none",
             hold=self.hold,
+            group=self.settings.group,
             user=self.facts.installation.user,
             trust=self.settings.trust,
             deployed_at=datetime.now(UTC),

@@ -12,15 +12,16 @@ from fleetwheel.deploy.decider import python_for, require_python
 from fleetwheel.deploy.hold import held, repair_of_held
 from fleetwheel.deploy.preflight import refuse_distrusted
 from fleetwheel.deploy.record import Record, State
+from fleetwheel.deploy.signposts import publish_of
 from fleetwheel.errors import FleetwheelError, unforeseen
 from fleetwheel.facts.lock import LockCopy
-from fleetwheel.host.profile import HostState
+from fleetwheel.host.profile import HostState, Python
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _probe, _smoke_test
-from fleetwheel.operations._damage import look_at_files
+from fleetwheel.operations._damage import Seen, look_at_files, seen_in
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.operations._host_state import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
@@ -116,10 +117,10 @@ def _look_into(
         of_this = passed is not None and passed.generation == record.generation
         result = passed.result if passed and of_this else None
     if record and lock and deep:
-        damage, result = _deeper(settings, facts, record, lock, result)
+        damage, result = _deeper(about, settings, facts, record, lock, result)
         found += damage
     elif record and lock:
-        found += _quick(settings, facts, record, lock)
+        found += _quick(about, settings, facts, record, lock)
     if record and on_hold:
         found = drift.on_hold(found, repair_of_held(record, settings))
     status: Status = "drifted" if found else "on hold" if on_hold else "clean"
@@ -159,16 +160,37 @@ def _lock(facts: HostState, record: Record | None, on_hold: str) -> Lock | None:
     return locks.from_copy(text, record.lock) if text else None
 
 
-def _quick(settings: Settings, facts: HostState, record: Record, lock: Lock) -> list[Drift]:
+def _quick(
+    about: EnvironmentReport, settings: Settings, facts: HostState, record: Record, lock: Lock
+) -> list[Drift]:
     """Look at the files as a deploy does, which builds the environment again for what it finds."""
     python = python_for(lock, facts.profile, record)
     if python is None:
         return []
-    lost, strange = look_at_files(record.generation, python, facts, record, settings)
-    return drift.damaged(lost, deep=False) + drift.unrecorded(strange, deep=False)
+    outside = _outside(about, settings, facts, lock, python)
+    seen = look_at_files(record.generation, python, facts, record, settings, outside)
+    return _found(seen, deep=False)
+
+
+def _outside(
+    about: EnvironmentReport, settings: Settings, facts: HostState, lock: Lock, python: Python
+) -> dict[str, Any]:
+    """Return what a look at readers, kernelspecs and module files needs to know."""
+    root, os = facts.installation.root, facts.profile.os
+    publish = publish_of(about.name, root, os, settings, lock, python)
+    return {"environment": about.name, "publish": publish}
+
+
+def _found(seen: Seen, *, deep: bool) -> list[Drift]:
+    return [
+        *drift.damaged(seen.packages, deep=deep),
+        *drift.unrecorded(seen.files, deep=deep),
+        *drift.outside(seen.differences),
+    ]
 
 
 def _deeper(
+    about: EnvironmentReport,
     settings: Settings,
     facts: HostState,
     record: Record,
@@ -184,10 +206,11 @@ def _deeper(
     python = require_python(lock, facts.profile, record)
     root, generation = facts.installation.root, record.generation
     limit = settings.smoke_timeout
-    answer = _probe.generation(host, python.path, "verify", root, limit, id=generation)
-    found = drift.damaged(answer.get("damaged", ()), deep=True)
-    found += drift.unrecorded(answer.get("unrecorded", ()), deep=True)
-    if found or settings.smoke == "none" or not facts.installation.runs(generation):
+    outside = _outside(about, settings, facts, lock, python)
+    answer = _probe.generation(host, python.path, "verify", root, limit, id=generation, **outside)
+    seen = seen_in(answer)
+    found = _found(seen, deep=True)
+    if seen.damage or settings.smoke == "none" or not facts.installation.runs(generation):
         return found, result
     path = f"{root}/envs/{generation}"
     result = _smoke_test.run_smoke_test(host, path, lock, facts.profile, settings)

@@ -12,13 +12,14 @@ from fleetwheel.deploy.decider import Decider, pinned, require_python, takes_cud
 from fleetwheel.deploy.generations import package_changes
 from fleetwheel.deploy.plan import Plan, passed_test, plan
 from fleetwheel.deploy.record import Hold, SmokePass, State
+from fleetwheel.deploy.signposts import publish_of
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import DriverState, Generation, HostState, Python
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import lock as locks
 from fleetwheel.lock.lock import Lock
-from fleetwheel.operations._damage import damaged_packages
+from fleetwheel.operations._damage import look_at_files
 from fleetwheel.operations._deployment import Deployment
 from fleetwheel.operations._host_state import fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
@@ -72,7 +73,7 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         cause = of_words("refused", "\n".join(lock.reasons), "; or ".join(lock.unlocks))
         return EnvironmentReport(name=name, status="refused", why=why, cause=cause)
     python = require_python(lock, facts.profile, record)
-    steps = _plan(name, lock, python, planned, request, settings)
+    steps, obstacles = _plan(name, lock, python, planned, request, settings)
     return Deployment(
         environment=name,
         settings=settings,
@@ -82,7 +83,7 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         lock=lock,
         python=python,
         plan=steps,
-        notes=notes,
+        notes=(*notes, *obstacles),
         builder=planned.builder_of(steps.generation),
         proved=planned.proved,
     )
@@ -95,10 +96,15 @@ def _plan(
     planned: PlannedHost,
     request: Request,
     settings: Settings,
-) -> Plan:
-    """Return the steps for a host; what would stay as it is is looked at for damage first."""
+) -> tuple[Plan, tuple[str, ...]]:
+    """Return the steps for a host, and why people do not find the environment somewhere.
+
+    What would stay as it is is looked at first.
+    """
     damaged: dict[str, list[str]] = {}
-    record = planned.state.environments.get(name)
+    record, facts = planned.state.environments.get(name), planned.facts
+    publish = publish_of(name, facts.installation.root, facts.profile.os, settings, lock, python)
+    outside = {"environment": name, "publish": publish}
     while True:
         steps = plan(
             lock,
@@ -109,17 +115,18 @@ def _plan(
             request=request,
             smoke=settings.smoke,
             keep=settings.keep,
+            group=settings.group,
             rebuild=settings.rebuild,
             damaged=damaged,
         )
         if steps.build:
-            return steps
+            return steps, ()
         if builder := planned.builder_of(steps.generation):
-            return steps.model_copy(update={"because": f"it is built for {builder}"})
-        found = damaged_packages(steps.generation, python, planned.facts, record, settings)
-        if not found:
-            return steps
-        damaged[steps.generation] = found
+            return steps.model_copy(update={"because": f"it is built for {builder}"}), ()
+        seen = look_at_files(steps.generation, python, facts, record, settings, outside)
+        if not seen.damage:
+            return steps.and_outside(seen.differences), seen.obstacles
+        damaged[steps.generation] = seen.damage
 
 
 def _request(name: str, settings: Settings, facts: HostState) -> tuple[Request, tuple[str, ...]]:
@@ -154,9 +161,9 @@ def deployment_of(
         raise FleetwheelError(f"{generation} has lost its copy of the lock")
     preflight.refuse_dead(facts.installation, generation)
     python = require_python(locks.from_copy(text, record.lock), facts.profile)
-    if damaged := damaged_packages(generation, python, facts, record, settings):
+    if damage := look_at_files(generation, python, facts, record, settings).damage:
         raise FleetwheelError(
-            f"{generation} is not whole: files of {', '.join(damaged)} are changed",
+            f"{generation} is not whole: files of {', '.join(damage)} are changed",
             hint="name another one with --data generation=ID",
         )
     lock = locks.from_copy(text, locks.name_here(LOCKS, text) or record.lock)

@@ -109,8 +109,15 @@ def probe_document(
     raise FleetwheelError(said, hint=hint)
 
 
+class _Found(TypedDict):
+    what: str
+    expected: str
+    found: str
+
+
 class _Going(TypedDict):
     generations: list[str]
+    published: list[str]
     bytes: int
     users: str
     foreign: list[str]
@@ -127,6 +134,9 @@ class _Known(TypedDict, total=False):
     distrusted: str
     removal: dict[str, _Going]
     removed: list[str]
+    published: list[str]
+    differences: list[_Found]
+    obstacles: list[str]
     bytes: int
     users: str
     foreign: list[str]

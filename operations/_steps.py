@@ -34,6 +34,7 @@ from fleetwheel.operations._step import environment_step
 from fleetwheel.smoke import result as smoke
 from fleetwheel.sources import store
 from fleetwheel.sources.configured import certificate
+from fleetwheel.terminal import single_line
 
 LOCKS = Path("locks")
 CONNECT_S = 15
@@ -152,6 +153,7 @@ def _make(host: Host, deployment: Deployment, transfer: Transfer, needed_bytes: 
             wheels={parcel.filename: parcel.sha256 for parcel in delivery.parcels},
             offline=delivery.offline,
             certificates=Path(bundle).read_text(encoding="utf-8") if bundle else None,
+            group=deployment.settings.group,
         )
     return list(answer.get("missing", ()))
 
@@ -178,12 +180,12 @@ def _prove_and_activate(host: Host, deployment: Deployment) -> None:
         place_program(host, deployment)
     passed = _prove(host, deployment) if deployment.plan.smoke else None
     try:
-        _activate(host, deployment, passed)
+        obstacles = _activate(host, deployment, passed)
     except FleetwheelError as error:
         if passed is None:
             raise
         raise smoke.SmokeTestError(error.message, passed.result, hint=error.hint) from error
-    why = "\n".join([deployment.plan.because, *deployment.reasons])
+    why = "\n".join(dict.fromkeys([deployment.plan.because, *deployment.reasons, *obstacles]))
     _report.record_environment(host.name, deployment.entry("changed", why, passed))
 
 
@@ -195,9 +197,10 @@ def _require_built(host: Host, deployment: Deployment) -> None:
         raise FleetwheelError(f"{builder.name}, for which it was to be built, failed: {reason}")
 
 
-def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> None:
+def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> list[str]:
+    """Put the generation to use; return where people will not find it, and why."""
     old = deployment.record
-    _generation(
+    answer = _generation(
         host,
         deployment,
         "activate",
@@ -206,7 +209,9 @@ def _activate(host: Host, deployment: Deployment, passed: SmokePass | None) -> N
         record=deployment.recorded(passed).to_json(),
         failed=list(old.failed) if old else [],
         planned_by=old.to_json() if old else None,
+        publish=deployment.publish,
     )
+    return [single_line(why) for why in answer.get("obstacles", ())]
 
 
 def _prove(host: Host, deployment: Deployment) -> SmokePass:

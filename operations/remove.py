@@ -129,7 +129,7 @@ def _environment(
             environment_failed(host, about, error)
             return
     answer = (going["generations"], going["bytes"], going["foreign"], going["users"])
-    gone = Leaving(about.name, *answer)
+    gone = Leaving(about.name, *answer, going["published"])
     said = about.model_copy(update={"why": gone.told()})
     _report.record_environment(host.name, said)
     place = "" if about.name == DEFAULT else f"{about.name}: "
@@ -148,7 +148,10 @@ def _remove(
     given = {"environment": about.name, "used": in_use}
     answer = _act(host, settings, facts, "remove", **given)
     gone = planned._replace(
-        generations=answer["removed"], bytes=answer["bytes"], foreign=answer["foreign"]
+        generations=answer["removed"],
+        bytes=answer["bytes"],
+        foreign=answer["foreign"],
+        published=answer["published"],
     )
     done = about.model_copy(update={"status": "changed", "why": gone.told(done=True)})
     _report.record_environment(host.name, done)
@@ -223,7 +226,7 @@ def _root(settings: Settings, facts: HostState, state: State, in_use: bool) -> R
     if not in_use:
         refuse_used("all of it", going["users"])
     names = environments_of(there, state)
-    answer = (going["foreign"], going["users"], going["linked"])
+    answer = (going["foreign"], going["users"], going["linked"], going["published"])
     said, besides = what_of_root(there.root, names, *answer)
     steps = [step(None, _uninstall, settings, facts, in_use)]
     return Removal(said, steps, going["bytes"], besides)

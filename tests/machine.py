@@ -41,6 +41,17 @@ pcie-width-max * 16
 """What the fake libnvidia-ml of tests/fixtures/nvml answers for two healthy GPUs."""
 
 
+UNASKED = """\
+platform uname Linux x86_64
+platform libc glibc 2.36
+platform ended 0
+pythons ended 0
+environments ended 0
+gpu ended 0
+"""
+"""The least that an answer has to hold."""
+
+
 class Machine:
     """A home, a root, programs on PATH, and what /etc, /proc and /sys say."""
 
@@ -51,6 +62,8 @@ class Machine:
         self.shell = ["sh"]
         self.environment: dict[str, str] = {}
         self.trust = Trust()
+        self.node: Path | None = None
+        """The program for hosts, compiled: a probe that is sent is compiled at each question."""
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         file = self.home / path
@@ -75,8 +88,11 @@ class Machine:
         """Return what the machine answers, to the whole question or to another one."""
         values = [str(self.root) if root is None else root, str(gpu_seconds), str(self.tree)]
         values += [" ".join(self.trust.users), " ".join(self.trust.groups)]
+        text = question or script(*host.SECTIONS)
+        if self.node:
+            text = text.replace("\nnode=\n", f"\nnode={shlex.quote(str(self.node))}\n")
         done = subprocess.run(
-            [*self.shell, "-c", question or script(*host.SECTIONS), "sh", *values],
+            [*self.shell, "-c", text, "sh", *values],
             env={
                 "HOME": str(self.home),
                 "PATH": f"{self.home}/bin:/usr/bin:/bin",
@@ -90,10 +106,18 @@ class Machine:
         return done.stdout.decode()
 
     def state(
-        self, root: str | None = None, gpu_seconds: int = 20, question: str | None = None
+        self,
+        *asked: str,
+        root: str | None = None,
+        gpu_seconds: int = 20,
+        question: str | None = None,
     ) -> HostState:
-        answer = self.answer(root=root, gpu_seconds=gpu_seconds, question=question)
-        found = sections(answer.split("\n"), *host.SECTIONS)
+        """Return what is read from the answer to these sections, or to the whole question."""
+        text = question or script(*(asked or host.SECTIONS))
+        lines = self.answer(root=root, gpu_seconds=gpu_seconds, question=text).split("\n")
+        if asked:
+            lines += [line for line in UNASKED.split("\n") if line.split(" ")[0] not in asked]
+        found = sections(lines, *host.SECTIONS)
         return host.parse_host(*found.values())
 
     def pci(self, bus: str, vendor: str, kind: str) -> None:

@@ -25,7 +25,7 @@ def source(path: str) -> str:
 def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
     """Write the program into a directory, with other texts for some files below node/."""
     directory = place / "node"
-    shutil.copytree(_compiled(), directory, dirs_exist_ok=True)
+    shutil.copytree(compiled(), directory, dirs_exist_ok=True)
     for path, text in (changes or {}).items():
         file = directory / "fleetwheel/node" / path
         for bytecode in file.parent.glob(f"__pycache__/{file.stem}.*"):
@@ -35,7 +35,7 @@ def unpacked(place: Path, changes: Mapping[str, str] | None = None) -> Path:
 
 
 @cache
-def _compiled() -> Path:
+def compiled() -> Path:
     """Return a copy with its bytecode, as a host has it."""
     directory = _scratch()
     for path, content in program.program_files().items():

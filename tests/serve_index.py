@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,11 +90,31 @@ def serve_index(
         yield index
 
 
+def silent_listener() -> socket.socket:
+    """Return a server that takes connections and never says a word."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def address_of(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def callers(listener: socket.socket) -> int:
+    """Return how many have connected to a silent server, which takes none of them afterwards."""
+    listener.setblocking(False)
+    found = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            found += 1
+    return found
+
+
 @contextmanager
 def silent_server() -> Iterator[str]:
     """Yield the address of a server that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with silent_listener() as listener:
+        yield address_of(listener)
 
 
 def _private(index: Index, path: str, headers: Mapping[str, str]) -> Reply:

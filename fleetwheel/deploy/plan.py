@@ -9,6 +9,7 @@ from fleetwheel.deploy.record import Record, SmokePass, State
 from fleetwheel.host.profile import Generation, HostState, Profile, Python
 from fleetwheel.inventory.settings import SmokeMode
 from fleetwheel.lock.lock import Lock
+from fleetwheel.node.compare import Difference
 from fleetwheel.smoke.result import uuids
 from fleetwheel.value import Value
 
@@ -31,6 +32,14 @@ class Plan(Value):
         """Whether the host is already right."""
         return not (self.build or self.smoke or self.activate)
 
+    def and_outside(self, differences: Sequence[Difference]) -> "Plan":
+        """Return the plan that also puts right who may read an environment and who finds it."""
+        if self.activate or not differences:
+            return self
+        told = "; ".join(f"{d.what}: expected {d.expected}, found {d.found}" for d in differences)
+        because = self.because if self.smoke else f"it is in use and right; {told}"
+        return self.model_copy(update={"activate": True, "because": because})
+
 
 def plan(
     lock: Lock,
@@ -42,6 +51,7 @@ def plan(
     request: Request,
     smoke: SmokeMode,
     keep: int = 3,
+    group: str | None = None,
     rebuild: bool = False,
     damaged: Mapping[str, Sequence[str]] = NOTHING_DAMAGED,
 ) -> Plan:
@@ -51,7 +61,7 @@ def plan(
     is, and the same wheels are built again under the next build number. So is one of which a look
     at its files has found packages ``damaged``.
     """
-    name = lock.generation(python)
+    name = lock.generation(python, group)
     builds = {g.id: g for g in host.installation.generations if _build_of(g.id, name) is not None}
     locked = [id for id, generation in builds.items() if _as_locked(generation, lock)]
     good = [id for id in locked if id not in damaged]

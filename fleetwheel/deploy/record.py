@@ -109,6 +109,11 @@ class Record(Value):
     tested: bool = True
     """Whether a pass of the smoke test is expected: not with ``smoke: none`` in the inventory."""
     hold: Hold | None = None
+    group: str | None = None
+    """Group whose members alone may read the environment."""
+    published: dict[str, str] = Field(default_factory=dict)
+    """Path of each file that people find it by, outside of the root, to its SHA-256; the host
+    writes that down (node/publish.py)."""
     user: str = ""
     """Who deployed on the host, after sudo; empty in earlier records."""
     trust: Trust = NOBODY

@@ -78,6 +78,8 @@ class Leaving(NamedTuple):
     foreign: Sequence[str] = ()
     users: str = ""
     """Who will lose it under way."""
+    published: Sequence[str] = ()
+    """Paths outside of the root by which people find it."""
 
     def told(self, *, done: bool = False) -> str:
         """Return what goes, for people, or what has gone once that is ``done``.
@@ -87,8 +89,10 @@ class Leaving(NamedTuple):
         count = len(self.generations)
         several = "" if count == 1 else "s"
         named = single_line(", ".join(self.generations))
-        parts = f"its link, its record and {count} generation{several} ({named})"
-        what = tense(parts if count else "its link and its record", self.bytes, done=done)
+        outside = [*map(single_line, self.published)]
+        parts = ["its link", *outside, "its record"]
+        parts += [f"{count} generation{several} ({named})"] if count else []
+        what = tense(f"{', '.join(parts[:-1])} and {parts[-1]}", self.bytes, done=done)
         more = f"{_staying(self.foreign)}{_losing(self.users)}"
         words = f"{DEFAULT} is not" if self.name == DEFAULT else "not"
         return f"{words} in the inventory: {what}{more}"
@@ -106,6 +110,7 @@ def what_of_root(
     foreign: Sequence[str],
     users: str = "",
     linked: str = "",
+    published: Sequence[str] = (),
 ) -> tuple[str, str]:
     """Return what goes of a root, and what to know of it, for people.
 
@@ -116,7 +121,8 @@ def what_of_root(
     link = (
         f"\n{root} stays: it is a link to {single_line(linked)}, which stays too" if linked else ""
     )
-    what = f"{with_names}all of fleetwheel's under {root}"
+    outside = f"{', '.join(map(single_line, published))}, " if published else ""
+    what = f"{outside}{with_names}all of fleetwheel's under {root}"
     return what, f"{_staying(foreign)}{link}{_losing(users)}"
 
 

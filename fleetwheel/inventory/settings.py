@@ -156,6 +156,7 @@ def _mirror(value: str) -> str:
 
 Text = Annotated[str, BeforeValidator(_quoted)]
 Limit = Annotated[int, Field(ge=0, strict=True)]
+Group = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,62}$")]
 Seconds = Annotated[int, Field(ge=1, le=86400, strict=True)]
 
 
@@ -172,6 +173,26 @@ class Expect(Value):
     max_ecc_uncorrected: Limit | None = None
     """Errors in the whole life of a GPU."""
     max_remapped_rows: Limit | None = None
+
+
+def _a_place(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be true, false, or a directory")
+    return _absolute(value)
+
+
+Place = Annotated[bool | str, BeforeValidator(_a_place)]
+
+
+class Publish(Value):
+    """Where people find an environment, besides the root: true for where they look, or there."""
+
+    jupyter: Place = True
+    """Directory of kernelspecs; there is one where ipykernel is among the packages."""
+    modules: Place = True
+    """Directory of module files; by default those that module commands of packages have."""
 
 
 class VisualCpp(Value):
@@ -213,6 +234,10 @@ class EnvironmentSettings(Value):
     """
     smoke_min_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the speed that a GPU's clocks promise that the full level must reach."""
+    publish: Publish = Publish()
+    """Whether Jupyter and the module command of a Linux host know the environment."""
+    group: Group | None = None
+    """Group of the host whose members alone may read the environment; all users by default."""
     hold: Annotated[str, Field(min_length=1)] | None = None
     """Why nothing changes the environment; it is left as it is until this is taken out."""
 

@@ -156,14 +156,18 @@ class Lock(Value):
         """Hash of the text, as the copy on a host has it."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def generation(self, python: Python) -> str:
-        """Name of the generation that this lock makes with an interpreter, without build number."""
+    def generation(self, python: Python, group: str | None = None) -> str:
+        """Name of the generation that this lock makes with an interpreter, without build number.
+
+        What a ``group`` alone may read is shared with no environment that others may.
+        """
         wheels = sorted(
             (package.name, str(package.version), sorted(wheel.hashes["sha256"] for wheel in wheels))
             for package in self.document.packages
             for wheels in [package.wheels or ()]
         )
-        digest = hashlib.sha256(json.dumps([wheels, python.path]).encode()).hexdigest()[:12]
+        made_of = [wheels, python.path, *([group] if group else [])]
+        digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
         return f"{self.choice.packages['torch']}-{python.tag}-{digest}"
 
     def excludes(self, python: Python) -> str | None:

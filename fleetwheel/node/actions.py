@@ -50,6 +50,7 @@ def main(words: list[str]) -> int:
         usage = f"usage: fleetwheel-node {'|'.join(BY_HAND)} [--help]"
         print(usage, file=sys.stdout if helps else sys.stderr)
         return 0 if helps else 3
+    os.umask(0o022)  # all users of a host read what it makes, wherever root's own files are closed
     return perform(action, json.load(sys.stdin))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from fleetwheel.node.link import (
     tidy,
 )
 from fleetwheel.node.moving import move
+from fleetwheel.node.publish import NOTHING, carry_out, publication, published_in
+from fleetwheel.node.readers import give, number_of, readers
 from fleetwheel.node.root import Failure, exclusive, prepare
 from fleetwheel.node.state import named_generations, records, state_text, state_with
 
@@ -28,10 +31,12 @@ def activate(
     record: dict[str, Any],
     failed: list[str],
     planned_by: dict[str, Any] | None = None,
+    publish: Mapping[str, Any] = NOTHING,
 ) -> dict[str, Any]:
     """Have an environment lead to a generation, write its record, and clean up.
 
     ``planned_by`` is the record that the controller knew, which must still be the one here.
+    ``publish`` says who may read the environment and what people find it by (publish.py).
     """
     base = Path(root)
     with exclusive(base):
@@ -43,6 +48,9 @@ def activate(
         before = generation_of(base, environment)
         kept = records(base).get(environment, {})
         refuse_overtaken(kept, planned_by or {})
+        readable_by(base, id, environment, publish["group"])
+        made = publication(generation, environment, published_in(kept), publish)
+        record = {**record, "published": made.published}
         prepared = prepare(base / "state.json", state_with(base, environment, record))
         lead(base, environment, id)
         try:
@@ -51,9 +59,27 @@ def activate(
             take_back(base, environment, before)
             raise
         name_default(base)
+        carry_out(made, number_of(publish["group"]))
         removed = clean(base, environment, failed, named_generations({environment: kept}))
         trim(base)
-    return {"activated": id, "removed": removed}
+    return {"activated": id, "removed": removed, "obstacles": [*made.obstacles]}
+
+
+def readable_by(root: Path, id: str, environment: str, group: str | None) -> None:
+    """Let those read a generation whom its environment is for: a rollback may lead to another's.
+
+    Raises Failure where one uses it that is for others.
+    """
+    generation = root / "envs" / id
+    if readers(generation) == number_of(group):
+        return
+    for name, record in records(root).items():
+        if name != environment and generation_of(root, name) == id and record.get("group") != group:
+            raise Failure(
+                f"{id} is in use in {name} too, which is not for the same users",
+                "deploy this environment, which builds one of its own",
+            )
+    give(generation, number_of(group))
 
 
 def take_back(root: Path, environment: str, before: str | None) -> None:

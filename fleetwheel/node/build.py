@@ -15,12 +15,15 @@ Everything happens under ``root``:
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import sweep
 from fleetwheel.node.moving import move
+from fleetwheel.node.readers import give, number_of
 from fleetwheel.node.root import Failure, exclusive
 from fleetwheel.node.uv import Fetching, forget_trimmed, place_uv, uv
 from fleetwheel.node.verify import (
@@ -33,6 +36,7 @@ from fleetwheel.node.verify import (
 )
 
 SITE_HOOK = Path(__file__).with_name("site_hook.py")
+PIP = Path(__file__).with_name("pip.sh")
 
 
 def build(
@@ -48,19 +52,23 @@ def build(
     wheels: dict[str, str] | None = None,
     offline: bool = False,
     certificates: str | None = None,
+    group: str | None = None,
 ) -> dict[str, Any]:
     """Make the generation ``id`` from the text of a PEP 751 lock; ``current`` is not touched.
 
     ``delivered`` is the same lock with the addresses that hold for this host. ``wheels`` are those
     that the controller sends, file name to hash: if some are missing, the answer only names them.
     ``certificates`` is the text of the authorities that uv trusts in place of its own.
+    The members of a ``group`` alone may read the generation.
     """
-    base = Path(root)
+    base, readers = Path(root), number_of(group)
     with exclusive(base):
         place_uv(base, uv_name, uv_sha256)
         if (base / "envs" / id).exists():  # since the controller looked, another one made it
             return {"built": id}
         make_room(base)
+        if readers is not None:
+            close_cache(base)
         require_space(base, needed_bytes)
         missing = place_wheels(base, wheels or {})
         if missing:
@@ -72,6 +80,7 @@ def build(
             environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
             make_environment(base, stage, python, environment)
+            give(stage, readers)
             made = [*programs_and_modules(stage), stage / "pyvenv.cfg", stage / "pylock.toml"]
             (stage / "pylock.toml").write_bytes(lock.encode())
             install(base, stage, environment, delivered or lock, offline)
@@ -79,7 +88,7 @@ def build(
             hook.write_text(SITE_HOOK.read_text())
             start = hook.with_name("zz_fleetwheel.pth")
             start.write_text("import fleetwheel_generation\n")
-            record_own(stage, [*made, hook, start])
+            record_own(stage, [*made, hook, start, *place_pip(stage)])
             move(stage, base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
@@ -93,6 +102,16 @@ def make_room(root: Path) -> None:
     for left in (root / "cache" / "uv").glob(".tmp*"):
         shutil.rmtree(str(left), ignore_errors=True)
     forget_trimmed(root / "cache" / "uv")
+
+
+def close_cache(root: Path) -> None:
+    """Leave the cache to who deploys: it has the same files as an environment that others have not.
+
+    Files are hard links, so that only directories keep readers apart.
+    """
+    cache = root / "cache"
+    cache.mkdir(exist_ok=True)
+    cache.chmod(0o700)
 
 
 def require_space(root: Path, needed_bytes: int) -> None:
@@ -121,6 +140,21 @@ def place_wheels(root: Path, wheels: dict[str, str]) -> list[str]:
 
 def wheel_path(root: Path, name: str, sha256: str) -> Path:
     return root / "cache" / "wheels" / sha256 / name
+
+
+def place_pip(stage: Path) -> list[Path]:
+    """Give an environment without pip one that says whose it is; return what that made."""
+    if sys.platform == "win32":
+        return []
+    programs = environment_python(stage).parent
+    version = site_packages(stage).parent.name[len("python") :]
+    names = [programs / name for name in ("pip", "pip3", f"pip{version}")]
+    if any(os.path.lexists(str(name)) for name in names):
+        return []
+    for name in names:
+        name.write_bytes(PIP.read_bytes())
+        name.chmod(0o755)
+    return names
 
 
 def make_environment(root: Path, stage: Path, python: str, environment: dict[str, str]) -> None:

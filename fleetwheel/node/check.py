@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fleetwheel.node import compare, faults, look
+from fleetwheel.node import compare, faults, look, publish
 from fleetwheel.node.checked import (
     FORMATS,
     NPD_CODES,
@@ -29,7 +29,8 @@ from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
 from fleetwheel.node.link import generation_of, link_of
 from fleetwheel.node.place import HERE
-from fleetwheel.node.state import StrangeState, records
+from fleetwheel.node.root import Failure
+from fleetwheel.node.state import StrangeState, believed, records
 from fleetwheel.node.trust import why_distrusted
 from fleetwheel.node.verify import verify
 
@@ -60,7 +61,7 @@ def by_hand(words: list[str]) -> int:
     started = time.monotonic()
     try:
         found = check(options.root, smoke=options.smoke)
-    except UnknownState as error:
+    except (Failure, UnknownState) as error:
         found = Checked("unknown", str(error))
     except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         found = Checked("unknown", f"{type(error).__name__}: {error}")
@@ -80,7 +81,7 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     if changeable:
         return judged(changeable, [Looked(name, each) for name, each in found.items()], 0)
     for record in found.values():
-        refuse_unreachable(root / "envs" / record["generation"], user)
+        refuse_unreachable(root / "envs" / record["generation"], user, record.get("group"))
     if smoke:
         refuse_foreign(root, latest, user)
     now = nvidia(NVML_S)
@@ -92,14 +93,18 @@ def look_into(
     root: Path, name: str, record: Mapping[str, Any], now: SeenDriver, smoke: bool
 ) -> Looked:
     """Compare one environment with its record, and test it where that is wanted."""
-    found = [*environment_differences(root, name, record), *runtime_differences(record)]
+    found = [
+        *environment_differences(root, name, record),
+        *runtime_differences(record),
+        *other_readers(root, record),
+    ]
     strange = changed_files(root, record["generation"]) if smoke else []
     tests = smoke and not strange  # which would run what was put there
     document = run_test(root / "envs" / record["generation"], record, now) if tests else None
     found += [*strange, *(failures(document) if document else ())]
     if record.get("hold"):
         found = [each._replace(repair=compare.repair_on_hold(each.repair)) for each in found]
-    notes = [] if document else outdated(record, now)
+    notes = [*([] if document else outdated(record, now)), *unfound(record)]
     return Looked(name, record, tuple(found), tuple(notes), document)
 
 
@@ -117,12 +122,6 @@ def distrusted(root: Path, record: Mapping[str, Any], user: str) -> str:
     return why_distrusted(root, "trusts_root", acting=user, **believed(record))
 
 
-def believed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return whom the inventory believed besides, when this was deployed."""
-    trust = record.get("trust") or {}
-    return {key: trust.get(key, ()) for key in ("users", "groups")}
-
-
 def refuse_foreign(root: Path, record: Mapping[str, Any], user: str) -> None:
     """Raise UnknownState for an environment that others than root and who asks could change.
 
@@ -138,9 +137,14 @@ def refuse_foreign(root: Path, record: Mapping[str, Any], user: str) -> None:
         )
 
 
-def refuse_unreachable(generation: Path, user: str) -> None:
+def refuse_unreachable(generation: Path, user: str, group: str | None) -> None:
     """Raise UnknownState for an environment that the asking user cannot look into or run."""
     unseen = look.unreachable(generation)
+    if unseen and group:
+        raise UnknownState(
+            f"you cannot {unseen}, so nothing is known of the environment: it is for group {group}"
+            f" alone; run the check as {user}, or as a member"
+        )
     if unseen:
         raise UnknownState(
             f"you cannot {unseen}, so nothing is known of the environment: run the check as {user},"
@@ -171,6 +175,17 @@ def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:
         *(untested if record.get("tested", True) else ()),
         *compare.others_differences(python["path"], reach, passed.get("result") or {}),
     ]
+
+
+def other_readers(root: Path, record: Mapping[str, Any]) -> list[Difference]:
+    """Compare who may read an environment with the last deploy."""
+    generation = root / "envs" / record["generation"]
+    return compare.outside_differences(publish.reader_differences(generation, record.get("group")))
+
+
+def unfound(record: Mapping[str, Any]) -> list[str]:
+    """Return what people do not find an environment by any more, which runs all the same."""
+    return [f"{each.what} is {each.found}: {compare.DEPLOY}" for each in publish.lost(record)]
 
 
 def host_differences(record: Mapping[str, Any], now: SeenDriver) -> list[Difference]:

@@ -303,6 +303,11 @@ def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
     return f"another user cannot start it: {others}" if others else ""
 
 
+def outside_differences(found: Iterable[tuple[str, str, str]]) -> list[Difference]:
+    """Return who else may read an environment, and what differs in what people find it by."""
+    return [Difference("runtime", *words, DEPLOY) for words in found]
+
+
 def root_differences(why: str, user: str, os: str) -> list[Difference]:
     """Return that others than this user could change what stands under a root (trust.sh)."""
     windows = os == "windows"

@@ -23,6 +23,7 @@ from fleetwheel.node.link import (
     tidy,
 )
 from fleetwheel.node.moving import move
+from fleetwheel.node.publish import found_by, take_away
 from fleetwheel.node.root import Failure, exclusive, prepare
 from fleetwheel.node.state import listed, named_generations, records, state_with
 
@@ -47,9 +48,9 @@ class Going(NamedTuple):
 def removal(root: str, environments: Sequence[str], used: bool = False) -> dict[str, Any]:
     """Say what ``remove`` does with these environments one after the other; change nothing.
 
-    Of each the answer has the ``generations`` that go, the ``bytes`` that go free, what stays
-    because it is ``foreign``, and who uses what goes: with such ``users`` the environment stays,
-    unless it may go while it is ``used``.
+    Of each the answer has the ``generations`` that go, what goes that is ``published`` outside of
+    the root, the ``bytes`` that go free, what stays because it is ``foreign``, and who uses what
+    goes: with such ``users`` the environment stays, unless it may go while it is ``used``.
     """
     base = Path(root)
     gone: list[str] = []
@@ -58,12 +59,15 @@ def removal(root: str, environments: Sequence[str], used: bool = False) -> dict[
     for environment in environments:
         going = going_with(base, [*gone, environment])
         more = [path for path in going.generations if path not in before.generations]
+        new = [name for name in going.foreign if name not in before.foreign]
+        published, kept = found_by(base, environment)
         users, total = users_of(more), freed_bytes(going.trees)
         answer[environment] = {
             "generations": [path.name for path in more],
+            "published": shown([*map(str, published)]),
             "bytes": total - freed,
             "users": users,
-            "foreign": shown([name for name in going.foreign if name not in before.foreign]),
+            "foreign": shown([*new, *map(str, kept)]),
         }
         if used or not users:
             gone, before, freed = [*gone, environment], going, total
@@ -86,6 +90,9 @@ def remove(root: str, environment: str, used: bool = False) -> dict[str, Any]:
             raise in_use_failure(users)
         freed = freed_bytes(going.trees)
         before = generation_of(base, environment)
+        published, kept = found_by(base, environment)
+        for path in published:
+            take_away(path)
         unlink(base, environment)
         for path in reversed(going.generations):  # the one in use last
             if not discard(path, used=used):
@@ -94,8 +101,12 @@ def remove(root: str, environment: str, used: bool = False) -> dict[str, Any]:
                 raise in_use_failure(users_of([path]) or f"{path.name}, of which a file is open")
         move(prepare(base / "state.json", state_with(base, environment, None)), base / "state.json")
         trim(base)
-    names = [path.name for path in going.generations]
-    return {"removed": names, "bytes": freed, "foreign": shown(going.foreign)}
+    return {
+        "removed": [path.name for path in going.generations],
+        "published": shown([*map(str, published)]),
+        "bytes": freed,
+        "foreign": shown([*going.foreign, *map(str, kept)]),
+    }
 
 
 def in_use_failure(users: str) -> Failure:

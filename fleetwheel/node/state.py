@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,3 +74,9 @@ def listed(record: dict[str, Any], key: str, kind: type[T]) -> list[T]:
     """Return what a record lists under a key; what is not of this kind is passed over."""
     found = record.get(key)
     return [each for each in found if isinstance(each, kind)] if isinstance(found, list) else []
+
+
+def believed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whom the inventory believed besides, when this was deployed."""
+    trust = record.get("trust") or {}
+    return {key: trust.get(key, ()) for key in ("users", "groups")}

@@ -11,7 +11,7 @@ know_trusted() {
     case $uid in '' | *[!0-9]*) uid=$(id -u $acting) || return ;; esac
     owners=" 0 $uid $(numbers_of passwd "$1" | tr '\n' ' ')"
     writers=" $({ own_group; numbers_of group "$2"; } | tr '\n' ' ')"
-    safe=$end shared=$end closed=$end
+    judged=$end shared=$end closed=$end
 }
 
 numbers_of() {
@@ -66,15 +66,19 @@ follow() {
     rest=$target${rest:+/$rest}
 }
 
+# look_at PATH: judges it once. A directory that everyone can write to is as lasting as one that nobody
+# else can: what may be done to it is up to its owner and to what it lies in.
 # shellcheck disable=SC2034,SC2046
 look_at() {
-    open=
-    case $safe in
+    case $judged in
     *"$end$1$end"*) ;;
     *) judge "$1" $(ls -ldn -- "$1") || return 1
-        if [ "$open" ]; then shared=$shared$1$end; else safe=$safe$1$end; fi
+        judged=$judged$1$end
+        if [ "$open" ]; then shared=$shared$1$end; fi
         if [ "$shut" ]; then closed=$closed$1$end; fi ;;
     esac
+    open=
+    case $shared in *"$end$1$end"*) open="everyone can write to $1" ;; esac
     case $closed in *"$end$1$end"*) private=yes ;; esac
 } 2>/dev/null
 

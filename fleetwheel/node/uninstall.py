@@ -22,8 +22,10 @@ from fleetwheel.node.link import (
     remove_link,
     tidy,
 )
+from fleetwheel.node.publish import found_by, take_away
 from fleetwheel.node.remove import in_use_failure, shown, users_of
 from fleetwheel.node.root import exclusive
+from fleetwheel.node.state import records
 
 WINDOWS = sys.platform == "win32"
 DIGEST = "[0-9a-f]" * 16
@@ -59,17 +61,21 @@ DIRECTORIES = ("envs", ENVIRONMENTS, "cache", "bin", "schedule", "pythons", "lib
 def leftovers(root: str, others: Sequence[str] = ()) -> dict[str, Any]:
     """Say what ``uninstall`` removes; change nothing.
 
-    ``bytes`` go free, ``users`` says which generations are in use, and ``foreign`` names what is
-    not ours: with that the root stays. So it does where it is a link, to what ``linked`` names.
+    ``bytes`` go free, ``users`` says which generations are in use, ``published`` names what goes
+    outside of the root, and ``foreign`` what is not ours: with that in it the root stays. So it
+    does where it is a link, to what ``linked`` names.
     ``others`` are names in the root that go by other means.
     """
     base = Path(root)
     going = [*generations(base), *ours(base)]
+    known = [*going, *(base / name for name in others)]
+    published, kept = signposted(base)
     return {
         "there": bool(going or our_links(base)) or (base / ".lock").exists(),
         "bytes": freed_bytes(going),
         "users": users_of([*generations(base), *interrupted(base)]),
-        "foreign": shown(foreign(base, [*going, *(base / name for name in others)])),
+        "published": shown([*map(str, published)]),
+        "foreign": shown([*foreign(base, known), *map(str, kept)]),
         "linked": os.path.realpath(root) if base.is_symlink() else "",
     }
 
@@ -86,6 +92,9 @@ def uninstall(root: str, used: bool = False) -> dict[str, Any]:
             raise in_use_failure(users)
         tidy(base)
         freed = freed_bytes([*generations(base), *ours(base)])
+        published, kept = signposted(base)
+        for path in published:
+            take_away(path)
         for link in our_links(base):
             remove_link(link)
         for path in generations(base):
@@ -101,7 +110,15 @@ def uninstall(root: str, used: bool = False) -> dict[str, Any]:
     if WINDOWS:
         (base / ".lock").unlink()
         drop_empty(base)
-    return {"bytes": freed, "foreign": shown(foreign(base, []))}
+    return {"bytes": freed, "foreign": shown([*foreign(base, []), *map(str, kept)])}
+
+
+def signposted(root: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files that environments are found by: those that go, and what stays."""
+    each = [found_by(root, name) for name in records(root)]
+    return [path for going, _ in each for path in going], [
+        path for _, kept in each for path in kept
+    ]
 
 
 def generations(root: Path) -> list[Path]:

@@ -22,6 +22,7 @@ MEMORY = "/dev/shm"  # noqa: S108 - mkdtemp makes a directory of its own
 
 def main(document: dict[str, Any]) -> int:
     """Unpack the program for this one run, and return its exit code."""
+    os.umask(0o022)  # all users of a host read what it makes, wherever root's own files are closed
     place = unpacked(base64.b64decode(document["archive"]))
     try:
         sys.path.insert(0, place)

@@ -7,9 +7,12 @@ import csv
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from fleetwheel.node.publish import looked
 
 EVERYTHING = "every package"
 """What is damaged where an environment has lost its lib/."""
@@ -17,12 +20,23 @@ NAMED = 20
 """Files that no RECORD names, of which an answer has so many."""
 
 
-def verify(root: str, id: str, hashes: bool = True) -> dict[str, Any]:
+def verify(
+    root: str,
+    id: str,
+    hashes: bool = True,
+    environment: str = "",
+    publish: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Name packages with files that differ from their RECORD, and files that none names.
 
-    Without ``hashes``, files are looked at for their sizes alone.
+    Without ``hashes``, files are looked at for their sizes alone. With ``publish``, what people
+    find the ``environment`` by is looked at too (publish.py).
     """
-    generation = Path(root) / "envs" / id
+    outside = looked(root, id, environment, publish) if publish else {}
+    return {**outside, **verified(Path(root) / "envs" / id, hashes)}
+
+
+def verified(generation: Path, hashes: bool) -> dict[str, Any]:
     if not site_packages(generation).is_dir():
         return {"damaged": [EVERYTHING], "unrecorded": []}
     if not hashes:

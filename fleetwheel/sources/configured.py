@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.matrix.variant import Variant
 from fleetwheel.sources.address import (
@@ -266,8 +264,15 @@ def _pip_sources(settings: Mapping[str, str]) -> Iterator[Source]:
     for entry in settings.get("find-links", "").split():
         yield _source("pip find-links", entry, "flat")
     if not without_index:
-        index = _source("pip index-url", settings.get("index-url", PYPI_SIMPLE_ENDPOINT))
+        index = _source("pip index-url", settings.get("index-url") or default_index())
         yield index.model_copy(update={"optional": "index-url" not in settings})
+
+
+def default_index() -> str:
+    """Return the index that pip takes where nobody configured one."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+    return PYPI_SIMPLE_ENDPOINT
 
 
 def _layout(entry: str) -> Layout:

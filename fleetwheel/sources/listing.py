@@ -9,7 +9,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -20,7 +20,6 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from pypi_simple import DistributionPackage, Link, ProjectPage
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.sources import web
@@ -28,6 +27,9 @@ from fleetwheel.sources.address import local_path, on_network, redacted
 from fleetwheel.sources.configured import Layout, is_official
 from fleetwheel.sources.links import page_links, turns
 from fleetwheel.sources.wheel import PLAIN, ListedFile, Source, pypi_torch
+
+if TYPE_CHECKING:
+    from pypi_simple import DistributionPackage
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = ("text/html", "application/vnd.pypi.simple.v1+html")
@@ -209,11 +211,13 @@ def _known(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
+def _from_html(page: web.Page) -> "tuple[list[str], list[DistributionPackage]]":
     """Return the names of all distributions on a page, and the wheels among them.
 
     Files are named by their addresses: servers shorten the texts of links.
     """
+    from pypi_simple import DistributionPackage, Link
+
     names, packages = [], []
     for link in (link for some in turns(page_links(page)) for link in some):
         name = _name(link.url)
@@ -227,8 +231,10 @@ def _from_html(page: web.Page) -> tuple[list[str], list[DistributionPackage]]:
     return names, packages
 
 
-def _from_json(page: web.Page, project: str) -> tuple[list[str], list[DistributionPackage], str]:
+def _from_json(page: web.Page, project: str) -> "tuple[list[str], list[DistributionPackage], str]":
     """Return the same of a page in JSON, and why it is not that of a project without files."""
+    from pypi_simple import ProjectPage
+
     document = json.loads(page.content)
     strange = "" if document["files"] else _strange_json(document, project)
     names = [str(file["filename"]) for file in document["files"]]
@@ -261,7 +267,7 @@ def _renamed(said: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {**({f"{prefix}core-metadata": old} if old is not None else {}), **said}
 
 
-def _file(package: DistributionPackage, page: web.Page) -> ListedFile | None:
+def _file(package: "DistributionPackage", page: web.Page) -> ListedFile | None:
     url = redacted(package.url)
     size, scheme = package.size, urlsplit(url).scheme
     if scheme == "file" and urlsplit(page.url).scheme == "file":

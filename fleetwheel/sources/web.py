@@ -10,7 +10,6 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import requests
-from pypi_simple import ACCEPT_ANY
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
@@ -116,6 +115,8 @@ def page(url: str, login: Login, absent: Collection[int] = ABSENT) -> Page | Non
     ``absent`` are the status codes that say so. Raises FleetwheelError, without credentials in it,
     when there is no usable answer.
     """
+    from pypi_simple import ACCEPT_ANY  # which takes long, and most runs read no page
+
     _require_answer(host_of(url))
     headers = {"Accept": ACCEPT_ANY}
     with _request("GET", url, login, headers=headers, stream=True) as response:

@@ -20,6 +20,12 @@ from fleetwheel import cli
 cli.commands = lambda: print([monkey.is_module_patched(m) for m in ("socket", "ssl", "threading")])
 cli.main()
 """
+STARTED = """
+import sys
+from pyinfra_cli.main import main
+import fleetwheel.operations._entry, fleetwheel.operations.torch
+print(sorted({"bs4", "pypi_simple"} & sys.modules.keys()))
+"""
 RUN = "from fleetwheel.cli import main; main()"
 INVENTORY = "hosts = [('@fake/mute', {'fake_delay': 0})]\n"
 
@@ -37,6 +43,11 @@ def test_nothing_brings_sockets_before_the_entry_point() -> None:
 
 def test_the_entry_point_comes_before_every_command() -> None:
     assert python(AT) == ("[True, True, True]\n", "")
+
+
+def test_a_run_starts_without_what_reads_index_pages() -> None:
+    """It takes a tenth of the start, and hosts that have their locks need none."""
+    assert python(STARTED) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("command", ["facts", "drift"])

@@ -1,6 +1,7 @@
 """Building, activating and cleaning up generations: real uv, real environments, small wheels."""
 
 import fcntl
+import grp
 import hashlib
 import json
 import os
@@ -123,12 +124,15 @@ def test_activation_points_current_and_writes_the_record(root: Path, lock: str) 
         "ok": True,
         "activated": "a-cp311-0123456789ab-1",
         "removed": [],
+        "obstacles": [],
     }
     assert (root / "current").readlink() == Path("envs/a-cp311-0123456789ab-1")
     assert (root / "environments/default").readlink() == Path("../current")
     assert json.loads((root / "state.json").read_text()) == {
         "schema": "fleetwheel.state/2",
-        "environments": {"default": {"generation": "a-cp311-0123456789ab-1", "keep": 3}},
+        "environments": {
+            "default": {"generation": "a-cp311-0123456789ab-1", "keep": 3, "published": {}}
+        },
     }
 
 
@@ -211,6 +215,56 @@ def test_what_no_record_names_is_found(root: Path, lock: str) -> None:
         f"{inside}/hidden.pth",
         f"{inside}/linked",
     ]
+
+
+def test_pip_belongs_to_an_environment_without_one(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    generation = root / "envs/a-cp311-0123456789ab-1"
+    script = f"source {generation}/bin/activate && pip --version"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and "is deployed by fleetwheel" in done.stderr
+    answer = run("verify", root, id=generation.name)
+    assert answer == {"ok": True, "damaged": [], "unrecorded": []}
+    (generation / "bin/pip3").write_text("#!/bin/sh\n")
+    assert run("verify", root, id=generation.name)["damaged"] == ["fleetwheel"]
+
+
+def test_a_real_pip_of_the_lock_stays(root: Path, tmp_path: Path) -> None:
+    files = {"pip.py": "", "pip-99.data/scripts/pip": "#!python\nprint('the real one')\n"}
+    run("build", root, **building(lock_of(make_wheel(tmp_path / "w", "pip", "99", files=files))))
+    pip = root / "envs/a-cp311-0123456789ab-1/bin/pip"
+    assert subprocess.check_output([pip], text=True) == "the real one\n"
+    assert not pip.with_name("pip3").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to a group")
+def test_who_is_not_of_the_group_reads_neither_environment_nor_cache(root: Path, lock: str) -> None:
+    group = grp.getgrnam("daemon")
+    run("build", root, **building(lock, group=group.gr_name))
+    generation = root / "envs/a-cp311-0123456789ab-1"
+    found = generation.stat()
+    assert (found.st_mode & 0o777, found.st_gid) == (0o750, group.gr_gid)
+    assert (root / "cache").stat().st_mode & 0o777 == 0o700
+    module = next(generation.glob("lib/*/site-packages/alpha.py")).stat()
+    assert module.st_nlink > 1 and module.st_mode & 0o004, "links of the cache keep their modes"
+
+
+@pytest.mark.parametrize("action", ["build", "place"])
+def test_a_closed_umask_closes_nothing_to_other_users(root: Path, lock: str, action: str) -> None:
+    before = os.umask(0o077)
+    try:
+        given = {"build": building(lock), "place": {"digest": remote.digest()}}
+        assert run(action, root, **given[action])["ok"]
+    finally:
+        os.umask(before)
+    own = {root / name for name in (".lock", "cache")}
+    shut = [
+        path
+        for path in root.rglob("*")
+        if not path.is_symlink() and not path.stat().st_mode & 0o004
+        if not own & {path, *path.parents}
+    ]
+    assert shut == []
 
 
 def test_an_edit_of_our_own_files_is_found(root: Path, lock: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,10 @@ for words in json.load(sys.stdin):
 """
 
 
-@pytest.mark.parametrize("name", ASKING)
-def test_bad_usage_ends_every_command_in_the_same_way(project: Path, name: str) -> None:
-    lines = [[name, *words] for words, _ in USAGE]
+@pytest.fixture(scope="module")
+def ends(project: Path) -> dict[str, list[Any]]:
+    """Return how each command ends after each bad usage: all in one process, which starts once."""
+    lines = [[name, *words] for name in ASKING for words, _ in USAGE]
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL],
         cwd=project,
@@ -190,10 +192,17 @@ def test_bad_usage_ends_every_command_in_the_same_way(project: Path, name: str) 
         input=json.dumps(lines),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=300,
     )
-    ends = [json.loads(line) for line in done.stdout.splitlines()]
-    for (words, said), (code, out, err, error) in zip(USAGE, ends, strict=True):
+    said = iter(done.stdout.splitlines())
+    return {name: [json.loads(line) for line in islice(said, len(USAGE))] for name in ASKING}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_bad_usage_ends_every_command_in_the_same_way(
+    name: str, ends: dict[str, list[Any]]
+) -> None:
+    for (words, said), (code, out, err, error) in zip(USAGE, ends[name], strict=True):
         assert (code, out, error) == (1, "", None), (words, err)
         assert said in err, words
 

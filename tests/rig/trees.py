@@ -21,8 +21,11 @@ KINDS = {
     "zypper": ("bookworm", "zypper,createrepo-c,rpm"),
     "apt-12": ("bookworm", ""),
     "apt-13": ("trixie", ""),
+    "lmod": ("bookworm", "lmod,python3"),
+    "environment-modules": ("bookworm", "environment-modules,python3"),
 }
-"""Name of a tree, its release of Debian, and what it has beside apt."""
+"""Name of a tree, its release of Debian, and what it has beside apt. The last two cannot stand on
+one system: each of them is the command ``module``."""
 REPOSITORIES = "/repositories"
 BOOT = """
 set -e

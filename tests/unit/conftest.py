@@ -20,6 +20,7 @@ def machine(tmp_path: Path) -> Machine:
     machine.write("tree/proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n")
     machine.write("tree/proc/sys/kernel/random/boot_id", "boot-1\n")
     machine.program("bin/nvidia-smi", WORKING)
+    machine.program("bin/dpkg-query", "exit 1")
     return machine
 
 

@@ -104,7 +104,7 @@ def strangers() -> tuple[Any, str]:
 def test_a_stranger_is_given_up(strangers: tuple[Any, str], number: int) -> None:
     said = strangers[0]["hosts"][number]
     assert [*STRANGERS.values()][number] in said["error"]
-    assert said["seconds"] < 5
+    assert said["seconds"] < 20, "limits of a second"
     assert said["error"].isprintable()
 
 

@@ -42,7 +42,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict
 
 def look(record: Record | None) -> list[str]:
     there = host(CPU_HOST, current=ID, generations=(BUILT,))
-    return _damage.damaged_packages(ID, PYTHON, there, record, Settings())
+    return _damage.look_at_files(ID, PYTHON, there, record, Settings()).damage
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,11 @@ def test_a_quick_look_at_drift_finds_what_a_deploy_would_build_again(
     found = _drift_check.look(Settings()).differences
     lost = [each for each in found if each.what == "files of torch"]
     assert [(each.class_, each.deep) for each in lost] == [("package", False)] * bool(python)
-    assert asked == [{"id": ID, "hashes": False}] * bool(python)
+    known = [(each["id"], each["hashes"], each["environment"]) for each in asked]
+    assert known == [(ID, False, "default")] * bool(python)
 
 
 def test_an_environment_that_does_not_run_is_the_plans_matter(asked: list[dict[str, Any]]) -> None:
     there = host(CPU_HOST, current=ID)
-    assert _damage.damaged_packages(ID, PYTHON, there, RECORD, Settings()) == []
+    assert _damage.look_at_files(ID, PYTHON, there, RECORD, Settings()).damage == []
     assert asked == []

@@ -163,7 +163,7 @@ def test_the_default_index_that_nobody_configured_blocks_nothing(
 ) -> None:
     """With it and the official one both dead, wheels on disk are enough."""
     monkeypatch.delenv("PIP_INDEX_URL")
-    monkeypatch.setattr(configured, "PYPI_SIMPLE_ENDPOINT", "http://127.0.0.1:9/simple/")
+    monkeypatch.setattr(configured, "default_index", lambda: "http://127.0.0.1:9/simple/")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "public"))
     pip_settings.cache_clear()
     assert version(decided(tmp_path, OwnSources(), "acme-utils", "numpy")) == "99.0"

@@ -10,6 +10,7 @@ import pytest
 from pyinfra.api import State
 from pyinfra.context import ctx_host
 
+from fleetwheel import drift
 from fleetwheel.choice.request import Request
 from fleetwheel.delivery.distribution import Delivery
 from fleetwheel.deploy import record as records
@@ -20,6 +21,7 @@ from fleetwheel.host.profile import Generation, HostState
 from fleetwheel.inventory.load import load_hosts
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.node import activate as activating
+from fleetwheel.node.compare import Difference
 from fleetwheel.node.link import generation_of
 from fleetwheel.node.root import Failure
 from fleetwheel.operations import (
@@ -32,6 +34,7 @@ from fleetwheel.operations import (
     smoke,
     torch,
 )
+from fleetwheel.operations._damage import Seen
 from fleetwheel.operations._deployment import Transfer
 from fleetwheel.operations._drift_check import look
 from fleetwheel.operations._environments import asked_environments
@@ -448,12 +451,12 @@ def test_nor_does_what_fails_in_planning(
 ) -> None:
     stand(monkeypatch, root, {})
 
-    def damaged(*asked: Any) -> list[str]:
-        if asked[-1].keep == 3:
+    def look(generation: str, *asked: Any) -> Seen:
+        if asked[3].keep == 3:
             raise error
-        return []
+        return Seen()
 
-    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "look_at_files", look)
     settings = Settings.model_validate({"environments": {"vision": {"keep": 2}}})
     assert not carried_out(far, torch.environment, settings=settings)
     assert kept(root) == {"vision": OLD}
@@ -507,13 +510,67 @@ def test_a_host_has_not_ended_while_it_is_planned(
     stand(monkeypatch, root, {})
     seen: list[set[Status]] = []
 
-    def damaged(*_: object) -> list[str]:
+    def look(*_: object) -> Seen:
         seen.append(_report.ended(NAME))
-        return []
+        return Seen()
 
-    monkeypatch.setattr(_planning, "damaged_packages", damaged)
+    monkeypatch.setattr(_planning, "look_at_files", look)
     assert carried_out(far, torch.environment, settings=Settings.model_validate(VISION))
     assert seen and not any(seen)
+
+
+def test_what_people_do_not_find_is_put_right_without_a_build(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand(monkeypatch, root, {"default": record_of(LOCK, OLD)}, default=OLD)
+    gone = Difference("runtime", "kernelspec /k.json", "as deployed", "not there", "deploy")
+    seen = Seen(differences=(gone,), obstacles=("no module file: /m is somebody else's",))
+    monkeypatch.setattr(_planning, "look_at_files", lambda *_: seen)
+    assert carried_out(far, torch.environment, settings=Settings())
+    assert (reported()["default"].status, probe.calls) == ("changed", ["activate"])
+    first, *others = reported()["default"].why.splitlines()
+    assert first == (
+        "it is in use and right; kernelspec /k.json: expected as deployed, found not there"
+    )
+    assert others.count("no module file: /m is somebody else's") == 1
+
+
+def test_what_stays_unfound_is_said_and_changes_nothing(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand(monkeypatch, root, {"default": record_of(LOCK, OLD)}, default=OLD)
+    seen = Seen(obstacles=("no module file: /m is somebody else's",))
+    monkeypatch.setattr(_planning, "look_at_files", lambda *_: seen)
+    assert carried_out(far, torch.environment, settings=Settings())
+    assert (reported()["default"].status, probe.calls) == ("unchanged", [])
+    assert "no module file: /m is somebody else's" in reported()["default"].why
+
+
+def test_another_group_of_readers_builds_a_generation_of_its_own(
+    far: State, probe: FakeProbe, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = stand(monkeypatch, root, {"default": record_of(LOCK, OLD)}, default=OLD)
+    steps = plan(
+        LOCK,
+        PYTHON,
+        there,
+        state_of(record_of(LOCK, OLD)),
+        environment="default",
+        request=Request(),
+        smoke="auto",
+        group="vision",
+    )
+    assert steps.build and steps.generation.rpartition("-")[0] != OLD.rpartition("-")[0]
+    named = drift.environment_differences(
+        "default",
+        record_of(LOCK, OLD),
+        LOCK,
+        there,
+        Settings(group="vision"),
+        _planning.MATRIX,
+    )
+    asked = [each for each in named if each.what == "request for group"]
+    assert [(each.expected, each.found) for each in asked] == [("vision", "none")]
 
 
 def test_an_environment_that_the_inventory_holds_stays_as_it_is(

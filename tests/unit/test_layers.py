@@ -100,7 +100,8 @@ def test_arrows_lead_downwards_in_the_picture() -> None:
 def test_facts_and_operations_have_one_name(folder: str) -> None:
     """``facts.gpu.Gpus`` would be another class than ``fleetwheel.facts.gpu.Gpus``."""
     for path in files(folder):
-        assert not imported(path) & {"facts", "operations"}, path
+        if re.search("facts|operations", path.read_text(encoding="utf-8")):
+            assert not imported(path) & {"facts", "operations"}, path
 
 
 def test_only_a_few_modules_know_pyinfra() -> None:

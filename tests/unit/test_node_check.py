@@ -449,7 +449,8 @@ def test_no_test_runs_what_another_user_has_deployed(shared: Host, claim: str) -
 @pytest.fixture
 def library(machine: Machine, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The scripted NVML under its driver's name, and the program that asks it."""
-    monkeypatch.setattr(children, "PROGRAM", node_program.placed(machine.home / "program"))
+    machine.node = node_program.placed(machine.home / "program")
+    monkeypatch.setattr(children, "PROGRAM", machine.node)
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     place = machine.home / "tree/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.95.05"
     place.parent.mkdir(parents=True)
@@ -479,7 +480,7 @@ def test_the_driver_is_seen_as_a_controller_sees_it(
     machine.program("bin/nvidia-smi", "exit 127").unlink()
     machine.pci("0000:01:00.0", "0x10de", "0x030200")
     machine.write("tree/sys/module/nvidia/version", "580.95.05\n")
-    profile = machine.state().profile
+    profile = machine.state("gpu").profile
     mine = driver.nvidia(20, machine.tree)
     assert (mine.state, mine.version) == (profile.driver.state, profile.driver.version)
     installed = profile.installed_driver
@@ -515,7 +516,7 @@ def jetson(machine: Machine) -> None:
 def test_a_host_without_a_library_too(machine: Machine, there: Callable[[Machine], None]) -> None:
     machine.program("bin/nvidia-smi", "exit 127").unlink()
     there(machine)
-    profile = machine.state().profile
+    profile = machine.state("platform", "gpu").profile
     mine = driver.nvidia(20, machine.tree)
     assert (mine.state, mine.version) == (profile.driver.state, profile.driver.version)
 

@@ -110,20 +110,21 @@ def test_nothing_but_busy_gpus_is_exit_3_and_no_pass() -> None:
 def test_a_child_that_outstays_its_deadline_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "GRACE", 0.3)
     program = "import time\ntime.sleep(60)"
-    started = time.monotonic()
     document = in_process(expected(program, accelerator="cpu", device_deadline_s=0.3))
-    assert time.monotonic() - started < 5
+    assert document["seconds"] < 60
     assert document["devices"][0]["fault"]["name"] == "hang"
     assert "during its start" in document["devices"][0]["summary"]
 
 
-def test_a_child_that_cannot_be_killed_is_given_up() -> None:
+def test_a_child_that_cannot_be_killed_is_given_up(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    program = f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     text = node_program.source("smoke/children.py").replace("GRACE = 5", "GRACE = 0.3")
     changes = {"smoke/children.py": text.replace("self.process.kill()", "pass")}
-    given = expected("import time\ntime.sleep(6)", accelerator="cpu", device_deadline_s=0.3)
-    started = time.monotonic()
+    given = expected(program, accelerator="cpu", device_deadline_s=0.3)
     document, code = run(node_program.bare_python(), given, changes)
-    assert time.monotonic() - started < 4
+    until(lambda: note.exists() and note.read_text() != "")
+    os.kill(int(note.read_text()), signal.SIGKILL)
     assert code == 2
     assert "SIGKILL does not end it" in document["devices"][0]["summary"]
 
@@ -288,7 +289,7 @@ def test_a_torch_that_cannot_be_imported(
     python = with_torch(fake_python, text)
     document, code = on_fake(python, accelerator="cpu", device_deadline_s=1)
     assert (code, document["devices"][0]["status"]) == (2, "failed")
-    assert document["seconds"] < 4
+    assert document["seconds"] < 60
     fault = document["devices"][0]["fault"]
     assert (fault["name"], words in fault["error"]) == (name, True), fault
 
@@ -563,6 +564,25 @@ def test_root_starts_it_as_another_user(
     monkeypatch.setattr(sys, "executable", str(program))
     assert others.is_for_all(program.parent.parent)
     assert words in (said := others.AnotherUser().cannot(10)) and bool(words) is bool(said)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("owner", "asked", "words"),
+    [(1, 1, ""), (1, None, "Permission denied"), (0, 0, "Permission denied")],
+)
+def test_what_a_group_reads_is_tried_as_one_of_the_group(
+    open_root: Path, monkeypatch: pytest.MonkeyPatch, owner: int, asked: int | None, words: str
+) -> None:
+    """Not as one of root's own group: who closes an environment by mistake leaves it with that."""
+    program = open_root / "envs/x-1/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    os.chown(program.parents[1], -1, owner)
+    program.parents[1].chmod(0o750)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert words in (said := others.AnotherUser(asked).cannot(10)) and bool(words) is bool(said)
 
 
 def test_what_is_not_there_for_all_is_tried_as_nobody_else(open_root: Path) -> None:

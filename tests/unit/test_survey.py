@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -28,7 +27,15 @@ from fleetwheel.sources.remedy import source_remedy
 from fleetwheel.sources.survey import Survey, sizes, survey
 from fleetwheel.sources.web import Page
 from fleetwheel.sources.wheel import Source
-from tests.serve_index import Index, Reply, serve_index, silent_server
+from tests.serve_index import (
+    Index,
+    Reply,
+    address_of,
+    callers,
+    serve_index,
+    silent_listener,
+    silent_server,
+)
 from tests.small_wheels import make_wheel
 
 TAG = "cp311-cp311-manylinux_2_28_x86_64"
@@ -245,9 +252,9 @@ def test_a_long_name_costs_no_time(name: str, media_type: str) -> None:
     files = [{"filename": name, "url": name, "hashes": {}}]
     document = {"meta": {"api-version": "1.0"}, "name": "torch", "files": files}
     text = json.dumps(document) if media_type == JSON else f'<a href="{name}">{name}</a>'
-    begin = time.monotonic()
+    begin = time.process_time()
     assert listing(Page(text.encode(), media_type, "https://a.example/")).wheels == ()
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(
@@ -473,29 +480,27 @@ def test_every_page_is_asked_for_once(index: Index, monkeypatch: pytest.MonkeyPa
 
 def test_a_silent_host_is_given_up_once(monkeypatch: pytest.MonkeyPatch, index: Index) -> None:
     monkeypatch.setattr(web, "PROBE_S", 2.0)
-    with silent_server() as url:
+    with silent_listener() as listener:
+        url = address_of(listener)
         secret = url.replace("://", "://user:secret@")
         dead = [at(f"{secret}/{variant}/") for variant in ("cpu", "cu126", "cu130")]
-        begin = time.monotonic()
         found = survey([*dead, at(f"{index.url}/cpu/")], PROJECTS)
-        assert time.monotonic() - begin < 6
-        begin = time.monotonic()
         again = survey([*dead, at(f"{url}/cu132/")], PROJECTS)
         assert sizes([f"{url}/torch-2.10.0-py3-none-any.whl"]).popitem()[1] is None
-        assert time.monotonic() - begin < 1
+        assert callers(listener) == 1
     assert found.silent == tuple(dead)
     assert found.warnings == (f"{url} does not answer within 2 s; going on without it",)
     assert again.warnings == found.warnings
     assert versions(found) == ["torch 2.13.0+cpu", "torch 2.13.0"]
 
 
-def test_a_host_that_refuses_costs_nothing() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    pip_settings()
+def test_a_host_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "PROBE_S", 60.0)
+    with silent_listener() as listener:
+        url = address_of(listener)
     begin = time.monotonic()
     found = survey([at(url)], PROJECTS)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 30, "half of what a silent one costs"
     assert found.warnings == (f"{url} does not answer: Connection refused; going on without it",)
 
 
@@ -505,9 +510,7 @@ def test_a_page_that_does_not_come_is_given_up(
     monkeypatch.setattr(web, "PROBE_S", 1.5)
     monkeypatch.setattr(web, "PAGE_S", 0.2)
     index.replies["/whl/cpu/torch/"] = Reply(200, delay=5)
-    begin = time.monotonic()
     found = survey([at(f"{index.url}/cpu/"), at(f"{index.url}/cu130/")], ["torch"])
-    assert time.monotonic() - begin < 4
     assert found.warnings == (f"{index.url}/cpu/ takes longer than 1.7 s; going on without it",)
     assert versions(found) == ["torch 2.14.1+cu130"]
 

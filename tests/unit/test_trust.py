@@ -35,7 +35,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others t
 
 def rule(calls: str, *, uid: int, groups: str = "", shell: str = "sh") -> list[str]:
     """Return what shell calls print, for a user who trusts only itself and groups by number."""
-    known = f'owners=" 0 {uid} " writers=" {groups} " safe=$end shared=$end closed=$end\n'
+    known = f'owners=" 0 {uid} " writers=" {groups} " judged=$end shared=$end closed=$end\n'
     text = f"{RULE}\ngetent() {{ :; }}\n{known}{calls}\n"
     return subprocess.check_output([*shell.split(), "-c", text], text=True).splitlines()
 
@@ -249,7 +249,7 @@ def give_away(path: Path) -> None:
 
 def refusal(machine: Machine) -> str:
     """Return why the root is refused; whatever is planted there was not run or read."""
-    state = machine.state()
+    state = machine.state("pythons", "environments")
     assert not ran(machine)
     there = state.installation
     if there.distrusted:
@@ -359,7 +359,7 @@ def test_an_interpreter_is_judged_with_what_it_starts_from(
     os.chown(path, owner, LAB)
     path.chmod(mode)
     away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
-    problems = away.state().profile.problems
+    problems = away.state("pythons").profile.problems
     assert not ran(away)
     assert any(f" {path}" in problem for problem in problems), problems
 
@@ -370,7 +370,7 @@ def test_a_library_where_everyone_can_write_is_not_taken(away: Machine) -> None:
     (away.home / "opt/lib/python312.zip").unlink()
     (away.home / "opt/lib").chmod(0o1777)
     away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
-    problems = away.state().profile.problems
+    problems = away.state("pythons").profile.problems
     assert not ran(away)
     assert any(f"everyone can write to {away.home}/opt/lib" in problem for problem in problems)
 
@@ -383,7 +383,7 @@ def test_a_copied_python_is_judged_with_the_one_it_comes_from(away: Machine) -> 
     away.environment = {"PATH": f"{away.home}/opt/bin:/usr/bin:/bin"}
     library = away.write("base/lib/python3.12/os.py", "")
     library.chmod(0o666)
-    problems = away.state().profile.problems
+    problems = away.state("pythons").profile.problems
     assert not ran(away)
     assert any(f"everyone can write to {library}" in problem for problem in problems), problems
 
@@ -425,10 +425,10 @@ def test_no_library_above_an_interpreter_comes_before_its_own(
     (away.home / "mark").unlink()
     own = real_python.parents[1] / library
     said = f"unless there is a file {own}"
-    assert any(said in problem for problem in away.state().profile.problems)
+    assert any(said in problem for problem in away.state("pythons").profile.problems)
     assert not ran(away)
     own.touch()
-    assert str(real_python) in [python.path for python in away.state().profile.pythons]
+    assert str(real_python) in [python.path for python in away.state("pythons").profile.pythons]
     assert not ran(away)
 
 
@@ -439,7 +439,7 @@ def test_no_environment_is_made_of_an_interpreter_by_others(away: Machine, confi
     shared = (program.parent / config).parent
     shared.chmod(0o1777)
     away.environment = {"PATH": f"{program.parent}:/usr/bin:/bin"}
-    problems = away.state().profile.problems
+    problems = away.state("pythons").profile.problems
     assert not ran(away)
     assert any(f"everyone can write to {shared.resolve()}" in problem for problem in problems)
 
@@ -467,7 +467,7 @@ def test_who_can_run_an_interpreter(
     away.write("none/x", "")
     (away.home / closed).chmod(0o750)
     away.environment = {"PATH": f"{path.parent}:/usr/bin:/bin"}
-    found = {each.path: each.reach for each in away.state().profile.pythons}
+    found = {each.path: each.reach for each in away.state("pythons").profile.pythons}
     assert found[str(path)] == reach
 
 
@@ -479,7 +479,7 @@ def test_an_environment_of_an_interpreter_of_others_does_not_run(away: Machine) 
     python = away.root / "envs/a-1/bin/python"
     python.unlink()
     python.symlink_to(theirs)
-    state = away.state()
+    state = away.state("pythons", "environments")
     assert not ran(away) and state.installation.distrusted == ""
     assert [found.python for found in state.installation.generations] == [""]
     assert any(
@@ -554,6 +554,21 @@ def test_a_root_that_is_away_while_the_rule_looks(away: Machine, section: str) -
     assert (away.root / "state.json").exists()
     assert not ran(away)
     assert not {"planted", "a-1", "exists"} & set(re.findall(r"[\w-]+", answer))
+
+
+@as_root
+def test_a_shared_directory_is_looked_at_once_and_stays_shared(place: Path) -> None:
+    place.chmod(0o1777)
+    (place / "mine").touch()
+    looked = f'ls() {{ echo "$*" >>{place}/mine; command ls "$@"; }}'
+    asked = f"""
+        {looked}
+        for each in {place}/mine {place} {place}/absent {place}/mine; do
+            if_there trusts "$each" || echo "$why"
+        done
+    """
+    assert rule(asked, uid=0) == [f"everyone can write to {place}"] * 2
+    assert (place / "mine").read_text().split().count(str(place)) == 1
 
 
 @as_root

@@ -42,9 +42,7 @@ def test_an_nvidia_smi_that_cannot_be_killed_is_hung(
         "bin/nvidia-smi",
         f"echo $$ >{freezer}/cgroup.procs\necho FROZEN >{freezer}/freezer.state\nexec sleep 60",
     )
-    started = time.perf_counter()
     state = machine.state(gpu_seconds=1)
-    assert time.perf_counter() - started < 4
     time.sleep(1.5)  # timeout has sent SIGTERM and SIGKILL by now
     assert (freezer / "cgroup.procs").read_text().split()
     assert state.profile.driver.state is DriverState.HUNG

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+from fleetwheel.node.readers import is_open_to_all
 from fleetwheel.node.smoke.children import known_environment, read, scratch
 
 NOBODY_ID = 65534
@@ -16,23 +18,27 @@ START = ("-I", "-c", "import torch")
 
 def is_for_all(generation: Path) -> bool:
     """Whether root made this generation under a root directory that every user can reach."""
-    envs, *root_and_above = generation.resolve().parents
+    envs = generation.resolve().parent
     if os.name == "nt" or os.geteuid() != 0 or envs.name != "envs":
         return False
-    return all(place.stat().st_mode & 0o001 for place in root_and_above)
+    return is_open_to_all(envs.parent)
 
 
-def become_another_user() -> None:
+def become_another_user(group: int) -> None:
     """Give up everything that root has; a program that is started afterwards has none of it."""
     os.setgroups([])
-    os.setgid(NOBODY_ID)
+    os.setgid(group)
     os.setuid(NOBODY_ID)
 
 
 class AnotherUser:
-    """A start of this environment by a user that has no rights of its own."""
+    """A start of this environment by a user that has no rights of its own.
 
-    def __init__(self) -> None:
+    One of the ``group`` that alone may read the environment, by its number. That of root is none:
+    where it alone can, nobody else can.
+    """
+
+    def __init__(self, group: int | None = None) -> None:
         self.errors, self.failed = scratch(), ""
         self.process: subprocess.Popen[bytes] | None = None
         try:
@@ -43,7 +49,7 @@ class AnotherUser:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.errors,
-                preexec_fn=become_another_user,
+                preexec_fn=partial(become_another_user, group or NOBODY_ID),
             )
         except OSError as error:
             self.failed = f"{sys.executable}: {error.strerror}"

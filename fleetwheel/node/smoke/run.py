@@ -21,6 +21,7 @@ from typing import Any
 
 from fleetwheel.node import faults
 from fleetwheel.node.faults import named
+from fleetwheel.node.readers import readers
 from fleetwheel.node.smoke.children import Job, ask
 from fleetwheel.node.smoke.counters import compare_driver
 from fleetwheel.node.smoke.devices import (
@@ -62,7 +63,8 @@ HOLDERS = ("held_by", "memory_free_mib", "compute_mode")
 def test(expected: dict[str, Any]) -> dict[str, Any]:
     """Test the torch of this Python on every device; return the document."""
     started = time.monotonic()
-    other = AnotherUser() if is_for_all(Path(sys.prefix)) else None
+    own = Path(sys.prefix)
+    other = AnotherUser(readers(own)) if is_for_all(own) else None
     look, driver = first_look(expected)
     devices = find_devices(expected, look, driver)
     told = ask([device_job(expected, device) for device in devices], expected["device_deadline_s"])
