@@ -35,6 +35,7 @@ from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import locking
 from fleetwheel.lock.lock import Lock
 from fleetwheel.operations import _drift_check
+from fleetwheel.operations._damage import Seen
 from fleetwheel.operations._host_state import no_answer
 from fleetwheel.operations._report import cause_unreachable
 from fleetwheel.reporting.causes import follow
@@ -138,7 +139,7 @@ def _answering(
         patch.object(_drift_check, "group_of", lambda groups: groups[0]),
         patch.object(_drift_check, "answered", answered),
         patch.object(_drift_check, "_lock", lock),
-        patch.object(_drift_check, "look_at_files", lambda *_: ([], [])),
+        patch.object(_drift_check, "look_at_files", lambda *_: Seen()),
     ):
         yield
 

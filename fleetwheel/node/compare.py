@@ -305,7 +305,7 @@ def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
 
 def outside_differences(found: Iterable[tuple[str, str, str]]) -> list[Difference]:
     """Return who else may read an environment, and what differs in what people find it by."""
-    return [Difference("runtime", *words, DEPLOY) for words in found]
+    return [Difference("runtime", *words, DEPLOY, "deploy") for words in found]
 
 
 def root_differences(why: str, user: str, os: str) -> list[Difference]:

@@ -1,8 +1,11 @@
 """Drift: each difference has its class, and a host that is as it was left has none."""
 
+import ast
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -36,6 +39,7 @@ from fleetwheel.host.profile import (
 from fleetwheel.inventory.settings import Expect, Settings
 from fleetwheel.lock.lock import Lock
 from fleetwheel.matrix.matrix import load_matrix
+from fleetwheel.node import compare
 from fleetwheel.node.compare import ACCEPT, DEPLOY, HELD, REBUILD, TEST, TEST_AGAIN
 from fleetwheel.reporting.junit import junit
 from fleetwheel.reporting.prometheus import metrics
@@ -679,3 +683,12 @@ def test_a_look_at_one_environment_leaves_the_last_success_of_the_host_alone() -
 def test_clean_hosts_have_nothing_to_repair(status: Status, deep: bool, words: str) -> None:
     found = report_of([HostReport(name="a", status=status)], "drift", deep=deep)
     assert without_repair(found) == words
+
+
+def test_a_repair_by_a_deploy_says_so_to_programs() -> None:
+    """Else ``--repair`` and the command of its cause would leave it out."""
+    source = Path(compare.__file__).read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    made = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "Difference"]
+    assert len(made) > 15
+    assert [one for one in made if re.search(r"\b(DEPLOY|REBUILD|ACCEPT)\)$", one)] == []

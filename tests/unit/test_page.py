@@ -353,6 +353,7 @@ def test_contrast(scheme: int, ground: str) -> None:
 
 
 def test_the_picture_of_the_documentation_has_its_report() -> None:
+    """``python -m tests.made_up_fleet tests/fixtures/reports`` writes it again."""
     newest = max(Path("tests/fixtures/reports").glob("*.json"))
     assert Report.model_validate_json(newest.read_text(encoding="utf-8")) == follow(
         report(44), past(44)
