@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
@@ -22,8 +22,9 @@ from fleetwheel.lock.lock import Lock
 from fleetwheel.lock.unmet import unmet
 from fleetwheel.matrix.matrix import Matrix
 from fleetwheel.node import compare
-from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, REBUILD, Difference
-from fleetwheel.reporting.history import TROUBLE
+from fleetwheel.node.compare import DEPLOY, NOTHING_DEPLOYED, Difference
+from fleetwheel.reporting.cause import Action
+from fleetwheel.reporting.finding import TROUBLE
 from fleetwheel.reporting.report import Drift, HostReport, Report
 
 ENVIRONMENT = "environment="
@@ -31,8 +32,6 @@ ENVIRONMENT = "environment="
 REMOVE = "deploys/remove.py"
 ENOUGH = 3
 """Hosts that a group must have before one of them can be the odd one out."""
-TORCH = "deploys/torch.py"
-"""The deploy that repairs drift."""
 
 
 def host_differences(
@@ -85,6 +84,7 @@ def not_wanted(record: Record) -> Drift:
         "none (not in the inventory)",
         record.generation,
         f"{REMOVE} takes it away; or put it back into the inventory",
+        action="remove",
     )
 
 
@@ -110,17 +110,28 @@ def outside(differences: Iterable[Difference]) -> list[Drift]:
 
 def failed_test(fault: FleetwheelError) -> Drift:
     """Return the drift of a smoke test that finds a fault now."""
-    repair = fault.hint or DEPLOY
-    drift = _drift("runtime", "smoke test", "passed", fault.message, repair)
+    drift = _drift(
+        "runtime",
+        "smoke test",
+        "passed",
+        fault.message,
+        fault.hint or DEPLOY,
+        action="" if fault.hint else "deploy",
+        subject=f"smoke test: {fault.what}",
+    )
     return drift.model_copy(update={"deep": True})
 
 
 def on_hold(found: Iterable[Drift], repair: str) -> list[Drift]:
     """Return the same drift of an environment on hold, with what helps there."""
-    return [
-        drift.model_copy(update={"repair": compare.repair_on_hold(drift.repair, repair)})
-        for drift in found
-    ]
+    return [_on_hold(drift, repair) for drift in found]
+
+
+def _on_hold(drift: Drift, held: str) -> Drift:
+    repair = compare.repair_on_hold(drift.repair, held)
+    action = drift.action if repair == drift.repair else ""
+    test = repair == compare.TEST
+    return drift.model_copy(update={"repair": repair, "action": "smoke" if test else action})
 
 
 def exit_status(hosts: Sequence[HostReport]) -> int:
@@ -170,10 +181,10 @@ class _Deploy:
 
 
 def _deploys(host: HostReport) -> Iterator[_Deploy]:
-    leaving = _in_need(host, lambda drift: drift.repair.startswith(REMOVE))
+    leaving = _in_need(host, "remove")
     names = tuple(each.name for each in host.environments if each.name not in leaving)
-    anew = _in_need(host, lambda drift: drift.repair == REBUILD) - leaving
-    others = _in_need(host, lambda drift: TORCH in drift.repair) - anew - leaving
+    anew = _in_need(host, "rebuild") - leaving
+    others = (_in_need(host, "deploy") | _in_need(host, "onboard")) - anew - leaving
     if leaving:
         yield _Deploy(rebuild=False, environments=(), file=REMOVE)
     for rebuild, needed in ((False, others), (True, anew)):
@@ -182,11 +193,15 @@ def _deploys(host: HostReport) -> Iterator[_Deploy]:
             yield _Deploy(rebuild, chosen)
 
 
-def _in_need(host: HostReport, fits: Callable[[Drift], bool]) -> set[str]:
-    """Return the environments of a host that a drift concerns; its own concerns all of them."""
-    if any(map(fits, host.drift)):
+def _in_need(host: HostReport, action: Action) -> set[str]:
+    """Return the environments of a host that an action concerns; its own concerns all of them."""
+    if any(drift.action == action for drift in host.drift):
         return {each.name for each in host.environments} or {DEFAULT}
-    return {each.name for each in host.environments if any(map(fits, each.drift))}
+    return {
+        each.name
+        for each in host.environments
+        if any(drift.action == action for drift in each.drift)
+    }
 
 
 def odd_ones_out(hosts: Sequence[HostReport]) -> list[str]:
@@ -233,9 +248,17 @@ def _gpus(profile: Profile) -> str:
     return ", ".join(f"{count} x {name}" for name, count in sorted(names.items()))
 
 
-def _drift(class_: str, what: str, expected: str, found: str, repair: str) -> Drift:
+def _drift(
+    class_: str,
+    what: str,
+    expected: str,
+    found: str,
+    repair: str,
+    action: str = "",
+    subject: str = "",
+) -> Drift:
     said = {"what": what, "expected": expected, "found": found, "repair": repair}
-    return Drift.model_validate({"class": class_, **said})
+    return Drift.model_validate({"class": class_, **said, "action": action, "subject": subject})
 
 
 def _request(
@@ -256,7 +279,9 @@ def _request(
         asked.append(("request for group", settings.group or "none", record.group or "none"))
     if before.gpus != now.gpus:
         asked.append(("request for gpus", _selected(now.gpus), _selected(before.gpus)))
-    return [_drift("package", what, wanted, served, DEPLOY) for what, wanted, served in asked]
+    return [
+        _drift("package", what, wanted, served, DEPLOY, "deploy") for what, wanted, served in asked
+    ]
 
 
 def _selected(gpus: frozenset[int | str] | None) -> str:
@@ -307,7 +332,12 @@ def _wheels(
         return []
     return [
         _drift(
-            "driver", "wheels", f"torch {choice.torch} {choice.variant} runs here", obstacle, DEPLOY
+            "driver",
+            "wheels",
+            f"torch {choice.torch} {choice.variant} runs here",
+            obstacle,
+            DEPLOY,
+            "deploy",
         )
     ]
 
@@ -346,9 +376,8 @@ def _expected(profile: Profile, expect: Expect) -> list[Drift]:
         drifts.append(_drift("hardware", "number of GPUs", *count, mend))
     for gpu in gpus:
         if expect.gpu and expect.gpu.casefold() not in gpu.name.casefold():
-            drifts.append(
-                _drift("hardware", f"model of GPU {gpu.index}", expect.gpu, gpu.name, mend)
-            )
+            words = (f"model of GPU {gpu.index}", expect.gpu, gpu.name, mend)
+            drifts.append(_drift("hardware", *words, subject="model of a GPU"))
         drifts += _beyond(gpu, expect)
     if expect.driver and not (version and SpecifierSet(expect.driver).contains(version)):
         install = f"install a driver {expect.driver}"
@@ -365,7 +394,14 @@ def _beyond(gpu: Gpu, expect: Expect) -> list[Drift]:
         ("remapped rows", rows, expect.max_remapped_rows, "plan its replacement"),
     )
     return [
-        _drift("runtime", f"{what} of GPU {gpu.index}", f"at most {limit}", str(value), repair)
+        _drift(
+            "runtime",
+            f"{what} of GPU {gpu.index}",
+            f"at most {limit}",
+            str(value),
+            repair,
+            subject=f"{what} of a GPU",
+        )
         for what, value, limit, repair in limits
         if limit is not None and value is not None and value > limit
     ]

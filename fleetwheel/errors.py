@@ -12,11 +12,17 @@ DETAIL = 15
 
 
 class FleetwheelError(Exception):
-    """What happened, and in ``hint`` the command, setting or version that mends it."""
+    """What happened, and in ``hint`` the command, setting or version that mends it.
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    Reports group hosts by ``what`` and ``remedy``: message and hint in words that are the same on
+    every host, for those that hold figures or names of one.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", what: str = "", remedy: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.what = what or message
+        self.remedy = remedy or hint
 
     @property
     def message(self) -> str:
@@ -45,12 +51,21 @@ class SudoPasswordError(FleetwheelError):
         )
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an exception says: one with several arguments and no words of its own, in a row.
+
+    Python would show them as a tuple.
+    """
+    plain = type(error).__str__ in (BaseException.__str__, Exception.__str__)
+    return ", ".join(map(str, error.args)) if plain and len(error.args) > 1 else str(error)
+
+
 def unforeseen(error: Exception) -> FleetwheelError:
     """Return the failure of one host whose words brought a bug out; ``--debug`` logs where.
 
     Every boundary between a host and the others ends in this one.
     """
     LOG.debug("%s", "".join(format_exception(error)))
-    text = str(error)
+    text = words_of(error)
     shown = f"{text[:LONGEST]}..." if len(text) > LONGEST else text
     return FleetwheelError(f"{type(error).__name__}: {shown}", hint="--debug shows where")

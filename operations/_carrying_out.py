@@ -13,6 +13,7 @@ from fleetwheel.operations import _node, _report
 from fleetwheel.operations._deployment import Deployment, Transfer
 from fleetwheel.operations._steps import keep_lock, place_program, plan_steps
 from fleetwheel.operations._transfer import prepare_transfer
+from fleetwheel.reporting.cause import cause_of
 
 
 def carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
@@ -40,7 +41,9 @@ def carry_out(deployment: Deployment) -> Generator[PyinfraCommand]:
             profile, python = deployment.facts.profile, deployment.python.path
             preflight.refuse_without_visual_cpp(profile, python, torch)
         except FleetwheelError as error:
-            _report.fail_environment(host, deployment.entry("failed", str(error)))
+            failed = deployment.entry("failed", str(error))
+            cause = cause_of("failed", error)
+            _report.fail_environment(host, failed.model_copy(update={"cause": cause}))
             return
     why = _intention(deployment, transfer)
     said = "\n".join([why, *deployment.reasons])

@@ -25,6 +25,7 @@ from fleetwheel.operations._damage import Seen, look_at_files, seen_in
 from fleetwheel.operations._environments import asked_environments
 from fleetwheel.operations._host_state import answered, fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
+from fleetwheel.reporting.cause import cause_of
 from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Status
 from fleetwheel.smoke import result as smoke
 
@@ -50,11 +51,11 @@ def look(settings: Settings, deep: bool = False) -> HostReport:
         found = drift.host_differences(there.latest, facts, settings, MATRIX)
         environments = [*_wanted(settings, facts, there, deep), *_left_over(settings, there)]
     except (FleetwheelError, OSError) as error:
-        return about.model_copy(update={"status": "failed", "why": str(error)})
+        return about.model_copy(update=_failure(error))
     except PyinfraError:  # no host is left, or this one cannot be reached
         raise
     except Exception as error:
-        return about.model_copy(update={"status": "failed", "why": str(unforeseen(error))})
+        return about.model_copy(update=_failure(unforeseen(error)))
     status: Status = "drifted" if found else "clean"
     said = {"status": status, "why": _lines(found), "drift": found}
     return about.model_copy(update=said).with_environments(environments)
@@ -69,11 +70,15 @@ def _wanted(
         try:
             yield _look_into(about, own, facts, there.environments.get(name), deep)
         except (FleetwheelError, OSError) as error:
-            yield about.model_copy(update={"why": str(error)})
+            yield about.model_copy(update=_failure(error))
         except PyinfraError:
             raise
         except Exception as error:
-            yield about.model_copy(update={"why": str(unforeseen(error))})
+            yield about.model_copy(update=_failure(unforeseen(error)))
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    return {"status": "failed", "why": str(error), "cause": cause_of("failed", error)}
 
 
 def _left_over(settings: Settings, there: State) -> Iterator[EnvironmentReport]:

@@ -112,6 +112,10 @@ def no_answer(said: str) -> FleetwheelError:
         return FleetwheelError(
             "the host has no sudo", hint="install it there; or log in as root, with sudo: false"
         )
+    if "No space left on device" in said:
+        return FleetwheelError(
+            said, hint="free some space there, in /tmp too", what="a disk of the host is full"
+        )
     lines = [line for line in said.splitlines() if "could not load fact" not in line]
     return FleetwheelError("\n".join(lines) or "its facts cannot be read")
 

@@ -25,6 +25,7 @@ from fleetwheel.operations._deployment import Deployment
 from fleetwheel.operations._host_state import fact
 from fleetwheel.operations._steps import LOCKS, MATRIX
 from fleetwheel.operations._uniform import members
+from fleetwheel.reporting.cause import of_words
 from fleetwheel.reporting.report import EnvironmentReport
 from fleetwheel.smoke.result import imported_first
 
@@ -71,7 +72,8 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
     if isinstance(lock, Refusal):
         ways = (f"what would change it: {unlock}" for unlock in lock.unlocks)
         why = "\n".join([*lock.reasons, *ways, *notes])
-        return EnvironmentReport(name=name, status="refused", why=why)
+        cause = of_words("refused", "\n".join(lock.reasons), "; or ".join(lock.unlocks))
+        return EnvironmentReport(name=name, status="refused", why=why, cause=cause)
     python = require_python(lock, facts.profile, record)
     steps, obstacles = _plan(name, lock, python, planned, request, settings)
     return Deployment(

@@ -7,22 +7,27 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State
 from rich.console import Console
 
+from fleetwheel.connection.unreachable import why_unreachable
 from fleetwheel.errors import NotBegunError, RefusedError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations._command_line import asked
-from fleetwheel.reporting import report
-from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kind, Report, Status
+from fleetwheel.reporting import history, report
+from fleetwheel.reporting.cause import Cause, cause_of, of_words
+from fleetwheel.reporting.causes import follow
+from fleetwheel.reporting.report import EnvironmentReport, HostReport, Kept, Kind, Report, Status
 from fleetwheel.terminal import INDENT, hanging, new_console, printable
 
 _hosts: dict[str, HostReport] = {}
@@ -34,6 +39,7 @@ _started = time.monotonic()
 _errors: dict[str, list[str]] = {}
 """The first errors about each host, by its name in brackets."""
 MOST_LINES = 50
+REPORTS = Path("reports")
 INTERRUPTED = "interrupted: run again, it starts over where this was"
 NOT_WELL: tuple[Status, ...] = ("failed", "refused", "not begun")
 
@@ -139,11 +145,22 @@ def _all_well(state: State, host: Host) -> bool:
 
 def failed(why: object, profile: Profile | None = None) -> FunctionCommand:
     """Return a command that fails on this host, for a reason; see ``refuse``."""
+    return refuse(HostReport(name=host.name, profile=profile, **ended_by(why)))
+
+
+def ended_by(why: object) -> dict[str, Any]:
+    """Return how a report calls what ended with this error, or for another reason, and why."""
     status = status_of(why)
-    return refuse(HostReport(name=host.name, status=status, why=str(why), profile=profile))
+    cause = None if status == "not begun" else cause_of(status, why)
+    return {"status": status, "why": str(why), "cause": cause}
 
 
-def status_of(why: object) -> Status:
+def cause_unreachable(error: BaseException | None = None) -> Cause:
+    """Return the cause of a host that cannot be reached; ``error`` is what the attempt raised."""
+    return of_words("unreachable", *why_unreachable(error))
+
+
+def status_of(why: object) -> Literal["not begun", "refused", "failed"]:
     """Return how a report calls what ended with this error, or for another reason."""
     if isinstance(why, NotBegunError):
         return "not begun"
@@ -160,6 +177,9 @@ class _Run:
 
     kind: Kind
     """The kind of the report, by the name of the deploy file: deploy, if nothing else."""
+    inventory: str
+    deploys: tuple[str, ...]
+    """The files of deploys/ that run."""
     lists_changes: bool
     """Whether pyinfra lists for people what would change."""
 
@@ -187,6 +207,8 @@ def _run() -> _Run | None:
     kinds: tuple[Kind, ...] = ("smoke", "drift")
     return _Run(
         kind=next((kind for kind in kinds if kind in deploys), "deploy"),
+        inventory=options["inventory"],
+        deploys=tuple(options["operations"]),
         lists_changes=not options["json_output"],
     )
 
@@ -233,6 +255,9 @@ def _show(run: _Run, unfinished: str = "a step did not end well") -> None:
     found = finished(run.kind, unfinished)
     if not found.hosts:
         return
+    made_by = {"inventory": run.inventory, "deploys": run.deploys}
+    earlier = history.load_earlier(REPORTS, found, logger.warning)
+    found = follow(found.model_copy(update=made_by), earlier)
     console = new_console(file=sys.stderr)
     console.print()
     report.print_table(found, console)
@@ -256,9 +281,16 @@ def _told_apart(found: Report) -> str:
 
 def _save(found: Report, console: Console) -> None:
     try:
-        console.print(f"\n{report.save_report(Path('reports'), found)}", style="dim")
+        console.print(f"\n{report.save_report(REPORTS, found, kept_reports())}", style="dim")
     except OSError as error:
         console.print(f"\nthe report cannot be kept: {error}", style="red", markup=False)
+
+
+def kept_reports() -> Kept:
+    """Return how many reports stay: the most that any host of the inventory asks for."""
+    said = [host.data.get("reports") for host in state.inventory]
+    found = [Kept.model_validate(one) for one in said if one]
+    return reduce(or_, found) if found else Kept()
 
 
 def _with_trust(entry: HostReport) -> HostReport:
@@ -272,7 +304,8 @@ def _settled(name: str, unfinished: str) -> HostReport:
     own, environments = _hosts[name], _environments.get(name, {}).values()
     if not state.is_executing:
         return own.with_environments(environments)
-    failure = {"status": "failed", "why": f"{unfinished}\n{_said_of(name)}".strip()}
+    why = f"{unfinished}\n{_said_of(name)}".strip()
+    failure = {"status": "failed", "why": why, "cause": of_words("failed", unfinished)}
     if own.status == "would change":
         own = own.model_copy(update=failure)
     return own.with_environments(
@@ -287,7 +320,12 @@ def _said_of(name: str) -> str:
 
 def _unreachable() -> list[HostReport]:
     return [
-        HostReport(name=host.name, status="unreachable", why=_said_of(host.name) or "no connection")
+        HostReport(
+            name=host.name,
+            status="unreachable",
+            why=_said_of(host.name) or "no connection",
+            cause=cause_unreachable(),
+        )
         for host in getattr(state, "failed_hosts", ())  # none before the inventory is read
         if host.name not in _hosts
     ]

@@ -58,7 +58,7 @@ def environment_failed(
     host: Host, about: EnvironmentReport, error: FleetwheelError | OSError
 ) -> None:
     """Report that an environment failed, was refused or not begun; the host fails at the end."""
-    changes: dict[str, object] = {"status": _report.status_of(error), "why": str(error)}
+    changes = _report.ended_by(error)
     if isinstance(error, SmokeTestError):
         changes["smoke"] = error.document
     _report.fail_environment(host, about.model_copy(update=changes))
@@ -86,7 +86,6 @@ def _fail(host: Host, about: HostReport | None, error: FleetwheelError | OSError
     if about is None:
         return False
     profile = last_profile() or about.profile
-    _report.record(
-        about.model_copy(update={"status": "failed", "why": str(error), "profile": profile})
-    )
+    ended = _report.ended_by(error) | {"status": "failed"}
+    _report.record(about.model_copy(update={**ended, "profile": profile}))
     return False

@@ -19,6 +19,7 @@ from fleetwheel.operations._carrying_out import carry_out
 from fleetwheel.operations._environments import asked_environments, each_environment
 from fleetwheel.operations._host_state import with_answer
 from fleetwheel.operations._planning import PlannedHost, decide, deployment_of
+from fleetwheel.reporting.cause import cause_of
 from fleetwheel.reporting.report import EnvironmentReport
 
 NEVER = "nothing was deployed here"
@@ -136,7 +137,10 @@ def _rollback(
         }
         others = built - {there.in_use(name)} - theirs
         why = _no_way_back(wanted, others) if record else NEVER
-        _report.fail_environment(host, EnvironmentReport(name=name, status="refused", why=why))
+        refused = EnvironmentReport(
+            name=name, status="refused", why=why, cause=cause_of("refused", why)
+        )
+        _report.fail_environment(host, refused)
         return
     yield from carry_out(deployment_of(name, settings, planned, wanted))
 

@@ -82,7 +82,7 @@ class Browser:
         message, _, self.rest = self.rest.partition(b"\0")
         return dict(json.loads(message))
 
-    def open(self, page: Path, width: int = 1280, height: int = 900) -> None:
+    def open(self, page: Path, width: int = 1280, height: int = 900, fragment: str = "") -> None:
         """Show a page and wait until it is there."""
         self.events.clear()
         self.call(
@@ -92,9 +92,16 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.call("Page.navigate", url=page.as_uri())
+        if fragment:  # on the page that is there already it would load nothing
+            self.call("Page.navigate", url="about:blank")
+            self._loaded()
+        self.call("Page.navigate", url=f"{page.as_uri()}{fragment and f'#{fragment}'}")
+        self._loaded()
+
+    def _loaded(self) -> None:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
+        self.events = [e for e in self.events if e["method"] != "Page.loadEventFired"]
 
     def run(self, script: str) -> Any:
         """Return the value of an expression in the page."""

@@ -17,10 +17,11 @@ from fleetwheel.cli._options import (
     read_data,
 )
 from fleetwheel.cli._run import Deploy, run
-from fleetwheel.cli._stderr import QUIET, verbosity_options
-from fleetwheel.cli.report import STDOUT, save, write_output
+from fleetwheel.cli._stderr import QUIET, verbosity_options, warn
+from fleetwheel.cli.report import REPORTS, STDOUT, save, write_output
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.reporting import report
+from fleetwheel.reporting import history, report
+from fleetwheel.reporting.causes import follow
 from fleetwheel.reporting.report import Report
 from fleetwheel.terminal import new_console
 
@@ -114,6 +115,7 @@ def command(name: str) -> click.Command:
             Scope(inventory, limit, said, verbosity),
             lambda planned: _confirmed(planned, console, dry_run, yes or not deploy.asks),
         )
+        found = _followed(found, inventory, deploy)
         if done or not _changes(found):
             report.print_table(found, console)
         if json_file:
@@ -127,6 +129,12 @@ def command(name: str) -> click.Command:
         raise SystemExit(report.deploy_exit_status(found, detailed=detailed))
 
     return run_deploy
+
+
+def _followed(found: Report, inventory: str, deploy: Deploy) -> Report:
+    made_by = {"inventory": inventory, "deploys": (f"deploys/{deploy.name}.py",)}
+    earlier = history.load_earlier(REPORTS, found, warn)
+    return follow(found.model_copy(update=made_by), earlier)
 
 
 def _changes(found: Report) -> int:

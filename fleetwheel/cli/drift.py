@@ -19,8 +19,9 @@ from fleetwheel.cli._options import (
 )
 from fleetwheel.cli._stderr import QUIET, verbosity_options, warn
 from fleetwheel.cli.fleet import check_drift
-from fleetwheel.cli.report import REPORTS, STDOUT, save, write_output
-from fleetwheel.reporting import history, junit, page, prometheus, report
+from fleetwheel.cli.report import REPORTS, STDOUT, save, write_reports
+from fleetwheel.reporting import history, report
+from fleetwheel.reporting.causes import follow
 from fleetwheel.reporting.report import Report
 from fleetwheel.terminal import new_console, printable
 
@@ -59,14 +60,16 @@ def drift_command(
     scope = Scope(inventory, limit, read_data(said), verbosity)
     hosts = check_drift(scope, deep=deep)
     found = report.report_of(hosts, kind="drift", deep=deep, environments=scope.environments)
-    earlier = history.load_reports(REPORTS, "drift", warn)
+    found = found.model_copy(update={"inventory": inventory})
+    earlier = history.load_earlier(REPORTS, found, warn)
+    found = follow(found, earlier)
     console = new_console(stderr=STDOUT in outputs.values())
     report.print_table(found, console)
     for sentence in drift.odd_ones_out(found.hosts):
         console.print(f"  {printable(sentence)}", markup=False, highlight=False)
     if repair:
         _print_repair(inventory, said, found, console)
-    _write(found, earlier, outputs)
+    write_reports(found, earlier, outputs)
     saved = save(found)
     if verbosity != QUIET:
         console.print(f"\n{saved}", style="dim")
@@ -78,15 +81,3 @@ def _print_repair(inventory: str, data: Sequence[str], found: Report, console: C
     commands = drift.repairs(found.hosts, inventory, data)
     lines = "\n".join(commands) or drift.without_repair(found)
     console.print(f"\n{lines}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _write(found: Report, earlier: Sequence[Report], outputs: dict[str, Path | None]) -> None:
-    if path := outputs["json_file"]:
-        write_output(path, report.report_json(found) + "\n")
-    if path := outputs["junit_file"]:
-        write_output(path, junit.junit(found))
-    if path := outputs["prometheus_file"]:
-        # node_exporter, another user, reads it
-        write_output(path, prometheus.metrics(found, earlier), 0o644)
-    if path := outputs["html_file"]:
-        write_output(path, page.render_page(found, earlier))

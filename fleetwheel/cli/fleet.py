@@ -22,15 +22,17 @@ from fleetwheel.cli._options import Scope
 from fleetwheel.cli._stderr import ToStderr, warn
 from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
-from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen
+from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen, words_of
 from fleetwheel.inventory.command_line import select
 from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _drift_check, _host_state
 from fleetwheel.operations._environments import environments_of_host
+from fleetwheel.operations._report import cause_unreachable
 from fleetwheel.reporting import history
-from fleetwheel.reporting.report import HostReport, Status
+from fleetwheel.reporting.cause import cause_of
+from fleetwheel.reporting.report import HostReport
 
 T = TypeVar("T")
 CONNECT_S = 180
@@ -71,8 +73,8 @@ def gather(scope: Scope) -> list[HostSnapshot]:
     Raises FleetwheelError as ``prepare`` does.
     """
 
-    def failed(host: Host, settings: Settings, error: str) -> HostSnapshot:
-        return HostSnapshot(name=host.name, settings=settings, error=error)
+    def failed(host: Host, settings: Settings, error: Exception) -> HostSnapshot:
+        return HostSnapshot(name=host.name, settings=settings, error=words_of(error))
 
     return _visit(scope, _answer, failed)
 
@@ -83,13 +85,15 @@ def check_drift(scope: Scope, *, deep: bool) -> list[HostReport]:
     def look(host: Host, settings: Settings) -> HostReport:
         return HostReport.model_validate(_drift_check.look(settings, deep))
 
-    def failed(host: Host, settings: Settings, error: str) -> HostReport:
-        status: Status = "failed" if host.connected else "unreachable"
+    def failed(host: Host, settings: Settings, error: Exception) -> HostReport:
+        there = host.connected
+        cause = cause_of("failed", error) if there else cause_unreachable(error)
         return HostReport(
             name=host.name,
             group=group_of(host.groups),
-            status=status,
-            why=error,
+            status="failed" if there else "unreachable",
+            why=words_of(error),
+            cause=cause,
             trust=settings.trust,
         )
 
@@ -99,7 +103,7 @@ def check_drift(scope: Scope, *, deep: bool) -> list[HostReport]:
 def _visit(
     scope: Scope,
     look: Callable[[Host, Settings], T],
-    failed: Callable[[Host, Settings, str], T],
+    failed: Callable[[Host, Settings, Exception], T],
 ) -> list[T]:
     """Connect to every host and return what ``look`` finds there, or what ``failed`` makes of it.
 
@@ -181,7 +185,7 @@ def _one(
     host: Host,
     heard: Heard,
     look: Callable[[Host, Settings], T],
-    failed: Callable[[Host, Settings, str], T],
+    failed: Callable[[Host, Settings, Exception], T],
 ) -> T:
     """Connect to one host and look at it."""
     settings = Settings()
@@ -193,14 +197,14 @@ def _one(
         with ctx_host.use(host):
             return look(host, settings)
     except gevent.Timeout:
-        return failed(host, settings, f"no connection within {CONNECT_S} s")
+        return failed(host, settings, TimeoutError(f"no connection within {CONNECT_S} s"))
     except (ConnectError, OSError) as error:
-        return failed(host, settings, str(error))
+        return failed(host, settings, error)
     except (PyinfraError, FleetwheelError) as error:
         said = heard.about(host)
-        return failed(host, settings, str(_host_state.no_answer(said) if said else error))
+        return failed(host, settings, _host_state.no_answer(said) if said else error)
     except Exception as error:
-        return failed(host, settings, str(unforeseen(error)))
+        return failed(host, settings, unforeseen(error))
     finally:
         if host.connected:
             host.disconnect()

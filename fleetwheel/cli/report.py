@@ -1,7 +1,7 @@
 """`fleetwheel report`: an earlier report again, or what differs between two."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -12,8 +12,11 @@ from fleetwheel import files
 from fleetwheel.cli._options import file_option, json_flag
 from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
-from fleetwheel.reporting import history, page, report
-from fleetwheel.reporting.report import Report
+from fleetwheel.operations._report import kept_reports
+from fleetwheel.reporting import history, junit, page, prometheus, report
+from fleetwheel.reporting.causes import comparable, follow
+from fleetwheel.reporting.merge import merge
+from fleetwheel.reporting.report import Kind, Report
 from fleetwheel.terminal import new_console
 
 REPORTS = Path("reports")
@@ -21,45 +24,56 @@ STDOUT = Path("-")
 
 
 @click.command("report")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR|FILE]...")
 @click.option(
     "--kind",
-    type=click.Choice(get_args(history.Kind)),
+    type=click.Choice(get_args(Kind)),
     default="drift",
     show_default=True,
-    help="Which kind of report in reports/.",
+    help="Which kind of report in reports/ or DIR.",
 )
 @click.option(
     "--compare",
     is_flag=True,
     help="Show what is new, repaired and unchanged since the report before.",
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|FILE",
+    help="Show what differs from an older report.",
+)
 @file_option("html", "one page to look at")
+@file_option("junit", "a JUnit test case for each host, environment and class")
+@file_option("prometheus", "gauges for node_exporter's textfile collector")
 @json_flag
 @verbosity_options
 def report_command(
     paths: Sequence[Path],
-    kind: history.Kind,
+    kind: Kind,
     compare: bool,
-    html_file: Path | None,
+    against: Path | None,
     as_json: bool,
     verbosity: int,
+    **outputs: Path | None,
 ) -> None:
     """Show the last report in reports/ again, or FILE.
 
-    With --compare, show what differs from the report before it, or from an older FILE to a newer.
-    Exits with 1 where there is none.
+    Several of them, or a DIR of reports, are shown as one: the newest of each host counts.
+
+    With --compare, show what differs from the report before, or from an older FILE to a newer;
+    with --against, from the report there. Exits with 1 where there is none.
     """
-    if len(paths) > (2 if compare else 1):
-        raise FleetwheelError("too many files", hint="one report, or two of them with --compare")
-    found = _reports(paths[-1] if paths else None, kind)
-    last = found[-1]
-    found = [history.read_report(paths[0]), last] if len(paths) == 2 else _alike(found)
-    if html_file:
-        write_output(html_file, page.render_page(last, found[:-1]))
-    console = new_console(stderr=html_file == STDOUT)
-    if compare:
-        _show_comparison(found, as_json, console)
+    old = paths[0] if compare and len(paths) == 2 else against
+    if compare and (len(paths) > 2 or against):
+        raise FleetwheelError("too many files", hint="two reports with --compare")
+    last, earlier = _asked_for(paths[1:] if old is not against else paths, kind)
+    last = follow(last, earlier)
+    before = [_asked_for([old], last.kind)[0]] if old else comparable(earlier, last)
+    write_reports(last, earlier, outputs)
+    console = new_console(stderr=STDOUT in outputs.values())
+    if compare or against:
+        _show_comparison([*before, last], as_json, console)
     elif as_json:
         click.echo(report.report_json(last))
     else:
@@ -78,29 +92,61 @@ def _show_comparison(found: Sequence[Report], as_json: bool, console: Console) -
         history.print_comparison(comparison, console)
 
 
-def _alike(found: Sequence[Report]) -> list[Report]:
-    """Return the last report behind those before it that are about the same environments."""
-    return history.comparable(found, found[-1])
+def _asked_for(paths: Sequence[Path], kind: Kind) -> tuple[Report, list[Report]]:
+    """Return the report that is asked for, and those before it, oldest first."""
+    if not paths:
+        return _last(REPORTS, kind)
+    if len(paths) == 1 and not paths[0].is_dir():
+        wanted = history.read_report(paths[0])
+        return wanted, history.load_earlier(paths[0].parent, wanted, warn)
+    return merge([report for path in paths for report in _of(path, kind)])
 
 
-def _reports(file: Path | None, kind: history.Kind) -> list[Report]:
-    """Return the reports up to the one that is asked for, oldest first."""
-    if file:
-        wanted = history.read_report(file)
-        earlier = history.load_reports(file.parent, wanted.kind, warn)
-        return [*(report for report in earlier if report.at < wanted.at), wanted]
-    found = history.load_reports(REPORTS, kind, warn)
-    if not found:
+def _last(directory: Path, kind: Kind) -> tuple[Report, list[Report]]:
+    *earlier, last = _of(directory, kind)
+    return last, earlier
+
+
+def _of(path: Path, kind: Kind) -> list[Report]:
+    """Return the report of a file, or those of a kind in a directory."""
+    if not path.is_dir() and path != REPORTS:
+        return [history.read_report(path)]
+    if found := history.load_reports(path, kind, warn):
+        return found
+    raise FleetwheelError(
+        f"{path}/ holds no {kind} report", hint="run `fleetwheel drift inventory.py`"
+    )
+
+
+def write_reports(
+    found: Report, earlier: Sequence[Report], outputs: Mapping[str, Path | None]
+) -> None:
+    """Write a report in every form that has a file; only drift checks have gauges and cases."""
+    if path := outputs.get("json_file"):
+        write_output(path, report.report_json(found) + "\n")
+    if path := outputs["junit_file"]:
+        _require_drift(found, "--junit")
+        write_output(path, junit.junit(found))
+    if path := outputs["prometheus_file"]:
+        _require_drift(found, "--prometheus")
+        # node_exporter, another user, reads it
+        write_output(path, prometheus.metrics(found, earlier), 0o644)
+    if path := outputs["html_file"]:
+        write_output(path, page.render_page(found, earlier))
+
+
+def _require_drift(found: Report, option: str) -> None:
+    if found.kind != "drift":
         raise FleetwheelError(
-            f"reports/ holds no {kind} report", hint="run `fleetwheel drift inventory.py`"
+            f"{option} tells what a drift check found, and this is a {found.kind} report",
+            hint="leave it out, or name a drift check",
         )
-    return found
 
 
 def save(found: Report) -> Path:
     """Keep a report in reports/; FleetwheelError where that cannot be done."""
     try:
-        return report.save_report(REPORTS, found)
+        return report.save_report(REPORTS, found, kept_reports())
     except OSError as error:
         raise FleetwheelError(f"reports/ cannot be written: {error.strerror}") from error
 

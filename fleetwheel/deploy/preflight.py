@@ -94,6 +94,7 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
             f"{there.root} has {readable(there.free_bytes)} free,"
             f" the environment needs {readable(needed_bytes)}",
             hint="free some space, or name another root in the inventory",
+            what=f"{there.root} has too little free space",
         )
     if facts.clock_s is not None and abs(facts.clock_s - now) > DAY_S:
         days = (facts.clock_s - now) / DAY_S
@@ -101,6 +102,7 @@ def refuse_unfit(facts: HostState, needed_bytes: int, *, now: float, root_named:
             f"the host's clock is {abs(days):.0f} days {'ahead' if days > 0 else 'behind'}, so that"
             " it can check no certificate of a wheel source",
             hint="set it: timedatectl set-ntp true, or date -s",
+            what="the host's clock is days off",
         )
 
 

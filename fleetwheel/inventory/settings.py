@@ -29,6 +29,7 @@ from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.trust import Trust
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.lock.own_wheel import with_own_wheel
+from fleetwheel.reporting.report import Kept
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
 from fleetwheel.team.loading import load_team
 from fleetwheel.team.pins import TeamFile
@@ -391,6 +392,8 @@ class Settings(_Common):
     """Whether onboarding may reboot the host after it installed a driver."""
     schedule: Schedule | None = None
     """A drift check at regular times, on the host that has the project directory."""
+    reports: Kept = Kept()
+    """How many reports of each kind the controller keeps; the most that any host says counts."""
     expect: Expect = Expect()
     """What the host should be, for the drift check."""
     rebuild: bool = False

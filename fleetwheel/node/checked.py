@@ -105,7 +105,8 @@ def as_json(found: Checked) -> str:
 
 
 def as_plain(difference: Difference) -> dict[str, str]:
-    return dict(zip(("class", *Difference._fields[1:]), difference))  # noqa: B905
+    """Return a difference for people and programs on the host, to whom fleets mean nothing."""
+    return dict(zip(("class", "what", "expected", "found", "repair"), difference))  # noqa: B905
 
 
 FORMATS = {

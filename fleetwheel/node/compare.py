@@ -23,6 +23,7 @@ HELD = (
     " back to another generation"
 )
 FOR_ALL = "run deploys/onboard.py, which installs a Python that all can run, then deploys/torch.py"
+MEMORY = "memory of a GPU"
 OPEN_WAY = "let others into it (chmod o+rX) or name another root, then run deploys/smoke.py"
 
 
@@ -35,6 +36,10 @@ class Difference(NamedTuple):
     expected: str
     found: str
     repair: str
+    action: str = ""
+    """Which deploy carries the repair out; empty where none does (``Action`` of cause.py)."""
+    subject: str = ""
+    """``what`` in words that several hosts share, where it names a place on this one."""
 
 
 class DriverLike(Protocol):
@@ -109,7 +114,9 @@ def repair_on_hold(repair: str, held: str = HELD) -> str:
     return repair
 
 
-NOTHING_DEPLOYED = Difference("package", "environment", "a deploy", "nothing was deployed", DEPLOY)
+NOTHING_DEPLOYED = Difference(
+    "package", "environment", "a deploy", "nothing was deployed", DEPLOY, "deploy"
+)
 
 
 def package_differences(
@@ -120,16 +127,20 @@ def package_differences(
 ) -> list[Difference]:
     """Compare what is in use, its interpreter and its packages with record and lock."""
     if there is None:
-        return [Difference("package", "environment", recorded.generation, "it is gone", DEPLOY)]
+        words = (recorded.generation, "it is gone", DEPLOY)
+        return [Difference("package", "environment", *words, "deploy")]
     found = []
     if current != recorded.generation:
         elsewhere = current or "nothing"
-        found.append(Difference("package", link, recorded.generation, elsewhere, DEPLOY))
+        words = (recorded.generation, elsewhere, DEPLOY)
+        found.append(Difference("package", link, *words, "deploy"))
     if not there.runs:
         gone = f"{recorded.interpreter} does not run it"
-        found.append(Difference("package", "interpreter", "bin/python runs", gone, DEPLOY))
+        words = ("bin/python runs", gone, DEPLOY)
+        found.append(Difference("package", "interpreter", *words, "deploy"))
     if recorded.packages is None:
-        return [*found, Difference("package", "lock", recorded.lock, "nobody has it", REBUILD)]
+        words = (recorded.lock, "nobody has it", REBUILD)
+        return [*found, Difference("package", "lock", *words, "rebuild")]
     return [*found, *version_differences(recorded.packages, there.packages)]
 
 
@@ -137,7 +148,9 @@ def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> 
     """Compare versions with their local part; packages that came or went."""
     absent = "not there"
     return [
-        Difference("package", name, wanted.get(name, absent), there.get(name, absent), DEPLOY)
+        Difference(
+            "package", name, wanted.get(name, absent), there.get(name, absent), DEPLOY, "deploy"
+        )
         for name in sorted({*wanted, *there})
         if wanted.get(name) != there.get(name)
     ]
@@ -145,7 +158,7 @@ def version_differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> 
 
 def damaged_differences(packages: Iterable[str]) -> list[Difference]:
     """Return the packages whose files differ from the hashes in their RECORD."""
-    words = ("as in the wheel", "changed or missing", REBUILD)
+    words = ("as in the wheel", "changed or missing", REBUILD, "rebuild")
     return [Difference("package", f"files of {name}", *words) for name in packages]
 
 
@@ -153,7 +166,8 @@ def unrecorded_differences(files: Sequence[str]) -> list[Difference]:
     """Return the files that Python would run, and that no wheel of the lock brought."""
     if not files:
         return []
-    return [Difference("package", "files of no package", "none", ", ".join(files), REBUILD)]
+    words = ("none", ", ".join(files), REBUILD)
+    return [Difference("package", "files of no package", *words, "rebuild")]
 
 
 def driver_differences(
@@ -162,11 +176,12 @@ def driver_differences(
     """Compare state and version; ``newer`` is what a new version makes possible, for people."""
     found = []
     if now.state != before.state:
-        repair = explain_state(now.state, os).repair or ACCEPT
-        found.append(Difference("driver", "state", before.state, now.state, repair))
+        repair = explain_state(now.state, os).repair
+        words = (before.state, now.state, repair or ACCEPT)
+        found.append(Difference("driver", "state", *words, "" if repair else "deploy"))
     if now.version != before.version and now.version:
         words = (before.version or "none", now.version, f"{ACCEPT}{newer}")
-        found.append(Difference("driver", "version", *words))
+        found.append(Difference("driver", "version", *words, "deploy"))
     return found
 
 
@@ -190,11 +205,12 @@ def hardware_differences(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> l
     for gpu in gone:
         other = added.pop(gpu.pci_bus_id, None) if gpu.pci_bus_id else None
         repair = ACCEPT if other else f"look for the GPU: seat, power, `Xid` in dmesg; {ACCEPT}"
-        found.append(
-            Difference("hardware", gpu_place(gpu), gpu_named(gpu), gpu_named(other), repair)
-        )
+        words = (gpu_place(gpu), gpu_named(gpu), gpu_named(other), repair)
+        subject = "another GPU" if other else "a GPU that is gone"
+        found.append(Difference("hardware", *words, "deploy", subject))
     for gpu in added.values():
-        found.append(Difference("hardware", gpu_place(gpu), "no GPU", gpu_named(gpu), ACCEPT))
+        words = (gpu_place(gpu), "no GPU", gpu_named(gpu), ACCEPT)
+        found.append(Difference("hardware", *words, "deploy", "a GPU that is new"))
     return found
 
 
@@ -204,7 +220,7 @@ def by_index(before: Sequence[GpuLike], now: Sequence[GpuLike]) -> list[Differen
     if names[0] == names[1]:
         return []
     old, new = (", ".join(group) or "no GPU" for group in names)
-    return [Difference("hardware", "GPUs", old, new, ACCEPT)]
+    return [Difference("hardware", "GPUs", old, new, ACCEPT, "deploy")]
 
 
 def same_gpu(before: GpuLike, now: GpuLike) -> list[Difference]:
@@ -216,15 +232,19 @@ def same_gpu(before: GpuLike, now: GpuLike) -> list[Difference]:
         "MIG": (before.mig, now.mig),
     }
     found = [
-        Difference("hardware", f"{what} of GPU {now.index}", word(old), word(new), ACCEPT)
+        Difference(
+            *("hardware", f"{what} of GPU {now.index}", word(old), word(new), ACCEPT),
+            action="deploy",
+            subject=f"{what} of a GPU",
+        )
         for what, (old, new) in values.items()
         if old != new and old is not None and new is not None
     ]
     old_width, width = before.pcie_width, now.pcie_width
     if old_width and width and width < old_width:
         seat = "reseat the GPU and look at its slot and riser"
-        what = f"PCIe width of GPU {now.index}"
-        found.append(Difference("hardware", what, f"x{old_width}", f"x{width}", seat))
+        words = (f"PCIe width of GPU {now.index}", f"x{old_width}", f"x{width}", seat)
+        found.append(Difference("hardware", *words, subject="PCIe width of a GPU"))
     return found
 
 
@@ -245,7 +265,7 @@ def untested_differences(generation: str, tested: str | None) -> list[Difference
 
     ``tested`` is the generation whose smoke test passed last.
     """
-    words = ("passed", "no pass that counts", TEST_AGAIN)
+    words = ("passed", "no pass that counts", TEST_AGAIN, "deploy")
     return [] if tested == generation else [Difference("runtime", "smoke test", *words)]
 
 
@@ -256,18 +276,19 @@ def failing_memory(gpus: Sequence[GpuLike]) -> list[Difference]:
         what = f"memory of GPU {gpu.index}"
         if gpu.remapping_failed:
             words = ("sound", "no spare row is left", "replace the GPU")
-            found.append(Difference("runtime", what, *words))
+            found.append(Difference("runtime", what, *words, subject=MEMORY))
         elif gpu.remapping_pending:
             words = ("sound", "a row waits to be replaced", "reboot, or reset the GPU")
-            found.append(Difference("runtime", what, *words))
+            found.append(Difference("runtime", what, *words, subject=MEMORY))
     return found
 
 
 def others_differences(python: str, reach: str, result: Mapping[str, Any]) -> list[Difference]:
     """Return what keeps other users of the host from an environment that is there for all."""
     why = for_root_alone(python, reach, result)
-    repair = FOR_ALL if reach == "private" else OPEN_WAY
-    return [Difference("runtime", "other users", "they can run it", why, repair)] if why else []
+    repair, action = (FOR_ALL, "onboard") if reach == "private" else (OPEN_WAY, "smoke")
+    words = ("they can run it", why, repair, action)
+    return [Difference("runtime", "other users", *words)] if why else []
 
 
 def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
@@ -284,7 +305,7 @@ def for_root_alone(python: str, reach: str, result: Mapping[str, Any]) -> str:
 
 def outside_differences(found: Iterable[tuple[str, str, str]]) -> list[Difference]:
     """Return who else may read an environment, and what differs in what people find it by."""
-    return [Difference("runtime", *words, DEPLOY) for words in found]
+    return [Difference("runtime", *words, DEPLOY, "deploy") for words in found]
 
 
 def root_differences(why: str, user: str, os: str) -> list[Difference]:

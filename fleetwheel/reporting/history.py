@@ -1,11 +1,11 @@
 """Reports of earlier runs: reading them again, and what differs between two of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -17,48 +17,16 @@ from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
 from fleetwheel.reporting import report_1
-from fleetwheel.reporting.report import HostReport, Report, Status, scope_text
+from fleetwheel.reporting.finding import Finding, Sight, findings
+from fleetwheel.reporting.report import Kind, Report, paths_of, scope_text
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
 
-Kind = Literal["deploy", "smoke", "drift"]
-Key = tuple[str, str, str, str]
-"""Host, environment, kind and subject of a finding."""
-
 SCHEMA: str = Report.model_fields["format"].default
-TROUBLE: tuple[Status, ...] = ("failed", "refused", "unreachable", "drifted")
-"""What a host can come to that a person has to look at."""
+ENOUGH = 30
+"""Earlier reports that are read in any case, for the history on the page."""
 SHOWN = 8
 """Hosts that a line names."""
-UNSEEN: tuple[Status, ...] = ("failed", "refused", "unreachable")
-"""Of such a host nobody knows whether its earlier drift is still there."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with one host, or with one of its environments."""
-
-    host: str
-    environment: str
-    """Empty for what is wrong with the host itself."""
-    kind: str
-    """The class of a drift; ``host`` or ``environment`` where that failed as a whole."""
-    what: str
-    expected: str = ""
-    found: str = ""
-    deep: bool = False
-    """Whether only a deep look finds it."""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Where it was found: host and environment."""
-        return self.host, self.environment
-
-    @property
-    def key(self) -> Key:
-        """What makes it the same finding in another report, whatever its values are by then."""
-        whole = self.kind in ("host", "environment")
-        return *self.place, self.kind, "" if whole else self.what
 
 
 @dataclass(frozen=True)
@@ -89,7 +57,10 @@ class Comparison:
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain JSON types."""
-        return asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
+        plain = asdict(self) | {"old": self.old.isoformat(), "new": self.new.isoformat()}
+        for name in ("appeared", "mended", "unchanged", "unknown"):
+            plain[name] = [found | {"cause": found["cause"].anchor} for found in plain[name]]
+        return plain
 
 
 def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> list[Report]:
@@ -97,19 +68,33 @@ def load_reports(directory: Path, kind: Kind, warn: Callable[[str], None]) -> li
 
     One that cannot be read is left out, and ``warn`` hears of it.
     """
-    reports = []
-    for path in sorted(directory.glob("*.json")):
+    read = _readable(paths_of(directory, kind), warn)
+    return sorted((one for one in read if one.kind == kind), key=lambda report: report.at)
+
+
+def load_earlier(directory: Path, report: Report, warn: Callable[[str], None]) -> list[Report]:
+    """Return the reports of its kind before one, oldest first: all that ``follow`` needs.
+
+    They go back until each host was looked at, in the same environments and in all of them.
+    """
+    scopes = {(), report.environments}
+    missing = {(host.name, scope) for host in report.hosts for scope in scopes}
+    found: list[Report] = []
+    for earlier in _readable(reversed(paths_of(directory, report.kind)), warn):
+        if earlier.kind == report.kind and earlier.at < report.at:
+            found.append(earlier)
+            missing -= {(host.name, earlier.environments) for host in earlier.hosts}
+        if not missing and len(found) >= ENOUGH:
+            break
+    return sorted(found, key=lambda report: report.at)
+
+
+def _readable(paths: Iterable[Path], warn: Callable[[str], None]) -> Iterator[Report]:
+    for path in paths:
         try:
-            reports.append(read_report(path))
+            yield read_report(path)
         except FleetwheelError as error:
             warn(f"left out: {error}")
-    wanted = (report for report in reports if report.kind == kind)
-    return sorted(wanted, key=lambda report: report.at)
-
-
-def comparable(earlier: Iterable[Report], report: Report) -> list[Report]:
-    """Return the earlier reports that are about the same environments as this one."""
-    return [other for other in earlier if {*other.environments} == {*report.environments}]
 
 
 def last_profiles(directory: Path) -> dict[str, Profile]:
@@ -169,22 +154,6 @@ def _parsed(document: object) -> Report:
     return Report.model_validate(document, extra="ignore")
 
 
-def findings(report: Report) -> list[Finding]:
-    """Return everything that is wrong in a report, in the order of its hosts."""
-    return [finding for host in report.hosts for finding in _findings(host)]
-
-
-def _findings(host: HostReport) -> Iterable[Finding]:
-    for part in host.parts:
-        place = (host.name, part.environment)
-        for each in part.drift:
-            yield Finding(*place, each.class_, each.what, each.expected, each.found, each.deep)
-        told = part.status == "drifted" and part.drift
-        if part.status in TROUBLE and not told:
-            kind = "environment" if part.environment else "host"
-            yield Finding(*place, kind, part.status, found=part.why.partition("\n")[0])
-
-
 def compare(old: Report, new: Report) -> Comparison:
     """Return what appeared, what was mended and what stayed between two reports.
 
@@ -196,7 +165,7 @@ def compare(old: Report, new: Report) -> Comparison:
     environments = _common(old.environments, new.environments)
     before = {f.key: f for f in findings(old) if _inside(f, environments)}
     after = {f.key: f for f in findings(new) if _inside(f, environments)}
-    seen = {(h.name, p.environment) for h in new.hosts for p in h.parts if p.status not in UNSEEN}
+    seen = Sight(new).seen
     gone = [finding for key, finding in before.items() if key not in after]
     mended = [f for f in gone if f.place in seen and (new.deep or not f.deep)]
     return Comparison(

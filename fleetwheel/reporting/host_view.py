@@ -8,7 +8,7 @@ from typing import Any
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import DriverState, Gpu, Profile
-from fleetwheel.reporting import history
+from fleetwheel.reporting.finding import TROUBLE, Key
 from fleetwheel.reporting.report import EnvironmentReport, HostReport, Part, Status
 
 TONES: dict[Status, str] = {
@@ -57,6 +57,8 @@ class Line:
 class HostView(Line):
     """One host as the page shows it."""
 
+    anchor: str
+    """Its name in links."""
     group: str
     machine: str
     classes: list[str]
@@ -64,7 +66,7 @@ class HostView(Line):
     """None where there is only one: its details stand among those of the host."""
 
 
-def host_view(host: HostReport, new: set[history.Key], unfold: bool) -> HostView:
+def host_view(host: HostReport, anchor: str, new: set[Key], unfold: bool) -> HostView:
     """Return what the page shows of a host; ``new`` marks drift, ``unfold`` opens trouble."""
     own, *_ = host.parts
     several = len(host.environments) > 1
@@ -72,13 +74,14 @@ def host_view(host: HostReport, new: set[history.Key], unfold: bool) -> HostView
     details = _details(host, own, new)
     return HostView(
         name=host.name,
+        anchor=anchor,
         group=host.group,
         status=host.status,
         tone=TONES[host.status],
         headline=_phrases(host),
-        machine=machine_of(host.profile),
+        machine=_machine(host),
         runs=_runs(host),
-        open=unfold and host.status in history.TROUBLE,
+        open=unfold and host.status in TROUBLE,
         classes=sorted({drift.class_ for drift in host.differences}),
         details=details if several else _together([details, *inside]),
         environments=[
@@ -89,6 +92,13 @@ def host_view(host: HostReport, new: set[history.Key], unfold: bool) -> HostView
     )
 
 
+def _machine(host: HostReport) -> str:
+    """Return the GPUs of a host; of one that says nothing, those that it had."""
+    if host.last_seen is None:
+        return machine_of(host.profile)
+    return f"{machine_of(host.last_seen.profile)} on {host.last_seen.at:%d %b %Y}"
+
+
 def _line(environment: EnvironmentReport, details: Details) -> Line:
     return Line(
         name=environment.name,
@@ -96,16 +106,16 @@ def _line(environment: EnvironmentReport, details: Details) -> Line:
         tone=TONES[environment.status],
         headline=_phrase(environment),
         runs=_torch(environment.choice),
-        open=environment.status in history.TROUBLE,
+        open=environment.status in TROUBLE,
         details=details,
     )
 
 
-def _details(host: HostReport, part: Part, new: set[history.Key]) -> Details:
+def _details(host: HostReport, part: Part, new: set[Key]) -> Details:
     facts = _environment_facts(part) if part.environment else _host_facts(host)
     reasons = part.choice.reasons if part.choice else ()
     return Details(
-        why=part.why,
+        why="" if part.status == "drifted" and part.drift else part.why,  # the drift says it
         drift=[
             {
                 **drift.model_dump(by_alias=True),
@@ -131,7 +141,7 @@ def _together(parts: Sequence[Details]) -> Details:
 
 def _phrases(host: HostReport) -> str:
     """Return what is wrong with a host, and in which environments, in a few words."""
-    troubled = [p for s in TONES if s in history.TROUBLE for p in host.parts if p.status == s]
+    troubled = [p for s in TONES if s in TROUBLE for p in host.parts if p.status == s]
     names: dict[str, list[str]] = {}
     for part in troubled or host.parts:
         if text := _phrase(part):
@@ -143,6 +153,8 @@ def _phrases(host: HostReport) -> str:
 
 def _phrase(part: Part | EnvironmentReport) -> str:
     whats = dict.fromkeys(drift.what for drift in part.drift)
+    if not whats and part.cause:
+        return part.cause.what.partition("\n")[0]
     return ", ".join(whats) or part.why.partition("\n")[0]
 
 
@@ -159,6 +171,10 @@ def _runs(host: HostReport) -> str:
         return f"{len(host.environments)} environments"
     said = [(each.name, _torch(each.choice)) for each in host.environments]
     return "".join(text if name == DEFAULT else f"{name}: {text}" for name, text in said if text)
+
+
+def _ran(environments: Sequence[EnvironmentReport]) -> list[str]:
+    return [f"{each.name}: {_torch(each.choice)}" for each in environments if each.choice]
 
 
 def _torch(choice: Choice | None) -> str:
@@ -193,6 +209,14 @@ def _host_facts(host: HostReport) -> Iterable[tuple[str, str]]:
         yield "GPUs", "\n".join(_gpu(gpu) for gpu in profile.gpus)
         yield "Could not be seen", "\n".join(profile.problems)
     yield "Trust", host.trusted
+    yield "Looked at", f"{host.at:%d %B %Y, %H:%M} UTC" if host.at else ""
+    if last := host.last_seen:
+        yield "Last seen", f"{last.at:%d %B %Y, %H:%M} UTC"
+        yield "Driver then", driver_of(last.profile)
+        yield "GPUs then", "\n".join(_gpu(gpu) for gpu in last.profile.gpus)
+        yield "PyTorch then", "\n".join(_ran(last.environments))
+    if host.last_success:
+        yield "Last in order", f"{host.last_success:%d %B %Y, %H:%M} UTC"
 
 
 def _environment_facts(part: Part) -> Iterable[tuple[str, str]]:

@@ -3,12 +3,14 @@
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleetwheel.render import render as filled
-from fleetwheel.reporting import history
+from fleetwheel.reporting.cause_view import cause_view
+from fleetwheel.reporting.causes import changes, comparable, follow, past_of
+from fleetwheel.reporting.finding import TROUBLE, Finding
 from fleetwheel.reporting.host_view import TONES, driver_of, host_view, machine_of
 from fleetwheel.reporting.report import HostReport, Report, Status
 from fleetwheel.terminal import printable
@@ -58,28 +60,33 @@ def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
     Of the earlier ones those count that are about the same environments. All text from hosts is
     shown, never interpreted, and no script but the page's own can run.
     """
-    earlier = history.comparable(earlier, report)
+    report = report if report.causes else follow(report, earlier)
+    earlier = comparable(earlier, report)
     hosts = sorted(report.hosts, key=lambda host: list(TONES).index(host.status))
-    troubled = sum(host.status in history.TROUBLE for host in hosts)
-    comparison = history.compare(earlier[-1], report) if earlier else None
-    new = {finding.key for finding in comparison.appeared} if comparison else set()
+    troubled = sum(host.status in TROUBLE for host in hosts)
+    changed = changes(report, past_of(earlier))
+    new = {finding.key for finding in changed.appeared} if changed else set()
     columns = _columns([*earlier, report]) if earlier else []
-    views = [asdict(host_view(host, new, troubled <= OPEN)) for host in hosts]
+    anchors = anchors_of(host.name for host in hosts)
+    views = [asdict(host_view(host, anchors[host.name], new, troubled <= OPEN)) for host in hosts]
+    causes = [asdict(cause_view(cause, report.at, anchors)) for cause in report.causes]
     html = filled(
         "report.html.j2",
         kind=report.kind,
         at=report.at,
-        headline=_headline(report),
+        headline=printable(_headline(report)),
         states=_states(hosts),
+        causes=_shown(causes),
         hosts=_shown(views),
         troubled=troubled,
-        groups=_shown(list(_groups(views).items())),
+        groups=_shown(_groups(views, troubled)),
         classes=sorted({drift.class_ for host in hosts for drift in host.differences}),
         dense=len(hosts) >= DENSE,
         charts=_shown([(title, _bars(values)) for title, values in _charts(hosts)]),
         columns=columns,
         most=max((sum(column.counts.values()) for column in columns), default=0),
-        comparison=comparison,
+        changed=changed,
+        mended=_shown([_said(finding) for finding in changed.mended]) if changed else [],
         script_hash=PLACE,
     )
     return html.replace(PLACE, _script_hash(html), 1)
@@ -124,12 +131,34 @@ def _states(hosts: Sequence[HostReport]) -> list[tuple[str, str, int]]:
     return [(status, tone, counts[status]) for status, tone in TONES.items() if counts[status]]
 
 
-def _groups(views: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
-    """Return the places of each group's hosts in the list, in the order of their names."""
+def _groups(views: Sequence[dict[str, Any]], troubled: int) -> list[tuple[str, list[int], int]]:
+    """Return each group with the places of its hosts in the list, by name, and how many are ill."""
     groups: dict[str, list[int]] = {}
     for place in sorted(range(len(views)), key=lambda place: views[place]["name"]):
         groups.setdefault(views[place]["group"], []).append(place)
-    return dict(sorted(groups.items()))
+    return [
+        (name, places, sum(place < troubled for place in places))
+        for name, places in sorted(groups.items())
+    ]
+
+
+def anchors_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the name in links of each host: its own, as far as an id can be."""
+    found: dict[str, str] = {}
+    used: set[str] = set()
+    for name in names:
+        anchor = "-".join(printable(name).split())
+        while not anchor or anchor in used:
+            anchor += "-"
+        used.add(anchor)
+        found[name] = anchor
+    return found
+
+
+def _said(finding: Finding) -> str:
+    """Return ``ws-1, vision: numpy`` of what is mended."""
+    place = ", ".join(filter(None, finding.place))
+    return f"{place}: {finding.cause.title}"
 
 
 def _charts(hosts: Sequence[HostReport]) -> list[tuple[str, list[str]]]:
@@ -164,7 +193,7 @@ def _columns(reports: Sequence[Report]) -> list[Column]:
     """Return the hosts in trouble of each report, for the stacked columns of the history."""
     last = reports[-COLUMNS:]
     counted = [
-        Counter(TONES[host.status] for host in report.hosts if host.status in history.TROUBLE)
+        Counter(TONES[host.status] for host in report.hosts if host.status in TROUBLE)
         for report in last
     ]
     most = max(1, *(counts.total() for counts in counted))

@@ -1,9 +1,10 @@
 """A drift report for Prometheus, as a text file for node_exporter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from fleetwheel.reporting.causes import follow
 from fleetwheel.reporting.report import HostReport, Part, Report, Status
 from fleetwheel.terminal import printable
 
@@ -19,6 +20,7 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
     Only reports of all environments tell that: a look at some of them leaves it as it was.
     What belongs to an environment names it in a label, which is empty for the host's own.
     """
+    report = follow(report, earlier)
     registry = CollectorRegistry()
     drift = _gauge(registry, "drift", "Differences from what it should be", "environment", "class")
     up = _gauge(registry, "up", "Whether the host could be looked at, with all its environments")
@@ -28,7 +30,6 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
         "fleetwheel_check_timestamp_seconds", "When drift was looked for", registry=registry
     )
     checked.set(report.at.timestamp())
-    last = _last_clean([*earlier, report])
     for host in report.hosts:
         name = label(host.name)
         up.labels(name).set(host.status in SEEN)
@@ -39,8 +40,8 @@ def metrics(report: Report, earlier: Sequence[Report] = ()) -> str:
                     drift.labels(name, part.environment, class_).set(count)
         for part in _described(report, host):
             info.labels(name, *_labels(host, part)).set(1)
-        if host.name in last:
-            success.labels(name).set(last[host.name])
+        if host.last_success:
+            success.labels(name).set(host.last_success.timestamp())
     return generate_latest(registry).decode()
 
 
@@ -64,12 +65,3 @@ def _labels(host: HostReport, part: Part) -> tuple[str, ...]:
 def label(text: str) -> str:
     """Return a text as the value of a label."""
     return printable(text).replace("\n", "?")[:LONGEST]
-
-
-def _last_clean(reports: Sequence[Report]) -> Mapping[str, float]:
-    """Return when each host was last clean in all its environments, in seconds since 1970."""
-    whole = [report for report in reports if not report.environments]
-    clean = [
-        (host.name, r.at.timestamp()) for r in whole for host in r.hosts if host.status == "clean"
-    ]
-    return dict(clean)

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
+from pydantic_core import from_json
 from rich.console import Console
 from rich.text import Text
 
@@ -17,6 +19,8 @@ from fleetwheel.host import itself
 from fleetwheel.host.environment import DEFAULT, EnvironmentName
 from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.reporting.cause import Action, Cause, SharedCause
+from fleetwheel.reporting.cause_list import print_causes
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.value import Value
 
@@ -57,10 +61,10 @@ COLOURS: dict[Status, str] = {
     "clean": "green",
     "drifted": "yellow",
 }
+HEAD = 400
+"""Bytes at the start of a report in which its kind stands."""
 NOT_WELL, CHANGED = 4, 2
 """Exit statuses, which add up: a host is not well; a host has changed, or would change."""
-KEPT = 100
-"""Reports that stay in reports/."""
 
 
 DriftClass = Literal["package", "driver", "hardware", "runtime"]
@@ -82,6 +86,9 @@ class Drift(Value):
     """What mends it, in one sentence or command."""
     deep: bool = False
     """Whether only a deep look finds it."""
+    action: Action = ""
+    subject: str = ""
+    """``what`` in words that hosts share; empty where it names no place on this one."""
 
 
 class EnvironmentReport(Value):
@@ -90,6 +97,8 @@ class EnvironmentReport(Value):
     name: EnvironmentName = DEFAULT
     status: Status
     why: str = ""
+    cause: Cause | None = None
+    """Why it failed or was refused; None for anything else."""
     choice: Choice | None = None
     generation: str | None = None
     smoke: dict[str, Any] | None = None
@@ -112,6 +121,15 @@ class Part:
     choice: Choice | None = None
     generation: str | None = None
     smoke: dict[str, Any] | None = None
+    cause: Cause | None = None
+
+
+class LastSeen(Value):
+    """What was known of a host when it could be looked at last."""
+
+    at: datetime
+    profile: Profile
+    environments: tuple[EnvironmentReport, ...] = ()
 
 
 class HostReport(Value):
@@ -124,6 +142,10 @@ class HostReport(Value):
     """The worst of the host's own and those of its environments."""
     why: str = ""
     """Of the host itself; each environment says its own."""
+    cause: Cause | None = None
+    """Why the host itself failed, was refused or not reached; None for anything else."""
+    at: datetime | None = None
+    """When it was looked at, where that was before its report: of merged ones alone."""
     seconds: float | None = None
     profile: Profile | None = None
     drift: tuple[Drift, ...] = ()
@@ -132,6 +154,10 @@ class HostReport(Value):
     """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
     """Whose files the host ran and believed, besides those of root and of the acting user."""
+    last_success: datetime | None = None
+    """When a check of all its environments found nothing last; of drift checks alone."""
+    last_seen: LastSeen | None = None
+    """Of a host that says nothing now."""
 
     @property
     def trusted(self) -> str:
@@ -149,11 +175,18 @@ class HostReport(Value):
         drifted: tuple[Status, ...] = ("drifted",) if self.differences else ()
         return frozenset((self.status, *drifted, *(each.status for each in self.environments)))
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The host itself, then its environments."""
         return (
-            Part("", self._own_status, self.why, self.drift, self._own_classes),
+            Part(
+                "",
+                self._own_status,
+                self.why,
+                self.drift,
+                self._own_classes,
+                cause=self.cause,
+            ),
             *map(_part, self.environments),
         )
 
@@ -194,7 +227,7 @@ class HostReport(Value):
 
 
 def _part(of: EnvironmentReport) -> Part:
-    told = (of.choice, of.generation, of.smoke)
+    told = (of.choice, of.generation, of.smoke, of.cause)
     return Part(of.name, of.status, of.why, of.drift, OF_ENVIRONMENT, *told)
 
 
@@ -225,9 +258,13 @@ class Report(Value):
     at: datetime
     environments: tuple[EnvironmentName, ...] = ()
     """What the run was for; empty for all environments of each host."""
+    inventory: str = "inventory.py"
+    """What pyinfra was given."""
+    deploys: tuple[str, ...] = ()
+    """The files of deploys/ that ran; none for a command that only looks."""
     hosts: tuple[HostReport, ...]
-    causes: tuple[dict[str, Any], ...] = ()
-    """Empty in this version."""
+    causes: tuple[SharedCause, ...] = ()
+    """What is wrong, the worst first; ``causes.follow`` fills it."""
 
     @property
     def scope(self) -> str:
@@ -293,17 +330,46 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
     return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
-def save_report(directory: Path, report: Report) -> Path:
-    """Write a report in one step, and drop the oldest beyond ``KEPT``, but never this one.
+class Kept(Value):
+    """How many reports of each kind stay in reports/, and how long: what the inventory says."""
 
-    Clocks go wrong: others may bear dates to come.
+    count: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    days: Annotated[int, Field(ge=1, le=36_500, strict=True)] = 90
+
+    def __or__(self, other: "Kept") -> "Kept":
+        """Return what keeps all that either keeps."""
+        return Kept(count=max(self.count, other.count), days=max(self.days, other.days))
+
+
+def save_report(directory: Path, report: Report, kept: Kept | None = None) -> Path:
+    """Write a report in one step, and drop those of its kind that are too many or too old.
+
+    Never this one. Clocks go wrong: others may bear dates to come.
     """
+    kept = kept or Kept()
     path = directory / f"{report.at:%Y-%m-%dT%H-%M-%S.%fZ}.json"
     files.replace(path, report_json(report))
-    others = sorted(old for old in directory.glob("*.json") if old != path)
-    for old in others[: -(KEPT - 1)]:
+    others = [old for old in paths_of(directory, report.kind) if old != path]
+    oldest = f"{report.at - timedelta(days=kept.days):%Y-%m-%dT%H-%M-%S.%fZ}.json"
+    count = len(others) - (kept.count - 1)
+    for old in [*others[: max(count, 0)], *(old for old in others if old.name < oldest)]:
         old.unlink(missing_ok=True)
     return path
+
+
+def paths_of(directory: Path, kind: Kind) -> list[Path]:
+    """Return the files of the reports of one kind, by name, and those that tell no kind."""
+    return [path for path in sorted(directory.glob("*.json")) if _kind(path) in (kind, None)]
+
+
+def _kind(path: Path) -> object:
+    """Return the kind of a report by its first words: whole reports of large fleets are long."""
+    try:
+        with path.open("rb") as file:
+            head = from_json(file.read(HEAD), allow_partial=True)
+    except (OSError, ValueError):
+        return None
+    return head.get("kind") if isinstance(head, dict) else None
 
 
 def print_table(report: Report, console: Console) -> None:
@@ -315,10 +381,30 @@ def print_table(report: Report, console: Console) -> None:
     headings = ("host", "environment", "result", "torch", "python", "GPUs, driver", "smoke", "why")
     others = any(each.name != DEFAULT for host in report.hosts for each in host.environments)
     named = others or bool(report.environments)
-    rows = [row for host in report.hosts for row in _rows(host, report.told(host), named)]
+    shared = [cause for cause in report.causes if len(cause.names) > 1]
+    below = _places(shared) - _places(cause for cause in report.causes if cause not in shared)
+    told = [(host, _told_above(host, report.told(host), below)) for host in report.hosts]
+    rows = [row for host, parts in told for row in _rows(host, parts, named)]
     if report.scope:
         console.print(f"{report.scope}\n", highlight=False)
     print_rows(headings, rows, console)
+    print_causes(shared, console)
+
+
+def _places(causes: Iterable[SharedCause]) -> set[tuple[str, str]]:
+    return {(each.name, each.environment) for cause in causes for each in cause.hosts}
+
+
+def _told_above(
+    host: HostReport, told: Sequence[Part], below: set[tuple[str, str]]
+) -> Sequence[Part]:
+    """Return the parts of a host, without the reasons that stand below, once for several hosts."""
+    alone = len(host.environments) == 1
+    places = [{(host.name, part.environment), *([(host.name, "")] * alone)} for part in told]
+    return [
+        replace(part, why="") if place & below else part
+        for part, place in zip(told, places, strict=True)
+    ]
 
 
 def _shown_parts(host: HostReport, told: Sequence[Part]) -> list[Part]:

@@ -63,7 +63,9 @@ class FoundFault(Value):
     def at(self, place: str) -> FleetwheelError:
         """Return it for the person who must act; ``place`` names the device, if there is one."""
         first = self.error.strip().partition("\n")[0]
-        return FleetwheelError(f"{place}{self.meaning} ({first})", hint=self.repair)
+        return FleetwheelError(
+            f"{place}{self.meaning} ({first})", hint=self.repair, what=self.meaning
+        )
 
 
 class DeviceResult(Value):
@@ -150,7 +152,11 @@ class SmokeTestError(FleetwheelError):
     """What fails in a smoke test or after it, with the test's document for the report."""
 
     def __init__(self, message: str, document: dict[str, Any], *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+        faults = [] if passed(document) else faults_of(document)
+        found = {error.what: error.remedy for error in faults}
+        what = f"smoke test: {'; '.join(found)}" if found else ""
+        remedy = "; ".join(dict.fromkeys(filter(None, found.values())))
+        super().__init__(message, hint=hint, what=what, remedy=remedy)
         self.document = document
 
 

@@ -1,5 +1,7 @@
 """The HTML page in a real browser: filters, keyboard, phone, print, and no script at all."""
 
+import base64
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetwheel.reporting.causes import follow
 from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import HostReport
 from tests.browser import Browser
@@ -18,8 +21,6 @@ pytestmark = [
 ]
 Fits = Callable[[HostReport], bool]
 SHOWN = 'document.querySelectorAll(".grid li:not([hidden])").length'
-TROUBLED = """[...document.querySelectorAll("details.environment > summary > .state")]
-    .filter(state => /drifted|failed|refused/.test(state.textContent)).length"""
 ROWS = 'document.querySelectorAll("details.host:not([hidden])").length'
 
 
@@ -41,7 +42,7 @@ def choose(browser: Browser, name: str, value: str) -> None:
     browser.run(
         f"(field => {{ field.value = {value!r};"
         ' field.dispatchEvent(new Event("input", {bubbles: true})); })'
-        f'(document.getElementById("filters").elements[{name!r}])'
+        f'(document.getElementById("_filters").elements[{name!r}])'
     )
 
 
@@ -50,7 +51,7 @@ def test_it_opens_without_a_word_on_the_console_and_fetches_nothing(
 ) -> None:
     browser.open(page)
     assert browser.run(SHOWN) == 44
-    assert browser.run('document.getElementById("filters").hidden') is False
+    assert browser.run('document.getElementById("_filters").hidden') is False
     assert browser.complaints() == []
 
 
@@ -91,9 +92,11 @@ def test_filters_narrow_each_other(browser: Browser, page: Path) -> None:
 
 def test_the_keyboard_reaches_every_host(browser: Browser, page: Path) -> None:
     browser.open(page)
+    browser.run('document.querySelectorAll(".group").forEach(group => group.open = true)')
+    browser.run("new Promise(done => setTimeout(done, 50))")
     browser.press("Tab")
     assert browser.run("document.activeElement.className") == "skip"
-    for _ in range(20):
+    for _ in range(60):
         browser.press("Tab")
         if browser.run('document.activeElement.matches(".grid a")'):
             break
@@ -131,7 +134,7 @@ def test_all_can_be_read_without_scripts(browser: Browser, page: Path) -> None:
     try:
         browser.open(page)
         text = browser.run("document.body.textContent")
-        assert browser.run('document.getElementById("filters").offsetHeight') == 0
+        assert browser.run('document.getElementById("_filters").offsetHeight') == 0
         assert all(host.name in text for host in report(44).hosts)
         browser.run('document.querySelector("details.host summary").click()')
         assert browser.run('document.querySelector("details.host").open') is True
@@ -161,22 +164,124 @@ def test_a_host_with_ten_environments_is_as_high_as_others_until_it_is_opened(
     for environment, text in zip(many.environments, shown, strict=True):
         assert environment.name in text and environment.status in text
         assert environment.choice and f"torch {environment.choice.torch}" in text
+    troubled = many.environments[3].status == "drifted"
+    assert browser.run(f"{inner}[3].open") is troubled
     browser.run(f"{inner}[3].firstElementChild.focus()")
     browser.press("Enter")
-    assert browser.run(f"{inner}[3].open") is True
+    assert browser.run(f"{inner}[3].open") is not troubled
     assert "Smoke test" in browser.run(f"{inner}[3].textContent")
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-def test_print_shows_every_detail(browser: Browser, page: Path) -> None:
+def test_print_names_every_host_of_every_cause(browser: Browser, page: Path) -> None:
     browser.open(page)
+    closed = 'document.querySelectorAll(".who:not([open])").length'
+    before = browser.run(closed)
     browser.run('dispatchEvent(new Event("beforeprint"))')
-    assert browser.run('document.querySelectorAll("details.host[open]").length') == 44
-    assert browser.run('document.querySelectorAll(".hosts details:not([open])").length') == 0
+    assert browser.run(closed) == 0
     browser.run('dispatchEvent(new Event("afterprint"))')
-    assert browser.run('document.querySelectorAll("details.host[open]").length') == 0
-    opened = 'document.querySelectorAll("details.environment[open]").length'
-    assert browser.run(opened) == browser.run(TROUBLED) > 0
+    assert browser.run(closed) == before == len(follow(report(44), past(44)).causes)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of 300 hosts, of which 42 are not well."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    fleet = report(300)
+    assert sum(host.status != "clean" for host in fleet.hosts) == 42
+    path.write_text(render_page(fleet, past(300)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_every_cause_with_its_command_stands_within_two_screens(
+    browser: Browser, large: Path, width: int, height: int
+) -> None:
+    browser.open(large, width=width, height=height)
+    shown = browser.run(
+        """[...document.querySelectorAll(".cause")].map(cause => [
+            cause.querySelector("code").textContent,
+            cause.querySelector("code").getBoundingClientRect().height,
+            cause.getBoundingClientRect().bottom + scrollY])"""
+    )
+    causes = follow(report(300), past(300)).causes
+    assert [command for command, _, _ in shown] == [cause.command for cause in causes]
+    assert len(causes) >= 7
+    assert all(high > 15 for _, high, _ in shown)
+    assert max(bottom for _, _, bottom in shown) <= 2 * height
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_300_hosts_are_printed_on_ten_pages(browser: Browser, large: Path) -> None:
+    browser.open(large)
+    printed = base64.b64decode(browser.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+    assert 1 <= len(re.findall(rb"/Type /Page\b", printed)) <= 10
+
+
+def test_a_link_leads_to_a_host_or_a_cause(browser: Browser, page: Path, tmp_path: Path) -> None:
+    (cause, *_) = follow(report(44), past(44)).causes
+    browser.open(page, fragment="ws-08")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    assert browser.run('document.getElementById("ws-08").open') is True
+    assert browser.run('document.activeElement.closest("details").id') == "ws-08"
+    browser.open(page, fragment=cause.id)
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    assert browser.run("document.activeElement.id") == cause.id
+    browser.run('document.activeElement.querySelector(".who a").click()')
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    assert browser.run("location.hash") == f"#{cause.names[0]}"
+    assert browser.run('document.activeElement.closest("details").id') == cause.names[0]
+
+
+@pytest.mark.parametrize("name", ["@winssh/ws 4", "good", "%2F", "fleet"])
+def test_any_name_of_a_host_can_be_linked_to(browser: Browser, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "report.html"
+    ill = HostReport(name=name, status="failed", why="it broke")
+    path.write_text(render_page(report(3).model_copy(update={"hosts": (ill,)})), encoding="utf-8")
+    browser.open(path)
+    browser.run('document.querySelector(".who").open = true')
+    browser.run('document.querySelector(".who a").click()')
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    assert browser.run('document.activeElement.closest("details.host").open') is True
+    assert browser.complaints() == []
+
+
+def test_a_command_is_copied_by_keyboard(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run('document.querySelector(".copy").focus()')
+    browser.press("Enter")
+    browser.run("new Promise(done => setTimeout(done, 100))")
+    (cause, *_) = follow(report(44), past(44)).causes
+    assert browser.run("getSelection().toString()") == cause.command
+    assert browser.run("document.activeElement.textContent") == "Copied"
+    assert browser.run('document.querySelector("[role=status]").textContent')
+    assert browser.complaints() == []
+
+
+def test_a_count_is_a_filter(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    drifted = sum(host.status == "drifted" for host in report(44).hosts)
+    count = 'document.querySelector(".count[data-state=drifted]")'
+    browser.run(f"{count}.click()")
+    assert browser.run(SHOWN) == browser.run(ROWS) == drifted
+    assert browser.run(f"{count}.getAttribute('aria-pressed')") == "true"
+    shown = 'document.querySelectorAll(".cause:not([hidden])").length'
+    causes = follow(report(44), past(44)).causes
+    drift = [one for one in causes if one.class_ not in ("failed", "unreachable")]
+    assert browser.run(shown) == len(drift) < len(causes)
+    browser.run(f"{count}.click()")
+    assert browser.run(SHOWN) == 44
+
+
+def test_groups_in_which_all_is_well_are_folded(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    groups = browser.run(
+        """[...document.querySelectorAll(".group")].map(group =>
+            [group.open, group.querySelectorAll("[data-state=clean]").length
+                === group.querySelectorAll("[data-state]").length])"""
+    )
+    assert len(groups) == 4
+    assert [open for open, _ in groups] == [not well for _, well in groups]
 
 
 def test_the_dark_is_dark(browser: Browser, page: Path) -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.causes import comparable
+from fleetwheel.reporting.finding import findings
 from fleetwheel.reporting.history import (
-    comparable,
     compare,
-    findings,
+    load_earlier,
     load_reports,
     print_comparison,
 )
@@ -170,6 +171,20 @@ def test_reports_of_one_kind_oldest_first(tmp_path: Path) -> None:
     warnings: list[str] = []
     assert load_reports(tmp_path, "drift", warnings.append) == wanted
     assert warnings == []
+
+
+def test_earlier_reports_go_back_until_each_host_was_looked_at(tmp_path: Path) -> None:
+    known = of(host("a", "clean"), host("b", "clean"))
+    save_report(tmp_path, known.model_copy(update={"at": AT - timedelta(days=1)}))
+    save_report(tmp_path, known)
+    for hour in range(1, 41):
+        limited = of(host("a", "clean"))
+        save_report(tmp_path, limited.model_copy(update={"at": AT + timedelta(hours=hour)}))
+    last = known.model_copy(update={"at": AT + timedelta(days=3)})
+    found = load_earlier(tmp_path, last, pytest.fail)
+    assert (found[0].at, len(found)) == (AT, 41)
+    alone = last.model_copy(update={"hosts": (host("a", "clean"),)})
+    assert len(load_earlier(tmp_path, alone, pytest.fail)) == 30
 
 
 @pytest.mark.parametrize(

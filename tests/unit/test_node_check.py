@@ -129,7 +129,7 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
 def compared(host: Host) -> checked.Checked:
     """Return what the host finds, which must be what the controller finds."""
     found = host.of_host()
-    mine = [f"{': '.join(one)}" for one in found.differences]
+    mine = [f"{': '.join(one[:5])}" for one in found.differences]
     theirs = [re.sub("; this driver runs torch .*", "", line) for line in host.of_controller()]
     assert mine == theirs
     return found

@@ -18,7 +18,7 @@ from fleetwheel.host.trust import Trust
 from fleetwheel.reporting import report
 from fleetwheel.reporting.history import read_report
 from fleetwheel.reporting.page import render_page
-from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Status
+from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Kept, Kind, Status
 from tests.samples import CPU_HOST, GPU_HOST, RTX_4090, choice
 
 
@@ -148,12 +148,12 @@ def test_a_report_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
 
 
 def test_a_report_stays_among_others_of_later_dates(tmp_path: Path) -> None:
-    for number in range(report.KEPT):
+    for number in range(Kept().count):
         (tmp_path / f"2999-01-01T00-00-00.{number:06}Z.json").touch()
     made = report.report_of([HostReport(name="a", status="unchanged")])
     path = report.save_report(tmp_path, made)
     assert path.exists()
-    assert len(list(tmp_path.iterdir())) == report.KEPT
+    assert len(list(tmp_path.iterdir())) == Kept().count
 
 
 def test_whom_the_inventory_trusts_besides_stands_in_every_report(tmp_path: Path) -> None:
@@ -195,20 +195,40 @@ def test_the_json_has_the_agreed_keys(tmp_path: Path) -> None:
     assert document["schema"] == "fleetwheel.report/2"
     assert document["causes"] == []
     (told,) = document["hosts"]
-    own = "name group status why seconds profile drift environments trust"
+    own = "name group status why cause seconds profile drift environments trust"
+    own += " last_success last_seen at"
     assert set(told) == set(own.split())
-    names = "name status why choice generation smoke drift"
+    names = "name status why cause choice generation smoke drift"
     assert set(told["environments"][0]) == set(names.split())
     assert report.Report.model_validate(document) == made
 
 
-def test_old_reports_go(tmp_path: Path) -> None:
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    for minute in range(report.KEPT + 5):
-        report.save_report(tmp_path, report.Report(at=start + timedelta(minutes=minute), hosts=()))
-    kept = sorted(path.name for path in tmp_path.iterdir())
-    assert len(kept) == report.KEPT
-    assert kept[0].startswith("2026-01-01T00-05")
+def saved(directory: Path, kept: Kept, *, days: int, kind: Kind = "drift") -> list[str]:
+    start = datetime(2026, 1, 1, len(kind), tzinfo=UTC)
+    for day in range(days):
+        made = report.Report(kind=kind, at=start + timedelta(days=day), hosts=())
+        report.save_report(directory, made, kept)
+    return [path.name[:10] for path in report.paths_of(directory, kind)]
+
+
+def test_as_many_reports_stay_as_the_inventory_says(tmp_path: Path) -> None:
+    assert saved(tmp_path, Kept(count=2), days=5) == ["2026-01-04", "2026-01-05"]
+
+
+def test_and_for_as_long_as_it_says(tmp_path: Path) -> None:
+    assert saved(tmp_path, Kept(days=1), days=5) == ["2026-01-04", "2026-01-05"]
+
+
+def test_each_kind_of_report_has_a_history_of_its_own(tmp_path: Path) -> None:
+    assert saved(tmp_path, Kept(), days=1, kind="deploy") == ["2026-01-01"]
+    assert len(saved(tmp_path, Kept(count=3), days=200)) == 3
+    assert len(report.paths_of(tmp_path, "deploy")) == 1
+    (tmp_path / "2020-01-01.json").write_bytes(b"[")
+    assert report.paths_of(tmp_path, "deploy")[0].name == "2020-01-01.json"
+
+
+def test_what_one_host_keeps_all_keep() -> None:
+    assert Kept(count=5, days=9) | Kept(count=7, days=1) == Kept(count=7, days=9)
 
 
 def test_a_report_of_one_environment_says_so_above_the_table() -> None:

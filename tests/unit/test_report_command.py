@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from fleetwheel.cli import commands
-from fleetwheel.reporting.report import HostReport, report_of, save_report
+from fleetwheel.reporting.report import HostReport, Kind, Report, report_of, save_report
 
 FIXTURES = Path("tests/fixtures/reports").resolve()
 LAST = FIXTURES / "2026-11-20T03-12-00.000000Z.json"
@@ -40,9 +41,9 @@ def test_its_json(project: Path) -> None:
 
 
 def test_what_changed(project: Path) -> None:
-    assert "1 mended, 9 unchanged" in run("--compare").output
+    assert "1 mended, 24 unchanged" in run("--compare").output
     document = json.loads(run("--compare", "--json").stdout)
-    assert (len(document["mended"]), len(document["unchanged"])) == (1, 9)
+    assert (len(document["mended"]), len(document["unchanged"])) == (1, 24)
     assert document["old"] == "2026-11-19T03:12:00+00:00"
 
 
@@ -87,12 +88,70 @@ def test_a_newer_report_is_left_out_by_its_name(project: Path) -> None:
     assert "2026-12-01.json is written in the schema fleetwheel.report/3" in done.stderr
 
 
+def checked(at: str, *hosts: HostReport, kind: Kind = "drift") -> Report:
+    return Report(kind=kind, at=datetime.fromisoformat(f"2026-11-{at}:00Z"), hosts=hosts)
+
+
+def test_several_reports_are_one_with_the_newest_of_each_host(tmp_path: Path) -> None:
+    """As of hosts that pull, or of two controllers; schemas may differ."""
+    a, b = (HostReport(name=name, status="clean", seconds=1) for name in "ab")
+    ill = a.model_copy(update={"status": "failed", "why": "no disk"})
+    for place, made in {"one": checked("20T03", ill), "two": checked("21T03", b)}.items():
+        save_report(tmp_path / place, made)
+    save_report(tmp_path / "one", checked("19T03", a, b))
+    document = json.loads(run(tmp_path / "one", tmp_path / "two", "--json").stdout)
+    assert document["at"] == "2026-11-21T03:00:00Z"
+    assert [(h["name"], h["status"]) for h in document["hosts"]] == [
+        ("a", "failed"),
+        ("b", "clean"),
+    ]
+    assert [h["at"] for h in document["hosts"]] == ["2026-11-20T03:00:00Z", None]
+    ((cause,),) = ([c["hosts"] for c in document["causes"]],)
+    assert (cause[0]["since"], cause[0]["new"]) == ("2026-11-20T03:00:00Z", True)
+    assert document["hosts"][0]["last_success"] == "2026-11-19T03:00:00Z"
+
+
+def test_reports_of_two_schemas_are_one(tmp_path: Path) -> None:
+    old = max((FIXTURES.parent / "report-1").glob("*.json"))
+    kind = json.loads(old.read_text())["kind"]
+    saved = save_report(tmp_path, checked("20T03", HostReport(name="b", status="clean"), kind=kind))
+    names = [host["name"] for host in json.loads(run(old, saved, "--json").stdout)["hosts"]]
+    assert names == ["@local", "b"]
+
+
+def test_reports_of_different_kinds_are_not_one(tmp_path: Path) -> None:
+    here = save_report(tmp_path, checked("20T03"))
+    there = save_report(tmp_path, checked("21T03", kind="smoke"))
+    done = run(here, there)
+    assert done.exit_code == 1
+    assert "reports of different kinds: drift, smoke" in done.output
+
+
+def test_a_directory_serves_every_form(project: Path) -> None:
+    done = run("reports", "--junit", "j.xml", "--prometheus", "m.prom", "--html", "f.html")
+    assert done.exit_code == 0
+    assert 'fleetwheel_host_up{host="h100-07"} 0.0' in (project / "m.prom").read_text()
+    assert 'classname="h100-07"' in (project / "j.xml").read_text()
+    assert "What is wrong" in (project / "f.html").read_text()
+    save_report(project / "reports", checked("20T04", kind="deploy"))
+    refused = run("--kind", "deploy", "--junit", "j.xml")
+    assert "--junit tells what a drift check found" in refused.output
+
+
+def test_one_report_against_another(project: Path) -> None:
+    earlier = project / "reports" / EARLIER.name
+    done = run("--against", earlier)
+    assert done.output.startswith("2026-11-10 03:12 to 2026-11-20 03:12 UTC: ")
+    assert done.output == run("--compare", earlier, LAST).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "no drift report"),
         (["nowhere.json"], "nowhere.json cannot be read"),
-        ([LAST, LAST], "too many files"),
+        ([LAST, "--compare", "--against", LAST], "too many files"),
+        ([LAST, "nowhere.json"], "nowhere.json cannot be read"),
         (["--compare", LAST, LAST, LAST], "too many files"),
         ([LAST, "--html", "file/fleet.html"], "file/fleet.html cannot be written"),
     ],
