@@ -49,8 +49,11 @@ while test "$runs" -gt 0; do
     runs=$((runs - 1))
     shift
 done
+slurm=$(command -v scontrol >/dev/null && timeout 10 scontrol show config 2>/dev/null)
 for file in "$@"; do
-    if test -f "$file"; then sha256sum "$file"; fi
+    test -f "$file" || continue
+    sha256sum "$file"
+    case $slurm in *"= $file"*) echo "slurm:$file" ;; esac
 done
 exit 0
 """
@@ -83,6 +86,7 @@ class HostSchedule(FactBase[Scheduling]):
             "program": True,
             "programs": {"git", "flock"},
             "others": "",
+            "slurm_runs": set(),
             "files": {"/etc/systemd/system/fleetwheel-drift.timer": "0bf2a864d67e..."},
         }
     """
@@ -109,12 +113,14 @@ class HostSchedule(FactBase[Scheduling]):
         said = {line for line in output if " " not in line} & Scheduling.model_fields.keys()
         programs = {line.removeprefix("has:") for line in output if line.startswith("has:")}
         others = [line.removeprefix("others ") for line in output if line.startswith("others ")]
+        slurm = [line.removeprefix("slurm:") for line in output if line.startswith("slurm:")]
         hashes = [line.split(maxsplit=1) for line in output if " " in line]
         return Scheduling.model_validate(
             {
                 **dict.fromkeys(said, True),
                 "programs": programs,
                 "others": next(iter(others), ""),
+                "slurm_runs": frozenset(slurm),
                 "files": {path: hash for hash, path in hashes if len(hash) == 64},
             }
         )

@@ -51,12 +51,21 @@ class SudoPasswordError(FleetwheelError):
         )
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an exception says: one with several arguments and no words of its own, in a row.
+
+    Python would show them as a tuple.
+    """
+    plain = type(error).__str__ in (BaseException.__str__, Exception.__str__)
+    return ", ".join(map(str, error.args)) if plain and len(error.args) > 1 else str(error)
+
+
 def unforeseen(error: Exception) -> FleetwheelError:
     """Return the failure of one host whose words brought a bug out; ``--debug`` logs where.
 
     Every boundary between a host and the others ends in this one.
     """
     LOG.debug("%s", "".join(format_exception(error)))
-    text = str(error)
+    text = words_of(error)
     shown = f"{text[:LONGEST]}..." if len(text) > LONGEST else text
     return FleetwheelError(f"{type(error).__name__}: {shown}", hint="--debug shows where")

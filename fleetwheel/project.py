@@ -6,7 +6,7 @@ from fleetwheel import files
 from fleetwheel.errors import FleetwheelError
 
 SKELETON = Path(__file__).with_name("skeleton")
-PATTERNS = ("*.py", "deploys/*.py", "docs/*.yaml", "inventory/*.md")
+PATTERNS = ("*.py", "deploys/*.py", "docs/*.yaml", "docs/*.json", "inventory/*.md")
 
 
 def demand() -> None:

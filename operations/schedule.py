@@ -1,4 +1,4 @@
-"""What a host does at regular times: look at the fleet for drift, or pull what it should be."""
+"""What a host does at regular times: look for drift, or pull what it should be."""
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
@@ -27,8 +27,9 @@ from fleetwheel.schedule.check import CheckJob
 from fleetwheel.schedule.files import calendar
 from fleetwheel.schedule.job import Job, Scheduling
 from fleetwheel.schedule.pull import PROGRAM, PullJob
+from fleetwheel.schedule.slurm import HEALTH, PROLOG, SlurmJob
 
-JOBS: Mapping[str, type[Job]] = {"check": CheckJob, "pull": PullJob}
+JOBS: Mapping[str, type[Job]] = {"check": CheckJob, "pull": PullJob, "slurm": SlurmJob}
 """By the mode of the schedule."""
 NOWHERE = "/nonexistent"
 """The project directory of a host whose schedule nobody knows any more."""
@@ -40,6 +41,7 @@ test -d "$0" || { mkdir -p -- "${0%/*}/" && mkdir -m "$1" -- "$0" && chown -h --
 
 Through a link that somebody has just put there, ``install -d`` would change what it leads to.
 """
+PROGRAMS = (PROGRAM, HEALTH, PROLOG)
 FILES = [path for job in JOBS.values() for path in job.may_have]
 
 
@@ -50,7 +52,7 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
 
     + settings: what the inventory says about the host; ``schedule`` with ``present: false`` takes
       the schedule away
-    + mode: ``check`` or ``pull``, instead of what the inventory says
+    + mode: ``check``, ``pull`` or ``slurm``, instead of what the inventory says
 
     **Example:**
 
@@ -69,7 +71,7 @@ def regularly(settings: Settings, mode: str | None = None) -> Generator[PyinfraC
 
 def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand]:
     wanted = _wanted(settings.schedule, mode)
-    job = JOBS[wanted.mode](wanted, host.name, settings.trust)
+    job = JOBS[wanted.mode](wanted, host.name, settings.trust, settings.root)
     if is_windows(host):
         yield from _windows_schedule.task_commands(settings, job)
         return
@@ -77,15 +79,16 @@ def _regularly(settings: Settings, mode: str | None) -> Generator[PyinfraCommand
     files = job.files(systemd=there.systemd) if wanted.present else {}
     stale = [path for path in there.files if path not in files]
     changed = {path: text for path, text in files.items() if there.files.get(path) != _hash(text)}
-    by = "systemd" if there.systemd else "cron"
+    by = job.by or ("systemd" if there.systemd else "cron")
     why = f"{by} {job.does}" if wanted.present else "nothing is scheduled"
     if not stale and not changed and (there.active or not any(map(_is_timer, files))):
         _report.record(HostReport(name=host.name, status="unchanged", why=why))
         host.noop(why)
         return
+    going = list(_take_away(stale, there))
     about = HostReport(name=host.name, status="would change", why=why)
     _report.record(about)
-    yield from _take_away(stale, there)
+    yield from going
     if wanted.present:
         yield from _put(job, changed, there)
     yield step(about, _done, why)
@@ -117,7 +120,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
     there = fact(
         HostSchedule,
         directory=wanted.directory,
-        program=wanted.check("")[0],
+        program=job.program,
         user=wanted.user or "root",
         timer=job.timer,
         programs=job.programs,
@@ -133,7 +136,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
     if wanted.present:
         job.demand(settings, there)
         job.refuse_others(there)
-    if wanted.present and not (there.systemd or there.cron):
+    if wanted.present and not (job.by or there.systemd or there.cron):
         raise FleetwheelError(
             "the host has neither systemd nor /etc/cron.d", hint="install cron on it"
         )
@@ -143,6 +146,7 @@ def _look(settings: Settings, job: Job) -> Scheduling:
 def _take_away(stale: list[str], there: Scheduling) -> Iterator[StringCommand]:
     if not stale:
         return
+    refuse_run_by_slurm(stale, there)
     for path in filter(_is_timer, stale):
         if there.systemd:
             yield StringCommand("systemctl", "disable", "--now", path.rpartition("/")[2])
@@ -151,9 +155,20 @@ def _take_away(stale: list[str], there: Scheduling) -> Iterator[StringCommand]:
         yield StringCommand("systemctl", "daemon-reload")
 
 
+def refuse_run_by_slurm(stale: list[str], there: Scheduling) -> None:
+    """Raise FleetwheelError for a file that Slurm would miss: without its prolog no job starts."""
+    used = sorted(there.slurm_runs.intersection(stale))
+    if used:
+        raise FleetwheelError(
+            f"Slurm still runs {' and '.join(used)}, and without its prolog it starts no job",
+            hint="take them out of slurm.conf, run `scontrol reconfigure`, and then this again",
+        )
+
+
 def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[PyinfraCommand]:
     wanted = job.schedule
-    if there.systemd:
+    timed = there.systemd and not job.by
+    if timed:
         # A time that systemd does not know is refused before anything is written.
         time = QuoteString(calendar(wanted.at))
         yield StringCommand("systemd-analyze", "calendar", time, ">/dev/null")
@@ -161,8 +176,8 @@ def _put(job: Job, changed: Mapping[str, str], there: Scheduling) -> Iterator[Py
         values = (str(PurePosixPath(directory)), mode, wanted.user or "root")
         yield StringCommand("sh", "-c", QuoteString(MAKE), *map(QuoteString, values))
     for path, text in changed.items():
-        yield from _push.put_text(text, path, "0755" if path == PROGRAM else "0644")
-    if there.systemd:
+        yield from _push.put_text(text, path, "0755" if path in PROGRAMS else "0644")
+    if timed:
         yield StringCommand("systemctl", "daemon-reload")
         yield StringCommand("systemctl", "enable", job.timer)
         yield StringCommand("systemctl", "restart", job.timer)

@@ -106,8 +106,8 @@ def _looked_at(name: str, group: str, *, ill: bool) -> HostReport:
     state = _deployed(profile, locks)
     fate = chance.randrange(8) if ill else -1
     if fate == 0:
-        refused = ConnectionRefusedError(f"[Errno 111] Connect call failed ('{name}', 22)")
-        why, cause = str(refused), cause_unreachable(refused)
+        why = f"Could not connect ([Errno None] Unable to connect to port 22 on {name})"
+        cause = cause_unreachable(ConnectionRefusedError())
         return HostReport(name=name, group=group, status="unreachable", why=why, cause=cause)
     if fate == 1:
         state = _on_hold(state, list(locks)[-1])

@@ -10,7 +10,7 @@ from fleetwheel.host.profile import HostState, Profile
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock import locking
 from fleetwheel.matrix.matrix import load_matrix
-from fleetwheel.node import check, driver
+from fleetwheel.node import check, checked, driver
 from tests.samples import CPU_HOST, REQUEST, choice, differences, state_of, target_of
 
 ID = "2.13.0+cpu-cp311-1f2e3d4c5b6a-1"
@@ -82,6 +82,6 @@ class Host:
             if one.what != "wheels" and not one.what.startswith("request")
         ]
 
-    def of_host(self) -> check.Checked:
+    def of_host(self) -> checked.Checked:
         (self.root / "state.json").write_text(state_of(self.record).text())
         return check.check(self.root)

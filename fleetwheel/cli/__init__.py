@@ -14,7 +14,7 @@ from fleetwheel.errors import LOG, FleetwheelError
 
 COMMANDS = (
     *("add", "bootstrap-windows", "choose", "drift", "facts", "generations", "init", "outlook"),
-    "report",
+    *("report", "schema"),
 )
 DEPLOYS = ("deploy", "mirror", "onboard", "remove", "rollback", "schedule", "smoke")
 """Those that run a file of deploys/."""

@@ -9,6 +9,7 @@ import click
 
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.environment import environment_name
+from fleetwheel.inventory.load import VARIABLE
 
 Hosts = Sequence[tuple[str, dict[str, Any]]]
 """Names with their data."""
@@ -20,7 +21,18 @@ ENVIRONMENT = "environment="
 def _named(context: click.Context, parameter: click.Parameter, inventory: str) -> str:
     if inventory == "-":
         raise FleetwheelError(
-            "- is no inventory", hint="a --json without FILE prints to standard output by itself"
+            "- is not an inventory",
+            hint="a --json without FILE prints to standard output by itself",
+        )
+    if not all(inventory.split(",")):
+        raise FleetwheelError(
+            f"{inventory!r} names a host without a name",
+            hint="no comma at either end; one host alone is @ssh/HOST",
+        )
+    if not inventory.startswith("@") and Path(inventory).suffix in (".yaml", ".yml"):
+        raise FleetwheelError(
+            f"{inventory}: pyinfra takes no YAML here",
+            hint=f"put it into inventory/, or run with {VARIABLE}={inventory} inventory.py",
         )
     return inventory
 

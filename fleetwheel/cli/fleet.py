@@ -22,9 +22,9 @@ from fleetwheel.cli._options import Scope
 from fleetwheel.cli._stderr import ToStderr, warn
 from fleetwheel.connection import client, names
 from fleetwheel.connection.keepalive import watch
-from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen
+from fleetwheel.errors import DETAIL, FleetwheelError, unforeseen, words_of
 from fleetwheel.inventory.command_line import select
-from fleetwheel.inventory.load import VARIABLE, group_of
+from fleetwheel.inventory.load import group_of
 from fleetwheel.inventory.recorded import HostSnapshot
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations import _drift_check, _host_state
@@ -74,7 +74,7 @@ def gather(scope: Scope) -> list[HostSnapshot]:
     """
 
     def failed(host: Host, settings: Settings, error: Exception) -> HostSnapshot:
-        return HostSnapshot(name=host.name, settings=settings, error=str(error))
+        return HostSnapshot(name=host.name, settings=settings, error=words_of(error))
 
     return _visit(scope, _answer, failed)
 
@@ -92,7 +92,7 @@ def check_drift(scope: Scope, *, deep: bool) -> list[HostReport]:
             name=host.name,
             group=group_of(host.groups),
             status="failed" if there else "unreachable",
-            why=str(error),
+            why=words_of(error),
             cause=cause,
             trust=settings.trust,
         )
@@ -126,16 +126,6 @@ def prepare(scope: Scope) -> tuple[State, list[Host]]:
     Raises FleetwheelError where the inventory cannot be used, or names no host.
     """
     inventory, shown, data = scope.inventory, scope.shown, dict(scope.data)
-    if isinstance(inventory, str) and not all(inventory.split(",")):
-        raise FleetwheelError(
-            f"{inventory!r} names a host without a name",
-            hint="no comma at either end; one host alone is @ssh/HOST",
-        )
-    if isinstance(inventory, str) and Path(inventory).suffix in (".yaml", ".yml"):
-        raise FleetwheelError(
-            f"{inventory}: pyinfra takes no YAML here",
-            hint=f"put it into inventory/, or run with {VARIABLE}={inventory} inventory.py",
-        )
     sys.path.insert(0, str(Path.cwd()))
     client.install_client()
     state, config = State(), Config()

@@ -64,9 +64,10 @@ Argument = Annotated[str, AfterValidator(_argument)]
 class Schedule(Value):
     """What a host does at regular times: look for drift, or pull what it should be."""
 
-    mode: Literal["check", "pull"] = "check"
-    """``check`` looks at the fleet from the host; ``pull`` has the host update and check itself."""
-    directory: AbsolutePath
+    mode: Literal["check", "pull", "slurm"] = "check"
+    """``check`` looks at the fleet from the host; ``pull`` has the host update and check itself;
+    ``slurm`` has Slurm run the host's check of itself."""
+    directory: AbsolutePath | Literal[""] = ""
     """The project directory, with fleetwheel in its ``.venv``; a pull makes it."""
     source: Annotated[str, AfterValidator(_source)] | None = None
     """Where a pull gets the project: git's URL, a path that ends in ``.git``, or a directory."""
@@ -89,8 +90,17 @@ class Schedule(Value):
     """False takes the schedule away."""
 
     @model_validator(mode="after")
+    def _can_be_looked_at(self) -> Self:
+        if self.mode != "slurm" and not self.directory:
+            raise ValueError(f"mode: {self.mode} needs a directory")
+        unused = sorted(self.model_fields_set - {"mode", "present"})
+        if self.mode == "slurm" and unused:
+            raise ValueError(f"mode: slurm has no use for {', '.join(unused)}: Slurm says when")
+        return self
+
+    @model_validator(mode="after")
     def _can_be_pulled(self) -> Self:
-        if self.mode == "check":
+        if self.mode != "pull":
             return self
         if self.source is None:
             raise ValueError("mode: pull needs a source")
@@ -105,7 +115,10 @@ class Schedule(Value):
     def in_mode(self, mode: object) -> "Schedule":
         """Return the schedule with another mode; FleetwheelError where it cannot have it."""
         try:
-            return Schedule.model_validate({**self.model_dump(), "mode": mode})
+            said = self.model_dump(exclude_unset=True)
+            kept = {"present"} if mode == "slurm" else {*said}
+            more = {key: value for key, value in said.items() if key in kept}
+            return Schedule.model_validate({**more, "mode": mode})
         except ValidationError as error:
             why = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise FleetwheelError(f"mode={mode}: {why}", hint="docs/schedule.md") from error

@@ -14,9 +14,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from fleetwheel.node import compare, faults, look
+from fleetwheel.node.checked import (
+    FORMATS,
+    NPD_CODES,
+    STATES,
+    Checked,
+    Looked,
+    difference_line,
+)
 from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
 from fleetwheel.node.link import generation_of, link_of
@@ -28,38 +36,10 @@ from fleetwheel.node.verify import verify
 NVML_S = 5
 TEST_S = 300
 """Seconds for the quick test of a whole host."""
-STATES = ("ok", "warning", "critical", "unknown")
-"""By their exit code, which is that of a plugin for Nagios."""
 
 
 class UnknownState(Exception):  # noqa: N818 - it is an answer
     """Why nobody can say how the host is."""
-
-
-class Looked(NamedTuple):
-    """What a check found in one environment."""
-
-    name: str
-    record: Mapping[str, Any]
-    differences: tuple[Difference, ...] = ()
-    notes: tuple[str, ...] = ()
-    smoke: Mapping[str, Any] | None = None
-    """The document of the test, where it ran."""
-
-
-class Checked(NamedTuple):
-    """What a check found."""
-
-    state: str
-    """One of ``STATES``."""
-    summary: str
-    """One line for people."""
-    differences: tuple[Difference, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What breaks nothing yet: a test from before a boot, a hold."""
-    environments: tuple[Looked, ...] = ()
-    gpus: int = 0
-    seconds: float = 0.0
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +53,7 @@ class Parser(argparse.ArgumentParser):
 def by_hand(words: list[str]) -> int:
     """Check this host, print what was found, and return the exit code."""
     parser = Parser("fleetwheel-node check", description="Compare this host with its last deploy.")
-    parser.add_argument("--format", choices=["text", "json", "nagios"], default="text")
+    parser.add_argument("--format", choices=[*FORMATS], default="text", help="%(default)s")
     parser.add_argument("--smoke", action="store_true", help="also run the quick smoke test")
     parser.add_argument("--root", type=Path, default=HERE.parents[1], help="%(default)s")
     options = parser.parse_args(words)
@@ -86,7 +66,7 @@ def by_hand(words: list[str]) -> int:
         found = Checked("unknown", f"{type(error).__name__}: {error}")
     found = found._replace(seconds=round(time.monotonic() - started, 2))
     print(FORMATS[options.format](found))
-    return STATES.index(found.state)
+    return NPD_CODES[found.state] if options.format == "npd" else STATES.index(found.state)
 
 
 def check(root: Path, *, smoke: bool = False) -> Checked:
@@ -94,7 +74,7 @@ def check(root: Path, *, smoke: bool = False) -> Checked:
     found = read_records(root)
     if not found:
         return judged([compare.NOTHING_DEPLOYED], (), 0)
-    latest = max(found.values(), key=lambda record: str(record["deployed_at"]))
+    latest = max(found.values(), key=lambda record: str(record.get("deployed_at")))
     user = latest.get("user") or look.owner(root / "state.json")
     changeable = compare.root_differences(distrusted(root, latest, user), user, os_name())
     if changeable:
@@ -322,56 +302,3 @@ def _torch(looked: Looked) -> str:
 
 def _runs(looked: Looked) -> str:
     return f"{looked.name}: {_torch(looked)}"
-
-
-def difference_line(difference: Difference) -> str:
-    return (
-        f"{difference.class_}: {difference.what}: expected {difference.expected},"
-        f" found {difference.found}"
-    )
-
-
-def as_text(found: Checked) -> str:
-    lines = [f"{found.state}: {found.summary}"]
-    for difference in found.differences:
-        lines += [f"  {difference_line(difference)}", f"    repair: {difference.repair}"]
-    lines += [f"  {note}" for note in found.notes]
-    return "\n".join("".join(filter(str.isprintable, line)) for line in lines)
-
-
-def as_nagios(found: Checked) -> str:
-    """Return the line and the long output of a plugin; a bar would begin its figures."""
-    figures = {
-        "differences": len(found.differences),
-        "gpus": found.gpus,
-        "time": f"{found.seconds}s",
-    }
-    data = " ".join(f"{name}={value};;;0" for name, value in figures.items())
-    first, *more = as_text(found).replace("|", "/").splitlines()
-    head = first.partition(": ")[2]
-    return "\n".join([f"FLEETWHEEL {found.state.upper()} - {head} | {data}", *more])
-
-
-def as_json(found: Checked) -> str:
-    document = {
-        "schema": "fleetwheel.check/2",
-        "status": found.state,
-        "why": found.summary,
-        "environments": [
-            {"name": each.name, "generation": each.record["generation"], "smoke": each.smoke}
-            for each in found.environments
-        ],
-        "differences": [as_plain(difference) for difference in found.differences],
-        "notes": list(found.notes),
-        "gpus": found.gpus,
-        "seconds": found.seconds,
-    }
-    return json.dumps(document)
-
-
-def as_plain(difference: Difference) -> dict[str, str]:
-    """Return a difference for people and programs on the host, to whom fleets mean nothing."""
-    return dict(zip(("class", "what", "expected", "found", "repair"), difference))  # noqa: B905
-
-
-FORMATS = {"text": as_text, "json": as_json, "nagios": as_nagios}

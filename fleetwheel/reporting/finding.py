@@ -67,7 +67,8 @@ class Finding:
 
 def findings(report: Report) -> list[Finding]:
     """Return everything that is wrong in a report, in the order of its hosts."""
-    return [finding for host in report.hosts for finding in _findings(host)]
+    ill = (host for host in report.hosts if host.status in TROUBLE or host.differences)
+    return [finding for host in ill for finding in _findings(host)]
 
 
 class Sight:

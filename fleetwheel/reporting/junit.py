@@ -1,20 +1,26 @@
 """A drift report as JUnit XML: one test case for each class of each host and environment."""
 
+from collections.abc import Sequence
+
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from fleetwheel.reporting.report import DriftClass, HostReport, Part, Report
 from fleetwheel.terminal import printable
 
+LOOKED_AT = (None, "clean", "drifted", "on hold")
+
 
 def junit(report: Report) -> str:
-    """Return the document; a host that nobody could look at has errors, and never passes."""
+    """Return the document; a host that nobody could look at is one error, and never passes."""
     suite = TestSuite(", ".join(filter(None, ("fleetwheel drift", report.scope))))
     suite.timestamp = report.at.isoformat(timespec="seconds")
     for host in report.hosts:
         told = report.told(host)
         for part in told:
             named = bool(part.environment) and len(told) > 1
-            for class_ in part.classes:
+            if part.status not in LOOKED_AT:
+                suite.add_testcase(_not_looked_at(host, part, named))
+            for class_ in _classes(part):
                 suite.add_testcase(_case(host, part, class_, named))
     document = JUnitXml("fleetwheel")
     document.add_testsuite(suite)
@@ -32,8 +38,19 @@ def _case(host: HostReport, part: Part, class_: DriftClass, named: bool) -> Test
         case.result = [_result(Failure, f"{what} differs", "\n".join(text))]
     elif part.status == "on hold":
         case.result = [_result(Skipped, part.why, part.why)]
-    elif part.status not in (None, "clean", "drifted"):
-        case.result = [_result(Error, part.status, part.why)]
+    return case
+
+
+def _classes(part: Part) -> Sequence[DriftClass]:
+    """Return the classes that have a case; of what nobody could look at, those of what is known."""
+    if part.status in LOOKED_AT:
+        return part.classes
+    return list(dict.fromkeys(drift.class_ for drift in part.drift))
+
+
+def _not_looked_at(host: HostReport, part: Part, named: bool) -> TestCase:
+    case = TestCase(part.environment if named else "host", classname=printable(host.name))
+    case.result = [_result(Error, str(part.status), part.why)]
     return case
 
 

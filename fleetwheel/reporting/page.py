@@ -60,7 +60,7 @@ def render_page(report: Report, earlier: Sequence[Report] = ()) -> str:
     Of the earlier ones those count that are about the same environments. All text from hosts is
     shown, never interpreted, and no script but the page's own can run.
     """
-    report = follow(report, earlier)
+    report = report if report.causes else follow(report, earlier)
     earlier = comparable(earlier, report)
     hosts = sorted(report.hosts, key=lambda host: list(TONES).index(host.status))
     troubled = sum(host.status in TROUBLE for host in hosts)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -174,12 +175,16 @@ class HostReport(Value):
         drifted: tuple[Status, ...] = ("drifted",) if self.differences else ()
         return frozenset((self.status, *drifted, *(each.status for each in self.environments)))
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The host itself, then its environments."""
         return (
-            replace(
-                Part("", self._own_status, self.why, self.drift, self._own_classes),
+            Part(
+                "",
+                self._own_status,
+                self.why,
+                self.drift,
+                self._own_classes,
                 cause=self.cause,
             ),
             *map(_part, self.environments),

@@ -34,6 +34,8 @@ class Scheduling(Value):
     """Where Task Scheduler keeps the task that it was given."""
     others: str = ""
     """Why others than root and that user could change what would run; empty where they cannot."""
+    slurm_runs: frozenset[str] = frozenset()
+    """Those of the files that slurm.conf names."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 
@@ -47,6 +49,10 @@ class Job(ABC):
     """Name of the host in the inventory."""
     trust: Trust = NOBODY
     """Whom the host believes besides root and the user of the schedule."""
+    given_root: str | None = None
+    """The root directory that the inventory gives the host."""
+    by: ClassVar[str] = ""
+    """What starts it, where that is neither systemd nor cron."""
     name: ClassVar[str]
     """Of its units, its crontab and its task."""
     may_have: ClassVar[tuple[str, ...]]
@@ -56,6 +62,11 @@ class Job(ABC):
     def timer(self) -> str:
         """Name of its timer under systemd."""
         return f"{self.name}.timer"
+
+    @property
+    def program(self) -> str:
+        """Path of what runs on a Linux host."""
+        return self.schedule.check("")[0]
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -77,9 +88,15 @@ class Job(ABC):
         user = self.schedule.user or "root"
         raise FleetwheelError(
             f"{there.others}, and {user} would run what lies there",
-            hint=f"chown -R root: and chmod -R go-w what belongs to others in"
+            hint=f"{self.repair}{way_out(there.others)}",
+        )
+
+    @property
+    def repair(self) -> str:
+        """How a host gets to where nobody else decides what it runs."""
+        return (
+            "chown -R root: and chmod -R go-w what belongs to others in"
             f" {self.schedule.directory}; a check can also have user: NAME, the owner"
-            f"{way_out(there.others)}",
         )
 
     @abstractmethod

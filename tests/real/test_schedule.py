@@ -60,6 +60,8 @@ FILES = (
     "/etc/systemd/system/fleetwheel-pull.service",
     "/etc/systemd/system/fleetwheel-pull.timer",
     "/etc/cron.d/fleetwheel-pull",
+    "/usr/local/sbin/fleetwheel-slurm-health",
+    "/usr/local/sbin/fleetwheel-slurm-prolog",
 )
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 DIRECTORY = "directory: /srv/fleet"
@@ -213,6 +215,51 @@ def test_a_timer_that_somebody_stopped_runs_again(machine: Namespace) -> None:
     machine.run("rm", "/run/active")
     assert machine.schedule(DIRECTORY).returncode == 0
     assert machine.run("test", "-e", "/run/active").returncode == 0
+
+
+NODE = "mode: slurm"
+PROGRAM = "/opt/fleetwheel/bin/fleetwheel-node"
+SCONTROL = """\
+#!/bin/sh
+# Slurm as it lists its settings while /run/slurm.conf names a program.
+if test -e /run/slurm.conf; then echo "Prolog                  = $(cat /run/slurm.conf)"; fi
+"""
+
+
+def test_slurm_runs_the_check(machine: Namespace) -> None:
+    (machine.programs / "scontrol").write_text(SCONTROL)
+    (machine.programs / "scontrol").chmod(0o755)
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/opt")
+    refused = machine.schedule(NODE)
+    assert refused.returncode == 1
+    assert f"{PROGRAM} is not on this host, and Slurm would run it" in refused.stdout
+    machine.run("install", "-D", "/dev/null", PROGRAM)
+    machine.run("chown", "daemon", PROGRAM)
+    assert f"{PROGRAM} belongs to daemon" in machine.schedule(NODE).stdout
+    machine.run("chown", "root", PROGRAM)
+
+    machine.schedule(DIRECTORY)
+    before = machine.tree()
+    assert "would change" in machine.schedule(NODE, "--dry").stdout
+    assert machine.tree() == before
+    done = machine.schedule(NODE)
+    assert done.returncode == 0, done.stdout
+    assert f"HealthCheckProgram={FILES[8]}" in done.stdout
+    assert machine.there() == {*FILES[8:]}
+    assert machine.run("stat", "-c", "%a %U", *FILES[8:]).stdout == "755 root\n" * 2
+    assert machine.run("test", "-e", "/run/enabled").returncode != 0, "the check's timer is gone"
+    assert "unchanged" in machine.schedule(NODE).stdout
+
+    machine.run("sh", "-c", 'echo "$0" >/run/slurm.conf', FILES[9])
+    for away in (f"{NODE}, present: false", DIRECTORY):
+        kept = machine.schedule(away)
+        assert kept.returncode == 1
+        assert f"Slurm still runs {FILES[9]}, and without its prolog" in kept.stdout
+        assert machine.there() == {*FILES[8:]}
+    machine.run("rm", "/run/slurm.conf")
+    assert machine.schedule(f"{NODE}, present: false").returncode == 0
+    assert machine.there() == set()
 
 
 def test_a_time_that_systemd_does_not_know_leaves_nothing(machine: Namespace) -> None:
@@ -465,26 +512,34 @@ def test_a_windows_host_without_fleetwheel(tmp_path: Path) -> None:
     with windows_rig(tmp_path / "windows") as rig:
         fleet = WindowsFleet(rig, copy_of_checkout(tmp_path / "project"))
         root = fleet.directory
-        records = {name: record_of(LOCK, f"{name}-1") for name in ("default", "vision")}
+        ids = {"default": f"2.13.0-cp311-{'a' * 12}-1", "vision": f"2.13.0-cp311-{'b' * 12}-1"}
         (root / "environments").mkdir()
-        for name, link in (("default", "current"), ("vision", "environments/vision")):
-            (root / f"envs/{name}-1").mkdir(parents=True)
-            (root / f"envs/{name}-1/torch.dll").write_bytes(b"x" * 3_000_000)
-            (root / link).write_text(f"envs\\{name}-1\n")
+        for name, link, up in (
+            ("default", "current", ""),
+            ("vision", "environments/vision", "..\\"),
+        ):
+            generation = root / "envs" / ids[name]
+            generation.mkdir(parents=True)
+            (generation / "pyvenv.cfg").touch()
+            (generation / "RECORD").touch()
+            (generation / "torch.dll").write_bytes(b"x" * 3_000_000)
+            (root / link).write_text(f"{up}envs\\{ids[name]}\n")
+        records = {name: record_of(LOCK, id) for name, id in ids.items()}
         (root / "state.json").write_text(state_of(**records).text())
         fleet.schedule()
         (root / "notes.txt").touch()
 
-        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove("--dry")
-        assert (root / "envs/vision-1").is_dir()
-        assert "1 generation go: vision-1; frees 3 MB" in fleet.remove()
+        goes = f"its link, its record and 1 generation ({ids['vision']})"
+        assert f"would remove {goes}; frees 3 MB" in fleet.remove("--dry")
+        assert (root / "envs" / ids["vision"]).is_dir()
+        assert f"removed {goes}; freed 3 MB" in fleet.remove()
         assert not (root / "environments/vision").exists()
-        assert [path.name for path in root.glob("envs/*")] == ["default-1"]
+        assert [path.name for path in root.glob("envs/*")] == [ids["default"]]
         assert "nothing to remove" in fleet.remove()
 
         said = fleet.remove("-y", "--data", "what=everything")
         assert "the schedule" in said
-        assert "notes.txt in it stays" in said
+        assert "notes.txt stays: it is not fleetwheel's" in said
         assert not (rig.drive_c / "windows/system32/tasks/fleetwheel-drift").exists()
         assert [path.name for path in root.iterdir()] == ["notes.txt"]
         assert "nothing to remove" in fleet.remove("-y", "--data", "what=everything")

@@ -29,6 +29,7 @@ PLACES = Places(
     smi=r"C:\windows\System32\nvidia-smi.exe",
 )
 ROW = "0, GPU-1, 00000000:01:00.0, NVIDIA GeForce RTX 4090, 8.9, 24564, 591.86, WDDM\n"
+NLP = {"generation": "nlp-1", "deployed_at": "2026-11-01T12:00:00Z"}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_a_record_that_a_reader_has_open_is_replaced_once_it_lets_go(rig: Rig) -
     """Wine refuses the rename as Windows does; a look at the host is such a reader."""
     home = keep_program(rig)
     state = home.parents[1] / "state.json"
-    state.write_text("old")
+    state.write_text(json.dumps({"schema": "fleetwheel.state/2", "environments": {"nlp": NLP}}))
     held = "import time; f = open(r'C:\\kept & co\\state.json'); time.sleep(4)"
     python = r"C:\Python311\python.exe"
     reader = Thread(
@@ -124,12 +125,13 @@ def test_a_record_that_a_reader_has_open_is_replaced_once_it_lets_go(rig: Rig) -
     )
     reader.start()
     time.sleep(2)
-    given = json.dumps({"root": r"C:\kept & co", "record": "new"})
-    action = rf'{python} -I -B "C:\kept & co\lib\{home.name}" record'
-    call = {"run": [action], "arguments": {"_stdin": given}}
+    smoke = {"generation": "nlp-1", "passed": True}
+    given = {"root": r"C:\kept & co", "environment": "nlp", "generation": "nlp-1", "smoke": smoke}
+    action = rf'{python} -I -B "C:\kept & co\lib\{home.name}" note_test'
+    call = {"run": [action], "arguments": {"_stdin": json.dumps(given)}}
     [answer] = connect_and_call(rig.data, call)
-    assert json.loads(answer["stdout"][-1]) == {"ok": True}
-    assert state.read_text() == "new"
+    assert json.loads(answer["stdout"][-1]) == {"ok": True, "noted": True}
+    assert json.loads(state.read_text())["environments"]["nlp"]["smoke"] == smoke
     assert answer["seconds"] > 0.5, "nobody had the file open"
     reader.join()
     state.unlink()

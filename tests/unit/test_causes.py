@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, unforeseen, words_of
 from fleetwheel.reporting.cause import Cause, SharedCause, cause_of, of_words
 from fleetwheel.reporting.causes import Changes, changes, follow, past_of
 from fleetwheel.reporting.finding import findings
@@ -94,6 +94,12 @@ def test_an_error_tells_its_cause_without_what_belongs_to_its_host() -> None:
     assert cause_of("failed", error) == of_words("failed", "/opt is full", "free it")
     assert cause_of("failed", FleetwheelError("no sudo")) == of_words("failed", "no sudo")
     assert cause_of("refused", "no way") == of_words("refused", "no way")
+
+
+def test_no_python_is_shown_to_people() -> None:
+    assert words_of(ValueError("no answer", 22)) == "no answer, 22"
+    assert words_of(OSError(2, "no such file")) == "[Errno 2] no such file"
+    assert str(unforeseen(RuntimeError("a", "b"))).startswith("RuntimeError: a, b\n")
 
 
 def test_the_same_cause_has_the_same_name_in_every_report() -> None:

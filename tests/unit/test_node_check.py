@@ -16,7 +16,7 @@ import pytest
 from fleetwheel.deploy.record import Hold
 from fleetwheel.host.profile import Driver, DriverState, Gpu, InstalledDriver, Profile
 from fleetwheel.host.trust import Trust
-from fleetwheel.node import check, driver, look, verify
+from fleetwheel.node import check, checked, driver, look, verify
 from fleetwheel.node.smoke import children
 from tests import node_program
 from tests.machine import HEALTHY, Machine
@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[Host], Any]] = {
 }
 
 
-def compared(host: Host) -> check.Checked:
+def compared(host: Host) -> checked.Checked:
     """Return what the host finds, which must be what the controller finds."""
     found = host.of_host()
     mine = [f"{': '.join(one[:5])}" for one in found.differences]
@@ -173,7 +173,7 @@ def test_a_hold_is_told_and_no_fault(host: Host) -> None:
     assert "on hold since a rollback on 20" in found.summary
 
 
-@pytest.mark.parametrize("format", ["text", "json", "nagios"])
+@pytest.mark.parametrize("format", ["text", "json", "nagios", "slurm"])
 def test_a_record_nested_too_deeply_is_unknown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
 ) -> None:
@@ -226,6 +226,11 @@ def test_green_and_red_in_every_format(real: Host) -> None:
         "  package: a/b: expected not there, found 1.0",
         "    repair: run deploys/torch.py for this host",
     ]
+    drains = run(real.root, "--format", "slurm")
+    reason = "fleetwheel: package: a|b: expected not there, found 1.0\n"
+    assert (drains.returncode, drains.stdout) == (2, reason)
+    condition = run(real.root, "--format", "npd")
+    assert (condition.returncode, f"fleetwheel: {condition.stdout}") == (1, reason)
     document = json.loads(run(real.root, "--format", "json").stdout)
     assert (document["schema"], document["status"]) == ("fleetwheel.check/2", "critical")
     assert document["differences"][0] == {
@@ -253,7 +258,7 @@ def test_nothing_is_written(real: Host) -> None:
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
         ('{"schema": "fleetwheel.state/1"}', "KeyError"),
-        ('{"schema": "fleetwheel.state/1", "generation": 3}', "KeyError"),
+        ('{"schema": "fleetwheel.state/1", "generation": 3}', "TypeError"),
     ],
 )
 def test_what_cannot_be_told_is_unknown(real: Host, text: str, words: str) -> None:

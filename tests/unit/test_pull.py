@@ -52,7 +52,7 @@ def of(**values: Any) -> Schedule:
         ({"branch": "--force"}, "no branch"),
         ({"branch": "a b"}, "no branch"),
         ({"user": "fleet"}, "runs as root"),
-        ({"mode": "push"}, "must be 'check' or 'pull'"),
+        ({"mode": "push"}, "must be 'check', 'pull' or 'slurm'"),
     ],
 )
 def test_what_cannot_be_pulled(values: dict[str, Any], words: str) -> None:

@@ -17,7 +17,7 @@ from fleetwheel.facts.schedule import HostSchedule
 from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.operations.schedule import MAKE
-from fleetwheel.schedule import check
+from fleetwheel.schedule import check, slurm
 from fleetwheel.schedule.files import calendar, cron_times, for_cron, for_systemd
 from tests.machine import away_while_asked
 
@@ -94,12 +94,37 @@ def test_cron_has_no_backslash() -> None:
         ({"inventory": ""}, "part of a command"),
         ({"delay": 1000}, "delay"),
         ({"time": "daily"}, "time"),
+        ({"directory": ""}, "mode: check needs a directory"),
+        ({"mode": "slurm"}, "mode: slurm has no use for directory"),
     ],
 )
 def test_what_cannot_be_a_schedule(values: dict[str, Any], words: str) -> None:
     with pytest.raises(FleetwheelError) as raised:
         Settings.from_data({"schedule": {"directory": "/srv/fleet", **values}})
     assert words in str(raised.value)
+
+
+def test_slurm_needs_no_directory() -> None:
+    assert Settings.from_data({"schedule": {"mode": "slurm"}}).schedule == Schedule(mode="slurm")
+    assert of(at="hourly", hook="mail").in_mode("slurm") == Schedule(mode="slurm")
+    assert not of(present=False).in_mode("slurm").present
+
+
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [(None, "/opt/fleetwheel"), ("/srv/my root/", "/srv/my root"), ("~/fleet", "/root/fleet")],
+)
+def test_slurm_runs_the_program_of_the_root(given: str | None, root: str) -> None:
+    job = slurm.SlurmJob(Schedule(mode="slurm"), "a", given_root=given)
+    assert job.program == f"{root}/bin/fleetwheel-node"
+    for text in job.files(systemd=True).values():
+        assert f"30 {shlex.quote(job.program)} check --format slurm" in text
+        assert subprocess.run(["sh", "-n"], input=text, text=True).returncode == 0
+
+
+def test_windows_has_no_slurm() -> None:
+    with pytest.raises(FleetwheelError, match="needs a Linux host"):
+        slurm.SlurmJob(Schedule(mode="slurm"), "a").windows_files("C:\\x")
 
 
 @pytest.mark.parametrize(
