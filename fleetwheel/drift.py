@@ -134,12 +134,6 @@ def _on_hold(drift: Drift, held: str) -> Drift:
     return drift.model_copy(update={"repair": repair, "action": "smoke" if test else action})
 
 
-def exit_status(hosts: Sequence[HostReport]) -> int:
-    """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
-    states = {status for host in hosts for status in host.statuses}
-    return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
-
-
 def repairs(hosts: Sequence[HostReport], inventory: str, data: Sequence[str] = ()) -> list[str]:
     """Return the deploys that mend what hosts differ in, as far as deploys can.
 

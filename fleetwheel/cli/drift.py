@@ -73,7 +73,7 @@ def drift_command(
     saved = save(found)
     if verbosity != QUIET:
         console.print(f"\n{saved}", style="dim")
-    raise SystemExit(drift.exit_status(found.hosts))
+    raise SystemExit(report.drift_exit_status(found))
 
 
 def _print_repair(inventory: str, data: Sequence[str], found: Report, console: Console) -> None:

@@ -330,6 +330,12 @@ def deploy_exit_status(report: Report, *, detailed: bool) -> int:
     return (NOT_WELL if bad else 0) + (CHANGED if changed and detailed else 0)
 
 
+def drift_exit_status(report: Report) -> int:
+    """Return 2 for drift, 4 for hosts that nobody could look at, 6 for both: Puppet's numbers."""
+    states = {status for host in report.hosts for status in host.statuses}
+    return 2 * ("drifted" in states) + 4 * bool(states & {"failed", "unreachable", "refused"})
+
+
 class Kept(Value):
     """How many reports of each kind stay in reports/, and how long: what the inventory says."""
 

@@ -17,7 +17,6 @@ from prometheus_client.samples import Sample
 from fleetwheel.deploy.record import Hold, Record
 from fleetwheel.drift import (
     damaged,
-    exit_status,
     failed_test,
     not_wanted,
     odd_ones_out,
@@ -50,6 +49,7 @@ from fleetwheel.reporting.report import (
     HostReport,
     Report,
     Status,
+    drift_exit_status,
     report_of,
 )
 from tests.samples import (
@@ -359,7 +359,10 @@ HOSTS = [
     [("", 0), ("good", 0), ("held", 0), ("bad", 2), ("gone", 4), ("good bad gone", 6)],
 )
 def test_exit_status(states: str, expected: int) -> None:
-    assert exit_status([host for host in HOSTS if host.name in states.split()]) == expected
+    told = [host for host in HOSTS if host.name in states.split()]
+    found = report_of(told, "drift")
+    assert drift_exit_status(found) == expected
+    assert f"\nfleetwheel_check_exit_code {float(expected)}\n" in metrics(found)
 
 
 @pytest.mark.parametrize(
@@ -375,9 +378,9 @@ def test_every_environment_counts(
     environments: tuple[EnvironmentReport, ...], expected: int
 ) -> None:
     host = HostReport(name="a", status="clean").with_environments(environments)
-    assert exit_status([host]) == expected
+    assert drift_exit_status(report_of([host])) == expected
     own = HostReport(name="a", status="drifted", drift=(DRIFT,)).with_environments(environments)
-    assert exit_status([own]) == expected | 2
+    assert drift_exit_status(report_of([own])) == expected | 2
 
 
 @pytest.mark.parametrize(
@@ -594,12 +597,52 @@ def test_gauges_name_the_environment_that_they_belong_to() -> None:
         ("vision", "runtime"): 0,
     }
     info = {key[2]: s.labels for key, s in samples.items() if key[0] == "host_info"}
-    assert {name: labels["status"] for name, labels in info.items()} == {
-        "default": "clean",
-        "vision": "drifted",
-    }
+    assert {*info} == {"default", "vision"}
     assert (info["vision"]["torch"], info["vision"]["driver"]) == ("2.13.0", "580.95.05")
     assert samples["host_up", "a", None, None].value == 0
+
+
+def statuses(report: Report) -> dict[tuple[str, str, str], str]:
+    """Return the status by host, group and environment; no two of one can be true."""
+    (family,) = [
+        family
+        for family in text_string_to_metric_families(metrics(report))
+        if family.name == "fleetwheel_host_status"
+    ]
+    keys = ("host", "group", "environment")
+    return {
+        (s.labels[keys[0]], s.labels[keys[1]], s.labels[keys[2]]): s.labels["status"]
+        for s in family.samples
+        if s.value
+    }
+
+
+@pytest.mark.parametrize("status", ["clean", "on hold", "refused", "failed", "unreachable"])
+def test_each_status_is_told_apart(status: Status) -> None:
+    host = HostReport(name="a", group="lab", status=status)
+    assert statuses(report_of([host], "drift")) == {("a", "lab", ""): status}
+    text = metrics(report_of([host], "drift"))
+    assert text.count("fleetwheel_host_status{") == 6
+    assert 'status="' not in re.sub(r"fleetwheel_host_status\{.*", "", text)
+
+
+def test_each_environment_has_a_status() -> None:
+    host = HostReport(name="a", status="clean", profile=GPU_HOST)
+    ill = host.with_environments([inside(), inside("team", status="failed")])
+    assert statuses(report_of([ill], "drift")) == {
+        ("a", "", ""): "failed",
+        ("a", "", "default"): "clean",
+        ("a", "", "team"): "failed",
+    }
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_last_smoke_test_is_a_gauge(passed: bool) -> None:
+    host = HostReport(name="a", status="clean", profile=GPU_HOST)
+    tested = inside("vision", generation=ID, smoke={"passed": passed})
+    text = metrics(report_of([host.with_environments([inside(), tested])], "drift"))
+    told = f'{{environment="vision",host="a"}} {float(passed)}'
+    assert re.findall(r"^fleetwheel_host_smoke_passed(.*)$", text, re.MULTILINE) == [told]
 
 
 @given(st.text(max_size=300))

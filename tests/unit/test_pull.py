@@ -188,6 +188,14 @@ def test_cron_starts_it() -> None:
         pull.pull_files(of(at="Mon 03:15"), "a", systemd=False)
 
 
+def _stages(text: str) -> dict[str, float]:
+    families = text_string_to_metric_families(text)
+    samples = [sample for family in families for sample in family.samples]
+    assert {sample.labels["host"] for sample in samples} <= {NAME}
+    named = [sample for sample in samples if sample.name == "fleetwheel_pull_exit_code"]
+    return {sample.labels["stage"]: sample.value for sample in named}
+
+
 class Lab:
     """A host with the program, whose fleetwheel only notes what it was told."""
 
@@ -247,12 +255,15 @@ class Lab:
         return done.returncode, done.stdout
 
     def stages(self) -> dict[str, float]:
-        """Return how each stage ended, as Prometheus reads the text file."""
-        families = text_string_to_metric_families(self.textfile.read_text())
-        samples = [sample for family in families for sample in family.samples]
-        assert {sample.labels["host"] for sample in samples} == {NAME}
-        named = [sample for sample in samples if sample.name == "fleetwheel_pull_exit_code"]
-        return {sample.labels["stage"]: sample.value for sample in named}
+        """Return how each stage ended that ran, which the text file has too."""
+        ran = _stages((self.state / "codes").read_text())
+        told = _stages(self.textfile.read_text())
+        assert ran.items() <= told.items()
+        return ran
+
+    def told(self) -> dict[str, float]:
+        """Return how each stage last ended, as Prometheus reads the text file."""
+        return _stages(self.textfile.read_text())
 
     def has(self, name: str) -> str | None:
         path = self.directory / "tree" / name
@@ -356,6 +367,18 @@ def test_a_failed_pull_is_told(lab: Lab) -> None:
     stages = lab.stages()
     assert stages["source"] != 0
     assert (stages["install"], stages["deploy"], stages["check"]) == (0, 1, 0)
+
+
+def test_stages_that_did_not_run_keep_their_gauges(lab: Lab) -> None:
+    """An alert on a deploy must not resolve because the next pull got less far."""
+    lab.pull(source=lab.source)
+    shutil.rmtree(lab.directory / ".venv")
+    lab.pull(source=lab.source)
+    assert lab.stages() == {"source": 0, "trust": 0, "install": 1, "check": 127}
+    for _ in range(2):
+        (lab.source / "inventory.py").unlink(missing_ok=True)
+        lab.pull(source=lab.source)
+        assert lab.told() == {"source": 1, "trust": 0, "install": 1, "deploy": 0, "check": 127}
 
 
 def test_the_clone_installs_itself(lab: Lab) -> None:
