@@ -1,8 +1,15 @@
-"""Writing files in one step: the old content or the new, never half of it."""
+"""Where fleetwheel keeps files, and writing one in one step: old content or new, never half."""
 
 import os
 import secrets
 from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """Return fleetwheel's directory among the user's caches (XDG base directories)."""
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
+    return base / "fleetwheel"
 
 
 def replace(path: Path, text: str, mode: int | None = None) -> None:

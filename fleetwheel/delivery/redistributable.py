@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.files import cache_directory
 from fleetwheel.sources import store, web
 
 FETCH_S = 600
@@ -26,7 +27,7 @@ def _fetch(url: str, sha256: str) -> Path:
     try:
         if url.startswith("/"):
             return _require(Path(url), url, sha256)
-        kept = store.cache_directory() / "redistributables" / f"{sha256}.exe"
+        kept = cache_directory() / "redistributables" / f"{sha256}.exe"
         if not kept.exists():
             with store.beside(kept) as new:
                 web.download(url, None, new)

@@ -12,6 +12,7 @@ from pathlib import Path
 import uv
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.files import cache_directory
 from fleetwheel.sources import store
 from fleetwheel.sources.configured import configured_sources
 from fleetwheel.sources.survey import Survey, survey
@@ -39,7 +40,7 @@ def path(os: str, arch: str) -> Path:
     if (os, arch) == (_own(sys.platform), _own(platform.machine())):
         return Path(uv.find_uv_bin())
     program = "uv.exe" if os == "windows" else "uv"
-    kept = store.cache_directory() / f"uv-{VERSION}-{os}-{arch}" / program
+    kept = cache_directory() / f"uv-{VERSION}-{os}-{arch}" / program
     if not kept.exists():
         _unpack(_wheel(os, arch), program, kept)
     return kept

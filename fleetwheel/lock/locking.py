@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -36,6 +35,7 @@ from fleetwheel.sources.given import by_version, wheel_of
 from fleetwheel.sources.loopback import key_in, served_index
 from fleetwheel.sources.metadata import metadata_inside, requires_python
 from fleetwheel.sources.wheel import Source, Wheel
+from fleetwheel.work import work_directory
 
 UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2.x that ``uv --python-platform x86_64-manylinux_2_N`` knows."""
@@ -171,8 +171,7 @@ def _compile(
     overrides: Sequence[str] = (),
 ) -> str:
     """Have uv pick versions out of a catalogue, and return the text of its lock."""
-    with tempfile.TemporaryDirectory(prefix="fleetwheel-lock-") as directory:
-        work = Path(directory)
+    with work_directory("lock") as work:
         wanted, limits = [list(map(by_version, texts)) for texts in (requirements, constraints)]
         project = render("lock-input.toml.j2", python=_language(python), requirements=wanted)
         (work / "pyproject.toml").write_text(project, encoding="utf-8")

@@ -1,7 +1,6 @@
 """The controller's own store of wheels: each is fetched once, checked, and kept under its hash."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.files import cache_directory
 from fleetwheel.sources import web
 from fleetwheel.sources.address import Login, local_path, redacted
 from fleetwheel.sources.remedy import file_remedy
@@ -16,13 +16,6 @@ from fleetwheel.sources.wheel import Source, Wheel, file_name
 
 FETCH_S = 3600
 """How long one wheel may take from its source; the largest in use have 900 MB."""
-
-
-def cache_directory() -> Path:
-    """Return fleetwheel's directory among the user's caches (XDG base directories)."""
-    configured = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
-    return base / "fleetwheel"
 
 
 def kept_at(filename: str, sha256: str) -> Path:

@@ -1,19 +1,12 @@
-"""From the file that the inventory names to its pins, once in a run."""
+"""From the file that the inventory names to its pins."""
 
-from functools import cache
 from pathlib import Path
 
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import LONGEST, FleetwheelError
 from fleetwheel.team.pins import Team, TeamFile, team_of
 from fleetwheel.team.project import read_project
 from fleetwheel.team.pylock import OTHERS, read_pylock
 from fleetwheel.team.requirements import requirements_pins
-
-
-@cache
-def load_team(file: TeamFile) -> Team:
-    """Return what a team's file asks for; read once in a run, so that all hosts get the same."""
-    return read_team(file)
 
 
 def place_of(file: TeamFile) -> tuple[Path, Path]:
@@ -30,7 +23,21 @@ def read_team(file: TeamFile) -> Team:
     that the file lies in.
     Raises FleetwheelError for what hosts cannot install, with what to do.
     """
-    path, base = place_of(file)
+    try:
+        return _read(file, *place_of(file))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(file, f"{type(error).__name__}: {error}") from error
+    except (MemoryError, RecursionError) as error:
+        raise _unreadable(file, "it is too large or too deep") from error
+
+
+def _unreadable(file: TeamFile, why: str) -> FleetwheelError:
+    return FleetwheelError(
+        f"{file.path} cannot be read: {why[:LONGEST]}", hint="have its tool write it again"
+    )
+
+
+def _read(file: TeamFile, path: Path, base: Path) -> Team:
     match file.key:
         case "project":
             return read_project(file, path, base)

@@ -3,8 +3,7 @@
 import os
 import re
 import subprocess
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import uv
@@ -26,6 +25,7 @@ from fleetwheel.team.pins import (
 from fleetwheel.team.pyproject import ORIGINS, PROJECT, PyProject, Table
 from fleetwheel.team.reading import read_bytes, toml
 from fleetwheel.team.requirements import requirements_pins
+from fleetwheel.work import work_directory
 
 LOCK = "uv.lock"
 SCHEMA = 1
@@ -43,15 +43,14 @@ def read_project(file: TeamFile, directory: Path, base: Path) -> Team:
     Raises FleetwheelError for what hosts cannot install, and where the two do not fit.
     """
     said = f"{file.path}/{PROJECT}"
-    content = read_bytes(directory / PROJECT, base, said)
-    project = PyProject(toml(content, said), file)
+    project = PyProject(toml(read_bytes(directory / PROJECT, base, said), said), file)
     if not (directory / LOCK).is_symlink() and not (directory / LOCK).exists():
         return team_of(file, project.pins(), requires_python=project.requires_python)
     locked = read_bytes(directory / LOCK, base, f"{file.path}/{LOCK}")
     lock = toml(locked, f"{file.path}/{LOCK}")
     _require_fresh(project, lock)
     given = sorted({*file.given} & _not_from_an_index(lock))
-    pins = _exported(file, content, locked, project.named(), given)
+    pins = _exported(file, project, locked, given)
     _require_torch(project, lock, pins)
     return team_of(
         file,
@@ -140,16 +139,15 @@ def _overrides(lock: Table) -> tuple[str, ...]:
 
 def _exported(
     file: TeamFile,
-    project: bytes,
+    project: PyProject,
     lock: bytes,
-    named: Collection[str],
     given: Sequence[str],
 ) -> list[Pin]:
     """Return the pins of a uv.lock; what only torch and its partners bring bounds others alone.
 
     Of what is not from an index, the inventory may give the wheel; its dependencies stay.
     """
-    place = f"{file.path}/{LOCK}"
+    place, named = f"{file.path}/{LOCK}", project.named()
     everything = _export(file, project, lock, given)
     pruned = {pin.name for pin in _export(file, project, lock, given, FAMILY)}
     return [
@@ -166,12 +164,12 @@ def _exported(
 
 def _export(
     file: TeamFile,
-    project: bytes,
+    project: PyProject,
     lock: bytes,
     given: Sequence[str],
     without: Sequence[str] = (),
 ) -> list[Pin]:
-    """Have uv write requirements.txt, in a directory with copies of the two files alone."""
+    """Have uv write requirements.txt, of what the project asks for and a copy of its lock."""
     command = [uv.find_uv_bin(), "export", "--frozen", "--offline", "--no-build", "--no-cache"]
     command += ["--no-config", "--no-python-downloads", "--no-default-groups", "--quiet"]
     command += ["--no-emit-workspace", "--no-header", "--no-annotate", "--color", "never"]
@@ -181,9 +179,8 @@ def _export(
     command += [word for name in given for word in ("--no-emit-package", name)]
     command += [word for name in without for word in ("--prune", name)]
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("UV_")}
-    with tempfile.TemporaryDirectory(prefix="fleetwheel-team-") as name:
-        directory = Path(name)
-        (directory / PROJECT).write_bytes(project)
+    with work_directory("team") as directory:
+        (directory / PROJECT).write_text(project.alone(), encoding="utf-8")
         (directory / LOCK).write_bytes(lock)
         try:
             done = subprocess.run(
@@ -192,7 +189,9 @@ def _export(
         except subprocess.TimeoutExpired as error:
             raise FleetwheelError(f"uv read {file.path}/{LOCK} for {TIMEOUT_S} s") from error
         if done.returncode != 0:
-            words = done.stderr.decode("utf-8", "replace").replace(name, file.path).strip()
+            words = (
+                done.stderr.decode("utf-8", "replace").replace(str(directory), file.path).strip()
+            )
             raise FleetwheelError(
                 f"uv cannot read {file.path}/{LOCK}: {words}", hint=STALE.format(file.path)
             )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from packaging.dependency_groups import resolve_dependency_groups
+import tomli_w
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -27,6 +27,7 @@ class PyProject:
         table = document.get("project")
         if not isinstance(table, dict) or not isinstance(table.get("name"), str):
             raise self._wrong("it has no table [project] with a name")
+        self._table: Table = table
         self.name = str(canonicalize_name(table["name"]))
         self.dynamic = "dependencies" in table.get("dynamic", ())
         try:
@@ -38,9 +39,9 @@ class PyProject:
             }
             self.groups = _groups(document)
             self.elsewhere = _elsewhere(document)
-        except (InvalidRequirement, InvalidSpecifier, ExceptionGroup) as error:
+        except (InvalidRequirement, InvalidSpecifier) as error:
             raise self._wrong(str(error).splitlines()[0]) from error
-        except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
             raise self._wrong(f"its dependencies cannot be read: {error}") from error
         self.asked_extras = self._known("extras", file.extras, self.extras)
         self.asked_groups = self._known("groups", file.groups, self.groups)
@@ -62,6 +63,17 @@ class PyProject:
                 pins.append(pin_of_requirement(requirement, place=place))
         return list({(p.requirement, p.marker): p for p in pins}.values())
 
+    def alone(self) -> str:
+        """Return what uv needs of the file to read the lock, and nothing that leads elsewhere."""
+        keys = ("version", "requires-python", "dependencies", "optional-dependencies", "dynamic")
+        table = {key: self._table[key] for key in keys if key in self._table}
+        groups = {name: list(map(str, found)) for name, found in self.groups.items()}
+        # With a workspace of its own, uv does not look for one in the directories above.
+        tool: dict[str, Any] = {"uv": {"workspace": {}}}
+        return tomli_w.dumps(
+            {"project": {"name": self.name, **table}, "dependency-groups": groups, "tool": tool}
+        )
+
     def named(self) -> frozenset[str]:
         """Return the projects that are asked for by name."""
         return frozenset(str(canonicalize_name(asked.name)) for asked in self._asked())
@@ -78,19 +90,21 @@ class PyProject:
             found += self.extras[extra]
         for group in self.asked_groups:
             found += self.groups[group]
-        return self._whole(found, frozenset(self.asked_extras))
+        return self._whole(found, {*self.asked_extras})
 
-    def _whole(
-        self, requirements: Sequence[Requirement], seen: frozenset[str]
-    ) -> Iterator[Requirement]:
-        """Replace what names the project itself, such as ``nlp[train]``, by what that extra is."""
+    def _whole(self, requirements: Sequence[Requirement], seen: set[str]) -> Iterator[Requirement]:
+        """Replace what names the project itself, such as ``nlp[train]``, by what that extra is.
+
+        ``seen`` grows: each extra is taken once, however many name it.
+        """
         for requirement in requirements:
             if canonicalize_name(requirement.name) != self.name:
                 yield requirement
                 continue
-            for extra in {str(canonicalize_name(each)) for each in requirement.extras} - seen:
-                known = self._known("extras", (extra,), self.extras)
-                yield from self._whole(self.extras[known[0]], seen | {extra})
+            for extra in self._known("extras", sorted(requirement.extras), self.extras):
+                if extra not in seen:
+                    seen.add(extra)
+                    yield from self._whole(self.extras[extra], seen)
 
     def _known(
         self, key: str, asked: Sequence[str], known: Mapping[str, object]
@@ -113,17 +127,34 @@ class PyProject:
 
 def _groups(document: Table) -> dict[str, list[Requirement]]:
     """Return the dependency groups (PEP 735), included ones resolved; and uv's older ``dev``."""
-    said = document.get("dependency-groups", {})
-    found = {
-        str(canonicalize_name(name)): [
-            Requirement(text) for text in resolve_dependency_groups(said, name)
-        ]
-        for name in said
+    said = {
+        str(canonicalize_name(name)): entries
+        for name, entries in document.get("dependency-groups", {}).items()
     }
+    found = {name: list(_group(said, name, set(), ())) for name in said}
     older = document.get("tool", {}).get("uv", {}).get("dev-dependencies", [])
     if older:
         found["dev"] = found.get("dev", []) + [Requirement(text) for text in older]
     return found
+
+
+def _group(
+    said: Mapping[str, Sequence[Any]], name: str, seen: set[str], within: tuple[str, ...]
+) -> Iterator[Requirement]:
+    """Yield what a group asks for; ``seen`` grows: each included group is taken once."""
+    if name in within or name not in said:
+        chain = " -> ".join((*within, name))
+        why = "includes itself" if name in within else "is not among the groups"
+        raise ValueError(f"the group {name} {why}: {chain}")
+    if name in seen:
+        return
+    seen.add(name)
+    for entry in said[name]:
+        if isinstance(entry, str):
+            yield Requirement(entry)
+        else:
+            included = str(canonicalize_name(entry["include-group"]))
+            yield from _group(said, included, seen, (*within, name))
 
 
 def _elsewhere(document: Table) -> dict[str, str]:

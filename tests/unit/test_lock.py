@@ -64,7 +64,7 @@ OF_OTHERS = """
 name = "theirs"
 version = "1"
 [tool.uv.workspace]
-members = ["fleetwheel-lock-*"]
+members = ["fleetwheel/work/lock-*", "fleetwheel-lock-*"]
 [tool.uv.sources]
 numpy = {{ path = "{wheel}" }}
 """
@@ -78,6 +78,7 @@ def test_no_project_above_the_temporary_one_changes_a_lock(
     older = make_wheel(tmp_path / "older", "numpy", "2.3.0")
     make_wheel(Path(ordinary.url), "numpy", "2.3.0")
     (tmp_path / "pyproject.toml").write_text(text.format(wheel=older))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert made(choice(family), [ordinary]).packages["numpy"] == "2.4.0"
 

@@ -1,8 +1,10 @@
 """A team's project with uv.lock, and pylock.toml: real ones that uv made."""
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,6 +189,75 @@ def test_files_that_cannot_be_read(project: Path) -> None:
         (project / "pyproject.toml").write_text(f'[project]\nname = "x"\n{wrong}\n')
         assert "pyproject.toml: " in refusal(project)
     assert "pyproject.toml cannot be read" in refusal(project / "nowhere")
+
+
+def test_nothing_above_the_copy_changes_what_a_lock_gives(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv looks for a workspace in the directories above, and anybody can write to /tmp."""
+    expected = read(project, extras=("cpu",))
+    above = project / "above"
+    place = above / "fleetwheel/work"
+    place.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(above))
+    monkeypatch.setattr(tempfile, "tempdir", str(above))
+    lock = (project / "uv.lock").read_text()
+    for directory in (above, above / "fleetwheel", place):
+        for pattern in ("team-*", "fleetwheel-team-*", "fleetwheel/work/team-*", "work/team-*"):
+            members = f'[tool.uv.workspace]\nmembers = ["{pattern}"]\n'
+            (directory / "pyproject.toml").write_text(members)
+            (directory / "uv.lock").write_text(lock.replace('"15.0"', '"14.0"'))
+            assert read(project, extras=("cpu",)) == expected, directory
+        for name in ("pyproject.toml", "uv.lock", "uv.toml", ".python-version", ".env"):
+            (directory / name).write_text("no = such [[[")
+        assert read(project, extras=("cpu",)) == expected, directory
+
+
+def test_a_workspace_reads_nothing_of_its_members(project: Path) -> None:
+    expected = read(project, extras=("cpu",))
+    secret = project / "secret"
+    secret.mkdir()
+    (secret / "pyproject.toml").write_text("password: 1234")
+    tables = f'[tool.uv.workspace]\nmembers = ["{secret}", "../secret"]\n'
+    edit(project / "pyproject.toml", "[project]", f"{tables}[project]")
+    assert read(project, extras=("cpu",)) == expected
+
+
+OWN = 'name = "nlp-project", source = {virtual = "."}'
+WRONG_SHAPES = [
+    "package = 3",
+    'package = ["x"]',
+    f"requires-python = 3\npackage = [{{{OWN}}}]",
+    f"package = [{{{OWN}, metadata = 1}}]",
+    f"package = [{{{OWN}, metadata = {{requires-dist = [1]}}}}]",
+    'package = [{name = "nlp-project", source = 1}, {source = 2}]',
+    "manifest = 1\npackage = []",
+]
+
+
+@pytest.mark.parametrize("text", WRONG_SHAPES)
+def test_a_lock_of_another_shape(project: Path, text: str) -> None:
+    (project / "uv.lock").write_text(f"version = 1\n{text}\n")
+    assert re.search(r"cannot be read: |does not fit", refusal(project))
+
+
+@pytest.mark.parametrize(
+    ("groups", "why"),
+    [
+        (
+            'a = [{include-group = "b"}]\nb = [{include-group = "a"}]',
+            "includes itself: a -> b -> a",
+        ),
+        ('a = [{include-group = "b"}]', "the group b is not among the groups: a -> b"),
+        ('a = [{path = "b"}]', "cannot be read"),
+        ("a = [1]", "cannot be read"),
+    ],
+)
+def test_groups_that_cannot_be_read(project: Path, groups: str, why: str) -> None:
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\n[dependency-groups]\n{groups}\n'
+    )
+    assert why in refusal(project)
 
 
 def test_without_a_lock_what_pyproject_asks_for(project: Path) -> None:
