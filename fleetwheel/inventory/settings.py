@@ -31,7 +31,7 @@ from fleetwheel.inventory.schedule import Schedule
 from fleetwheel.lock.own_wheel import with_own_wheel
 from fleetwheel.reporting.report import Kept
 from fleetwheel.sources.configured import OwnSource, OwnSources, name_pattern
-from fleetwheel.team.loading import load_team
+from fleetwheel.team.apart import load_team
 from fleetwheel.team.pins import TeamFile
 from fleetwheel.value import Value
 

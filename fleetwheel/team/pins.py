@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import Field
 
+from fleetwheel.errors import FleetwheelError
 from fleetwheel.value import Value
 
 FAMILY = ("torch", "torchvision", "torchaudio")
@@ -20,6 +21,10 @@ BROUGHT = re.compile(
     r"|curand|cusolver|cusparse|cusparselt|nccl|npp|nvjitlink|nvjpeg|nvshmem|nvtx|nvvm)(-cu\d+)?"
 )
 """Projects that come with a variant of torch, by what its wheels on the official index ask for."""
+
+
+LONGEST_TEXT = 10_000
+"""Characters of a requirement, a marker, or ``requires-python``."""
 
 
 def comes_with_variant(name: str) -> bool:
@@ -101,7 +106,18 @@ def team_of(
     whole: bool = False,
     overrides: tuple[str, ...] = (),
 ) -> Team:
-    """Return what a file asks for, with its digest."""
+    """Return what a file asks for, with its digest.
+
+    Raises FleetwheelError for a text that would take long to compare with each host.
+    """
+    for text, place in [(requires_python, file.path)] + [
+        (text, pin.place) for pin in pins for text in (pin.requirement, pin.marker)
+    ]:
+        if len(text) > LONGEST_TEXT:
+            raise FleetwheelError(
+                f"{place}: {text[:60]}... has more than {LONGEST_TEXT:,} characters",
+                hint="shorten it: name fewer versions or conditions",
+            )
     lines = sorted((p.requirement, p.marker, sorted(p.hashes), p.wanted, p.direct) for p in pins)
     asked = [lines, requires_python, sorted(overrides)]
     return Team(

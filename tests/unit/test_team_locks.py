@@ -29,7 +29,7 @@ from fleetwheel.smoke.result import imported_first
 from fleetwheel.sources import store, web
 from fleetwheel.sources.configured import pip_settings
 from fleetwheel.sources.wheel import Source
-from fleetwheel.team.loading import load_team
+from fleetwheel.team.apart import load_team
 from tests.samples import (
     CPU_HOST,
     GPU_HOST,
