@@ -6,9 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from threading import Lock as Mutex
 
@@ -19,13 +17,18 @@ from fleetwheel.choice.target import Target
 from fleetwheel.choice.team_target import TeamTarget, named_by
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.lock.lock import Lock
+from fleetwheel.once import Once
+from fleetwheel.processes import run_group
 from fleetwheel.sources import store
 from fleetwheel.team.loading import place_of
 from fleetwheel.team.pins import Team, with_own
 from fleetwheel.team.reading import resolved
+from fleetwheel.work import work_directory
 
 TREE_BYTES = 100 * 2**20
 TREE_FILES = 10_000
+"""With directories."""
+TREE_DEPTH = 50
 BUILD_S = 600
 EPOCH = "1577836800"
 """The time that files in a wheel get, so that the same tree is the same wheel: 2020-01-01."""
@@ -34,10 +37,12 @@ NOT_CODE |= {".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache", ".tox"}
 EARLIER_BUILDS = {"build", "dist"}
 """At the top of a project; setuptools would take files of such a build into the next one."""
 GIVE_IT = "build its wheel yourself, and name it under packages: with #sha256=HEX behind it"
+UPWARD_ENDS = (".git", ".hg")
+"""Directories at which hatchling looks no further up for a .gitignore or .hgignore."""
 _building = Mutex()
 
 
-@cache
+@Once
 def with_own_wheel(team: Team) -> Team:
     """Return what a team's project asks for with its own wheel, built once for each state of it.
 
@@ -47,11 +52,15 @@ def with_own_wheel(team: Team) -> Team:
     """
     directory, base = place_of(team)
     root = resolved(directory, base, team.path)
-    with _building:
-        tree = _tree(root, team.path)
-        noted = store.cache_directory() / "projects" / _digest(root, tree)
-        own = _noted(noted) or _kept(_build(root, tree, team.path), team.path)
-        files.replace(noted, own)
+    try:
+        with _building:
+            tree = _tree(root, team.path)
+            noted = files.cache_directory() / "projects" / _digest(root, tree)
+            own = _noted(noted) or _kept(_build(root, tree, team.path), team.path)
+            files.replace(noted, own)
+    except OSError as error:
+        words = f"its files cannot be read or copied: {error.strerror}"
+        raise _unbuilt(team.path, words) from error
     return with_own(team, own)
 
 
@@ -76,9 +85,18 @@ def with_wheel_here(lock: Lock, target: Target) -> Lock:
 def _tree(root: Path, said: str) -> list[Path]:
     """Return the project's files, relative and sorted; FleetwheelError for what leads elsewhere."""
     found: list[Path] = []
-    size = 0
-    for path in _walk(root):
+    size, deepest = 0, len(root.parts) + TREE_DEPTH
+    for seen, path in enumerate(_walk(root), 1):
         mode = path.lstat()
+        size += 0 if stat.S_ISDIR(mode.st_mode) else mode.st_size
+        if seen > TREE_FILES or size > TREE_BYTES or len(path.parts) > deepest:
+            raise FleetwheelError(
+                f"{said} has more than {TREE_BYTES >> 20} MB, {TREE_FILES} files and directories,"
+                f" or {TREE_DEPTH} levels of them, which is too much to build its wheel from",
+                hint=f"keep data elsewhere, or {GIVE_IT}",
+            )
+        if stat.S_ISDIR(mode.st_mode):
+            continue
         if stat.S_ISLNK(mode.st_mode):
             resolved(path, root, f"{said}/{path.relative_to(root)}")
         elif not stat.S_ISREG(mode.st_mode):
@@ -86,19 +104,15 @@ def _tree(root: Path, said: str) -> list[Path]:
                 f"{said}/{path.relative_to(root)} is no file", hint="take it out of the project"
             )
         found.append(path.relative_to(root))
-        size += mode.st_size
-        if size > TREE_BYTES or len(found) > TREE_FILES:
-            raise FleetwheelError(
-                f"{said} has more than {TREE_BYTES >> 20} MB or {TREE_FILES} files, which is too"
-                " much to build its wheel from",
-                hint=f"keep data elsewhere, or {GIVE_IT}",
-            )
     return sorted(found)
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield files and links below a directory: no environments, caches, repositories, builds."""
-    for place, directories, names in os.walk(root):
+    """Yield what is below a directory: no environments, caches, repositories, builds.
+
+    Raises OSError for a directory that cannot be read.
+    """
+    for place, directories, names in os.walk(root, onerror=_raise):
         here = Path(place)
         links = [name for name in directories if (here / name).is_symlink()]
         passed_over = {*NOT_CODE, *links, *(EARLIER_BUILDS if here == root else ())}
@@ -109,7 +123,13 @@ def _walk(root: Path) -> Iterator[Path]:
             and not name.endswith(".egg-info")
             and not (here / name / "pyvenv.cfg").exists()
         ]
-        yield from (here / name for name in [*names, *links] if not name.endswith(".pyc"))
+        yield from (
+            here / name for name in [*directories, *names, *links] if not name.endswith(".pyc")
+        )
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _digest(root: Path, tree: list[Path]) -> str:
@@ -132,8 +152,9 @@ def _noted(path: Path) -> str | None:
 
 def _build(root: Path, tree: list[Path], said: str) -> tuple[str, bytes]:
     """Return the name and content of the wheel that pip builds of a copy of the files."""
-    with tempfile.TemporaryDirectory(prefix="fleetwheel-build-") as name:
-        work = Path(name)
+    with work_directory("build") as work:
+        for end in UPWARD_ENDS:
+            (work / end).mkdir()
         for path in tree:
             copy = work / "project" / path
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +163,7 @@ def _build(root: Path, tree: list[Path], said: str) -> tuple[str, bytes]:
         command += ["--ignore-requires-python", "--disable-pip-version-check"]
         command += ["--wheel-dir", str(work / "wheels"), str(work / "project")]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment["GIT_CEILING_DIRECTORIES"] = str(work)
         words = _run(command, work, environment, said)
         built = sorted((work / "wheels").glob("*.whl"))
         if len(built) != 1:
@@ -153,20 +175,14 @@ def _run(command: list[str], work: Path, environment: dict[str, str], said: str)
     """Run a build, and return its last words."""
     with (work / "log").open("w+b") as log:
         try:
-            done = subprocess.run(
-                command,
-                cwd=work,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                timeout=BUILD_S,
+            status = run_group(
+                command, cwd=work, env=environment, output=log, errors=log, timeout=BUILD_S
             )
         except subprocess.TimeoutExpired as error:
             raise _unbuilt(said, f"it took longer than {BUILD_S} s") from error
         log.seek(max(log.seek(0, os.SEEK_END) - 1500, 0))
         words = log.read().decode("utf-8", "replace").replace(str(work), "").strip()
-    if done.returncode != 0:
+    if status != 0:
         raise _unbuilt(said, words)
     return words
 

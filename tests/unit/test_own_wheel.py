@@ -1,6 +1,9 @@
 """``install: true``: a project's own wheel, built on the controller and put into the lock."""
 
 import os
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +171,104 @@ def test_too_much_for_a_wheel(
     monkeypatch.setattr(own_wheel, limit, value)
     assert "too much to build its wheel from" in refusal(project)
     assert ran(project) == 0
+
+
+def test_empty_directories_are_too_much_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_wheel, "TREE_FILES", 20)
+    for number in range(20):
+        (project / f"empty{number}").mkdir()
+    assert "too much to build its wheel from" in refusal(project)
+    assert ran(project) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("d", "50 levels of them, which is too much"), ("d" * 200, "cannot be read or copied: File")],
+)
+def test_directories_too_deep(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    """Deeper than Python's recursion goes, and than the longest path."""
+    monkeypatch.chdir(project)
+    for _ in range(1200):
+        Path(name).mkdir()
+        os.chdir(name)
+    os.chdir(project)
+    try:
+        assert why in refusal(project)
+        assert ran(project) == 0
+    finally:
+        subprocess.run(["rm", "-r", project / name], check=True)
+
+
+def test_a_failure_is_found_once_for_all_hosts(project: Path) -> None:
+    (project / "backend.py").write_text(f"{COUNT}raise RuntimeError('no luck today')")
+    with_own_wheel.cache_clear()
+    asked = team(project)
+    for _host in range(3):
+        with pytest.raises(FleetwheelError, match="no luck today"):
+            with_own_wheel(asked)
+    assert ran(project) == 1
+
+
+COUNT = """
+import os
+open(os.environ["RAN"], "a").write("x")
+"""
+LEAVES_A_CHILD = f"""{COUNT}
+import subprocess
+child = subprocess.Popen(["sleep", "300"])
+open(os.environ["RAN"] + ".pid", "w").write(str(child.pid))
+"""
+
+
+def test_what_a_build_leaves_running_ends_with_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that holds the build's output keeps pip waiting for it."""
+    monkeypatch.setattr(own_wheel, "BUILD_S", 5)
+    (project / "backend.py").write_text(LEAVES_A_CHILD + BACKEND.replace("TAG", "py3-none-any"))
+    assert "it took longer than 5 s" in refusal(project)
+    pid = int((project.parent / "ran.pid").read_text())
+    deadline = time.monotonic() + 5
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running(pid)
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; one that has ended may still wait for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+LOOKS_UPWARD = """
+import os, subprocess
+from pathlib import Path
+
+here = Path.cwd()
+found = []
+for directory in (here, *here.parents):
+    found += [str(directory / n) for n in (".gitignore", "setup.cfg") if (directory / n).exists()]
+    if (directory / ".git").exists():
+        break
+git = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+Path(os.environ["RAN"] + ".found").write_text(str(found) + git.stdout)
+"""
+
+
+def test_a_build_finds_nothing_above_its_copy(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As hatchling looks for .gitignore, and setuptools-scm for a repository."""
+    above = project.parent / "cache/fleetwheel/work"
+    above.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(above))
+    subprocess.run(["git", "init", "--quiet", above], check=True)
+    for name in (".gitignore", "setup.cfg"):
+        (above / name).write_text("*")
+    (project / "backend.py").write_text(LOOKS_UPWARD + BACKEND.replace("TAG", "py3-none-any"))
+    assert built(project).own
+    assert (project.parent / "ran.found").read_text() == "[]"
