@@ -153,8 +153,8 @@ def _noted(path: Path) -> str | None:
 def _build(root: Path, tree: list[Path], said: str) -> tuple[str, bytes]:
     """Return the name and content of the wheel that pip builds of a copy of the files."""
     with work_directory("build") as work:
-        for end in UPWARD_ENDS:
-            (work / end).mkdir()
+        for name in ("tmp", *UPWARD_ENDS):
+            (work / name).mkdir()
         for path in tree:
             copy = work / "project" / path
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def _build(root: Path, tree: list[Path], said: str) -> tuple[str, bytes]:
         command += ["--ignore-requires-python", "--disable-pip-version-check"]
         command += ["--wheel-dir", str(work / "wheels"), str(work / "project")]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PYTHONDONTWRITEBYTECODE": "1"}
-        environment["GIT_CEILING_DIRECTORIES"] = str(work)
+        environment |= {"GIT_CEILING_DIRECTORIES": str(work), "TMPDIR": str(work / "tmp")}
         words = _run(command, work, environment, said)
         built = sorted((work / "wheels").glob("*.whl"))
         if len(built) != 1:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -245,15 +244,16 @@ def running(pid: int) -> bool:
 
 
 LOOKS_UPWARD = """
-import os, subprocess
+import os, subprocess, tempfile
 from pathlib import Path
 
-here = Path.cwd()
-found = []
-for directory in (here, *here.parents):
-    found += [str(directory / n) for n in (".gitignore", "setup.cfg") if (directory / n).exists()]
-    if (directory / ".git").exists():
-        break
+def looked(place):
+    for directory in (place, *place.parents):
+        yield from (str(f) for n in (".gitignore", "setup.cfg") if (f := directory / n).exists())
+        if (directory / ".git").exists():
+            return
+
+found = [*looked(Path.cwd()), *looked(Path(tempfile.gettempdir()))]
 git = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True)
 Path(os.environ["RAN"] + ".found").write_text(str(found) + git.stdout)
 """
@@ -265,7 +265,7 @@ def test_a_build_finds_nothing_above_its_copy(
     """As hatchling looks for .gitignore, and setuptools-scm for a repository."""
     above = project.parent / "cache/fleetwheel/work"
     above.mkdir(parents=True)
-    monkeypatch.setattr(tempfile, "tempdir", str(above))
+    monkeypatch.setenv("TMPDIR", str(above))
     subprocess.run(["git", "init", "--quiet", above], check=True)
     for name in (".gitignore", "setup.cfg"):
         (above / name).write_text("*")
