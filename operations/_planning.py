@@ -14,7 +14,7 @@ from fleetwheel.deploy.generations import package_changes
 from fleetwheel.deploy.plan import Plan, passed_test, plan
 from fleetwheel.deploy.record import Hold, SmokePass, State
 from fleetwheel.deploy.signposts import publish_of
-from fleetwheel.errors import FleetwheelError
+from fleetwheel.errors import FleetwheelError, RefusedError
 from fleetwheel.facts.lock import LockCopy
 from fleetwheel.host.profile import DriverState, Generation, HostState, Python
 from fleetwheel.inventory.settings import Settings
@@ -153,7 +153,7 @@ def _request(name: str, settings: Settings, facts: HostState) -> tuple[Request, 
     release = _decider.common(group, extra_sources=settings.own_sources, relock=settings.relock)
     odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
-        raise FleetwheelError(
+        raise RefusedError(
             "no release of torch runs on every CUDA host of this uniform group",
             hint=f"take uniform from the group, or the odd host out of it{odd and f': {odd}'}",
         )
