@@ -163,7 +163,7 @@ def test_a_failure_is_told_in_the_hosts_words() -> None:
 
 def test_a_record_says_of_which_zone_its_time_is() -> None:
     """Which of two records is the later one is asked of every host."""
-    text = state_of(record_of(lock_with({"torch": "2.13.0"}), "a-1")).text()
+    text = state_of(record_of(LOCK, "a-1")).text()
     assert records.parse_state(text).latest
     naive = re.sub(r'("(?:deployed_at|at)": "[^"]*)Z"', r'\1"', text)
     assert naive != text
