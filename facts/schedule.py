@@ -17,7 +17,7 @@ QUESTION = (
 own_path=$PATH
 PATH=/usr/bin:/bin:$PATH
 know_trusted "$5" "$6" "$2" 2>/dev/null || know_trusted "$5" "$6" root
-trusted_path "$own_path"
+trusted_path "$own_path:/opt/slurm/bin"
 PATH=$trusted_path
 for program in $4; do
     if test "$program" != python; then
@@ -49,11 +49,13 @@ while test "$runs" -gt 0; do
     runs=$((runs - 1))
     shift
 done
-slurm=$(command -v scontrol >/dev/null && timeout 10 scontrol show config 2>/dev/null)
+if command -v scontrol >/dev/null; then echo has:scontrol; fi
+slurm=$(timeout 10 scontrol show config 2>/dev/null) && test "$slurm" ||
+    slurm=$(grep -hv '^[[:space:]]*#' /etc/slurm*/slurm.conf /run/slurm/conf/slurm.conf 2>/dev/null)
 for file in "$@"; do
     test -f "$file" || continue
     sha256sum "$file"
-    case $slurm in *"= $file"*) echo "slurm:$file" ;; esac
+    case $slurm in *"$file"*) echo "slurm:$file" ;; esac
 done
 exit 0
 """

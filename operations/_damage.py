@@ -30,6 +30,8 @@ class Seen(NamedTuple):
     """In its readers, and in what people find it by."""
     obstacles: tuple[str, ...] = ()
     """Why people do not find it somewhere."""
+    replaced: tuple[Difference, ...] = ()
+    """What a deploy does not put right: somebody else's files in the place of ours."""
 
     @property
     def damage(self) -> list[str]:
@@ -69,15 +71,17 @@ def look_at_files(
 
 def seen_in(answer: Mapping[str, Any]) -> Seen:
     """Return what the answer of ``verify`` says (node/verify.py)."""
-    words = (
-        (each["what"], each["expected"], each["found"]) for each in answer.get("differences", ())
-    )
     return Seen(
         tuple(answer.get("damaged", ())),
         tuple(answer.get("unrecorded", ())),
-        tuple(compare.outside_differences(words)),
+        tuple(compare.outside_differences(_words(answer, "differences"))),
         tuple(map(single_line, answer.get("obstacles", ()))),
+        tuple(compare.replaced_differences(_words(answer, "replaced"))),
     )
+
+
+def _words(answer: Mapping[str, Any], key: str) -> list[tuple[str, str, str]]:
+    return [(each["what"], each["expected"], each["found"]) for each in answer.get(key, ())]
 
 
 def _has_failed(generation: str, record: Record | None) -> bool:

@@ -185,7 +185,7 @@ def _found(seen: Seen, *, deep: bool) -> list[Drift]:
     return [
         *drift.damaged(seen.packages, deep=deep),
         *drift.unrecorded(seen.files, deep=deep),
-        *drift.outside(seen.differences),
+        *drift.outside((*seen.differences, *seen.replaced)),
     ]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pyinfra import logger
+from pyinfra.facts.server import Command
 
 from fleetwheel.choice.choose import Refusal
 from fleetwheel.choice.request import Request
@@ -59,6 +60,8 @@ class PlannedHost:
 def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | EnvironmentReport:
     """Return what an environment should be, or the report of its refusal."""
     facts, record = planned.facts, planned.state.environments.get(name)
+    if settings.group:
+        _require_readers(settings.group, facts)
     request, notes = _request(name, settings, facts)
     lock = _decider.decide(
         facts.profile,
@@ -89,6 +92,19 @@ def decide(name: str, settings: Settings, planned: PlannedHost) -> Deployment | 
         builder=planned.builder_of(steps.generation),
         proved=planned.proved,
     )
+
+
+def _require_readers(group: str, facts: HostState) -> None:
+    """Raise RefusedError for a group of readers that the host does not have."""
+    if facts.profile.os == "windows":
+        raise RefusedError(
+            "a group of readers is not known on Windows", hint="take out group: for this host"
+        )
+    if not fact(Command, command=f"getent group {group} || true"):
+        raise RefusedError(
+            f"there is no group {group} on the host",
+            hint=f"add it (groupadd {group}), or name another one in the inventory",
+        )
 
 
 def changed_by_team(name: str, request: Request, lock: Lock, facts: HostState) -> tuple[str, ...]:

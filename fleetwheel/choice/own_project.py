@@ -25,6 +25,7 @@ def uv_lines(choice: Choice, source: Source) -> str:
     lines = [
         _about(choice),
         *(login if source.redacted != source.url else ()),
+        "# For the pyproject.toml that is there; a new one needs name and version too.",
         "[project]",
         f"requires-python = {_quoted(f'>={choice.python.minor}')}",
         "dependencies = [",

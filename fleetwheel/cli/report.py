@@ -71,7 +71,7 @@ def report_command(
         raise FleetwheelError("too many files", hint="two reports with --compare")
     last, earlier = _asked_for(paths[1:] if old is not against else paths, kind)
     last = follow(last, earlier)
-    before = [_asked_for([old], last.kind)[0]] if old else comparable(earlier, last)
+    before = [_asked_for([old], last.kind)[0]] if old else _before(earlier, last)
     write_reports(last, earlier, outputs)
     console = new_console(stderr=STDOUT in outputs.values())
     if compare or against:
@@ -81,6 +81,20 @@ def report_command(
     else:
         click.echo(f"{last.kind} of {last.at:%Y-%m-%d %H:%M} UTC\n", err=console.stderr)
         report.print_table(last, console)
+
+
+def _before(earlier: Sequence[Report], last: Report) -> list[Report]:
+    """Return what was known of each host before the last report, as one; none without any.
+
+    The report before may be about some hosts alone. Hosts that are long gone are left out.
+    """
+    known = comparable(earlier, last)
+    if not known:
+        return []
+    names = {host.name for report in (known[-1], last) for host in report.hosts}
+    found, _ = merge(known, warn)
+    hosts = tuple(host for host in found.hosts if host.name in names)
+    return [found.model_copy(update={"hosts": hosts})]
 
 
 def _show_comparison(found: Sequence[Report], as_json: bool, console: Console) -> None:

@@ -7,7 +7,7 @@ from fleetwheel.delivery.space import readable
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.host.profile import HostState, Installation, Profile
 from fleetwheel.matrix import visual_cpp
-from fleetwheel.node.trust import closing
+from fleetwheel.node.trust import closing, way_out
 
 LONGEST_ROOT = 71
 """Characters of a root on Windows: torch's longest file makes 213 with one of 25."""
@@ -41,10 +41,22 @@ def refuse_distrusted(there: Installation) -> None:
 def distrusted(root: str, why: str, user: str) -> FleetwheelError:
     """Return the failure of a root that others could change, with what closes it."""
     user = user or "the deploying user"
-    windows = re.match(r"[A-Za-z]:", root)
+    hint = _close_on_windows(root) if re.match(r"[A-Za-z]:", root) else _close(root, why, user)
     return FleetwheelError(
-        f"{root} is not used: {why}, so what {user} runs from there could be replaced",
-        hint=_close_on_windows(root) if windows else closing(why, user),
+        f"{root} is not used: {why}, so what {user} runs from there could be replaced", hint=hint
+    )
+
+
+def _close(root: str, why: str, user: str) -> str:
+    """Return what closes a root: where a link of it leads elsewhere, nothing there is at fault."""
+    found = re.search(r"/.*?(?= belongs to |$)", why)
+    place = found[0] if found else root
+    own = (f"{root}/", f"{place.rstrip('/')}/")
+    if f"{place}/".startswith(own[0]) or own[0].startswith(own[1]):
+        return closing(why, user)
+    return (
+        f"a link at or below {root} leads to {place}: find it (ls -l {root} {root}/environments)"
+        f" and remove it; the next deploy writes the links of environments again{way_out(why)}"
     )
 
 

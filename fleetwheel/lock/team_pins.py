@@ -64,7 +64,8 @@ def allowed(
         raise FleetwheelError(
             f"{name}=={wheels[0].version}: no wheel with a hash of the team's file, but {there}",
             hint="compare the file with the source: one of them has other bytes under this name."
-            " Where the source is right, make the team's file again",
+            " Where the source is right, or a version was changed by hand, remove the team's file"
+            " and make it again: over the old one, uv keeps its hashes",
         )
     return found
 

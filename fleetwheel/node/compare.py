@@ -308,6 +308,12 @@ def outside_differences(found: Iterable[tuple[str, str, str]]) -> list[Differenc
     return [Difference("runtime", *words, DEPLOY, "deploy") for words in found]
 
 
+def replaced_differences(found: Iterable[tuple[str, str, str]]) -> list[Difference]:
+    """Return which files that people found an environment by are somebody else's now."""
+    repair = "remove that file, and run deploys/torch.py; or switch it off, with publish:"
+    return [Difference("runtime", *words, repair) for words in found]
+
+
 def root_differences(why: str, user: str, os: str) -> list[Difference]:
     """Return that others than this user could change what stands under a root (trust.sh)."""
     windows = os == "windows"

@@ -32,7 +32,8 @@ FAULTS = (
         r"(during|after) import (?!torch\b)\S+ of \S+",
         "a package that the team's file names cannot be imported here",
         "read the error: take a version that goes with {torch} and this host, or take it out of"
-        " the file; where the package is right, a library of the system that it needs is missing",
+        " the file; a project of your own has to name in pyproject.toml what it imports; where"
+        " both are right, a library of the system is missing",
     ),
     Fault(
         "no-driver",

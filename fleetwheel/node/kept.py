@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleetwheel.node.clean import in_use, is_fresh, is_ours
 from fleetwheel.node.link import is_link, leading
-from fleetwheel.node.readers import give, number_of, readers
+from fleetwheel.node.readers import give, name_of, number_of, readers
 from fleetwheel.node.state import mentioned, own_generations, records
 
 
@@ -50,7 +50,7 @@ def reader_differences(
     kept = kept_generations(root, environment, group)
     places += [(f"readers of {path.name}", path) for path in kept if path != inside]
     return [
-        (what, wanted, f"{stat.filemode(has.st_mode)}, group {has.st_gid}")
+        (what, wanted, f"{stat.filemode(has.st_mode)}, {name_of(has.st_gid)}")
         for what, path, has in ((what, path, path.stat()) for what, path in places)
         if readers(path) != number
     ]

@@ -2,6 +2,7 @@
 
 A controller says what they hold. Whose they are stands in them (``mark_of``): what somebody else
 has put in such a place is neither replaced nor removed, and none is used that others can change.
+Where that stands in the place of a file of ours, drift goes on naming it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Publication(NamedTuple):
     obstacles: tuple[str, ...]
     """What is not done and why, one sentence each."""
     differences: tuple[Found, ...]
+    replaced: tuple[Found, ...]
+    """What a deploy leaves as it is, where a file of ours once stood."""
 
 
 def publication(
@@ -74,23 +77,33 @@ def publication(
     ``group`` of readers, and ``users`` and ``groups`` that are trusted besides.
     """
     mark, group = mark_of(generation.parents[1], environment), number_of(publish["group"])
-    write, published, obstacles = [], {}, []
+    write, published, obstacles, replaced = [], {}, [], []
     for post in signposts(generation, publish["wanted"]):
-        why = why_left(post.path, mark, publish)
-        if why:
+        path = str(post.path)
+        if why := why_left(post.path, mark, publish):
             obstacles.append(f"no {KINDS[post.kind]}: {why}")
+            if path in recorded:
+                published[path] = recorded[path]
+                replaced.append(Found(post.name, "as deployed", why))
             continue
-        published[str(post.path)] = hashlib.sha256(post.text.encode()).hexdigest()
+        published[path] = hashlib.sha256(post.text.encode()).hexdigest()
         if not stands(post, group):
             write.append(post)
     unwanted = [Path(path) for path in recorded if path not in published]
     remove = [path for path in unwanted if not why_left(path, mark, publish) and path.exists()]
     differences = [Found(post.name, "as deployed", seen(post.path)) for post in write]
-    differences += [Found(str(path), "not there", "there, or in the record") for path in unwanted]
+    differences += [Found(str(path), "not there", still(path)) for path in unwanted]
     known = {*recorded, *(str(post.path) for post in write)}
     unknown = [path for path in published if path not in known]
     differences += [Found(path, "in the record", "not there") for path in unknown]
-    return Publication(tuple(write), tuple(remove), published, tuple(obstacles), tuple(differences))
+    return Publication(
+        tuple(write),
+        tuple(remove),
+        published,
+        tuple(obstacles),
+        tuple(differences),
+        tuple(replaced),
+    )
 
 
 def looked(root: str, id: str, environment: str, publish: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +113,8 @@ def looked(root: str, id: str, environment: str, publish: Mapping[str, Any]) -> 
     made = publication(generation, environment, published_in(record), publish)
     others = reader_differences(Path(root), environment, id, publish["group"])
     differences = [each._asdict() for each in [*map(Found._make, others), *made.differences]]
-    return {"differences": differences, "obstacles": [*made.obstacles]}
+    replaced = [each._asdict() for each in made.replaced]
+    return {"differences": differences, "replaced": replaced, "obstacles": [*made.obstacles]}
 
 
 def carry_out(made: Publication, group: int | None) -> None:
@@ -194,6 +208,10 @@ def stands(post: Signpost, group: int | None) -> bool:
 
 def seen(path: Path) -> str:
     return "changed" if os.path.lexists(str(path)) else "not there"
+
+
+def still(path: Path) -> str:
+    return "still there" if os.path.lexists(str(path)) else "still in the record"
 
 
 def put_up(post: Signpost, group: int | None) -> None:

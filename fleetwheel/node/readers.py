@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fleetwheel.node.root import Failure
@@ -25,6 +26,14 @@ def number_of(group: str | None) -> int | None:
             f"there is no group {group} on the host",
             f"add it (groupadd {group}), or name another one in the inventory",
         ) from None
+
+
+def name_of(group: int) -> str:
+    """Return ``group vision``, or with its number where the host has no name for it."""
+    if sys.platform != "win32":
+        with suppress(KeyError):
+            return f"group {grp.getgrgid(group).gr_name}"
+    return f"group {group}"
 
 
 def give(path: Path, group: int | None) -> None:

@@ -35,7 +35,7 @@ class Scheduling(Value):
     others: str = ""
     """Why others than root and that user could change what would run; empty where they cannot."""
     slurm_runs: frozenset[str] = frozenset()
-    """Those of the files that slurm.conf names."""
+    """Those of the files that Slurm's settings name, or slurm.conf where Slurm does not answer."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path to SHA-256 of each file of the schedule that is there."""
 

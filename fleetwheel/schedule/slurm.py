@@ -47,8 +47,18 @@ class SlurmJob(Job):
     def repair(self) -> str:
         return f"have root deploy to {self.root}: Slurm runs the check as root"
 
+    @property
+    @override
+    def programs(self) -> tuple[str, ...]:
+        return ("scontrol",)
+
     @override
     def demand(self, settings: Settings, there: Scheduling) -> None:
+        if "scontrol" not in there.programs:
+            raise FleetwheelError(
+                "the host has no scontrol, by which a node is drained",
+                hint="install Slurm's client there (Debian: slurm-client), or take mode: slurm out",
+            )
         if not there.program:
             raise FleetwheelError(
                 f"{self.program} is not on this host, and Slurm would run it",

@@ -138,7 +138,9 @@ def _without_hashes(line: _Line) -> tuple[str, tuple[str, ...]]:
         raise _refused(line, f"has the option {option[1]}", "take it out: no sources are built")
     hashes = {value.lower() for kind, value in found if kind == "sha256" and len(value) == 64}
     if found and not hashes:
-        raise _refused(line, "has no hash of the kind sha256", "add it: --hash=sha256:HEX")
+        raise _refused(
+            line, "has no whole hash of the kind sha256", "add it: --hash=sha256: and 64 digits"
+        )
     return bare, tuple(sorted(hashes))
 
 

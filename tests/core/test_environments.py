@@ -45,9 +45,13 @@ class Lab:
 
 def test_what_cannot_be_is_refused_and_the_rest_is_done(small: Project) -> None:
     lab = Lab(small)
-    wanted = {"bad": {"torch": "1.0.0"}, "good": {"python": None}}
+    wanted = {"bad": {"torch": "1.0.0"}, "closed": {"group": "nobody-knows"}, "good": {}}
+    expected = {"default": "changed", "bad": "refused", "closed": "refused", "good": "changed"}
+    code, said = lab.run("deploy", wanted, "--dry-run")
+    assert "there is no group nobody-knows on the host" in said
+    assert said.count(" refused ") == 2
     code, said = lab.run("deploy", wanted, "--yes", "--detailed-exitcodes")
-    assert lab.states() == {"default": "changed", "bad": "refused", "good": "changed"}, said
+    assert lab.states() == expected, said
     assert code == 6
     assert (small.root / "current").exists() and (small.root / "environments/good").exists()
     code, said = lab.run("deploy", wanted)

@@ -106,4 +106,8 @@ def test_no_other_command_begins_so(place: Path) -> None:
         ["fish", "--no-config", "-c", f"{LINES['fish']}; complete -C 'fleetwheel s'"],
         cwd=place, env=environment(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert sorted(line.split("\t")[0] for line in done.stdout.splitlines()) == ["schedule", "smoke"]
+    assert sorted(line.split("\t")[0] for line in done.stdout.splitlines()) == [
+        "schedule",
+        "schema",
+        "smoke",
+    ]

@@ -126,6 +126,7 @@ ELSEWHERE = {
         "words of Windows alone: test_smoke.py has them, as documented",
     ),
     "xid": "test_smoke_full.py: the kernel's log cannot be scripted",
+    "package-import": "test_smoke_imports.py and core's test_team_deploy.py: real imports",
     "too-slow": "test_smoke_full.py: nothing is measured where kernels do nothing",
 }
 """Where the other rows are proven, or why they cannot be."""

@@ -222,14 +222,16 @@ PROGRAM = "/opt/fleetwheel/bin/fleetwheel-node"
 SCONTROL = """\
 #!/bin/sh
 # Slurm as it lists its settings while /run/slurm.conf names a program.
+test ! -e /run/down || exit 1
 if test -e /run/slurm.conf; then echo "Prolog                  = $(cat /run/slurm.conf)"; fi
 """
 
 
 def test_slurm_runs_the_check(machine: Namespace) -> None:
+    machine.run("mkdir", "-p", "/run/systemd/system")
+    assert "the host has no scontrol" in machine.schedule(NODE).stdout
     (machine.programs / "scontrol").write_text(SCONTROL)
     (machine.programs / "scontrol").chmod(0o755)
-    machine.run("mkdir", "-p", "/run/systemd/system")
     machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/opt")
     refused = machine.schedule(NODE)
     assert refused.returncode == 1
@@ -257,7 +259,11 @@ def test_slurm_runs_the_check(machine: Namespace) -> None:
         assert kept.returncode == 1
         assert f"Slurm still runs {FILES[9]}, and without its prolog" in kept.stdout
         assert machine.there() == {*FILES[8:]}
+    conf = 'mkdir -p /etc/slurm && echo "Prolog=$0" >/etc/slurm/slurm.conf && touch /run/down'
+    machine.run("sh", "-c", conf, FILES[9])
     machine.run("rm", "/run/slurm.conf")
+    assert "Slurm still runs" in machine.schedule(DIRECTORY).stdout, "slurm.conf, without slurmctld"
+    machine.run("sh", "-c", "sed -i 's/^/#/' /etc/slurm/slurm.conf")
     assert machine.schedule(f"{NODE}, present: false").returncode == 0
     assert machine.there() == set()
 

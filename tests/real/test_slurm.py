@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
 STRAY = "fleetwheel: package: stray: expected not there, found 1.0"
+STRAY_OTHER = "fleetwheel: package: other: expected not there, found 1.0"
 WATCHED = """\
 #!/bin/sh
 # Has the health check told apart: each one that ends leaves a line, none begins while it is paused.
@@ -42,15 +43,15 @@ class Node:
         done = self.project.deploy()
         assert done.returncode == 0, done.stdout
 
-    def install_stray(self) -> None:
+    def install_stray(self, name: str = "stray") -> None:
         """Put a package into the environment, as a person with pip would."""
         libraries = next((self.project.root / "current/lib").glob("python*")) / "site-packages"
-        metadata = libraries / "stray-1.0.dist-info/METADATA"
+        metadata = libraries / f"{name}-1.0.dist-info/METADATA"
         metadata.parent.mkdir()
-        metadata.write_text("Metadata-Version: 2.1\nName: stray\nVersion: 1.0\n")
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
 
-    def remove_stray(self) -> None:
-        for path in (self.project.root / "envs").rglob("stray-1.0.dist-info"):
+    def remove_stray(self, name: str = "stray") -> None:
+        for path in (self.project.root / "envs").rglob(f"{name}-1.0.dist-info"):
             shutil.rmtree(path)
 
     def wait_for_checks(self) -> list[str]:
@@ -103,6 +104,10 @@ def test_a_changed_node_is_drained_until_a_deploy(node: Node) -> None:
     node.install_stray()
     assert node.slurm.wait(drained)[1] == STRAY
     assert node.slurm.run("srun", "--immediate=1", "true").returncode != 0
+    node.install_stray("other")
+    node.slurm.wait(lambda state, reason: reason == f"{STRAY_OTHER} (and 1 more)")
+    node.remove_stray("other")
+    node.slurm.wait(lambda state, reason: reason == STRAY)
     (node.project.root / "bin/fleetwheel-node").rename(node.base / "away")
     try:
         gone = f"fleetwheel: {node.project.root}/bin/fleetwheel-node is gone"

@@ -95,6 +95,24 @@ def test_a_root_that_others_can_change_is_refused() -> None:
     assert "in the inventory: trust: {groups: [lab]}" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("why", "link"),
+    [
+        ("everyone can write to /tmp", True),
+        ("/srv/x belongs to ann (1000)", True),
+        ("everyone can write to /opt", False),
+        ("everyone can write to /opt/x/envs", False),
+        ("/opt/x belongs to ann (1000)", False),
+    ],
+)
+def test_where_a_link_leads_is_not_to_be_closed(why: str, link: bool) -> None:
+    """Nobody should be told to take the write permission from /tmp."""
+    with pytest.raises(FleetwheelError) as refused:
+        preflight.refuse_distrusted(GOOD.model_copy(update={"distrusted": why}))
+    assert ("a link at or below /opt/x leads to " in refused.value.hint) == link
+    assert ("chmod go-w" in refused.value.hint) != link
+
+
 def test_a_shared_root_that_the_inventory_names_is_meant() -> None:
     assert said(named=True, file_system="nfs4") == ""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fleetwheel import drift
 from fleetwheel.deploy.record import Earlier
 from fleetwheel.deploy.signposts import kernelspec, module_file, publish_of
 from fleetwheel.inventory.settings import Settings
@@ -17,6 +18,7 @@ from fleetwheel.lock.lock import Lock
 from fleetwheel.node import activate as activating
 from fleetwheel.node import build, check, publish, readers, remove, state, uninstall, verify
 from fleetwheel.node.root import Failure
+from fleetwheel.operations._damage import seen_in
 from tests.deploying import add_generation
 from tests.samples import PYTHON, lock_with, record_of
 
@@ -243,10 +245,17 @@ def test_what_somebody_else_has_put_in_the_place_of_ours_stays(
     asked = wanted(root, tmp_path)
     activate(root, asked)
     module.write_text("mine\n")
-    assert differences(root, asked) == [("vision", "there, or in the record")]
-    (why,) = activate(root, asked)
-    assert "somebody else's" in why and module.read_text() == "mine\n"
-    assert differences(root, asked) == []
+    for _ in range(2):
+        (why,) = activate(root, asked)
+        assert "somebody else's" in why and module.read_text() == "mine\n"
+        assert differences(root, asked) == [], "a deploy would change nothing"
+        seen = seen_in(publish.looked(str(root), A, "vision", asked))
+        (named,) = drift.outside((*seen.differences, *seen.replaced))
+        assert named.found == f"{module} is somebody else's, and stays"
+        assert named.repair.startswith("remove that file, and run deploys/torch.py")
+        assert check.unfound(state.records(root)["vision"])
+    module.unlink()
+    assert activate(root, asked) == [] and module.read_text() != "mine\n"
 
 
 @pytest.mark.parametrize("place", ["modulefiles", "modulefiles/fleetwheel"])

@@ -47,6 +47,24 @@ def test_what_changed(project: Path) -> None:
     assert document["old"] == "2026-11-19T03:12:00+00:00"
 
 
+@pytest.mark.parametrize("place", [(), ("reports",)])
+def test_a_check_of_one_host_makes_nothing_new_of_the_others(
+    project: Path, place: tuple[str, ...]
+) -> None:
+    last = Report.model_validate_json(LAST.read_text())
+    alone = next(host for host in last.hosts if host.status == "drifted")
+    for hour in (4, 5):
+        at = last.at.replace(hour=hour)
+        save_report(project / "reports", last.model_copy(update={"at": at, "hosts": (alone,)}))
+    said = json.loads(run(*place, "--compare", "--json").stdout)
+    assert said["appeared"] == [] and said["unchanged"]
+    at = last.at.replace(hour=6)
+    save_report(project / "reports", last.model_copy(update={"at": at}))
+    said = json.loads(run(*place, "--compare", "--json").stdout)
+    assert said["appeared"] == said["mended"] == []
+    assert len(said["unchanged"]) > 20
+
+
 def test_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("--compare", EARLIER, LAST)
