@@ -1,8 +1,11 @@
-"""Where fleetwheel keeps files, and writing one in one step: old content or new, never half."""
+"""Where files are kept; writing them in one step, and reading what others may have written."""
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def cache_directory() -> Path:
@@ -32,3 +35,22 @@ def replace(path: Path, text: str, mode: int | None = None) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read; OSError for anything else there, such as a fifo that would wait."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a regular file; OSError for other things, and beyond ``most`` bytes."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most / 2**20:.0f} MiB", str(path))
+    return content

@@ -169,7 +169,7 @@ def _request(name: str, settings: Settings, facts: HostState) -> tuple[Request, 
     release = _decider.common(group, extra_sources=settings.own_sources, relock=settings.relock)
     odd = ", ".join(_decider.odd_ones_out(group))
     if release is None:
-        raise FleetwheelError(
+        raise RefusedError(
             "no release of torch runs on every CUDA host of this uniform group",
             hint=f"take uniform from the group, or the odd host out of it{odd and f': {odd}'}",
         )

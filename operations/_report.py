@@ -199,6 +199,12 @@ def report_at_exit() -> None:
     keep_errors()
 
 
+def _from_here(file: str) -> str:
+    """Return the path of a file as one names it from the project directory."""
+    path, here = Path(file).absolute(), Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else file
+
+
 def _run() -> _Run | None:
     options = asked()
     if options is None:
@@ -208,7 +214,7 @@ def _run() -> _Run | None:
     return _Run(
         kind=next((kind for kind in kinds if kind in deploys), "deploy"),
         inventory=options["inventory"],
-        deploys=tuple(options["operations"]),
+        deploys=tuple(map(_from_here, options["operations"])),
         lists_changes=not options["json_output"],
     )
 

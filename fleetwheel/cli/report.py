@@ -14,6 +14,7 @@ from fleetwheel.cli._stderr import verbosity_options, warn
 from fleetwheel.errors import FleetwheelError
 from fleetwheel.operations._report import kept_reports
 from fleetwheel.reporting import history, junit, page, prometheus, report
+from fleetwheel.reporting.cause_list import some
 from fleetwheel.reporting.causes import comparable, follow
 from fleetwheel.reporting.merge import merge
 from fleetwheel.reporting.report import Kind, Report
@@ -21,6 +22,7 @@ from fleetwheel.terminal import new_console
 
 REPORTS = Path("reports")
 STDOUT = Path("-")
+CHECK = "run `fleetwheel drift inventory.py`"
 
 
 @click.command("report")
@@ -90,7 +92,7 @@ def _before(earlier: Sequence[Report], last: Report) -> list[Report]:
     if not known:
         return []
     names = {host.name for report in (known[-1], last) for host in report.hosts}
-    found, _ = merge(known)
+    found, _ = merge(known, warn)
     hosts = tuple(host for host in found.hosts if host.name in names)
     return [found.model_copy(update={"hosts": hosts})]
 
@@ -113,7 +115,27 @@ def _asked_for(paths: Sequence[Path], kind: Kind) -> tuple[Report, list[Report]]
     if len(paths) == 1 and not paths[0].is_dir():
         wanted = history.read_report(paths[0])
         return wanted, history.load_earlier(paths[0].parent, wanted, warn)
-    return merge([report for path in paths for report in _of(path, kind)])
+    if len(paths) == 1:
+        return merge(_of(paths[0], kind), warn)
+    found = [(path, report) for path in paths for report in _read(path, kind)]
+    for path in [path for path in paths if path not in dict(found)]:
+        warn(f"{path}/ holds no {kind} report")
+    if not found:
+        raise FleetwheelError(f"there is no {kind} report", hint=CHECK)
+    _warn_of_disputed(found)
+    return merge([report for _, report in found], warn)
+
+
+def _warn_of_disputed(found: Sequence[tuple[Path, Report]]) -> None:
+    """Name the hosts that reports of different directories are about: the newest one counts."""
+    places: dict[str, set[Path]] = {}
+    for path, each in found:
+        place = path if path.is_dir() else path.parent
+        for host in each.hosts:
+            places.setdefault(host.name, set()).add(place)
+    disputed = sorted(name for name, of in places.items() if len(of) > 1)
+    if disputed:
+        warn(f"several directories have reports of {some(disputed)}: the newest of each counts")
 
 
 def _last(directory: Path, kind: Kind) -> tuple[Report, list[Report]]:
@@ -123,13 +145,15 @@ def _last(directory: Path, kind: Kind) -> tuple[Report, list[Report]]:
 
 def _of(path: Path, kind: Kind) -> list[Report]:
     """Return the report of a file, or those of a kind in a directory."""
+    if found := _read(path, kind):
+        return found
+    raise FleetwheelError(f"{path}/ holds no {kind} report", hint=CHECK)
+
+
+def _read(path: Path, kind: Kind) -> list[Report]:
     if not path.is_dir() and path != REPORTS:
         return [history.read_report(path)]
-    if found := history.load_reports(path, kind, warn):
-        return found
-    raise FleetwheelError(
-        f"{path}/ holds no {kind} report", hint="run `fleetwheel drift inventory.py`"
-    )
+    return history.load_reports(path, kind, warn)
 
 
 def write_reports(

@@ -1,7 +1,8 @@
 """The generations that an environment had in use, and what differs between two of them."""
 
 from collections.abc import Mapping
-from datetime import datetime
+
+from pydantic import AwareDatetime
 
 from fleetwheel.choice.request import Request
 from fleetwheel.deploy.record import Earlier, Record, State
@@ -64,7 +65,7 @@ class ListedGeneration(Value):
 
     environment: str
     generation: str
-    deployed_at: datetime | None = None
+    deployed_at: AwareDatetime | None = None
     """When it was put to use last; None where nobody wrote that down."""
     torch: str = ""
     changes: str = ""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 from pydantic_core import from_json
 
 from fleetwheel.choice.choose import Choice
@@ -33,7 +33,7 @@ class SmokePass(Value):
     gpus: tuple[str | None, ...]
     """UUIDs of the GPUs, in index order."""
     boot_id: str | None
-    at: datetime
+    at: AwareDatetime
     tested: tuple[str, ...] | None = None
     """UUIDs of the GPUs that were tested; None for all of them."""
     result: Document = Field(default_factory=dict)
@@ -85,7 +85,7 @@ def smoke_pass(
 class Hold(Value):
     """A person rolled the host back: nothing moves it until a person lifts the hold."""
 
-    since: datetime
+    since: AwareDatetime
     rolled_back_from: str
 
 
@@ -93,7 +93,7 @@ class Earlier(Value):
     """A generation that an environment had in use before."""
 
     generation: str
-    deployed_at: datetime | None = None
+    deployed_at: AwareDatetime | None = None
     """None where an earlier version of fleetwheel did not write it down."""
     request: Request | None = None
 
@@ -127,7 +127,7 @@ class Record(Value):
     """Who deployed on the host, after sudo; empty in earlier records."""
     trust: Trust = NOBODY
     """Whom the inventory trusted on the host besides."""
-    deployed_at: datetime
+    deployed_at: AwareDatetime
 
 
 class State(Value):

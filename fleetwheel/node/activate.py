@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetwheel.node.clean import clean, trim
+from fleetwheel.node.kept import settle_readers
 from fleetwheel.node.link import (
     generation_of,
     lead,
@@ -59,6 +60,7 @@ def activate(
             take_back(base, environment, before)
             raise
         name_default(base)
+        settle_readers(base, environment, publish["group"])
         carry_out(made, number_of(publish["group"]))
         removed = clean(base, environment, failed, named_generations({environment: kept}))
         trim(base)

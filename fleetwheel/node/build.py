@@ -24,7 +24,7 @@ from typing import Any
 from fleetwheel.node.clean import sweep
 from fleetwheel.node.look import locked
 from fleetwheel.node.moving import move
-from fleetwheel.node.readers import give, number_of
+from fleetwheel.node.readers import close_tree, give, make_private, number_of
 from fleetwheel.node.root import Failure, exclusive
 from fleetwheel.node.uv import Fetching, forget_trimmed, place_uv, uv
 from fleetwheel.node.verify import (
@@ -82,8 +82,8 @@ def build(
             trusted.write_text(certificates, encoding="utf-8")
             environment = {**environment, "SSL_CERT_FILE": str(trusted)}
         try:
+            make_private(stage)
             make_environment(base, stage, python, environment)
-            give(stage, readers)
             made = [*programs_and_modules(stage), stage / "pyvenv.cfg", stage / "pylock.toml"]
             (stage / "pylock.toml").write_bytes(lock.encode())
             install(base, stage, environment, delivered or lock, offline)
@@ -92,6 +92,7 @@ def build(
             start = hook.with_name("zz_fleetwheel.pth")
             start.write_text("import fleetwheel_generation; fleetwheel_generation.settle()\n")
             record_own(stage, [*made, hook, start, write_constraints(stage), *place_pip(stage)])
+            give(stage, readers)
             move(stage, base / "envs" / id)
         finally:
             shutil.rmtree(str(stage), ignore_errors=True)
@@ -114,7 +115,8 @@ def close_cache(root: Path) -> None:
     """
     cache = root / "cache"
     cache.mkdir(exist_ok=True)
-    cache.chmod(0o700)
+    if cache.stat().st_mode & 0o077:
+        close_tree(cache)
 
 
 def require_space(root: Path, needed_bytes: int) -> None:

@@ -27,6 +27,7 @@ from fleetwheel.node.checked import (
 )
 from fleetwheel.node.compare import Difference
 from fleetwheel.node.driver import SeenDriver, gpu_of, nvidia
+from fleetwheel.node.kept import reader_differences
 from fleetwheel.node.link import generation_of, link_of
 from fleetwheel.node.place import HERE
 from fleetwheel.node.root import Failure
@@ -96,7 +97,7 @@ def look_into(
     found = [
         *environment_differences(root, name, record),
         *runtime_differences(record),
-        *other_readers(root, record),
+        *other_readers(root, name, record),
     ]
     strange = changed_files(root, record["generation"]) if smoke else []
     tests = smoke and not strange  # which would run what was put there
@@ -177,10 +178,10 @@ def runtime_differences(record: Mapping[str, Any]) -> list[Difference]:
     ]
 
 
-def other_readers(root: Path, record: Mapping[str, Any]) -> list[Difference]:
+def other_readers(root: Path, name: str, record: Mapping[str, Any]) -> list[Difference]:
     """Compare who may read an environment with the last deploy."""
-    generation = root / "envs" / record["generation"]
-    return compare.outside_differences(publish.reader_differences(generation, record.get("group")))
+    found = reader_differences(root, name, record["generation"], record.get("group"))
+    return compare.outside_differences(found)
 
 
 def unfound(record: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,8 +16,9 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from fleetwheel.node.kept import reader_differences
 from fleetwheel.node.moving import move
-from fleetwheel.node.readers import give, is_open_to_all, name_of, number_of, readers
+from fleetwheel.node.readers import give, is_open_to_all, number_of, readers
 from fleetwheel.node.root import prepare
 from fleetwheel.node.state import believed, records
 from fleetwheel.node.trust import why_distrusted
@@ -111,19 +111,10 @@ def looked(root: str, id: str, environment: str, publish: Mapping[str, Any]) -> 
     generation = Path(root) / "envs" / id
     record = records(Path(root)).get(environment, {})
     made = publication(generation, environment, published_in(record), publish)
-    others = reader_differences(generation, publish["group"])
-    differences = [each._asdict() for each in [*others, *made.differences]]
+    others = reader_differences(Path(root), environment, id, publish["group"])
+    differences = [each._asdict() for each in [*map(Found._make, others), *made.differences]]
     replaced = [each._asdict() for each in made.replaced]
     return {"differences": differences, "replaced": replaced, "obstacles": [*made.obstacles]}
-
-
-def reader_differences(generation: Path, group: str | None) -> list[Found]:
-    """Return that others may read a generation than those that it is for."""
-    if not generation.is_dir() or readers(generation) == number_of(group):
-        return []
-    wanted = f"group {group} alone" if group else "all users"
-    has = generation.stat()
-    return [Found("readers", wanted, f"{stat.filemode(has.st_mode)}, {name_of(has.st_gid)}")]
 
 
 def carry_out(made: Publication, group: int | None) -> None:

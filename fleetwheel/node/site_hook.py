@@ -71,7 +71,7 @@ def _why_not(base: str, generation: str) -> str:
     own = _packages(os.path.dirname(__file__))
     here = shlex.quote(sys.prefix)
     again = [f"mv {here} {here}.old", f"{shlex.quote(root + '/bin/overlay')} {here} {name}"]
-    again += [f"{here}/bin/uv pip install {' '.join(own)}"] if own else []
+    again += [f"{here}/bin/uv pip install {' '.join(map(shlex.quote, own))}"] if own else []
     return (
         f"fleetwheel: {base} has {', '.join(there) or 'no Python'} now. {sys.prefix} was made for"
         f" python{sys.version_info[0]}.{sys.version_info[1]}, as was what is installed in it:"

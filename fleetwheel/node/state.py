@@ -70,6 +70,26 @@ def named_generations(found: dict[str, dict[str, Any]]) -> list[str]:
     return [id for id in ids if id and isinstance(id, str)]
 
 
+def own_generations(
+    found: dict[str, dict[str, Any]], environment: str, group: str | None
+) -> set[str]:
+    """Return what an environment names that no other one names for other readers.
+
+    That is what it uses, may go back to, went back from, or keeps for a look.
+    """
+    others = [each for name, each in found.items() if name != environment]
+    strange = [mentioned(each) for each in others if each.get("group") != group]
+    return mentioned(found.get(environment, {})).difference(*strange)
+
+
+def mentioned(record: dict[str, Any]) -> set[str]:
+    """Return every generation that a record names."""
+    hold = record.get("hold")
+    fled = [hold.get("rolled_back_from")] if isinstance(hold, dict) else []
+    ids = [*named_generations({"": record}), *listed(record, "failed", str), *fled]
+    return {id for id in ids if isinstance(id, str)}
+
+
 def listed(record: dict[str, Any], key: str, kind: type[T]) -> list[T]:
     """Return what a record lists under a key; what is not of this kind is passed over."""
     found = record.get(key)

@@ -3,12 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.past_time import PastTime
 from fleetwheel.value import Value
 
 CauseClass = Literal[
@@ -57,7 +57,7 @@ class Affected(Value):
     """Empty for the host itself."""
     expected: str = ""
     found: str = ""
-    since: datetime
+    since: PastTime
     """The first report that had it, without one since then that looked and did not find it."""
     new: bool = False
     """Whether the last look at the host did not find it."""
@@ -69,8 +69,8 @@ class SharedCause(Cause):
     id: str
     """A name for links: ``#cause-1f2e3d4c`` on the page."""
     command: str = ""
-    """What to type for all of these hosts, as it stands."""
-    since: datetime
+    """What to type for all of these hosts, as it stands; empty where nothing safe can be said."""
+    since: PastTime
     """The earliest of its hosts."""
     hosts: tuple[Affected, ...]
     """By name."""

@@ -21,9 +21,9 @@ def print_causes(causes: Sequence[SharedCause], console: Console) -> None:
         for line in filter(None, about):
             text = printable(f"  {line}").replace("\n", "\n  ")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
-        console.print(
-            printable(f"  {cause.command}"), markup=False, highlight=False, soft_wrap=True
-        )
+        if cause.command:
+            text = printable(f"  {cause.command}")
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def since(cause: SharedCause) -> str:

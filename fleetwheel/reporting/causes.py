@@ -1,5 +1,6 @@
 """The causes of a report: equal ones together, since when, what is new, and what to type."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ FILES = {
     "remove": "deploys/remove.py",
 }
 """What carries out each action."""
+DEPLOYS = {f"deploys/{name}.py" for name in ("drift", "mirror", "rollback", "schedule")}
+DEPLOYS |= {*FILES.values()}
+"""All that a report can have a person run again: it may be somebody else's."""
+AMBIGUOUS = re.compile(r"^-|[*?\[\],]")
+"""What begins an option, or means other hosts, where a host's name should stand."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +159,18 @@ def _affected(finding: Finding, at: datetime, past: Past) -> Affected:
 
 
 def _command(cause: Cause, found: Sequence[Finding], report: Report) -> str:
-    """Return what carries a remedy out on all hosts, or looks at them again after it."""
+    """Return what carries a remedy out on all hosts, or looks at them again after it.
+
+    Empty where the report names what could mean something else at a prompt.
+    """
     names = list(dict.fromkeys(finding.host for finding in found))
     concerned = {finding.environment for finding in found}
     one = concerned.pop() if len(concerned) == 1 else ""
     environments = [one] if _by_name(one, found, report) else list(report.environments)
     files = [FILES[cause.action]] if cause.action else list(report.deploys)
+    words = (*names, report.inventory.removeprefix("@"))
+    if not {*files} <= DEPLOYS or any(map(AMBIGUOUS.search, words)):
+        return ""
     if not files:
         limit = ["--limit", ",".join(names)]
         options = [word for name in environments for word in ("--environment", name)]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from fleetwheel import files
 from fleetwheel.errors import DETAIL, LOG, FleetwheelError
 from fleetwheel.host.environment import DEFAULT
 from fleetwheel.host.profile import Profile
@@ -23,6 +24,8 @@ from fleetwheel.reporting.table import print_rows
 from fleetwheel.terminal import printable
 
 SCHEMA: str = Report.model_fields["format"].default
+LARGEST = 2**28
+"""Bytes of a report; a host with eight GPUs and a full smoke test has some 50,000."""
 ENOUGH = 30
 """Earlier reports that are read in any case, for the history on the page."""
 SHOWN = 8
@@ -117,7 +120,8 @@ def last_deep_reports(directory: Path) -> list[Report]:
     found: list[Report] = []
     for path in sorted(directory.glob("*.json"), reverse=True):
         with suppress(FleetwheelError, OSError):
-            if b'"deep": true' in path.read_bytes() and (report := read_report(path)).deep:
+            content = files.read_bounded(path, LARGEST)
+            if b'"deep": true' in content and (report := read_report(path)).deep:
                 found.append(report)
                 if not report.environments:
                     break
@@ -128,11 +132,12 @@ def read_report(path: Path) -> Report:
     """Return the report in a file, of whichever schema; FleetwheelError where there is none."""
     LOG.log(DETAIL, "read %s", path)
     try:
-        return _parsed(from_json(path.read_bytes()))
+        return _parsed(from_json(files.read_bounded(path, LARGEST)))
     except ValidationError as error:
         first = error.errors()[0]
+        why = first["msg"].removeprefix("Value error, ")
         place = ".".join(map(str, first["loc"])) or "document"
-        raise FleetwheelError(f"{path} is no report: {place}: {first['msg']}") from error
+        raise FleetwheelError(f"{path} is no report: {place}: {why}") from error
     except ValueError as error:
         raise FleetwheelError(f"{path} is no report: {error}") from error
     except FleetwheelError as error:

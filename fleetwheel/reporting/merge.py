@@ -1,20 +1,22 @@
 """One report out of several: of hosts that pull, of several controllers, of checks with --limit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting.cause_list import some
 from fleetwheel.reporting.causes import comparable
 from fleetwheel.reporting.report import HostReport, Report
 
 
-def merge(reports: Sequence[Report]) -> tuple[Report, list[Report]]:
+def merge(reports: Sequence[Report], warn: Callable[[str], None]) -> tuple[Report, list[Report]]:
     """Return the newest of each host as one report, and what is left of those before, oldest first.
 
-    Only those about the same environments as the newest count. Raises FleetwheelError for reports
-    of different kinds.
+    Only those about all environments count, or, without any, those about the same as the newest;
+    ``warn`` hears of hosts that are in none of them. Raises FleetwheelError for reports of
+    different kinds.
     """
     newest_first = sorted(reports, key=lambda report: report.at, reverse=True)
-    last = newest_first[0]
+    last = next((each for each in newest_first if not each.environments), newest_first[0])
     if kinds := {report.kind for report in reports} - {last.kind}:
         raise FleetwheelError(
             f"there are reports of different kinds: {', '.join(sorted({last.kind, *kinds}))}",
@@ -27,6 +29,8 @@ def merge(reports: Sequence[Report]) -> tuple[Report, list[Report]]:
         new = [host for host in report.hosts if host.name not in hosts]
         hosts |= {host.name: host.model_copy(update={"at": host.at or at}) for host in new}
         rest.append(_without(report, new))
+    if others := {host.name for report in reports for host in report.hosts} - hosts.keys():
+        warn(f"left out: {some(sorted(others))}, with reports about some environments alone")
     found = tuple(sorted(hosts.values(), key=lambda host: host.name))
     deep = all(report.deep for report in comparable(reports, last))
     inventory = _only(report.inventory for report in reports)

@@ -30,6 +30,8 @@ BARS = 8
 """Versions that a chart names; the rest are counted together."""
 COLUMNS = 30
 """Earlier reports that the history shows."""
+OF_THE_PAGE = ("_", "cause-")
+"""What ids begin with that are not those of hosts."""
 PLACE = "SCRIPT-HASH"
 
 
@@ -143,11 +145,13 @@ def _groups(views: Sequence[dict[str, Any]], troubled: int) -> list[tuple[str, l
 
 
 def anchors_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the name in links of each host: its own, as far as an id can be."""
+    """Return the name in links of each host: its own, as far as an id can be that is free."""
     found: dict[str, str] = {}
     used: set[str] = set()
     for name in names:
         anchor = "-".join(printable(name).split())
+        if anchor.startswith(OF_THE_PAGE):
+            anchor = f"host-{anchor}"
         while not anchor or anchor in used:
             anchor += "-"
         used.add(anchor)

@@ -21,6 +21,7 @@ from fleetwheel.host.profile import DriverState, Profile
 from fleetwheel.host.trust import Trust
 from fleetwheel.reporting.cause import Action, Cause, SharedCause
 from fleetwheel.reporting.cause_list import print_causes
+from fleetwheel.reporting.past_time import PastTime
 from fleetwheel.reporting.table import print_rows
 from fleetwheel.value import Value
 
@@ -127,7 +128,7 @@ class Part:
 class LastSeen(Value):
     """What was known of a host when it could be looked at last."""
 
-    at: datetime
+    at: PastTime
     profile: Profile
     environments: tuple[EnvironmentReport, ...] = ()
 
@@ -144,7 +145,7 @@ class HostReport(Value):
     """Of the host itself; each environment says its own."""
     cause: Cause | None = None
     """Why the host itself failed, was refused or not reached; None for anything else."""
-    at: datetime | None = None
+    at: PastTime | None = None
     """When it was looked at, where that was before its report: of merged ones alone."""
     seconds: float | None = None
     profile: Profile | None = None
@@ -154,7 +155,7 @@ class HostReport(Value):
     """In the order of the inventory, or by name; none of a host that could not be looked at."""
     trust: Trust = Trust()
     """Whose files the host ran and believed, besides those of root and of the acting user."""
-    last_success: datetime | None = None
+    last_success: PastTime | None = None
     """When a check of all its environments found nothing last; of drift checks alone."""
     last_seen: LastSeen | None = None
     """Of a host that says nothing now."""
@@ -255,7 +256,7 @@ class Report(Value):
     kind: Kind = "deploy"
     deep: bool = False
     """Whether a drift check also looked at every file and ran the smoke test."""
-    at: datetime
+    at: PastTime
     environments: tuple[EnvironmentName, ...] = ()
     """What the run was for; empty for all environments of each host."""
     inventory: str = "inventory.py"
@@ -371,7 +372,7 @@ def paths_of(directory: Path, kind: Kind) -> list[Path]:
 def _kind(path: Path) -> object:
     """Return the kind of a report by its first words: whole reports of large fleets are long."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             head = from_json(file.read(HEAD), allow_partial=True)
     except (OSError, ValueError):
         return None

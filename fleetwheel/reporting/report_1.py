@@ -4,7 +4,6 @@ docs/reports.md has the mapping as a table.
 """
 
 import re
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from pydantic import Field
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host.profile import Profile
 from fleetwheel.host.trust import Trust
+from fleetwheel.reporting.past_time import PastTime
 from fleetwheel.reporting.report import (
     OF_ENVIRONMENT,
     Drift,
@@ -50,7 +50,7 @@ class Report1(Value):
     format: Literal["fleetwheel.report/1"] = Field(alias="schema")
     kind: Kind = "deploy"
     deep: bool = False
-    at: datetime
+    at: PastTime
     hosts: tuple[HostReport1, ...]
 
 

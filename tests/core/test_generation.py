@@ -249,6 +249,33 @@ def test_who_is_not_of_the_group_reads_neither_environment_nor_cache(root: Path,
     assert module.st_nlink > 1 and module.st_mode & 0o004, "links of the cache keep their modes"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to a group")
+@pytest.mark.parametrize("group", ["daemon", None])
+def test_nobody_else_gets_into_an_environment_that_is_not_complete(
+    root: Path, lock: str, tmp_path: Path, group: str | None
+) -> None:
+    modes, program = tmp_path / "modes", root / "bin/uv.new"
+    looks = f"stat -c %a '{root}'/envs/.building-* >>'{modes}'"
+    program.write_text(f"#!/bin/sh\n'{UV}' \"$@\" && {looks}\n")
+    sha256 = hashlib.sha256(program.read_bytes()).hexdigest()
+    assert run("build", root, **building(lock, group=group, uv_sha256=sha256))["ok"]
+    assert modes.read_text().split() == ["700", "700"], "once made, and with its packages"
+    there = root / "envs/a-cp311-0123456789ab-1"
+    assert there.stat().st_mode & 0o777 == (0o750 if group else 0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to a group")
+def test_who_has_the_cache_open_when_it_is_closed_sees_nothing_new(root: Path, lock: str) -> None:
+    run("build", root, **building(lock))
+    run("build", root, **building(lock, id="b-cp311-0123456789ab-1", group="daemon"))
+    before = [path for path in (root / "cache").rglob("*") if path.is_dir()]
+    archives = [path for path in before if path.parent.name.startswith("archive-")]
+    assert archives and all(path.parent.stat().st_mode & 0o777 == 0o700 for path in archives)
+    run("build", root, **building(lock, id="c-cp311-0123456789ab-1"))
+    inside = root / "envs/c-cp311-0123456789ab-1/lib"
+    assert {path.stat().st_mode & 0o777 for path in inside.rglob("*") if path.is_dir()} == {0o755}
+
+
 @pytest.mark.parametrize("action", ["build", "place"])
 def test_a_closed_umask_closes_nothing_to_other_users(root: Path, lock: str, action: str) -> None:
     before = os.umask(0o077)

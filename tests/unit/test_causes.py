@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from rich.console import Console
 
 from fleetwheel.errors import FleetwheelError, unforeseen, words_of
 from fleetwheel.reporting.cause import Cause, SharedCause, cause_of, of_words
-from fleetwheel.reporting.causes import Changes, changes, follow, past_of
+from fleetwheel.reporting.cause_list import print_causes
+from fleetwheel.reporting.causes import DEPLOYS, Changes, changes, follow, past_of
 from fleetwheel.reporting.finding import findings
+from fleetwheel.reporting.page import render_page
 from fleetwheel.reporting.report import (
     Drift,
     EnvironmentReport,
@@ -155,6 +158,31 @@ def two(name: str, *, inside: Drift) -> HostReport:
 )
 def test_the_command_is_for_all_hosts_of_a_cause(report: Report, command: str) -> None:
     assert [one.command for one in causes(report)] == [command]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        of(failed("a"), deploys=("exec", "--", "reboot")),
+        of(failed("a"), deploys=("deploys/torch.py", "/tmp/deploys/torch.py")),
+        *(of(drifted(name, numpy())) for name in ("*", "a?", "[ab]", "a,b", "-vvv", "--limit=b")),
+        of(drifted("a", numpy()), drifted("*", numpy())),
+        of(drifted("-a", numpy(action=""))),
+        of(drifted("a", numpy()), inventory="--help"),
+    ],
+)
+def test_what_a_prompt_could_take_for_something_else_is_no_command(report: Report) -> None:
+    shared = causes(report)
+    assert shared and not any(one.command for one in shared)
+    out = io.StringIO()
+    print_causes(shared, Console(file=out, width=200))
+    assert "pyinfra" not in out.getvalue() and "fleetwheel" not in out.getvalue()
+    followed = report.model_copy(update={"causes": tuple(shared)})
+    assert 'class="type"' not in render_page(followed)
+
+
+def test_every_deploy_can_be_run_again() -> None:
+    assert {path.as_posix() for path in Path("deploys").glob("*.py")} == DEPLOYS
 
 
 def test_since_is_the_first_report_that_had_it_without_one_that_did_not() -> None:

@@ -1,6 +1,8 @@
 """Reports of earlier runs: which can be read, and what differs between two."""
 
 import io
+import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fleetwheel.errors import FleetwheelError
+from fleetwheel.reporting import history
 from fleetwheel.reporting.causes import comparable
 from fleetwheel.reporting.finding import findings
 from fleetwheel.reporting.history import (
@@ -28,6 +31,9 @@ from fleetwheel.reporting.report import (
 )
 from tests.made_up_fleet import report
 
+A = {"name": "a", "status": "clean"}
+CAUSE = {"class": "failed", "what": "", "id": "", "since": "2999-01-01T00:00:00Z", "hosts": []}
+DRIFT = {"schema": "fleetwheel.report/2", "at": "2026-11-20T03:12:00Z", "hosts": [A]}
 AT = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
 
 
@@ -201,6 +207,23 @@ def test_earlier_reports_go_back_until_each_host_was_looked_at(tmp_path: Path) -
         (b'{"schema": 2, "at": "2026-11-20", "hosts": []}', "schema"),
         (b'{"schema": "fleetwheel.report/2", "at": "2026-11-20T00:00:00Z"}', "hosts"),
         (b"[" * 10_000, "no report"),
+        *(
+            (json.dumps(DRIFT | said).encode(), words)
+            for said, words in [
+                ({"at": "2026-11-20T03:12:00"}, "at: Input should have timezone info"),
+                ({"at": "2999-01-01T00:00:00Z"}, "2999-01-01 00:00 UTC is in the future"),
+                ({"at": "9999-12-31T23:59:59-12:00"}, "the year is out of range"),
+                ({"at": "0001-01-01T00:00:00+14:00"}, "the year is out of range"),
+                *(
+                    ({"hosts": [A | {key: time}]}, f"hosts.0.{key}")
+                    for key in ("at", "last_success")
+                    for time in ("2026-11-20T03:12:00", "2999-01-01T00:00:00Z")
+                ),
+                ({"hosts": [A | {"last_seen": {"at": "2026-11-20"}}]}, "hosts.0.last_seen.at"),
+                ({"causes": [CAUSE]}, "causes.0.since"),
+                ({"schema": "fleetwheel.report/1", "at": "2026-11-20T03:12:00"}, "at: Input"),
+            ]
+        ),
         (b'{"schema": "fleetwheel.report/1", "at": "2026-11-20T00:00:00Z"}', "hosts"),
     ],
 )
@@ -215,6 +238,33 @@ def test_a_report_that_cannot_be_read_is_left_out_and_named(
     assert len(warnings) == 1
     assert "2020.json" in warnings[0]
     assert words in warnings[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no fifos")
+def test_what_is_no_file_or_too_large_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = of(host("a", "clean"))
+    save_report(tmp_path, good)
+    os.mkfifo(tmp_path / "2020.json")
+    (tmp_path / "2021.json").symlink_to("/dev/zero")
+    (tmp_path / "2022.json").mkdir()
+    (tmp_path / "2023.json").write_text(" " * 100_000)
+    monkeypatch.setattr(history, "LARGEST", 99_999)
+    warnings: list[str] = []
+    assert load_reports(tmp_path, "drift", warnings.append) == [good]
+    whys = ("it is no regular file", "it is no regular file", "irectory", "it has more than")
+    assert all(why in line for why, line in zip(whys, warnings, strict=True))
+    assert history.last_profiles(tmp_path) == {}
+    assert history.last_deep_reports(tmp_path) == []
+
+
+def test_a_clock_may_be_a_little_ahead(tmp_path: Path) -> None:
+    soon = of(host("a", "clean")).model_copy(
+        update={"at": datetime.now(UTC) + timedelta(minutes=9)}
+    )
+    save_report(tmp_path, soon)
+    assert load_reports(tmp_path, "drift", pytest.fail) == [soon]
 
 
 def test_no_directory_is_no_history(tmp_path: Path) -> None:

@@ -159,3 +159,13 @@ def test_a_failure_is_told_in_the_hosts_words() -> None:
     with pytest.raises(FleetwheelError, match="disk is full") as caught:
         _probe.believed({"ok": False, "error": "disk is full", "hint": "free some space"})
     assert caught.value.hint == "free some space"
+
+
+def test_a_record_says_of_which_zone_its_time_is() -> None:
+    """Which of two records is the later one is asked of every host."""
+    text = state_of(record_of(LOCK, "a-1")).text()
+    assert records.parse_state(text).latest
+    naive = re.sub(r'("(?:deployed_at|at)": "[^"]*)Z"', r'\1"', text)
+    assert naive != text
+    with pytest.raises(FleetwheelError, match=r"state\.json cannot be read"):
+        records.parse_state(naive)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleetwheel.collectors import program
+from fleetwheel.node import site_hook
 from fleetwheel.node.pack import digest_of, packed
 from tests import node_program
 from tests.smoke_script import expected, scripted, split
@@ -129,3 +131,13 @@ def test_who_asks_for_help_gets_it(tmp_path: Path, word: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: fleetwheel-node check|test|nvml")
+
+
+def test_a_line_to_copy_runs_nothing_that_a_directory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib/python3.9").mkdir(parents=True)
+    (tmp_path / "rich;touch x-1$(id).dist-info").mkdir()
+    monkeypatch.setattr(site_hook, "__file__", str(tmp_path / "hook.py"))
+    said = site_hook._why_not("/root/environments/vision", str(tmp_path))
+    assert shlex.split(said.splitlines()[-1])[-1] == "rich;touch x==1$(id)"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fleetwheel.choice.choose import Choice
 from fleetwheel.host.profile import Driver, DriverState
 from fleetwheel.reporting.causes import follow
-from fleetwheel.reporting.page import render_page
+from fleetwheel.reporting.page import anchors_of, render_page
 from fleetwheel.reporting.report import Drift, EnvironmentReport, HostReport, Report, Status
 from fleetwheel.sources.wheel import Source
 from tests.made_up_fleet import past, report
@@ -145,7 +145,7 @@ def everywhere(text: str, several: bool = False) -> HostReport:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_text_from_hosts_stays_text(several: bool) -> None:
-    plain, evil = (of(everywhere(text, several)) for text in ("plain", EVIL))
+    plain, evil = (of(everywhere(text, several)) for text in ("[plain]", EVIL))
     quiet = Page(render_page(plain, [plain]))
     loud = Page(html := render_page(evil, [evil]))
     assert loud.elements == quiet.elements
@@ -275,6 +275,15 @@ def test_ids_are_unique_and_links_lead_somewhere() -> None:
     assert max(ids.values()) == 1
     targets = {value for _, name, value in page.attributes if name == "href"}
     assert {target.removeprefix("#") for target in targets} <= ids.keys()
+
+
+def test_no_host_has_the_id_of_another_part() -> None:
+    cause = follow(of(failed := HostReport(name="a", status="failed", why="boom")), []).causes[0].id
+    names = ("_filters", "_causes", cause, f"host-{cause}", "ws 1", "ws-1", "")
+    hosts = [failed, *(HostReport(name=name, status="failed") for name in names)]
+    ids = [value for _, name, value in Page(render_page(of(*hosts))).attributes if name == "id"]
+    assert len(ids) == len({*ids})
+    assert anchors_of(["ws-1", "_filters"]) == {"ws-1": "ws-1", "_filters": "host-_filters"}
 
 
 def test_landmarks_and_labels() -> None:

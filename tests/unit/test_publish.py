@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fleetwheel import drift
+from fleetwheel.deploy.record import Earlier
 from fleetwheel.deploy.signposts import kernelspec, module_file, publish_of
 from fleetwheel.inventory.settings import Settings
 from fleetwheel.lock.lock import Lock
@@ -196,7 +197,7 @@ def test_what_is_gone_or_changed_is_noticed_and_put_right(
         str(kernel),
         str(module),
     ]
-    assert check.other_readers(root, record) == []
+    assert check.other_readers(root, "vision", record) == []
     activate(root, asked)
     assert differences(root, asked) == [] and "setenv" not in module.read_text()
 
@@ -342,7 +343,7 @@ def test_other_readers_are_drift_and_put_right(
     module.chmod(0o644)
     assert [what for what, _ in differences(root, asked)] == ["readers", "vision"]
     record = state.records(root)["vision"]
-    (found,) = check.other_readers(root, record)
+    (found,) = check.other_readers(root, "vision", record)
     assert found.expected == f"group {group[0]} alone"
     activate(root, asked)
     assert differences(root, asked) == []
@@ -352,6 +353,72 @@ def test_an_environment_that_root_alone_can_read_is_drift(root: Path, tmp_path: 
     activate(root, wanted(root, tmp_path))
     (root / "envs" / A).chmod(0o700)
     assert [what for what, _ in differences(root, wanted(root, tmp_path))] == ["readers"]
+
+
+def moved_on(root: Path, base: Path, **said: Any) -> dict[str, Any]:
+    """Have an environment go from A to B, and return what its second record was published with."""
+    activate(root, wanted(root, base))
+    add_generation(root, B)
+    asked = wanted(root, base, **said)
+    former = Earlier(generation=A)
+    record = record_of(LOCK, B).model_copy(update={"group": asked["group"], "earlier": (former,)})
+    before = state.records(root).get("vision")
+    activating.activate(str(root), B, "vision", record.to_json(), [], before, asked)
+    return asked
+
+
+@AS_ROOT
+def test_what_came_before_a_group_is_closed_with_it(
+    root: Path, tmp_path: Path, group: tuple[str, int]
+) -> None:
+    new = "fresh-cp311-0123456789ab-1"
+    add_generation(root, new)
+    asked = moved_on(root, tmp_path, group=group[0])
+    assert readers.readers(root / "envs" / A) == group[1]
+    assert readers.readers(root / "envs" / new) is None, "somebody may be about to use it"
+    (root / "envs" / A).chmod(0o755)
+    record = state.records(root)["vision"]
+    (found,) = check.other_readers(root, "vision", record)
+    assert (found.what, found.expected) == (f"readers of {A}", f"group {group[0]} alone")
+    answer = verify.verify(str(root), B, hashes=False, environment="vision", publish=asked)
+    assert [each["what"] for each in answer["differences"]] == [f"readers of {A}"]
+
+
+@AS_ROOT
+def test_what_nobody_names_is_closed_with_a_group(
+    root: Path, tmp_path: Path, group: tuple[str, int]
+) -> None:
+    for id in (stray := "stray-cp311-0123456789ab-1", A):
+        add_generation(root, id)
+    os.utime(root / "envs" / stray / "pyvenv.cfg", (0, 0))
+    activate(root, wanted(root, tmp_path))
+    assert readers.readers(root / "envs" / stray) is None
+    activate(root, wanted(root, tmp_path, group=group[0]))
+    assert (root / "envs" / stray).stat().st_mode & 0o777 == 0o700
+
+
+@AS_ROOT
+def test_what_an_environment_for_all_names_stays_open(
+    root: Path, tmp_path: Path, group: tuple[str, int]
+) -> None:
+    activate(root, wanted(root, tmp_path), name="default")
+    moved_on(root, tmp_path, group=group[0])
+    assert readers.readers(root / "envs" / A) is None
+    assert check.other_readers(root, "vision", state.records(root)["vision"]) == []
+
+
+@AS_ROOT
+def test_without_the_group_what_came_before_is_opened(
+    root: Path, tmp_path: Path, group: tuple[str, int]
+) -> None:
+    activate(root, wanted(root, tmp_path, group=group[0]))
+    moved_on(root, tmp_path)
+    (root / "envs" / A).chmod(0o750)
+    os.chown(root / "envs" / A, -1, group[1])
+    asked = wanted(root, tmp_path)
+    record = state.records(root)["vision"]
+    activating.activate(str(root), B, "vision", record, [], record, asked)
+    assert readers.readers(root / "envs" / A) is None
 
 
 @AS_ROOT

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,39 @@ def test_several_reports_are_one_with_the_newest_of_each_host(tmp_path: Path) ->
     ((cause,),) = ([c["hosts"] for c in document["causes"]],)
     assert (cause[0]["since"], cause[0]["new"]) == ("2026-11-20T03:00:00Z", True)
     assert document["hosts"][0]["last_success"] == "2026-11-19T03:00:00Z"
+
+
+def test_a_look_at_one_environment_hides_no_host(tmp_path: Path) -> None:
+    a, b, c = (HostReport(name=name, status="clean") for name in "abc")
+    save_report(tmp_path / "one", checked("20T03", a, b))
+    scoped = checked("21T03", a, c).model_copy(update={"environments": ("vision",)})
+    save_report(tmp_path / "one", scoped)
+    done = run(tmp_path / "one", "--json")
+    assert [host["name"] for host in json.loads(done.stdout)["hosts"]] == ["a", "b"]
+    assert "left out: c, with reports about some environments alone" in done.stderr
+
+
+def test_one_directory_does_not_end_the_report_of_others(tmp_path: Path) -> None:
+    save_report(tmp_path / "one", checked("20T03", HostReport(name="a", status="clean")))
+    future = checked("20T03").model_copy(update={"at": datetime(2999, 1, 1, tzinfo=UTC)})
+    save_report(tmp_path / "two", future)
+    done = run(tmp_path / "one", tmp_path / "two", "--json")
+    assert [host["name"] for host in json.loads(done.stdout)["hosts"]] == ["a"]
+    assert "2999-01-01 00:00 UTC is in the future" in done.stderr
+    assert f"{tmp_path / 'two'}/ holds no drift report" in done.stderr
+    done = run(tmp_path / "two", tmp_path / "two")
+    assert (done.exit_code, "there is no drift report" in done.stderr) == (1, True)
+
+
+def test_hosts_that_several_directories_speak_for_are_named(tmp_path: Path) -> None:
+    a, b, c = (HostReport(name=name, status="clean") for name in "abc")
+    one = save_report(tmp_path / "one", checked("20T03", a, b))
+    two = save_report(tmp_path / "one", checked("21T03", a))
+    save_report(tmp_path / "two", checked("21T03", b, c))
+    assert (
+        "several directories have reports of b:" in run(tmp_path / "one", tmp_path / "two").stderr
+    )
+    assert "several directories" not in run(one, two).stderr
 
 
 def test_reports_of_two_schemas_are_one(tmp_path: Path) -> None:
