@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -209,3 +210,11 @@ def test_public_names_are_unique() -> None:
                 where.setdefault(("node" in path.parts, node.name), []).append(path.as_posix())
     shared = {name for (there, name), paths in where.items() if len(paths) > 1}
     assert shared <= {"by_hand", "main"}, "what starts a module of the program for hosts"
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """An editable install has them all; a wheel only those that are named."""
+    named = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    own = {path.parent for path in Path("fleetwheel").rglob("__init__.py")}
+    linked = {Path("fleetwheel/facts"), Path("fleetwheel/operations")}
+    assert sorted(named) == sorted(".".join(each.parts) for each in own | linked)
