@@ -40,10 +40,21 @@ def _unreadable(file: TeamFile, why: str) -> FleetwheelError:
 def _read(file: TeamFile, path: Path, base: Path) -> Team:
     match file.key:
         case "project":
+            if path.is_file():
+                raise FleetwheelError(
+                    f"{file.path} is a file: project: takes the directory of a pyproject.toml",
+                    hint=f"project: {Path(file.path).parent}",
+                )
             return read_project(file, path, base)
         case "lock":
             return read_pylock(file, path, base)
         case "requirements":
             if path.name in OTHERS:
                 raise FleetwheelError(f"{file.path} is no requirements.txt", hint=OTHERS[path.name])
-            return team_of(file, requirements_pins(path, base))
+            pins = requirements_pins(path, base)
+            if not pins:
+                raise FleetwheelError(
+                    f"{file.path} names no package",
+                    hint="was it cut off? or take requirements: out",
+                )
+            return team_of(file, pins)

@@ -373,3 +373,11 @@ def test_a_source_distribution_beside_a_wheel_is_no_harm(tmp_path: Path) -> None
     both = f'sdist = {{url = "https://x/one-1.0.tar.gz", hashes = {{sha256 = "{"b" * 64}"}}}}\n'
     team = pylock(tmp_path, package("one", both + wheel("one")))
     assert team.hashes == {"one": {"a" * 64, "b" * 64}}
+
+
+def test_a_project_is_named_by_its_directory(tmp_path: Path) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text(PROJECT)
+    with pytest.raises(FleetwheelError, match="takes the directory") as caught:
+        read_team(TeamFile(key="project", path=str(file)))
+    assert caught.value.hint == f"project: {tmp_path}"

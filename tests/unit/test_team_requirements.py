@@ -136,6 +136,11 @@ def test_refused(tmp_path: Path, line: str) -> None:
     assert "secret" not in said
 
 
+@pytest.mark.parametrize("content", ["", "# numpy==2.4.0\n", "--prefer-binary\n"])
+def test_a_file_that_was_cut_off_takes_nothing_away(tmp_path: Path, content: str) -> None:
+    assert "names no package" in refusal(tmp_path, content)
+
+
 def test_files_that_include_one_another(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("-c b.txt\n")
     (tmp_path / "b.txt").write_text("-r a.txt\n")
@@ -236,7 +241,7 @@ pinned = st.builds(
 
 
 @given(
-    st.lists(pinned, max_size=5),
+    st.lists(pinned, min_size=1, max_size=5),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.sampled_from([" ", " \\{end}    ", "\t"]),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
