@@ -207,7 +207,7 @@ def broken_files(teams: Path) -> dict[str, dict[str, object]]:
     return named | {
         "edited": {"project": "teams/edited", "extras": ["train"]},
         "newer": {"project": "teams/newer"},
-        "extra": {"project": "teams/nlp", "extras": ["trian"]},
+        "extra": {"project": "teams/nlp", "extras": ["training"]},
     }
 
 
@@ -221,7 +221,7 @@ SENTENCES = {
     "out": "teams/out.txt leads to /etc/hostname, outside of ",
     "edited": "teams/edited/uv.lock does not fit pyproject.toml",
     "newer": "teams/newer is for Python >=3.12; the host has 3.11",
-    "extra": "teams/nlp/pyproject.toml has no trian among its extras, which are: old, train",
+    "extra": "teams/nlp/pyproject.toml has no training among its extras, which are: old, train",
 }
 
 

@@ -253,7 +253,7 @@ def test_what_is_no_file_or_too_large_is_left_out(
     monkeypatch.setattr(history, "LARGEST", 99_999)
     warnings: list[str] = []
     assert load_reports(tmp_path, "drift", warnings.append) == [good]
-    whys = ("it is no regular file", "it is no regular file", "irectory", "it has more than")
+    whys = ("it is no regular file", "it is no regular file", "s a directory", "it has more than")
     assert all(why in line for why, line in zip(whys, warnings, strict=True))
     assert history.last_profiles(tmp_path) == {}
     assert history.last_deep_reports(tmp_path) == []
