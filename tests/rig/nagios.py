@@ -1,6 +1,5 @@
 """Debian's Nagios 4 out of its package, run by hand on one service: nothing is installed."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -8,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.rig import daemons
 
 PACKAGE = "nagios4-core"
 PROGRAM = "usr/sbin/nagios4"
@@ -81,22 +82,13 @@ SECONDS = 60
 
 def missing() -> str | None:
     """Return what keeps this machine from running Nagios as another user."""
-    if os.geteuid() != 0:
-        return "only root runs programs as another user"
-    tools = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
-    return f"no {' and no '.join(tools)}: this is no Debian" if tools else None
+    return daemons.missing("only root runs programs as another user")
 
 
 def unpacked(directory: Path) -> Path | None:
     """Return Nagios, unpacked from Debian's package; None where apt does not have it."""
-    directory.mkdir()
-    fetch = ["apt-get", "download", "-qq", PACKAGE]
-    done = subprocess.run(fetch, cwd=directory, capture_output=True, text=True)
-    packages = list(directory.glob(f"{PACKAGE}_*.deb"))
-    if done.returncode or not packages:
-        return None
-    subprocess.run(["dpkg-deb", "-x", packages[0], directory], check=True)
-    return directory / PROGRAM
+    tree = daemons.unpacked(directory, [PACKAGE])
+    return tree and tree / PROGRAM
 
 
 class Nagios:

@@ -1,10 +1,6 @@
 """Debian's Prometheus, node_exporter and Alertmanager out of their packages, not installed."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -13,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from tests.rig import daemons
 
 PACKAGES = ("prometheus", "prometheus-node-exporter", "prometheus-alertmanager")
 SECONDS = 60
@@ -36,21 +34,13 @@ receivers: [{name: nobody}]
 
 def missing() -> str | None:
     """Return what keeps this machine from running Prometheus."""
-    if os.geteuid() != 0:
-        return "Debian's Alertmanager reads /usr/share, which only root can mount"
-    tools = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
-    return f"no {' and no '.join(tools)}: this is no Debian" if tools else None
+    return daemons.missing("Debian's Alertmanager reads /usr/share, which only root can mount")
 
 
 def unpacked(directory: Path) -> Path | None:
     """Return the directory of the programs; None where apt does not have the packages."""
-    directory.mkdir()
-    fetch = ["apt-get", "download", "-qq", *PACKAGES]
-    if subprocess.run(fetch, cwd=directory, capture_output=True).returncode:
-        return None
-    for package in directory.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, directory / "tree"], check=True)
-    return directory / "tree/usr/bin"
+    tree = daemons.unpacked(directory, PACKAGES)
+    return tree and tree / "usr/bin"
 
 
 class Watch:
@@ -90,7 +80,7 @@ def prometheus(programs: Path, place: Path, rules: Path) -> Iterator[Watch]:
     """Run all three with these rules, until the block ends."""
     textfiles = place / "textfiles"
     textfiles.mkdir(parents=True)
-    node, alerts, server = _ports(3)
+    node, alerts, server = daemons.free_ports(3)
     (place / "prometheus.yml").write_text(
         PROMETHEUS.format(rules=rules.resolve(), node=node, alerts=alerts)
     )
@@ -124,27 +114,10 @@ def prometheus(programs: Path, place: Path, rules: Path) -> Iterator[Watch]:
     with ExitStack() as running:
         for name, options in commands:
             command = ["unshare", "--mount", "sh", "-c", MOUNT, share, programs / name, *options]
-            running.enter_context(_daemon(command, place / f"{name}.log"))
+            running.enter_context(daemons.daemon(command, place / f"{name}.log"))
         for port in (alerts, server):
             _wait_until_ready(port)
         yield Watch(textfiles, server, alerts)
-
-
-@contextmanager
-def _daemon(command: list[str | Path], log: Path) -> Iterator[None]:
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _wait_until_ready(port: int) -> None:
@@ -166,12 +139,3 @@ def _json(url: str) -> Any:
 def _timestamp(text: str) -> float:
     """Return the seconds since 1970 of a time as Alertmanager writes it."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-
-
-def _ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens at now."""
-    with ExitStack() as open_ones:
-        sockets = [open_ones.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -1,15 +1,15 @@
 """A Slurm cluster of one node, out of Debian's packages and run by hand: nothing is installed."""
 
-import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tests.rig import daemons
 
 PACKAGES = (
     "libhwloc15",
@@ -55,21 +55,12 @@ SECONDS = 60
 
 def missing() -> str | None:
     """Return what keeps this machine from running Slurm."""
-    if os.geteuid() != 0:
-        return "slurmd needs root"
-    tools = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
-    return f"no {' and no '.join(tools)}: this is no Debian" if tools else None
+    return daemons.missing("slurmd needs root")
 
 
 def unpacked(directory: Path) -> Path | None:
     """Return a tree of Debian's packages of Slurm; None where apt does not have them."""
-    directory.mkdir()
-    fetch = ["apt-get", "download", "-qq", *PACKAGES]
-    if subprocess.run(fetch, cwd=directory, capture_output=True).returncode:
-        return None
-    for package in directory.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, directory / "tree"], check=True)
-    return directory / "tree"
+    return daemons.unpacked(directory, PACKAGES)
 
 
 class Slurm:
@@ -135,15 +126,17 @@ def slurm(tree: Path, place: Path, health: Path, prolog: Path) -> Iterator[Slurm
     variables = environment(tree, place)
     running = Slurm(tree, place, variables)
     values = {"place": place, "libraries": tree / LIBRARIES, "health": health, "prolog": prolog}
-    text = CONFIGURATION.format(node=running.name, ports=_ports(2), **values)
+    text = CONFIGURATION.format(node=running.name, ports=daemons.free_ports(2), **values)
     (place / "slurm.conf").write_text(text)
     programs = tree / "usr/sbin"
     munge = [f"--{name}-file={place}/munge.{name}" for name in ("log", "pid", "seed")]
     munge += ["--foreground", "--force", f"--socket={place}/munge.sock", f"--key-file={place}/key"]
-    with ExitStack() as daemons:
+    with ExitStack() as running_ones:
 
         def start(name: str, *options: str | Path) -> None:
-            daemons.enter_context(_daemon([programs / name, *options], place, variables))
+            command = [programs / name, *options]
+            log = place / f"{name}.log"
+            running_ones.enter_context(daemons.daemon(command, log, variables))
 
         start("munged", *munge)
         _until((place / "munge.sock").exists)
@@ -154,42 +147,8 @@ def slurm(tree: Path, place: Path, health: Path, prolog: Path) -> Iterator[Slurm
         yield running
 
 
-@contextmanager
-def _daemon(
-    command: list[str | Path], place: Path, environment: Mapping[str, str]
-) -> Iterator[None]:
-    log = place / f"{Path(command[0]).name}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not is_so():
         assert time.monotonic() < deadline, "it does not start"
         time.sleep(0.1)
-
-
-def _ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens at now."""
-    with ExitStack() as open_ones:
-        sockets = [open_ones.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
